@@ -1,0 +1,104 @@
+/**
+ * The numbers of docs/protocol.md, sections 1 to 11, that code compares against. All are inclusive.
+ */
+
+const kib = 1024
+const mib = 1024 * kib
+const secondNs = 1_000_000_000n
+const minuteNs = 60n * secondNs
+const hourNs = 60n * minuteNs
+const dayNs = 24n * hourNs
+
+// Lengths of keys, hashes and signatures, in bytes.
+
+/** A Curve25519, X25519 or Ed25519 public key. */
+export const keyBytes = 32
+/** An Ed25519 signature. */
+export const ed25519SignatureBytes = 64
+/** An EIP-191 signature: r, s, v. */
+export const walletSignatureBytes = 65
+/** An ERC-1271 signature at most, an ERC-6492 wrapping included. */
+export const contractSignatureLimitBytes = 8 * kib
+/** SHA-256: envelope digests, header hashes, heads. */
+export const digestBytes = 32
+/** An Olm session id. */
+export const sessionIdBytes = 32
+/** A node id. */
+export const nodeIdBytes = 16
+/** A claim id. */
+export const claimIdBytes = 16
+/** The HPKE encapsulated key: an X25519 public key (RFC 9180 section 7.1). */
+export const encBytes = 32
+/** The tag of ChaCha20-Poly1305. */
+export const sealTagBytes = 16
+
+// Padding (section 8).
+
+/** Sealed metadata is padded to this. */
+export const paddedMetadataBytes = 320
+/** An Olm message is padded to this or to the next Padmé length, whichever is more. */
+export const paddedMessageMinimumBytes = 512
+/** enc, padded metadata and tag. */
+export const sealedMetadataBytes = encBytes + paddedMetadataBytes + sealTagBytes
+
+// Section 11.
+
+/** One envelope of a `message-` topic. */
+export const envelopeLimitBytes = mib
+export const contactLimitBytes = 16 * kib
+export const revocationLimitBytes = 32 * kib
+export const prekeyUploadLimitBytes = 32 * kib
+/** All message bytes of one publish request. */
+export const requestLimitBytes = 25 * mib
+/** Envelopes of one publish request. */
+export const requestLimitEnvelopes = 500
+/** Topics in a query or a subscription. */
+export const topicsLimit = 1000
+/** Peers whose contact and revoked topics a client covers by subscription. */
+export const coveredPeersLimit = 400
+/** Envelopes of a query page or a catch-up frame. */
+export const pageLimitEnvelopes = 500
+/** Message bytes of a query page or a catch-up frame; one envelope is always served. */
+export const pageLimitBytes = 4 * mib
+/** Installations of an account that are not revoked. */
+export const installationsLimit = 100
+/** Installations an account ever granted. */
+export const grantedInstallationsLimit = 1000
+/** content_bytes of a payload: a message after encoding, before compression is undone. */
+export const contentLimitBytes = 900 * kib
+/** Content after its compression is undone (section 4). */
+export const inflatedContentLimitBytes = 8 * mib
+/** Installations named in one claim (section 5). */
+export const claimLimitInstallations = 200
+/** Digests named in one retransmission request (section 4). */
+export const retransmitLimitDigests = 500
+
+// Times, in nanoseconds.
+
+/** How far ahead of the node's clock a created_ns may be (section 5). */
+export const createdAheadLimitNs = 10n * minuteNs
+/** How long a proof may live (section 11). */
+export const proofLifetimeLimitNs = 10n * minuteNs
+/** How long the proofs that clients make live (section 1). */
+export const proofLifetimeNs = 5n * minuteNs
+/** Sealing keys of an installation in this time are counted (section 5). */
+export const sealingKeyWindowNs = dayNs
+/** Sealing keys in that time, the registration's included. */
+export const sealingKeysPerWindow = 4
+/** A sealing key is replaced after this time (section 2). */
+export const sealingKeyLifetimeNs = 30n * dayNs
+/** A fallback prekey is replaced after this time (section 2). */
+export const fallbackLifetimeNs = 7n * dayNs
+/** How long a node remembers a claim (section 5). */
+export const claimMemoryNs = 10n * minuteNs
+/** A heartbeat comes at least this often (section 5). */
+export const heartbeatNs = 25n * secondNs
+
+// Prekey stock (sections 5 and 6), in one-time keys.
+
+/** At most in stock at a node. */
+export const stockLimit = 100
+/** Below this a node sends a stock notice, and a client tops up. */
+export const stockMinimum = 25
+/** A client tops up to this. */
+export const stockTarget = 50
