@@ -1,0 +1,39 @@
+/**
+ * Tests that need a browser: the SDK and the demo in Chromium and Firefox, and the packed packages.
+ * Servers are started by the tests that use them, on free ports, so nothing is shared between files.
+ */
+import { defineConfig } from '@playwright/test'
+import { describeLaunch } from './scripts/browsers.ts'
+
+export default defineConfig({
+  testMatch: '**/*.{test,spec}.ts',
+  // Two cores: more browsers at once only time out. The tests of one file run in order.
+  workers: 2,
+  fullyParallel: false,
+  // A test that passes the second time hides a fault; it fails the first time.
+  retries: 0,
+  forbidOnly: true,
+  timeout: 120_000,
+  expect: { timeout: 15_000 },
+  outputDir: 'test-results',
+  reporter: 'list',
+  use: { trace: 'off', screenshot: 'off', video: 'off' },
+  projects: [
+    {
+      name: 'chromium',
+      testDir: 'tests/browser',
+      use: { browserName: 'chromium', ...describeLaunch('chromium') },
+    },
+    {
+      name: 'firefox',
+      testDir: 'tests/browser',
+      use: { browserName: 'firefox', ...describeLaunch('firefox') },
+    },
+    {
+      name: 'packaging',
+      testDir: 'tests/packaging',
+      timeout: 300_000,
+      use: { browserName: 'chromium', ...describeLaunch('chromium') },
+    },
+  ],
+})

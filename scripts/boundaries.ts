@@ -1,0 +1,173 @@
+/**
+ * Who may import whom (docs/architecture.md section 1), as one table.
+ * The program that reads the files and asks it is check-boundaries.ts.
+ */
+import { dirname, extname } from 'node:path'
+
+/** One import, with paths relative to the checkout. */
+export interface Import {
+  readonly from: string
+  readonly to: string
+  /** Leaves nothing in what is built. */
+  readonly typeOnly: boolean
+}
+
+/** Each room of `src/`; the file of an interface has the name of its room. */
+const rooms = [
+  'content',
+  'crypto',
+  'engine',
+  'facade',
+  'gen',
+  'network',
+  'platform',
+  'protocol',
+  'store',
+  'wallet',
+  'worker',
+] as const
+type Room = (typeof rooms)[number]
+
+const interfaceOf = (room: Room): string => `src/${room}/${room}.ts`
+
+const everyone = ['src/protocol/', 'src/errors.ts']
+
+/** What a room may import beside itself: a folder (ends with `/`) or a file. */
+const mayImport: Readonly<Record<Room, readonly string[]>> = {
+  gen: [],
+  protocol: ['src/errors.ts', 'src/gen/padlock/v1/'],
+  content: [...everyone, 'src/gen/padlock/v1/'],
+  crypto: everyone,
+  // Its records have a schema of their own, which nothing else reads.
+  store: [...everyone, interfaceOf('crypto'), 'src/gen/padlock/store/'],
+  network: [...everyone, 'src/gen/padlock/v1/'],
+  wallet: everyone,
+  platform: everyone,
+  engine: [
+    ...everyone,
+    'src/content/',
+    interfaceOf('crypto'),
+    interfaceOf('store'),
+    interfaceOf('network'),
+    interfaceOf('wallet'),
+    interfaceOf('platform'),
+  ],
+  worker: everyone,
+  facade: [
+    ...everyone,
+    'src/content/',
+    'src/wallet/',
+    'src/worker/contract.ts',
+    'src/worker/spawn.ts',
+  ],
+}
+
+/** Single files that may do more than their room, each with its reason. */
+const exceptions: readonly { from: string; to: readonly string[]; typeOnly?: true }[] = [
+  // Implementations are chosen here.
+  { from: 'src/worker/main.ts', to: rooms.filter((room) => room !== 'facade').map(asFolder) },
+  // The only file that knows the package that wasm-pack builds.
+  { from: 'src/crypto/wasm.ts', to: ['wasm/pkg/'] },
+  // What crosses the thread boundary is described by the engine's own plain types.
+  { from: 'src/worker/contract.ts', to: ['src/engine/model.ts'], typeOnly: true },
+]
+
+/** The public API holds no keys and no storage, so its entry sees no more than the facade does. */
+const publicEntry = ['src/facade/', ...mayImport.facade]
+
+function asFolder(room: Room): string {
+  return `src/${room}/`
+}
+
+const isWithin = (path: string, allowed: readonly string[]): boolean =>
+  allowed.some((entry) => (entry.endsWith('/') ? path.startsWith(entry) : path === entry))
+
+const isException = ({ from, to, typeOnly }: Import): boolean =>
+  exceptions.some(
+    (rule) => rule.from === from && (typeOnly || !rule.typeOnly) && isWithin(to, rule.to),
+  )
+
+/** Returns why this import must not be, or undefined when it may. */
+export const judgeImport = (found: Import): string | undefined => {
+  const { from, to } = found
+  if (isException(found)) return undefined
+
+  const room = rooms.find((name) => from.startsWith(asFolder(name)))
+  if (room !== undefined) {
+    if (to.startsWith(asFolder(room)) || isWithin(to, mayImport[room])) return undefined
+    const own = rooms.find((name) => to.startsWith(asFolder(name)))
+    const instead =
+      own && isWithin(interfaceOf(own), mayImport[room]) ? `; ${interfaceOf(own)} is for that` : ''
+    return `${room} may not import ${to}${instead}`
+  }
+  if (from === 'src/errors.ts') return `errors.ts imports nothing, not even ${to}`
+  if (from === 'src/index.ts') {
+    return isWithin(to, publicEntry) ? undefined : `the public entry may not import ${to}`
+  }
+  if (dirname(from) === 'src') {
+    return to.startsWith('src/') || to.startsWith('wasm/pkg/')
+      ? undefined
+      : `an entry of the SDK may not import ${to}`
+  }
+  if (from.startsWith('node/')) {
+    return isWithin(to, ['node/', ...everyone, 'src/gen/padlock/v1/'])
+      ? undefined
+      : `the node may not import ${to}`
+  }
+  if (from.startsWith('demo/') || from.startsWith('tests/browser/')) {
+    return isWithin(to, ['src/', 'node/', 'wasm/'])
+      ? `${to} is source: the demo and the browser tests use the built packages`
+      : undefined
+  }
+  return undefined
+}
+
+const protobuf = '@bufbuild/protobuf'
+
+/** The packages that a room may use. All of them end in the bundle, so the list is short. */
+const mayUse: Readonly<Record<Room, readonly string[]>> = {
+  gen: [protobuf],
+  protocol: [protobuf, '@noble/hashes', '@noble/secp256k1', '@scure/base'],
+  content: [protobuf],
+  crypto: ['@scure/base'],
+  store: [protobuf, 'idb', '@scure/base'],
+  network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
+  wallet: ['@noble/hashes', '@scure/base'],
+  platform: [],
+  engine: ['@noble/hashes', '@scure/base'],
+  worker: [],
+  facade: ['@scure/base'],
+}
+
+/** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
+const packageOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+
+/**
+ * Returns why `from` must not import this package, or undefined when it may.
+ * `dependenciesOfNode` are the names in node/package.json.
+ */
+export const judgePackage = (
+  from: string,
+  specifier: string,
+  typeOnly: boolean,
+  dependenciesOfNode: ReadonlySet<string>,
+): string | undefined => {
+  const isBuiltIn = specifier.startsWith('node:')
+  const name = isBuiltIn ? specifier : packageOf(specifier)
+  if (from.startsWith('node/src/')) {
+    if (isBuiltIn || typeOnly || dependenciesOfNode.has(name)) return undefined
+    return `${name} is not a dependency of padlock-node`
+  }
+  if (!from.startsWith('src/')) return undefined
+  const room = rooms.find((known) => from.startsWith(asFolder(known)))
+  if (room !== undefined && mayUse[room].includes(name)) return undefined
+  return `${room ?? from} may not use ${name}`
+}
+
+/** Whether a path can hold imports that the check reads. */
+export const isScript = (path: string): boolean =>
+  ['.ts', '.tsx', '.mts', '.js', '.mjs'].includes(extname(path))

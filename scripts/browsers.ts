@@ -1,0 +1,70 @@
+/**
+ * Finds the browsers that the tests run in, and installs them where they are missing:
+ * Debian's packages where this user may install some, Playwright's own builds elsewhere.
+ */
+import { existsSync } from 'node:fs'
+import { chromium, firefox, type LaunchOptions } from '@playwright/test'
+import { run } from './process.ts'
+
+export type BrowserName = 'chromium' | 'firefox'
+
+const packages = { chromium: 'chromium', firefox: 'firefox-esr' } as const
+const builds = { chromium, firefox } as const
+
+const debianPath = (name: BrowserName): string => `/usr/bin/${packages[name]}`
+
+const isRoot = process.getuid?.() === 0
+
+/** Chromium's sandbox refuses root; the other switches keep it from calling home during a test. */
+const chromiumArgs = [
+  ...(isRoot ? ['--no-sandbox'] : []),
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-quic',
+  '--no-first-run',
+]
+
+const isInstalled = (name: BrowserName): boolean =>
+  existsSync(debianPath(name)) || existsSync(builds[name].executablePath())
+
+/** How Playwright starts this browser here. Debian's Firefox is a stock one, driven over BiDi. */
+export const describeLaunch = (
+  name: BrowserName,
+): { channel?: string; launchOptions: LaunchOptions } => {
+  const args = name === 'chromium' ? chromiumArgs : []
+  if (!existsSync(debianPath(name))) return { launchOptions: { args } }
+  const launchOptions = { args, executablePath: debianPath(name) }
+  return name === 'firefox' ? { channel: 'moz-firefox', launchOptions } : { launchOptions }
+}
+
+const installDebianPackages = async (names: readonly string[]): Promise<boolean> => {
+  if (!existsSync('/usr/bin/apt-get')) return false
+  const sudo = isRoot ? [] : ['sudo', '-n']
+  const apt = async (...args: string[]): Promise<boolean> => {
+    const [command = '', ...rest] = [...sudo, 'apt-get', ...args]
+    const env = { DEBIAN_FRONTEND: 'noninteractive' }
+    const { code, output } = await run(command, rest, { env, output: 'collect' })
+    if (code !== 0) console.log(output.trimEnd())
+    return code === 0
+  }
+  if (!isRoot && (await run('sudo', ['-n', 'true'], { output: 'collect' })).code !== 0) return false
+  return (
+    (await apt('update', '-q')) &&
+    (await apt('install', '-q', '-y', '--no-install-recommends', ...names))
+  )
+}
+
+/** Installs what is missing; returns one sentence when that fails, nothing when both are there. */
+export const ensureBrowsers = async (): Promise<string | undefined> => {
+  const all: readonly BrowserName[] = ['chromium', 'firefox']
+  const missing = all.filter((name) => !isInstalled(name))
+  if (missing.length === 0) return undefined
+  console.log(`installing ${missing.join(' and ')}`)
+  if (await installDebianPackages(missing.map((name) => packages[name]))) return undefined
+  await run('playwright', ['install', ...missing])
+  const still = missing.filter((name) => !isInstalled(name)).map((name) => packages[name])
+  return still.length === 0
+    ? undefined
+    : `The browser tests need ${still.join(' and ')}: install ${still.length === 1 ? 'that package' : 'those packages'} and run this again.`
+}

@@ -1,0 +1,33 @@
+/**
+ * Which files the checks look at: what git tracks or would track, never what is ignored.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, lstatSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+/** The checkout these scripts lie in. */
+export const root = resolve(import.meta.dirname, '..')
+
+/** Where checks keep what they may throw away; below node_modules, so never packed or tracked. */
+export const cacheDir = join(root, 'node_modules/.cache/padlock')
+
+/** Paths, relative to the checkout, of all files that are tracked or new and not ignored. */
+export const listSourceFiles = (): string[] =>
+  execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
+  })
+    .split('\0')
+    .filter((path) => path !== '' && existsSync(join(root, path)))
+    .filter((path) => lstatSync(join(root, path)).isFile())
+    .sort()
+
+/** Paths, relative to the checkout, of all files below `folder`; none when it does not exist. */
+export const listFilesBelow = (folder: string): string[] => {
+  if (!existsSync(join(root, folder))) return []
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .sort()
+}

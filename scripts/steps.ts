@@ -1,0 +1,168 @@
+/**
+ * The table of everything that `dev/test` and `npm run verify` run, in order.
+ * What a step does lives in the program it calls; here is how it is called and counted.
+ */
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { cacheDir, listFilesBelow, root } from './files.ts'
+import { type RunOptions, run } from './process.ts'
+import {
+  add,
+  type Counts,
+  countCheck,
+  countLibtest,
+  countPlaywright,
+  countVitest,
+  none,
+  readTestPrograms,
+} from './results.ts'
+
+export interface Step {
+  readonly name: string
+  readonly says: string
+  /** Runs in browsers, so `npm run verify` leaves it out. */
+  readonly inBrowsers?: true
+  /** Whether there is anything to run yet; a step without files counts nothing. */
+  readonly hasFiles?: () => boolean
+  readonly run: () => Promise<Counts>
+}
+
+const wasmDir = join(root, 'wasm')
+
+const hasCrate = (): boolean => existsSync(join(wasmDir, 'Cargo.toml'))
+
+const hasTests = (...folders: string[]): boolean =>
+  folders.some((folder) => listFilesBelow(folder).some((path) => /\.(test|spec)\.ts$/.test(path)))
+
+const check = async (command: string, args: string[], options?: RunOptions): Promise<Counts> =>
+  countCheck((await run(command, args, { cwd: root, ...options })).code)
+
+const script = (name: string, ...args: string[]): Promise<Counts> =>
+  check(process.execPath, [join('scripts', name), ...args])
+
+/** A fresh path for a runner's report, so that an old one is never read. */
+const newReport = (name: string): string => {
+  mkdirSync(cacheDir, { recursive: true })
+  const path = join(cacheDir, `${name}-report.json`)
+  rmSync(path, { force: true })
+  return path
+}
+
+const runCargoTests = async (): Promise<Counts> => {
+  const built = await run(
+    'cargo',
+    ['test', '--locked', '--no-run', '--message-format=json-render-diagnostics'],
+    { cwd: wasmDir, output: 'collect' },
+  )
+  if (built.code !== 0) {
+    console.log(built.output.replaceAll(/^\{.*\n/gm, '').trimEnd())
+    return { ...none, failed: 1 }
+  }
+  let counts = none
+  for (const program of readTestPrograms(built.stdout)) {
+    // libtest prints JSON only when told that unstable options are wanted; nothing is compiled with this.
+    const env = { RUSTC_BOOTSTRAP: '1', CARGO_MANIFEST_DIR: wasmDir }
+    const args = ['-Z', 'unstable-options', '--format', 'json']
+    const finished = await run(program, args, { cwd: wasmDir, env, output: 'collect' })
+    const part = countLibtest(finished.stdout, finished.code)
+    if (part.failed > 0) console.log(finished.output.trimEnd())
+    counts = add(counts, part)
+  }
+  return counts
+}
+
+const runVitest = async (): Promise<Counts> => {
+  const report = newReport('vitest')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const { code } = await run('vitest', ['run', ...reporters], { cwd: root })
+  return countVitest(report, code)
+}
+
+const runPlaywright = async (...args: string[]): Promise<Counts> => {
+  const report = newReport('playwright')
+  const env = { PLAYWRIGHT_JSON_OUTPUT_FILE: report }
+  const { code } = await run('playwright', ['test', '--reporter=list,json', ...args], {
+    cwd: root,
+    env,
+    timeoutMs: 30 * 60_000,
+  })
+  return countPlaywright(report, code)
+}
+
+export const steps: readonly Step[] = [
+  {
+    name: 'wasm',
+    says: 'the crate builds to WebAssembly',
+    hasFiles: () => hasCrate() && existsSync(join(root, 'scripts/build-wasm.sh')),
+    run: () => check('bash', ['scripts/build-wasm.sh']),
+  },
+  {
+    name: 'build',
+    says: 'both packages build',
+    hasFiles: () => existsSync(join(root, 'src/index.ts')),
+    run: () => script('build.ts'),
+  },
+  { name: 'format', says: 'files are formatted', run: () => check('biome', ['format', '.']) },
+  {
+    name: 'lint',
+    says: 'lint rules hold, types included',
+    run: () => check('biome', ['check', '--formatter-enabled=false', '--error-on-warnings', '.']),
+  },
+  { name: 'types', says: 'types hold', run: () => check('tsc', ['-p', '.']) },
+  {
+    name: 'types-protocol',
+    says: 'protocol/ compiles without platform types',
+    hasFiles: () => existsSync(join(root, 'src/protocol/tsconfig.json')),
+    run: () => check('tsc', ['-p', 'src/protocol/tsconfig.json']),
+  },
+  {
+    name: 'boundaries',
+    says: 'folders import only what they may',
+    run: () => script('check-boundaries.ts'),
+  },
+  { name: 'schemas', says: 'buf lint finds nothing', run: () => check('buf', ['lint']) },
+  {
+    name: 'generated',
+    says: 'src/gen is what proto/ generates',
+    run: () => script('check-generated.ts'),
+  },
+  { name: 'leaks', says: 'nothing names a machine', run: () => script('check-leaks.ts') },
+  {
+    name: 'size',
+    says: 'the first load fits its budget',
+    hasFiles: () => existsSync(join(root, 'dist/worker.js')),
+    run: () => script('check-size.ts'),
+  },
+  { name: 'docs', says: 'examples in docs compile', run: () => script('check-docs.ts') },
+  {
+    name: 'rustfmt',
+    says: 'Rust is formatted',
+    hasFiles: hasCrate,
+    run: () => check('cargo', ['fmt', '--check'], { cwd: wasmDir }),
+  },
+  {
+    name: 'clippy',
+    says: 'clippy finds nothing',
+    hasFiles: hasCrate,
+    run: () =>
+      check('cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'], {
+        cwd: wasmDir,
+      }),
+  },
+  { name: 'cargo', says: 'Rust tests', hasFiles: hasCrate, run: runCargoTests },
+  { name: 'vitest', says: 'tests in Node', run: runVitest },
+  {
+    name: 'browser',
+    says: 'tests in Chromium and Firefox',
+    inBrowsers: true,
+    hasFiles: () => hasTests('tests/browser'),
+    run: () => runPlaywright('--project=chromium', '--project=firefox'),
+  },
+  {
+    name: 'packaging',
+    says: 'the packed packages in empty projects',
+    inBrowsers: true,
+    hasFiles: () => hasTests('tests/packaging') && existsSync(join(root, 'src/index.ts')),
+    run: () => runPlaywright('--project=packaging'),
+  },
+]

@@ -1,0 +1,94 @@
+/**
+ * Runs the steps, goes on after a failure, and prints `N passed, N failed` alone on its last line.
+ *
+ *     node scripts/test.ts              every step but those in browsers, installing nothing
+ *     node scripts/test.ts --install    every step, after installing what is missing
+ *     node scripts/test.ts --only NAME  one step (may be repeated); --list names them
+ */
+import { parseArgs } from 'node:util'
+import { ensureBrowsers } from './browsers.ts'
+import { add, type Counts, none } from './results.ts'
+import { type Step, steps } from './steps.ts'
+
+const finish = (counts: Counts): never => {
+  console.log(`${counts.passed} passed, ${counts.failed} failed`)
+  process.exit(counts.failed === 0 ? 0 : 1)
+}
+
+const refuse = (sentence: string): never => {
+  console.error(sentence)
+  return finish({ ...none, failed: 1 })
+}
+
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        install: { type: 'boolean', default: false },
+        list: { type: 'boolean', default: false },
+        only: { type: 'string', multiple: true, default: [] },
+      },
+    }).values
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const choose = (only: readonly string[], withBrowsers: boolean): readonly Step[] => {
+  const unknown = only.find((name) => !steps.some((step) => step.name === name))
+  if (unknown !== undefined) return refuse(`There is no step "${unknown}"; --list names them.`)
+  if (only.length > 0) return steps.filter((step) => only.includes(step.name))
+  return steps.filter((step) => withBrowsers || !step.inBrowsers)
+}
+
+/** Under CI a skipped test is a failed one: nobody would notice that it never ran. */
+const judgeSkips = (counts: Counts): Counts =>
+  process.env.CI ? { ...counts, failed: counts.failed + counts.skipped } : counts
+
+const runStep = async (step: Step): Promise<Counts> => {
+  console.log(`\n== ${step.name}: ${step.says}`)
+  if (step.hasFiles && !step.hasFiles()) {
+    console.log('   nothing here yet')
+    return none
+  }
+  const start = performance.now()
+  let counts: Counts
+  try {
+    counts = await step.run()
+  } catch (error) {
+    console.error(error)
+    counts = { ...none, failed: 1 }
+  }
+  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+  console.log(`   ${counts.passed} passed, ${counts.failed} failed${skipped} (${seconds} s)`)
+  return judgeSkips(counts)
+}
+
+const options = readOptions()
+if (options.list) {
+  for (const step of steps) console.log(`${step.name.padEnd(16)}${step.says}`)
+  process.exit(0)
+}
+
+const chosen = choose(options.only, options.install)
+let total: Counts = none
+const failed: string[] = []
+let browsersMissing: string | undefined
+if (options.install && chosen.some((step) => step.inBrowsers)) {
+  browsersMissing = await ensureBrowsers()
+}
+
+for (const step of chosen) {
+  let counts: Counts
+  if (step.inBrowsers && browsersMissing !== undefined) {
+    console.error(browsersMissing)
+    counts = { ...none, failed: 1 }
+  } else {
+    counts = await runStep(step)
+  }
+  if (counts.failed > 0) failed.push(step.name)
+  total = add(total, counts)
+}
+if (failed.length > 0) console.log(`\nfailed: ${failed.join(', ')}`)
+finish(total)
