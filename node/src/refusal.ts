@@ -1,0 +1,25 @@
+/** Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13). */
+import { ConnectError } from '@connectrpc/connect'
+import { codes } from '../../src/errors.ts'
+import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
+import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
+
+export interface RefusalDetails {
+  /** Which envelope of a publish request. */
+  readonly envelopeIndex?: number
+  /** When trying again makes sense; 0 if the node has no opinion. */
+  readonly retryAfterMs?: number
+}
+
+/** The error that an RPC throws to refuse. Its text is the code table's and names nothing sent. */
+export const refusal = (code: NodeCode, details: RefusalDetails = {}): ConnectError =>
+  new ConnectError(codes[code].says, nodeCodes[code], undefined, [
+    {
+      desc: ErrorDetailSchema,
+      value: {
+        code,
+        retryAfterMs: BigInt(details.retryAfterMs ?? 0),
+        envelopeIndex: details.envelopeIndex ?? 0,
+      },
+    },
+  ])

@@ -1,0 +1,39 @@
+/**
+ * What a topic accepts, in the order of docs/protocol.md section 13: kind of topic and size here,
+ * the rest by kind. The caller has already answered bytes that lie on the topic.
+ */
+import { messageLimitBytes, parseTopic } from '../../../src/protocol/topics.ts'
+import { acceptContact } from './contact.ts'
+import { acceptPrekeys } from './prekey.ts'
+import { acceptRevocation } from './revocation.ts'
+import type { RuleContext, RuleState } from './state.ts'
+import { accepted, passOn, refused, type Verdict } from './verdict.ts'
+
+/** Whether these bytes may be stored on this topic now, and what that changes. Stores nothing. */
+export function acceptEnvelope(
+  topic: string,
+  message: Uint8Array,
+  state: RuleState,
+  context: RuleContext,
+): Verdict {
+  const parts = parseTopic(topic)
+  if (!parts.ok) return passOn(parts)
+  if (message.length > messageLimitBytes[parts.value.kind]) return refused('too_large')
+  switch (parts.value.kind) {
+    case 'contact':
+      return acceptContact(parts.value.address, message, state, context)
+    case 'revoked':
+      return acceptRevocation(parts.value.address, message, state, context)
+    case 'prekey':
+      return acceptPrekeys(parts.value.installationId, message, state, context)
+    case 'message':
+      return acceptMail(parts.value.installationId, state)
+  }
+}
+
+// What lies on an inbox is not parsed: the node knows neither sender nor content (section 13).
+function acceptMail(installationId: string, state: RuleState): Verdict {
+  const installation = state.installation(installationId)
+  if (installation === undefined || installation.revoked) return refused('recipient_gone')
+  return accepted({ kind: 'mail' })
+}

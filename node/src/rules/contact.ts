@@ -1,0 +1,65 @@
+/** What a `contact-` topic accepts (docs/protocol.md sections 3, 5 and 13). */
+import {
+  parseContactBundle,
+  sealingKeySignature,
+  verifyGrant,
+} from '../../../src/protocol/contact.ts'
+import type { Address } from '../../../src/protocol/ids.ts'
+import {
+  createdAheadLimitNs,
+  grantedInstallationsLimit,
+  installationsLimit,
+  sealingKeysPerWindow,
+  sealingKeyWindowNs,
+} from '../../../src/protocol/limits.ts'
+import { verifyStrict } from './ed25519.ts'
+import type { RuleContext, RuleState } from './state.ts'
+import { accepted, passOn, refused, type Verdict } from './verdict.ts'
+import { checkWalletKind, kindOf } from './wallet-kind.ts'
+
+export function acceptContact(
+  address: Address,
+  message: Uint8Array,
+  state: RuleState,
+  context: RuleContext,
+): Verdict {
+  const parsed = parseContactBundle(message)
+  if (!parsed.ok) return passOn(parsed)
+  const bundle = parsed.value
+  const { installationId, sealingKey } = bundle
+
+  const known = state.installation(installationId)
+  // Section 1: an id belongs to the first address that it was accepted under.
+  if (bundle.address !== address || (known !== undefined && known.address !== address)) {
+    return refused('wrong_address')
+  }
+  const wrongKind = checkWalletKind(bundle, state, context)
+  if (wrongKind !== undefined) return wrongKind
+  const grant = verifyGrant(bundle)
+  if (!grant.ok) return passOn(grant)
+  // Section 3: the grant names the installation, and this names the wallet; only both make it valid.
+  if (!verifyStrict(sealingKeySignature(bundle))) return refused('bad_signature')
+
+  if (state.isRevoked(address, installationId)) return refused('revoked')
+  if (sealingKey.createdNs > context.nowNs + createdAheadLimitNs) return refused('clock_ahead')
+  if (known === undefined) {
+    const { granted, unrevoked } = state.countInstallations(address)
+    if (unrevoked >= installationsLimit || granted >= grantedInstallationsLimit) {
+      return refused('too_many_installations')
+    }
+  } else {
+    if (sealingKey.createdNs <= known.sealingCreatedNs) return refused('sealing_key_not_newer')
+    const windowStartNs = context.nowNs - sealingKeyWindowNs
+    if (state.countBundlesAfter(installationId, windowStartNs) >= sealingKeysPerWindow) {
+      return refused('sealing_key_too_soon')
+    }
+  }
+  return accepted({
+    kind: 'grant',
+    installationId,
+    address,
+    keys: bundle.keys,
+    wallet: kindOf(bundle),
+    sealingCreatedNs: sealingKey.createdNs,
+  })
+}

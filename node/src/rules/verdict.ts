@@ -1,0 +1,55 @@
+/** What a rule answers, and what accepting an envelope changes. Values, never exceptions. */
+import type { IdentityKeys, InstallationId } from '../../../src/protocol/ids.ts'
+import { isNodeCode, type NodeCode } from '../../../src/protocol/node-codes.ts'
+import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
+import type { Refusal } from '../../../src/protocol/result.ts'
+
+/**
+ * Which kind of signature an account uses: a plain wallet's, or a contract's on one chain. An account
+ * keeps to the first (docs/protocol.md section 3).
+ */
+export type WalletKind =
+  | { readonly kind: 'eip191' }
+  | { readonly kind: 'erc1271'; readonly chainId: bigint }
+
+/** What storing an accepted envelope changes besides the topic itself. */
+export type Effect =
+  | {
+      readonly kind: 'grant'
+      readonly installationId: InstallationId
+      readonly address: string
+      readonly keys: IdentityKeys
+      readonly wallet: WalletKind
+      readonly sealingCreatedNs: bigint
+    }
+  | {
+      readonly kind: 'revoke'
+      readonly address: string
+      readonly installationIds: readonly InstallationId[]
+      readonly wallet: WalletKind
+    }
+  | {
+      readonly kind: 'upload'
+      readonly installationId: InstallationId
+      readonly createdNs: bigint
+      readonly oneTime: readonly SignedPrekey[]
+      readonly fallback: SignedPrekey | undefined
+      readonly replace: boolean
+    }
+  | { readonly kind: 'mail' }
+
+/** A refusal by its code alone. */
+export interface Refused {
+  readonly ok: false
+  readonly code: NodeCode
+}
+
+export type Verdict = { readonly ok: true; readonly effect: Effect } | Refused
+
+export const accepted = (effect: Effect): Verdict => ({ ok: true, effect })
+
+export const refused = (code: NodeCode): Refused => ({ ok: false, code })
+
+/** A refusal of the shared checks, as a node answers it. */
+export const passOn = (refusal: Refusal): Refused =>
+  refused(isNodeCode(refusal.code) ? refusal.code : 'malformed')

@@ -1,0 +1,116 @@
+/** Accounts and installations: what the rules ask, and what accepted bundles and revocations change. */
+import type { DatabaseSync } from 'node:sqlite'
+import { sealingKeyWindowNs } from '../../../src/protocol/limits.ts'
+import type { KnownInstallation, RuleState } from '../rules/state.ts'
+import type { Effect, WalletKind } from '../rules/verdict.ts'
+import { newestUploadOf, type SqlitePrekeys } from './sqlite-prekeys.ts'
+import { bytesOf, integerOf, prepare, type Statement, textOf } from './sqlite-rows.ts'
+
+export class SqliteAccounts implements RuleState {
+  readonly #prekeys: SqlitePrekeys
+  readonly #installation: Statement
+  readonly #account: Statement
+  readonly #revocation: Statement
+  readonly #countInstallations: Statement
+  readonly #countBundles: Statement
+  readonly #insertAccount: Statement
+  readonly #insertInstallation: Statement
+  readonly #insertBundle: Statement
+  readonly #dropBundles: Statement
+  readonly #insertRevocation: Statement
+  readonly #markRevoked: Statement
+
+  constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
+    const sql = (text: string): Statement => prepare(database, text)
+    this.#prekeys = prekeys
+    this.#installation = sql(
+      `SELECT address, ed25519, revoked, sealing_created_ns, newest_upload_ns
+       FROM installation WHERE id = ?`,
+    )
+    this.#account = sql('SELECT chain_id FROM account WHERE address = ?')
+    this.#revocation = sql('SELECT 1 FROM revocation WHERE address = ? AND installation = ?')
+    this.#countInstallations = sql(
+      `SELECT COUNT(*) AS granted, COUNT(*) FILTER (WHERE revoked = 0) AS unrevoked
+       FROM installation WHERE address = ?`,
+    )
+    this.#countBundles = sql(
+      'SELECT COUNT(*) AS count FROM accepted_bundle WHERE installation = ? AND node_ns > ?',
+    )
+    this.#insertAccount = sql('INSERT OR IGNORE INTO account (address, chain_id) VALUES (?, ?)')
+    this.#insertInstallation = sql(
+      `INSERT INTO installation (id, address, ed25519, revoked, sealing_created_ns)
+       VALUES (?, ?, ?, 0, ?)
+       ON CONFLICT (id) DO UPDATE SET sealing_created_ns = excluded.sealing_created_ns`,
+    )
+    this.#insertBundle = sql(
+      'INSERT INTO accepted_bundle (installation, sequence, node_ns) VALUES (?, ?, ?)',
+    )
+    this.#dropBundles = sql('DELETE FROM accepted_bundle WHERE installation = ? AND node_ns <= ?')
+    this.#insertRevocation = sql(
+      'INSERT OR IGNORE INTO revocation (address, installation) VALUES (?, ?)',
+    )
+    this.#markRevoked = sql('UPDATE installation SET revoked = 1 WHERE id = ? AND address = ?')
+  }
+
+  installation(installationId: string): KnownInstallation | undefined {
+    const row = this.#installation.get(installationId)
+    if (row === undefined) return undefined
+    return {
+      address: textOf(row, 'address'),
+      ed25519: bytesOf(row, 'ed25519'),
+      revoked: integerOf(row, 'revoked') !== 0n,
+      sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
+      newestUploadNs: newestUploadOf(row),
+    }
+  }
+
+  walletKind(address: string): WalletKind | undefined {
+    const row = this.#account.get(address)
+    if (row === undefined) return undefined
+    if (row['chain_id'] === null) return { kind: 'eip191' }
+    return { kind: 'erc1271', chainId: BigInt(textOf(row, 'chain_id')) }
+  }
+
+  isRevoked(address: string, installationId: string): boolean {
+    return this.#revocation.get(address, installationId) !== undefined
+  }
+
+  countInstallations(address: string): { readonly granted: number; readonly unrevoked: number } {
+    const row = this.#countInstallations.get(address)
+    if (row === undefined) return { granted: 0, unrevoked: 0 }
+    return {
+      granted: Number(integerOf(row, 'granted')),
+      unrevoked: Number(integerOf(row, 'unrevoked')),
+    }
+  }
+
+  countBundlesAfter(installationId: string, nodeNs: bigint): number {
+    const row = this.#countBundles.get(installationId, nodeNs)
+    return row === undefined ? 0 : Number(integerOf(row, 'count'))
+  }
+
+  countOneTime(installationId: string, nowNs: bigint): number {
+    return this.#prekeys.countOneTime(installationId, nowNs)
+  }
+
+  grant(effect: Extract<Effect, { kind: 'grant' }>, sequence: bigint, nodeNs: bigint): void {
+    const { installationId, address, keys, sealingCreatedNs } = effect
+    this.#insertAccount.run(address, chainColumn(effect.wallet))
+    this.#insertInstallation.run(installationId, address, keys.ed25519, sealingCreatedNs)
+    this.#dropBundles.run(installationId, nodeNs - sealingKeyWindowNs)
+    this.#insertBundle.run(installationId, sequence, nodeNs)
+  }
+
+  revoke(effect: Extract<Effect, { kind: 'revoke' }>): void {
+    const { address } = effect
+    this.#insertAccount.run(address, chainColumn(effect.wallet))
+    for (const installationId of effect.installationIds) {
+      this.#insertRevocation.run(address, installationId)
+      // Section 3: it concerns this account's bundles, not another's that has the same id.
+      if (this.#markRevoked.run(installationId, address) > 0) this.#prekeys.dropAll(installationId)
+    }
+  }
+}
+
+const chainColumn = (wallet: WalletKind): string | null =>
+  wallet.kind === 'eip191' ? null : wallet.chainId.toString()

@@ -1,0 +1,149 @@
+/** The stock of prekeys: uploads go in, claims take out (docs/protocol.md sections 5 and 6). */
+import type { DatabaseSync } from 'node:sqlite'
+import { claimMemoryNs } from '../../../src/protocol/limits.ts'
+import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
+import { dayNs } from '../clock.ts'
+import type { Effect } from '../rules/verdict.ts'
+import { bytesOf, integerOf, prepare, type Row, type Statement } from './sqlite-rows.ts'
+import type { Claim, Stock } from './store.ts'
+
+/** A one-time key that lay here so long is not given out any more (section 5). */
+const oneTimeLifetimeNs = 30n * dayNs
+
+export class SqlitePrekeys {
+  readonly #installation: Statement
+  readonly #count: Statement
+  readonly #insert: Statement
+  readonly #dropOneTime: Statement
+  readonly #dropFallback: Statement
+  readonly #markUpload: Statement
+  readonly #nextOneTime: Statement
+  readonly #fallback: Statement
+  readonly #remove: Statement
+  readonly #recall: Statement
+  readonly #remember: Statement
+  readonly #forgetClaims: Statement
+  readonly #dropExpired: Statement
+
+  constructor(database: DatabaseSync) {
+    const sql = (text: string): Statement => prepare(database, text)
+    this.#installation = sql('SELECT revoked, newest_upload_ns FROM installation WHERE id = ?')
+    this.#count = sql(
+      'SELECT COUNT(*) AS count FROM prekey WHERE installation = ? AND is_fallback = 0 AND stored_ns > ?',
+    )
+    this.#insert = sql(
+      `INSERT INTO prekey (installation, is_fallback, curve25519, created_ns, signature, stored_ns)
+       VALUES (?, ?, ?, ?, ?, ?)`,
+    )
+    this.#dropOneTime = sql('DELETE FROM prekey WHERE installation = ? AND is_fallback = 0')
+    this.#dropFallback = sql('DELETE FROM prekey WHERE installation = ? AND is_fallback = 1')
+    this.#markUpload = sql('UPDATE installation SET newest_upload_ns = ? WHERE id = ?')
+    this.#nextOneTime = sql(
+      `SELECT id, is_fallback, curve25519, created_ns, signature FROM prekey
+       WHERE installation = ? AND is_fallback = 0 AND stored_ns > ? ORDER BY id LIMIT 1`,
+    )
+    this.#fallback = sql(
+      `SELECT id, is_fallback, curve25519, created_ns, signature FROM prekey
+       WHERE installation = ? AND is_fallback = 1`,
+    )
+    this.#remove = sql('DELETE FROM prekey WHERE id = ?')
+    this.#recall = sql(
+      `SELECT is_fallback, curve25519, created_ns, signature FROM claim
+       WHERE claim_id = ? AND installation = ? AND claimed_ns > ?`,
+    )
+    this.#remember = sql(
+      `INSERT OR REPLACE INTO claim
+       (claim_id, installation, is_fallback, curve25519, created_ns, signature, claimed_ns)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#forgetClaims = sql('DELETE FROM claim WHERE claimed_ns <= ?')
+    this.#dropExpired = sql('DELETE FROM prekey WHERE is_fallback = 0 AND stored_ns <= ?')
+  }
+
+  /** Adds an accepted upload to the stock. */
+  add(upload: Extract<Effect, { kind: 'upload' }>, nowNs: bigint): void {
+    const { installationId, oneTime, fallback } = upload
+    if (upload.replace) this.#dropOneTime.run(installationId)
+    for (const prekey of oneTime) this.#add(installationId, prekey, nowNs)
+    if (fallback !== undefined) {
+      this.#dropFallback.run(installationId)
+      this.#add(installationId, fallback, nowNs)
+    }
+    this.#markUpload.run(upload.createdNs, installationId)
+  }
+
+  #add(installationId: string, prekey: SignedPrekey, nowNs: bigint): void {
+    const isFallback = prekey.kind === 'fallback' ? 1 : 0
+    const { key, createdNs, signature } = prekey
+    this.#insert.run(installationId, isFallback, key, createdNs, signature, nowNs)
+  }
+
+  /** One-time keys that may still be given out. */
+  countOneTime(installationId: string, nowNs: bigint): number {
+    const row = this.#count.get(installationId, nowNs - oneTimeLifetimeNs)
+    return row === undefined ? 0 : Number(integerOf(row, 'count'))
+  }
+
+  stock(installationId: string, nowNs: bigint): Stock {
+    const row = this.#installation.get(installationId)
+    return {
+      installationId,
+      oneTimeLeft: this.countOneTime(installationId, nowNs),
+      newestCreatedNs: row === undefined ? 0n : (newestUploadOf(row) ?? 0n),
+    }
+  }
+
+  /** A revoked installation's keys are of no use to anybody. */
+  dropAll(installationId: string): void {
+    this.#dropOneTime.run(installationId)
+    this.#dropFallback.run(installationId)
+  }
+
+  /** Gives out one key, or the one that this claim got before; `took` if the stock shrank. */
+  claim(
+    claimId: Uint8Array,
+    installationId: string,
+    nowNs: bigint,
+  ): { readonly claim: Claim; readonly took: boolean } {
+    const remembered = this.#recall.get(claimId, installationId, nowNs - claimMemoryNs)
+    if (remembered !== undefined) {
+      return { claim: { installationId, prekey: prekeyOf(remembered) }, took: false }
+    }
+    const installation = this.#installation.get(installationId)
+    if (installation === undefined || integerOf(installation, 'revoked') !== 0n) {
+      return { claim: { installationId, prekey: undefined }, took: false }
+    }
+    const oneTime = this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
+    const row = oneTime ?? this.#fallback.get(installationId)
+    if (row === undefined) return { claim: { installationId, prekey: undefined }, took: false }
+    if (oneTime !== undefined) this.#remove.run(integerOf(oneTime, 'id'))
+    const prekey = prekeyOf(row)
+    this.#remember.run(
+      claimId,
+      installationId,
+      integerOf(row, 'is_fallback'),
+      prekey.key,
+      prekey.createdNs,
+      prekey.signature,
+      nowNs,
+    )
+    return { claim: { installationId, prekey }, took: oneTime !== undefined }
+  }
+
+  /** Forgets what is too old to matter. */
+  sweep(nowNs: bigint): void {
+    this.#forgetClaims.run(nowNs - claimMemoryNs)
+    this.#dropExpired.run(nowNs - oneTimeLifetimeNs)
+  }
+}
+
+const prekeyOf = (row: Row): SignedPrekey => ({
+  kind: integerOf(row, 'is_fallback') === 0n ? 'one-time' : 'fallback',
+  key: bytesOf(row, 'curve25519'),
+  createdNs: integerOf(row, 'created_ns'),
+  signature: bytesOf(row, 'signature'),
+})
+
+/** The time inside the newest upload of an installation's row; absent if there was none. */
+export const newestUploadOf = (row: Row): bigint | undefined =>
+  row['newest_upload_ns'] === null ? undefined : integerOf(row, 'newest_upload_ns')

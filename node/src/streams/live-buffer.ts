@@ -1,0 +1,118 @@
+/**
+ * What was stored for one reader and has not been sent to it yet. Bounded: what does not fit is lost
+ * here, `overflowed` says so, and the reader's stream decides what that means.
+ */
+import { pageLimitBytes, pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
+import type { Stock, StoredEnvelope } from '../store/store.ts'
+
+/** How much may wait for one reader. At least one publish request at its largest, 25 MiB. */
+export interface LiveLimit {
+  readonly envelopes: number
+  readonly bytes: number
+}
+
+export const defaultLiveLimit: LiveLimit = { envelopes: 8_192, bytes: 32 * 1024 * 1024 }
+
+export class LiveBuffer {
+  readonly #limit: LiveLimit
+  #envelopes: StoredEnvelope[] = []
+  #bytes = 0
+  // By installation: of several notices about one stock only the newest matters.
+  #stocks = new Map<string, Stock>()
+  #overflowed = false
+  #ended = false
+  #wake: (() => void) | undefined
+
+  constructor(limit: LiveLimit) {
+    this.#limit = limit
+  }
+
+  /** Whether something was lost since the last `restart`. */
+  get overflowed(): boolean {
+    return this.#overflowed
+  }
+
+  /** Whether nothing comes any more, because the reader left or the node stops. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  push(envelope: StoredEnvelope): void {
+    if (this.#overflowed || this.#ended) return
+    const bytes = this.#bytes + envelope.message.length
+    if (this.#envelopes.length >= this.#limit.envelopes || bytes > this.#limit.bytes) {
+      this.#overflowed = true
+      this.#clear()
+    } else {
+      this.#envelopes.push(envelope)
+      this.#bytes = bytes
+    }
+    this.#wake?.()
+  }
+
+  pushStock(stock: Stock): void {
+    if (this.#ended) return
+    this.#stocks.set(stock.installationId, stock)
+    this.#wake?.()
+  }
+
+  /** Forgets envelopes: what comes from here on is collected, what came before is read elsewhere. */
+  restart(): void {
+    this.#overflowed = false
+    this.#clear()
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#clear()
+    this.#stocks.clear()
+    this.#wake?.()
+  }
+
+  /** Takes as many envelopes as a frame may have; empty if none wait. */
+  take(): readonly StoredEnvelope[] {
+    let count = 0
+    let bytes = 0
+    for (const { message } of this.#envelopes) {
+      if (count === pageLimitEnvelopes) break
+      if (count > 0 && bytes + message.length > pageLimitBytes) break
+      bytes += message.length
+      count += 1
+    }
+    const taken = this.#envelopes.slice(0, count)
+    this.#envelopes = this.#envelopes.slice(count)
+    this.#bytes -= bytes
+    return taken
+  }
+
+  /** Takes the stock notices that wait. */
+  takeStocks(): readonly Stock[] {
+    if (this.#stocks.size === 0) return []
+    const stocks = [...this.#stocks.values()]
+    this.#stocks = new Map()
+    return stocks
+  }
+
+  /** Resolves when something is pushed or the buffer ends, at the latest after this many ms. */
+  changed(timeoutMs: number): Promise<void> {
+    if (this.#ended || this.#overflowed || this.#envelopes.length > 0 || this.#stocks.size > 0) {
+      return Promise.resolve()
+    }
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        clearTimeout(timer)
+        this.#wake = undefined
+        resolve()
+      }
+      const timer = setTimeout(settle, timeoutMs)
+      // A waiting stream does not keep a process alive; its connection does.
+      timer.unref()
+      this.#wake = settle
+    })
+  }
+
+  #clear(): void {
+    this.#envelopes = []
+    this.#bytes = 0
+  }
+}

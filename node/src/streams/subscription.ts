@@ -1,0 +1,115 @@
+/**
+ * One subscription from start to end: started, stock notices, everything after the cursors,
+ * caught-up, then what is stored from then on, and heartbeats (docs/protocol.md section 5).
+ */
+
+import { pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
+import type { Clock } from '../clock.ts'
+import { refusal } from '../refusal.ts'
+import type { Cursor, Stock, Store, StoredEnvelope } from '../store/store.ts'
+import type { LiveFeed } from './live-feed.ts'
+
+export type StreamEvent =
+  | { readonly kind: 'started'; readonly nodeId: Uint8Array }
+  | { readonly kind: 'envelopes'; readonly envelopes: readonly StoredEnvelope[] }
+  | { readonly kind: 'caught-up' }
+  | { readonly kind: 'heartbeat'; readonly nodeNs: bigint }
+  | { readonly kind: 'stock'; readonly stock: Stock }
+
+export interface SubscriptionOptions {
+  readonly store: Store
+  readonly feed: LiveFeed
+  readonly clock: Clock
+  readonly heartbeatMs: number
+  /** Where the reader is on each topic that it wants envelopes of. */
+  readonly cursors: readonly Cursor[]
+  /** Installations whose stock it wants to know. */
+  readonly installationIds: readonly string[]
+  /** Aborts when the reader is gone. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Ends only when the reader leaves.
+ * @throws ConnectError `slow_reader` if the reader did not keep up, `unavailable` when the node stops
+ * @throws StoreFailure
+ */
+export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<StreamEvent> {
+  const { store, feed, clock, heartbeatMs, signal } = options
+  const positions = new Map(options.cursors.map((c) => [c.topic, c.afterSequence]))
+  const { buffer, leave } = feed.open({
+    topics: [...positions.keys()],
+    installationIds: options.installationIds,
+  })
+  // Also while the reader takes nothing: then this generator stands still and would notice nothing.
+  signal.addEventListener('abort', leave, { once: true })
+  const heartbeat = new Heartbeat(heartbeatMs)
+  try {
+    yield { kind: 'started', nodeId: store.nodeId }
+    for (const id of options.installationIds) yield { kind: 'stock', stock: await store.stock(id) }
+
+    // Catch-up. The buffer collects from before each page on, so the last page and the buffer
+    // together have everything; what is in both is dropped by its sequence.
+    let hasMore = positions.size > 0
+    while (hasMore && !signal.aborted && !buffer.ended) {
+      buffer.restart()
+      const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
+      const page = await store.page(cursors, pageLimitEnvelopes)
+      const envelopes = moveOn(positions, page.envelopes)
+      if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+      if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
+      // Section 5: catch-up goes at the reader's pace. A buffer too small meanwhile is read again.
+      hasMore = page.hasMore || buffer.overflowed
+    }
+    yield { kind: 'caught-up' }
+
+    while (!signal.aborted) {
+      if (buffer.ended) throw refusal('unavailable')
+      if (buffer.overflowed) throw refusal('slow_reader')
+      if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
+      for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
+      const envelopes = moveOn(positions, buffer.take())
+      if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+      else await buffer.changed(heartbeat.dueInMs())
+    }
+  } finally {
+    signal.removeEventListener('abort', leave)
+    leave()
+  }
+}
+
+/** Those that the reader does not have yet; from now on it has them. */
+function moveOn(
+  positions: Map<string, bigint>,
+  envelopes: readonly StoredEnvelope[],
+): readonly StoredEnvelope[] {
+  const fresh: StoredEnvelope[] = []
+  for (const envelope of envelopes) {
+    const position = positions.get(envelope.topic)
+    if (position === undefined || envelope.sequence <= position) continue
+    positions.set(envelope.topic, envelope.sequence)
+    fresh.push(envelope)
+  }
+  return fresh
+}
+
+class Heartbeat {
+  readonly #intervalMs: number
+  #nextMs: number
+
+  constructor(intervalMs: number) {
+    this.#intervalMs = intervalMs
+    this.#nextMs = performance.now() + intervalMs
+  }
+
+  /** Whether one is due, and if so sets the time of the next. */
+  isDue(): boolean {
+    if (performance.now() < this.#nextMs) return false
+    this.#nextMs = performance.now() + this.#intervalMs
+    return true
+  }
+
+  dueInMs(): number {
+    return Math.max(1, this.#nextMs - performance.now())
+  }
+}
