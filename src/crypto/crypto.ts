@@ -94,6 +94,11 @@ export interface EnvelopeToOpen {
   /** The header's sealed_metadata: enc, then the first part. */
   readonly sealedMetadata: Uint8Array
   readonly ciphertext: Uint8Array
+  /**
+   * X25519 of each secret with `enc`, in the order of the secrets, if that was computed elsewhere
+   * (WebCrypto, a second Worker); absent, it is computed here.
+   */
+  readonly shared?: readonly Uint8Array[]
 }
 
 export interface OpenedEnvelope {

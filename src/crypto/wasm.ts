@@ -1,0 +1,256 @@
+/**
+ * The adapter of `Crypto` to padlock.wasm, and its loader. The only file that imports the package
+ * that wasm-pack builds (`scripts/build-wasm.sh`). Each method is one call with one packed buffer in
+ * each direction; no wasm object outlives it.
+ */
+
+import initialise, * as wasm from '../../wasm/pkg/padlock.js'
+import { PadlockError } from '../errors.ts'
+import type { Crypto, CryptoCode, CryptoFailure, CryptoResult } from './crypto.ts'
+import { packRequest, ResponseReader, type WireField } from './wasm-wire.ts'
+
+/** What the loader takes: an address, a fetched response, the file's bytes, or a compiled module. */
+export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module
+
+/** Exported by a padlock.wasm that speaks `wasm-wire.ts` as it is here. */
+const wireMarker = 'padlock_wire_1'
+
+const itemCodes: ReadonlySet<string> = new Set<CryptoCode>([
+  'malformed',
+  'bad_state',
+  'unsealing_failed',
+  'bad_padding',
+  'non_contributory_key',
+  'missing_prekey',
+  'identity_mismatch',
+  'bad_mac',
+  'message_key_gone',
+  'gap_too_large',
+  'header_mismatch',
+  'decryption_failed',
+])
+
+const isItemCode = (code: string): code is CryptoCode => itemCodes.has(code)
+
+const encoder = new TextEncoder()
+
+type Call = (request: Uint8Array) => Uint8Array
+
+/** A trap ends the call, not the worker; what was passed in is as it was. */
+const invoke = (call: Call, fields: readonly WireField[]): ResponseReader => {
+  try {
+    return new ResponseReader(call(packRequest(fields)))
+  } catch (cause) {
+    throw new PadlockError('internal', { cause })
+  }
+}
+
+const failure = (code: string): CryptoFailure => {
+  if (isItemCode(code)) return { ok: false, code }
+  // Platforms without a source of randomness are refused when loading; this is one that lost it.
+  if (code === 'no_randomness') throw new PadlockError('unsupported_platform')
+  throw new PadlockError('internal', { details: { crypto: code } })
+}
+
+/** A call that cannot fail unless it was misused, or the stored identity is damaged. */
+const run = <T>(
+  call: Call,
+  fields: readonly WireField[],
+  read: (response: ResponseReader) => T,
+): T => {
+  const response = invoke(call, fields)
+  const failed = (code: string): T => {
+    failure(code)
+    throw new PadlockError('internal', { details: { crypto: code } })
+  }
+  return response.result(() => read(response), failed)
+}
+
+const readResult = <T>(response: ResponseReader, read: () => T): CryptoResult<T> =>
+  response.result<CryptoResult<T>>(() => ({ ok: true, ...read() }), failure)
+
+const readResults = <T>(response: ResponseReader, read: () => T): CryptoResult<T>[] =>
+  response.list(() => readResult(response, read))
+
+const listOf = (items: readonly Uint8Array[]): readonly WireField[] => [items.length, ...items]
+
+const crypto: Crypto = {
+  createIdentity: () =>
+    run(wasm.create_identity, [], (response) => ({
+      identity: response.bytes(),
+      curve25519: response.bytes(),
+      ed25519: response.bytes(),
+    })),
+
+  createKeyPairs: (count) =>
+    run(wasm.create_key_pairs, [count], (response) =>
+      response.list(() => ({ secret: response.bytes(), publicKey: response.bytes() })),
+    ),
+
+  sign: (identity, messages) =>
+    run(wasm.sign, [identity, ...listOf(messages)], (response) =>
+      response.list(() => response.bytes()),
+    ),
+
+  verify: (signatures) => {
+    const fields: WireField[] = [signatures.length]
+    for (const { ed25519, message, signature } of signatures) {
+      fields.push(ed25519, message, signature)
+    }
+    return run(wasm.verify, fields, (response) => response.list(() => response.flag()))
+  },
+
+  digest: (messages) =>
+    run(wasm.digest, listOf(messages), (response) => response.list(() => response.bytes())),
+
+  keyedHash: (key, messages) =>
+    run(wasm.keyed_hash, [key, ...listOf(messages)], (response) =>
+      response.list(() => response.bytes()),
+    ),
+
+  deriveKey: (key, info) =>
+    run(wasm.derive_key, [key, encoder.encode(info)], (response) => response.bytes()),
+
+  createOutboundSessions: (identity, requests) => {
+    const fields: WireField[] = [identity, requests.length]
+    for (const { identityKey, prekey } of requests) fields.push(identityKey, prekey)
+    return run(wasm.create_outbound_sessions, fields, (response) =>
+      readResults(response, () => ({ state: response.bytes(), sessionId: response.bytes() })),
+    )
+  },
+
+  seal: (identity, requests) => {
+    const fields: WireField[] = [identity, requests.length]
+    for (const request of requests) {
+      fields.push(
+        request.state,
+        request.sealingKey,
+        encoder.encode(request.recipientInstallationId),
+        request.metadata,
+        request.signingFields,
+        ...listOf(request.payloads),
+      )
+    }
+    return run(wasm.seal, fields, (response) =>
+      readResults(response, () => ({
+        state: response.bytes(),
+        envelopes: response.list(() => ({ message: response.bytes(), digest: response.bytes() })),
+      })),
+    )
+  },
+
+  open: (secrets, installationId, envelopes) => {
+    const fields: WireField[] = [...listOf(secrets), encoder.encode(installationId)]
+    fields.push(envelopes.length)
+    for (const { headerBytes, sealedMetadata, ciphertext, shared } of envelopes) {
+      fields.push(headerBytes, sealedMetadata, ciphertext, ...listOf(shared ?? []))
+    }
+    return run(wasm.open, fields, (response) =>
+      readResults(response, () => {
+        const metadata = response.bytes()
+        const enc = response.bytes()
+        const headerHash = response.bytes()
+        const isOpen = response.flag()
+        const olmMessage = response.bytes()
+        return { metadata, enc, headerHash, olmMessage: isOpen ? olmMessage : undefined }
+      }),
+    )
+  },
+
+  inspectPrekeyMessages: (olmMessages) =>
+    run(wasm.inspect_prekey_messages, listOf(olmMessages), (response) =>
+      readResults(response, () => ({
+        sessionId: response.bytes(),
+        identityKey: response.bytes(),
+        prekey: response.bytes(),
+      })),
+    ),
+
+  createInboundSession: (request) => {
+    const { identity, prekeySecret, senderIdentityKey, olmMessage, headerHash } = request
+    const response = invoke(wasm.create_inbound_session, [
+      identity,
+      prekeySecret,
+      senderIdentityKey,
+      olmMessage,
+      headerHash,
+    ])
+    return readResult(response, () => ({
+      state: response.bytes(),
+      sessionId: response.bytes(),
+      payload: response.bytes(),
+    }))
+  },
+
+  decrypt: (state, messages) => {
+    const fields: WireField[] = [state, messages.length]
+    for (const { olmMessage, isPrekeyMessage, headerHash } of messages) {
+      fields.push(olmMessage, isPrekeyMessage ? 1 : 0, headerHash)
+    }
+    const response = invoke(wasm.decrypt, fields)
+    return readResult(response, () => ({
+      state: response.bytes(),
+      results: readResults(response, () => ({ payload: response.bytes() })),
+    }))
+  },
+
+  vaultSeal: (key, records) => {
+    const fields: WireField[] = [key, records.length]
+    for (const { plaintext, associatedData } of records) fields.push(plaintext, associatedData)
+    return run(wasm.vault_seal, fields, (response) => response.list(() => response.bytes()))
+  },
+
+  vaultOpen: (key, records) => {
+    const fields: WireField[] = [key, records.length]
+    for (const { sealed, associatedData } of records) fields.push(sealed, associatedData)
+    return run(wasm.vault_open, fields, (response) =>
+      response.list(() => {
+        const isOpen = response.flag()
+        const plaintext = response.bytes()
+        return isOpen ? plaintext : undefined
+      }),
+    )
+  },
+}
+
+/** Streams if the server says what the file is, as browsers insist on that. */
+const compileResponse = async (response: Response): Promise<WebAssembly.Module> => {
+  if (!response.ok) throw new Error(`the server answered ${response.status}`)
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  return type === 'application/wasm'
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer())
+}
+
+const compile = async (source: WasmSource): Promise<WebAssembly.Module> => {
+  if (source instanceof WebAssembly.Module) return source
+  if (typeof source === 'string' || source instanceof URL)
+    return compileResponse(await fetch(source))
+  if (source instanceof Response) return compileResponse(source)
+  return WebAssembly.compile(source)
+}
+
+/**
+ * Loads padlock.wasm. Resolves with the same `Crypto` however often and from wherever it is called
+ * in one thread: the module holds no state, so the first that loads serves all.
+ *
+ * @throws PadlockError `wasm_unavailable` if the file is missing, blocked by a content policy, not
+ * WebAssembly, or of another release (`cause` says which); `unsupported_platform` if there is no
+ * source of random bytes.
+ */
+export const loadWasmCrypto = async (source: WasmSource): Promise<Crypto> => {
+  if (typeof globalThis.crypto?.getRandomValues !== 'function') {
+    throw new PadlockError('unsupported_platform')
+  }
+  try {
+    const module = await compile(source)
+    // The glue keeps the first module it is given, so a wrong one must not reach it.
+    if (!WebAssembly.Module.exports(module).some(({ name }) => name === wireMarker)) {
+      throw new Error('the file is not padlock.wasm, or of another release')
+    }
+    await initialise({ module_or_path: module })
+    return crypto
+  } catch (cause) {
+    throw new PadlockError('wasm_unavailable', { cause })
+  }
+}

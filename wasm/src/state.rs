@@ -1,0 +1,132 @@
+//! Opaque states: a version byte, then compact binary. Stored through the vault, so what comes back
+//! is what was written; reading is bounded all the same.
+
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// The form of the states that this release writes and reads.
+pub const VERSION: u8 = 1;
+
+/// A full session (five chains, forty skipped keys each) stays below 20 KiB.
+const MAX_LENGTH: usize = 64 * 1024;
+
+/// A session's own nesting is eight deep.
+const MAX_DEPTH: usize = 16;
+
+/// The version byte and the CBOR of `value`.
+pub fn write(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let body = to_cbor(value)?;
+    let mut state = Zeroizing::new(Vec::with_capacity(body.len().saturating_add(1)));
+    state.push(VERSION);
+    state.extend_from_slice(&body);
+    Ok(state)
+}
+
+/// What [`write`] wrote.
+pub fn read<T: DeserializeOwned>(state: &[u8]) -> Result<T, Error> {
+    match state.split_first() {
+        Some((&VERSION, body)) if body.len() <= MAX_LENGTH && is_shallow(body) => from_cbor(body),
+        _ => Err(Error::BadState),
+    }
+}
+
+/// CBOR, in a buffer that is wiped.
+pub fn to_cbor(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    minicbor_serde::to_vec(value).map(Zeroizing::new).map_err(|_| Error::BadState)
+}
+
+/// The value that CBOR describes.
+pub fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, Error> {
+    minicbor_serde::from_slice(cbor).map_err(|_| Error::BadState)
+}
+
+/// Whether this is exactly one CBOR item (RFC 8949) of bounded depth and definite lengths. serde
+/// buffers a tagged enum by recursion, without a limit of its own, so depth must be known first.
+fn is_shallow(mut rest: &[u8]) -> bool {
+    let mut open: Vec<u64> = Vec::with_capacity(MAX_DEPTH);
+    loop {
+        let Some((&head, tail)) = rest.split_first() else { return false };
+        let Some((argument, tail)) = argument(head & 31, tail) else { return false };
+        rest = tail;
+        let children = match head >> 5 {
+            2 | 3 => {
+                let Ok(length) = usize::try_from(argument) else { return false };
+                let Some((_, tail)) = rest.split_at_checked(length) else { return false };
+                rest = tail;
+                0
+            }
+            4 => argument,
+            5 => argument.saturating_mul(2),
+            6 => 1,
+            _ => 0,
+        };
+        if children > 0 {
+            if open.len() == MAX_DEPTH {
+                return false;
+            }
+            open.push(children);
+            continue;
+        }
+        while let Some(left) = open.last_mut() {
+            *left = left.saturating_sub(1);
+            if *left > 0 {
+                break;
+            }
+            open.pop();
+        }
+        if open.is_empty() {
+            return rest.is_empty();
+        }
+    }
+}
+
+/// The argument of a head (RFC 8949 section 3), and what follows it.
+fn argument(information: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
+    match information {
+        0..=23 => Some((u64::from(information), rest)),
+        24 => rest.split_first().map(|(&byte, rest)| (u64::from(byte), rest)),
+        25 => rest.split_first_chunk().map(|(b, rest)| (u64::from(u16::from_be_bytes(*b)), rest)),
+        26 => rest.split_first_chunk().map(|(b, rest)| (u64::from(u32::from_be_bytes(*b)), rest)),
+        27 => rest.split_first_chunk().map(|(b, rest)| (u64::from_be_bytes(*b), rest)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_DEPTH, VERSION, read, write};
+    use crate::error::Error;
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let value = vec![vec![1u64, 1 << 40], vec![]];
+        assert_eq!(read::<Vec<Vec<u64>>>(&write(&value).unwrap()).unwrap(), value);
+    }
+
+    #[test]
+    fn another_version_a_cut_and_a_surplus_byte_are_bad_states() {
+        let mut state = write(&vec![7u64, 300]).unwrap().to_vec();
+        for length in 0..state.len() {
+            assert_eq!(read::<Vec<u64>>(&state[..length]), Err(Error::BadState));
+        }
+        state.push(0);
+        assert_eq!(read::<Vec<u64>>(&state), Err(Error::BadState));
+        state.pop();
+        state[0] = VERSION + 1;
+        assert_eq!(read::<Vec<u64>>(&state), Err(Error::BadState));
+    }
+
+    #[test]
+    fn nesting_is_refused_before_it_can_exhaust_the_stack() {
+        let mut state = vec![VERSION];
+        state.extend([0x81].repeat(60_000));
+        state.push(0);
+        assert_eq!(read::<serde_json::Value>(&state), Err(Error::BadState));
+        let mut deepest = vec![VERSION];
+        deepest.extend([0x81].repeat(MAX_DEPTH));
+        deepest.push(0);
+        assert!(read::<serde_json::Value>(&deepest).is_ok());
+    }
+}

@@ -1,0 +1,108 @@
+//! How requests and responses are packed into one byte buffer each: an integer is 4 bytes little
+//! endian, bytes are their length and themselves, a list is its count and its items, and a result
+//! is one byte (0 with what follows, or 1 with the code as bytes). `src/crypto/wasm-wire.ts` is the
+//! other end.
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Reads a request; every method fails with `malformed` past its end.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Begins at the first byte.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Error::Malformed)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// An unsigned integer.
+    pub fn integer(&mut self) -> Result<usize, Error> {
+        let (bytes, rest) = self.rest.split_first_chunk::<4>().ok_or(Error::Malformed)?;
+        self.rest = rest;
+        usize::try_from(u32::from_le_bytes(*bytes)).map_err(|_| Error::Malformed)
+    }
+
+    /// Bytes of any length.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        let length = self.integer()?;
+        self.take(length)
+    }
+
+    /// Bytes that must be of one length.
+    pub fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
+        self.bytes()?.try_into().map_err(|_| Error::Malformed)
+    }
+
+    /// The count of a list whose items follow. Never more than the buffer can hold, so that a
+    /// false count cannot make the caller allocate.
+    pub fn count(&mut self) -> Result<usize, Error> {
+        let count = self.integer()?;
+        if count > self.rest.len() / 4 { Err(Error::Malformed) } else { Ok(count) }
+    }
+
+    /// A list of bytes.
+    pub fn list(&mut self) -> Result<Vec<&'a [u8]>, Error> {
+        (0..self.count()?).map(|_| self.bytes()).collect()
+    }
+
+    /// Fails if anything is left.
+    pub const fn finish(&self) -> Result<(), Error> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Error::Malformed) }
+    }
+}
+
+/// Writes a response, and wipes it when dropped: it may hold secrets.
+pub struct Writer {
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Writer {
+    /// An empty response with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Zeroizing::new(Vec::with_capacity(capacity)) }
+    }
+
+    /// An unsigned integer. No buffer of a 32-bit machine is longer than it can say.
+    pub fn integer(&mut self, value: usize) {
+        self.bytes.extend_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    /// Bytes of any length.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.integer(bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Whether something follows.
+    pub fn flag(&mut self, value: bool) {
+        self.bytes.push(u8::from(value));
+    }
+
+    /// A result: what `write` writes, or the code.
+    pub fn result<T>(&mut self, result: Result<T, Error>, write: impl FnOnce(&mut Self, T)) {
+        match result {
+            Ok(value) => {
+                self.bytes.push(0);
+                write(self, value);
+            }
+            Err(error) => {
+                self.bytes.push(1);
+                self.bytes(error.code().as_bytes());
+            }
+        }
+    }
+
+    /// The finished response.
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.bytes
+    }
+}
