@@ -139,6 +139,9 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   facade: ['@scure/base'],
 }
 
+/** Everything that may end in the bundle. */
+export const bundledPackages: readonly string[] = [...new Set(Object.values(mayUse).flat())]
+
 /** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
 const packageOf = (specifier: string): string =>
   specifier

@@ -1,0 +1,89 @@
+/**
+ * Builds what is published: `dist/` of padlock-sdk, then `node/dist` of padlock-node.
+ * Does nothing when no input has changed; `--force` builds anyway.
+ * A new dist/ is made aside and put in place at once, so that nobody reads half of one.
+ */
+import { createHash } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { bundleSdk, readWasm } from './bundle.ts'
+import { emitDeclarations } from './declarations.ts'
+import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
+import { collectLicences } from './licences.ts'
+import { run } from './process.ts'
+
+const outputs = ['dist/index.js', 'dist/worker.js', 'dist/padlock.wasm', 'dist/types/index.d.ts']
+
+const isInput = (path: string): boolean =>
+  /^(?:src|node|scripts|wasm)\//.test(path) || /^[^/]*\.json$/.test(path)
+
+const hashInputs = (): string => {
+  const hash = createHash('sha256')
+  for (const path of [...listSourceFiles().filter(isInput), ...listFilesBelow('wasm/pkg')]) {
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(join(root, path)))
+      .update('\0')
+  }
+  return hash.digest('hex')
+}
+
+const hasNodeBuild = (): boolean =>
+  readFileSync(join(root, 'node/package.json'), 'utf8').includes('"build"')
+
+const buildSdk = async (): Promise<void> => {
+  const workDir = mkdtempSync(join(cacheDir, 'build-'))
+  try {
+    const fresh = join(workDir, 'dist')
+    mkdirSync(fresh)
+    const wasm = readWasm()
+    const { files, packageFolders } = await bundleSdk(wasm)
+    for (const file of files) writeFileSync(join(fresh, basename(file.path)), file.contents)
+    writeFileSync(join(fresh, 'padlock.wasm'), wasm)
+    writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), await collectLicences(packageFolders))
+    const entries = ['index', 'worker', 'inline'].filter((name) =>
+      existsSync(join(root, `src/${name}.ts`)),
+    )
+    await emitDeclarations(entries, workDir, join(fresh, 'types'))
+
+    const target = join(root, 'dist')
+    if (existsSync(target)) renameSync(target, join(workDir, 'old'))
+    renameSync(fresh, target)
+  } finally {
+    rmSync(workDir, { recursive: true, force: true })
+  }
+}
+
+const buildNode = async (): Promise<void> => {
+  const { code } = await run('npm', ['run', 'build', '-w', 'node', '--silent'], { cwd: root })
+  if (code !== 0) throw new Error('padlock-node does not build')
+}
+
+mkdirSync(cacheDir, { recursive: true })
+const stampPath = join(cacheDir, 'build.sha256')
+const stamp = existsSync(stampPath) ? readFileSync(stampPath, 'utf8') : ''
+const wanted = hashInputs()
+const expected = hasNodeBuild() ? [...outputs, 'node/dist/main.js'] : outputs
+const isBuilt = stamp === wanted && expected.every((path) => existsSync(join(root, path)))
+
+if (isBuilt && !process.argv.includes('--force')) {
+  console.log('dist is up to date')
+} else {
+  try {
+    await buildSdk()
+    if (hasNodeBuild()) await buildNode()
+    writeFileSync(stampPath, wanted)
+    console.log('built dist and node/dist')
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Bundles the entries of the SDK with esbuild.
+ *
+ * Dependencies are bundled in: the worker then is one file that loads without a bundler, its bytes
+ * are those that were tested, and an application installs nothing else. The two `new URL(…,
+ * import.meta.url)` are left as they are, because bundlers recognise exactly that form.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import {
+  type BuildOptions,
+  type BuildResult,
+  build,
+  type Metafile,
+  type OutputFile,
+  type Plugin,
+} from 'esbuild'
+import { bundledPackages } from './boundaries.ts'
+import { root } from './files.ts'
+
+export interface Bundle {
+  /** Paths are absolute, in `dist/` of the checkout; nothing is written yet. */
+  readonly files: readonly OutputFile[]
+  /** Folders of the packages that the bundles contain, relative to the checkout. */
+  readonly packageFolders: readonly string[]
+}
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022',
+  minify: true,
+  // Licences travel in a file of their own, which is not downloaded.
+  legalComments: 'none',
+  sourcemap: 'linked',
+  metafile: true,
+  write: false,
+  outdir: 'dist',
+  logLevel: 'warning',
+} as const satisfies BuildOptions
+
+/**
+ * Gives `src/inline.ts` what it carries in itself:
+ * `import { workerSource, wasmBase64 } from 'padlock:inline'`.
+ */
+const inlineAssets = (workerSource: string, wasm: Uint8Array): Plugin => ({
+  name: 'padlock-inline',
+  setup(build) {
+    build.onResolve({ filter: /^padlock:inline$/ }, ({ path }) => ({ path, namespace: 'padlock' }))
+    build.onLoad({ filter: /.*/, namespace: 'padlock' }, () => ({
+      contents: `export const workerSource = ${JSON.stringify(workerSource)}
+export const wasmBase64 = ${JSON.stringify(Buffer.from(wasm).toString('base64'))}`,
+    }))
+  },
+})
+
+const listPackageFolders = (metafile: Metafile): string[] => {
+  const inputs = Object.keys(metafile.inputs)
+  const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
+  return [...new Set(folders.filter((folder) => folder !== undefined))].sort()
+}
+
+const refuseStrangers = (folders: readonly string[]): void => {
+  const strangers = folders.filter(
+    (folder) => !bundledPackages.includes(folder.replace(/^.*node_modules\//, '')),
+  )
+  if (strangers.length > 0) {
+    throw new Error(`these packages must not end in the bundle: ${strangers.join(', ')}`)
+  }
+}
+
+/** The wasm file that `scripts/build-wasm.sh` built. */
+export const readWasm = (): Uint8Array => {
+  const folder = join(root, 'wasm/pkg')
+  const name = existsSync(folder)
+    ? readdirSync(folder).find((path) => path.endsWith('.wasm'))
+    : undefined
+  if (name === undefined) throw new Error('wasm/pkg is missing: run `npm run build:wasm` first')
+  return readFileSync(join(folder, name))
+}
+
+/**
+ * Bundles every entry that exists.
+ * @throws when esbuild warns or fails, or when a package that does not belong there is pulled in.
+ */
+export const bundleSdk = async (wasm: Uint8Array): Promise<Bundle> => {
+  const entries = ['src/index.ts', 'src/worker.ts']
+  const main = await build({ ...common, entryPoints: entries })
+  const results: BuildResult<{ write: false; metafile: true }>[] = [main]
+
+  if (existsSync(join(root, 'src/inline.ts'))) {
+    const worker = main.outputFiles.find(({ path }) => basename(path) === 'worker.js')
+    const source = worker?.text.replace(/\n\/\/# sourceMappingURL=.*\n?$/, '') ?? ''
+    const plugins = [inlineAssets(source, wasm)]
+    // A map would repeat the worker and the wasm that lie inside.
+    const options = { ...common, sourcemap: false, plugins } as const
+    results.push(await build({ ...options, entryPoints: ['src/inline.ts'] }))
+  }
+
+  const warnings = results.flatMap((result) => result.warnings)
+  if (warnings.length > 0) throw new Error(`esbuild warns: ${warnings[0]?.text}`)
+  const folders = new Set(results.flatMap(({ metafile }) => listPackageFolders(metafile)))
+  const packageFolders = [...folders].sort()
+  refuseStrangers(packageFolders)
+  return { files: results.flatMap((result) => result.outputFiles), packageFolders }
+}

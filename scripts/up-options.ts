@@ -1,0 +1,39 @@
+/**
+ * What `dev/up` may be told on its command line.
+ */
+import { parseArgs } from 'node:util'
+
+export interface UpOptions {
+  readonly nodePort: number
+  readonly demoPort: number
+  /** Look whether both answer, then stop. */
+  readonly once: boolean
+}
+
+const usage = 'usage: dev/up [--node-port 8787] [--demo-port 5173] [--once]'
+
+const readPort = (name: string, text: string): number => {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
+  if (!(port >= 1 && port <= 65_535)) throw new Error(`--${name} wants a port, not "${text}"`)
+  return port
+}
+
+/** @throws with one sentence when an option is unknown or no port. */
+export const readUpOptions = (args: readonly string[]): UpOptions => {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        'node-port': { type: 'string', default: '8787' },
+        'demo-port': { type: 'string', default: '5173' },
+        once: { type: 'boolean', default: false },
+      },
+    })
+    const nodePort = readPort('node-port', values['node-port'])
+    const demoPort = readPort('demo-port', values['demo-port'])
+    if (nodePort === demoPort) throw new Error('the node and the demo need a port each')
+    return { nodePort, demoPort, once: values.once }
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : error}\n${usage}`)
+  }
+}
