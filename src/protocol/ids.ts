@@ -31,11 +31,12 @@ const isHashText = (text: string): boolean => /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw0
 
 /** The canonical address of what a person typed: any case, a mixed one with its EIP-55 checksum. */
 export function parseAddress(text: string): Checked<Address> {
-  const lower = `0x${text.slice(2).toLowerCase()}`
+  // Callers in plain JavaScript pass anything.
+  const digits = typeof text === 'string' ? text.slice(2) : ''
+  const lower = `0x${digits.toLowerCase()}`
   if (!/^0x[0-9a-fA-F]{40}$/.test(text) || !isCanonicalAddress(lower)) {
     return bad('invalid_address', 'not 0x and 40 hex digits')
   }
-  const digits = text.slice(2)
   const isMixed = digits !== digits.toLowerCase() && digits !== digits.toUpperCase()
   if (isMixed && formatAddress(lower) !== text) {
     return bad('invalid_address', 'mixed case with a wrong EIP-55 checksum')

@@ -107,6 +107,21 @@ test('the four addresses of EIP-55 have their published checksums', () => {
   }
 })
 
+test('what is no text, or has letters that only look like hex, is no address', () => {
+  // U+212A lowers to k, U+FF21 to a full-width a; neither is a digit.
+  for (const wrong of [
+    undefined,
+    null,
+    5,
+    {},
+    `0x${'\u212a'.repeat(40)}`,
+    `0x${'\uff21'.repeat(40)}`,
+  ]) {
+    const result = Reflect.apply(parseAddress, undefined, [wrong])
+    expect(result).toMatchObject({ ok: false, code: 'invalid_address' })
+  }
+})
+
 test('a conversation has one id, whoever starts it, and it names both', () => {
   check(fc.tuple(addresses, addresses), ([a, b]) => {
     const id = buildConversationId(a, b)

@@ -9,7 +9,24 @@ import {
   prekeyTopic,
   revokedTopic,
 } from '../../src/protocol/topics.ts'
+import { expectResult, testVectors } from '../vectors/vectors.ts'
 import { addresses, check, installationIds } from './support.ts'
+
+testVectors('own', {
+  topic: (vector) => {
+    const topic = parseTopic(vector.input.text('text'))
+    if (!topic.ok) return expectResult(vector, topic)
+    const { kind } = topic.value
+    const whose =
+      'address' in topic.value
+        ? { address: topic.value.address }
+        : { installation_id: topic.value.installationId }
+    return expectResult(vector, { ok: true, value: { kind, ...whose } })
+  },
+  check_payload: 'elsewhere',
+  encode_text: 'elsewhere',
+  decode_content: 'elsewhere',
+})
 
 test('a topic is read back as what it was made of', () => {
   check(fc.tuple(addresses, installationIds), ([address, installationId]) => {

@@ -1,0 +1,67 @@
+/** The tables of codes: each of a node's has its gRPC status, and each refusal its outcome. */
+import { Code } from '@connectrpc/connect'
+import { expect, test } from 'vitest'
+import { codes, isPadlockErrorCode, type PadlockErrorCode } from '../../src/errors.ts'
+import { grpcStatus, isNodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
+import { outcomeOf } from '../../src/protocol/validation.ts'
+
+test('the statuses are those of gRPC', () => {
+  expect(grpcStatus).toEqual({
+    invalidArgument: Code.InvalidArgument,
+    permissionDenied: Code.PermissionDenied,
+    resourceExhausted: Code.ResourceExhausted,
+    failedPrecondition: Code.FailedPrecondition,
+    unimplemented: Code.Unimplemented,
+    unavailable: Code.Unavailable,
+  })
+})
+
+test('the codes of a node are the 23 of section 13, six of them worth a retry', () => {
+  const names = Object.keys(nodeCodes)
+  expect(names.length).toBe(23)
+  expect(names.every(isPadlockErrorCode)).toBe(true)
+  const retryable = (Object.keys(nodeCodes) as (keyof typeof nodeCodes)[]).filter(
+    (code) => codes[code].retryable,
+  )
+  expect(retryable.sort()).toEqual([
+    'chain_unavailable',
+    'clock_ahead',
+    'rate_limited',
+    'sealing_key_too_soon',
+    'slow_reader',
+    'unavailable',
+  ])
+  expect(isNodeCode('bad_proof')).toBe(true)
+  expect(isNodeCode('toString')).toBe(false)
+  expect(isNodeCode('wallet_rejected')).toBe(false)
+})
+
+test('a failure to decrypt can be asked for again, a forgery cannot', () => {
+  const kinds = (wanted: readonly PadlockErrorCode[]) =>
+    new Set(wanted.map((code) => outcomeOf(code).kind))
+  expect(
+    kinds([
+      'session_unknown',
+      'session_mismatch',
+      'message_key_gone',
+      'prekey_gone',
+      'decryption_failed',
+      'header_mismatch',
+    ]),
+  ).toEqual(new Set(['undecryptable']))
+  expect(
+    kinds([
+      'malformed',
+      'not_for_us',
+      'unsealing_failed',
+      'unknown_sender',
+      'sender_revoked',
+      'bad_header_signature',
+      'bad_mac',
+      'wrong_participants',
+      'bad_payload',
+      'message_too_large',
+    ]),
+  ).toEqual(new Set(['rejected']))
+  expect(outcomeOf('unsupported_version')).toEqual({ kind: 'unsupported_version' })
+})
