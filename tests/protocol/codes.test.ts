@@ -16,6 +16,27 @@ test('the statuses are those of gRPC', () => {
   })
 })
 
+test('each code of a node travels with its status', () => {
+  const withStatus = (status: number) =>
+    Object.entries(nodeCodes)
+      .filter(([, each]) => each === status)
+      .map(([code]) => code)
+      .sort()
+      .join(' ')
+  // Section 13, row by row.
+  expect(withStatus(grpcStatus.invalidArgument)).toBe(
+    'bad_signature chain_unknown malformed too_large unknown_topic wrong_address wrong_signature_kind',
+  )
+  expect(withStatus(grpcStatus.failedPrecondition)).toBe(
+    'already_revoked clock_ahead recipient_gone revoked sealing_key_not_newer sealing_key_too_soon ' +
+      'stale_upload stock_full too_many_installations unknown_installation',
+  )
+  expect(withStatus(grpcStatus.permissionDenied)).toBe('bad_proof')
+  expect(withStatus(grpcStatus.unimplemented)).toBe('not_supported_yet')
+  expect(withStatus(grpcStatus.resourceExhausted)).toBe('rate_limited slow_reader')
+  expect(withStatus(grpcStatus.unavailable)).toBe('chain_unavailable unavailable')
+})
+
 test('the codes of a node are the 23 of section 13, six of them worth a retry', () => {
   const names = Object.keys(nodeCodes)
   expect(names.length).toBe(23)

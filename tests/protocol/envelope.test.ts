@@ -149,6 +149,37 @@ test('metadata is read back as it was written, whatever field order wasm leaves'
   })
 })
 
+test('each malformed field of the metadata is malformed, and not taken for somebody else’s', () => {
+  const address = `0x${'a'.repeat(40)}`
+  const id = 'A'.repeat(43)
+  const good = {
+    senderUserAddress: address,
+    senderInstallationId: id,
+    recipientUserAddress: address,
+    recipientInstallationId: id,
+    sessionId: new Uint8Array(32),
+    headerSignature: { signature: new Uint8Array(64) },
+  }
+  const parse = (changed: Partial<typeof good>) =>
+    parseSealedMetadata(
+      toBinary(
+        PadlockMessageSealedMetadataSchema,
+        create(PadlockMessageSealedMetadataSchema, { ...good, ...changed }),
+      ),
+    )
+  expect(parse({}).ok).toBe(true)
+  for (const fault of [
+    { senderUserAddress: address.toUpperCase() },
+    { senderInstallationId: `${id}A` },
+    { recipientUserAddress: `0x${'A'.repeat(40)}` },
+    { recipientInstallationId: id.slice(1) },
+    { sessionId: new Uint8Array(31) },
+    { headerSignature: { signature: new Uint8Array(65) } },
+  ]) {
+    expect(parse(fault)).toMatchObject({ ok: false, code: 'malformed' })
+  }
+})
+
 test('no envelope makes a parser throw', () => {
   const [seal] = readVectors('sealing')
   if (seal === undefined) throw new Error('no vector')

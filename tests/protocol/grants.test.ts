@@ -4,10 +4,11 @@ import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { getPublicKey, hashes, sign } from '@noble/secp256k1'
 import fc from 'fast-check'
+import { hashMessage } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { decodeHex, encodeHex } from '../../src/protocol/bytes.ts'
-import { verifyGrant } from '../../src/protocol/contact.ts'
+import { grantText, verifyGrant } from '../../src/protocol/contact.ts'
 import { type IdentityKeys, parseCanonicalAddress } from '../../src/protocol/ids.ts'
 import { verifyRevocation } from '../../src/protocol/revocation.ts'
 import {
@@ -165,6 +166,13 @@ test('any wallet’s signature recovers to it, and its high-s twin is refused', 
   expect(getPublicKey(new Uint8Array(32).fill(1)).length).toBe(33)
 })
 
+test('a text is hashed by its length in bytes, as other libraries do', () => {
+  check(fc.string({ unit: 'grapheme' }), (text) => {
+    expect(`0x${encodeHex(hashPersonalMessage(text))}`).toBe(hashMessage(text))
+  })
+  expect(`0x${encodeHex(hashPersonalMessage('é👋'))}`).toBe(hashMessage('é👋'))
+})
+
 test('no 65 bytes make recovery throw', () => {
   check(fc.uint8Array({ minLength: 63, maxLength: 66 }), (bytes) => {
     const signature = Uint8Array.from(bytes)
@@ -202,5 +210,8 @@ test('a contract’s signature is not tried as a plain one', () => {
     sealingKey,
   }
   expect(verifyGrant(grant)).toMatchObject({ ok: false, code: 'not_supported_yet' })
+  // The text to hand to the chain has the line that the wallet signed.
+  expect(grantText(grant)).toBe(text)
+  expect(text.endsWith('\nChain ID: 1')).toBe(true)
   expect(readAssociation(undefined)).toMatchObject({ ok: false, code: 'malformed' })
 })

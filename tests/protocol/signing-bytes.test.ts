@@ -120,6 +120,23 @@ test('an integer that does not fit 64 bits is refused, not wrapped', () => {
   expect(() => encodeSigningBytes([-1n])).toThrow(RangeError)
 })
 
+test('keys of one’s own prove nothing about another’s inbox', () => {
+  const seed = new Uint8Array(32).fill(66)
+  const keys = { curve25519: new Uint8Array(32).fill(1), ed25519: ed25519PublicKey(seed) }
+  const own = passed(deriveInstallationId(keys))
+  const victim = passed(parseInstallationId('A'.repeat(43)))
+  const nodeId = new Uint8Array(16).fill(5)
+  const prove = (installationId: typeof own) => {
+    const message = inboxSigningBytes({ nodeId, installationId, expiresNs: 10n })
+    const proof = { keys, expiresNs: 10n, signature: ed25519Sign(seed, message) }
+    return checkInboxProof({ proof, nodeId, installationId, nowNs: 1n })
+  }
+  const toOwn = prove(own)
+  expect(toOwn.ok && ed25519Verify(toOwn.value)).toBe(true)
+  // The signature over the victim's id is genuine: only the keys' own id tells.
+  expect(prove(victim)).toMatchObject({ ok: false, code: 'bad_proof' })
+})
+
 test('an inbox proof lives from now to at most ten minutes from now, inclusive', () => {
   check(fc.tuple(identityKeys, bytesOf(64), bytesOf(16)), ([keys, signature, nodeId]) => {
     const nowNs = 1_790_000_000_000_000_000n
