@@ -25,22 +25,6 @@ export interface Bundle {
   readonly packageFolders: readonly string[]
 }
 
-const common = {
-  absWorkingDir: root,
-  bundle: true,
-  format: 'esm',
-  platform: 'browser',
-  target: 'es2022',
-  minify: true,
-  // Licences travel in a file of their own, which is not downloaded.
-  legalComments: 'none',
-  sourcemap: 'linked',
-  metafile: true,
-  write: false,
-  outdir: 'dist',
-  logLevel: 'warning',
-} as const satisfies BuildOptions
-
 /**
  * Gives `src/inline.ts` what it carries in itself:
  * `import { workerSource, wasmBase64 } from 'padlock:inline'`.
@@ -55,6 +39,42 @@ export const wasmBase64 = ${JSON.stringify(Buffer.from(wasm).toString('base64'))
     }))
   },
 })
+
+const withoutJson = (exported: readonly string[]): string =>
+  `const refuse = () => { throw new Error('protobuf JSON is not part of this build') }
+${exported.map((name) => `export { refuse as ${name} }`).join('\n')}`
+
+/**
+ * Leaves out protobuf's JSON mapping, 8 kB compressed: Padlock speaks binary only, but the RPC
+ * library keeps both at hand. A call of it would throw at once.
+ */
+const binaryOnly: Plugin = {
+  name: 'padlock-binary-only',
+  setup(build) {
+    const filter = /@bufbuild[\\/]protobuf[\\/]dist[\\/]esm[\\/](?:to|from)-json\.js$/
+    build.onLoad({ filter }, ({ path }) => {
+      const names = readFileSync(path, 'utf8').matchAll(/^export function (\w+)/gm)
+      return { contents: withoutJson([...names].map(([, name = '']) => name)) }
+    })
+  },
+}
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022',
+  minify: true,
+  // Licences travel in a file of their own, which is not downloaded.
+  legalComments: 'none',
+  sourcemap: 'linked',
+  metafile: true,
+  write: false,
+  outdir: 'dist',
+  plugins: [binaryOnly],
+  logLevel: 'warning',
+} as const satisfies BuildOptions
 
 const listPackageFolders = (metafile: Metafile): string[] => {
   const inputs = Object.keys(metafile.inputs)
@@ -93,7 +113,7 @@ export const bundleSdk = async (wasm: Uint8Array): Promise<Bundle> => {
   if (existsSync(join(root, 'src/inline.ts'))) {
     const worker = main.outputFiles.find(({ path }) => basename(path) === 'worker.js')
     const source = worker?.text.replace(/\n\/\/# sourceMappingURL=.*\n?$/, '') ?? ''
-    const plugins = [inlineAssets(source, wasm)]
+    const plugins = [binaryOnly, inlineAssets(source, wasm)]
     // A map would repeat the worker and the wasm that lie inside.
     const options = { ...common, sourcemap: false, plugins } as const
     results.push(await build({ ...options, entryPoints: ['src/inline.ts'] }))

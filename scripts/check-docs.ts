@@ -9,14 +9,20 @@ import { cacheDir, listSourceFiles, root } from './files.ts'
 import { run } from './process.ts'
 
 /** Names that examples take for granted; one that an example declares itself wins. */
-const takenForGranted = `import type { Client, Conversation, Message, Wallet } from 'padlock-sdk'
+const takenForGranted = `import type { Client, Conversation, Message, ProviderLike, WalletLike } from 'padlock-sdk'
 declare global {
-  const wallet: Wallet
+  interface Window {
+    readonly ethereum: ProviderLike
+  }
+  const createClient: typeof import('padlock-sdk').createClient
+  const wallet: WalletLike
   const node: string
   const client: Client
+  const conversation: Conversation
   const chat: Conversation
   const message: Message
   const signal: AbortSignal
+  function show(...what: readonly unknown[]): void
 }
 `
 

@@ -10,31 +10,49 @@ export interface Example {
   readonly code: string
 }
 
+interface Open {
+  readonly line: number
+  readonly code: string[]
+  /** Fenced blocks end with their fence, an `@example` with the next tag or the comment. */
+  readonly isFenced: boolean
+}
+
+const fence = /^```/
+const nextTag = /^(?:@\w|\/$)/
+
+/** Takes off what stands before the text of a doc comment's line: `   * code` is `code`. */
+const readCommentLine = (raw: string): string => raw.replace(/^\s*\*(?: |(?=\/$)|$)/, '')
+
 /**
- * Every ```` ```ts ```` block of `text`, with the comment's asterisks taken off. A block that is no
- * program, such as a list of signatures, opens with ```` ```ts outline ```` and is left out.
+ * Every ```` ```ts ```` block of `text`, and in TypeScript every `@example`, as plain code. A block
+ * that is no program, such as a list of signatures, opens with ```` ```ts outline ```` and is left out.
  */
 export const findExamples = (path: string, text: string): Example[] => {
+  const isScript = path.endsWith('.ts')
   const examples: Example[] = []
-  let code: string[] | undefined
-  let line = 0
-  let prefix = ''
+  let open: Open | undefined
+  const close = (): void => {
+    if (open) examples.push({ path, line: open.line, code: open.code.join('\n').trimEnd() })
+    open = undefined
+  }
   for (const [index, raw] of text.split('\n').entries()) {
-    if (code === undefined) {
-      const opening = /^(\s*(?:\*|\/\/[/!])? ?\s*)```ts\s*$/.exec(raw)
-      if (opening) {
-        prefix = opening[1] ?? ''
-        code = []
-        line = index + 2
+    const line = isScript ? readCommentLine(raw) : raw
+    if (open === undefined) {
+      const isInComment = !isScript || /^\s*\*/.test(raw)
+      if (isInComment && /^```ts\s*$/.test(line)) {
+        open = { line: index + 2, code: [], isFenced: true }
+      } else if (isScript && isInComment && /^@example\s*$/.test(line)) {
+        open = { line: index + 2, code: [], isFenced: false }
       }
-    } else if (raw.slice(prefix.length).startsWith('```')) {
-      examples.push({ path, line, code: code.join('\n') })
-      code = undefined
+    } else if (fence.test(line) && open.code.length === 0 && !open.isFenced) {
+      // An `@example` whose code is fenced: the block itself is the example, if it is TypeScript.
+      open = /^```ts\s*$/.test(line) ? { line: index + 2, code: [], isFenced: true } : undefined
+    } else if (open.isFenced ? fence.test(line) : nextTag.test(line)) {
+      close()
     } else {
-      code.push(
-        raw.startsWith(prefix) ? raw.slice(prefix.length) : raw.slice(prefix.trimEnd().length),
-      )
+      open.code.push(line)
     }
   }
+  close()
   return examples
 }
