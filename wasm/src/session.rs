@@ -149,7 +149,7 @@ fn decrypt_one(
 
 /// docs/protocol.md D1: the payload names the header it was sent under. What is no protobuf passes:
 /// the caller cannot parse it either, and rejects it after the ratchet has moved on.
-fn check_header_hash(payload: &[u8], header_hash: &[u8]) -> Result<(), Error> {
+pub fn check_header_hash(payload: &[u8], header_hash: &[u8]) -> Result<(), Error> {
     match PayloadBinding::decode(payload) {
         Ok(binding) if binding.header_hash != header_hash => Err(Error::HeaderMismatch),
         Ok(_) | Err(_) => Ok(()),
