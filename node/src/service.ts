@@ -45,6 +45,7 @@ import { type Cursor, type Store, type StoredEnvelope, StoreFailure } from './st
 import { defaultLiveLimit, type LiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
 import { type StreamEvent, subscribe } from './streams/subscription.ts'
+import { labelUndecodable } from './undecodable.ts'
 
 export interface NodeServiceOptions {
   readonly store: Store
@@ -61,7 +62,7 @@ export interface NodeServiceOptions {
   readonly log?: (line: string) => void
 }
 
-export interface NodeService {
+export interface RunningService {
   /** Adds the RPCs to a router: of a server, or of an in-process transport. */
   routes(router: ConnectRouter): void
   /** How many subscriptions are open. */
@@ -73,7 +74,7 @@ export interface NodeService {
 /** All message bytes of the largest request as base64, and the fields around them. */
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
 
-export function createNodeService(options: NodeServiceOptions): NodeService {
+export function createNodeService(options: NodeServiceOptions): RunningService {
   const { store, clock = systemClock, heartbeatMs = 20_000 } = options
   const { version = 'padlock/1', retentionNs = 60n * dayNs, log = () => {} } = options
   const feed = new LiveFeed(store, options.liveLimit ?? defaultLiveLimit, stockMinimum)
@@ -152,8 +153,13 @@ export function createNodeService(options: NodeServiceOptions): NodeService {
     })
 
   /** What failed here becomes `unavailable`; a defect is told to the log and not to the caller. */
+  const ours = new WeakSet<ConnectError>()
   const translate = (error: unknown): ConnectError => {
-    if (error instanceof ConnectError) return error
+    const translated = error instanceof ConnectError ? error : describe(error)
+    ours.add(translated)
+    return translated
+  }
+  const describe = (error: unknown): ConnectError => {
     if (error instanceof StoreFailure) {
       log(`storage failed: ${error.message}`)
       return refusal('unavailable', { retryAfterMs: 1_000 })
@@ -187,7 +193,11 @@ export function createNodeService(options: NodeServiceOptions): NodeService {
           },
         },
         // What is stored here is ciphertext: compressing answers costs time and gains nothing.
-        { readMaxBytes, compressMinBytes: 0xffffffff },
+        {
+          readMaxBytes,
+          compressMinBytes: 0xffffffff,
+          requestGate: (context) => labelUndecodable(context, (error) => ours.has(error)),
+        },
       )
     },
     get subscribers() {

@@ -4,7 +4,7 @@
  */
 import { createRouterTransport, type Transport } from '@connectrpc/connect'
 import { type Clock, systemClock } from './clock.ts'
-import { createNodeService, type NodeService, type NodeServiceOptions } from './service.ts'
+import { createNodeService, type NodeServiceOptions, type RunningService } from './service.ts'
 import { openSqliteStore } from './store/sqlite.ts'
 import type { Store } from './store/store.ts'
 
@@ -16,7 +16,7 @@ export interface InProcessNodeOptions extends Omit<NodeServiceOptions, 'store'> 
 
 export interface InProcessNode {
   readonly transport: Transport
-  readonly service: NodeService
+  readonly service: RunningService
   readonly store: Store
   readonly clock: Clock
   /** Ends streams and closes the store; a node on the same file may be created afterwards. */

@@ -7,21 +7,9 @@
  * encoding of R (libsodium, src/libsodium/crypto_sign/ed25519/ref10/open.c). The vectors
  * `verify_strict` hold it to that. OpenSSL and WebCrypto are laxer and are not used here.
  */
-import { createRequire } from 'node:module'
+import sodium from 'sodium-native'
 import { ed25519SignatureBytes, keyBytes } from '../../../src/protocol/limits.ts'
 import type { SignatureToVerify } from '../../../src/protocol/signing-bytes.ts'
-
-/** The one function of sodium-native that is used; the package brings no types. */
-interface Sodium {
-  crypto_sign_verify_detached(
-    signature: Uint8Array,
-    message: Uint8Array,
-    publicKey: Uint8Array,
-  ): boolean
-}
-
-// sodium-native is CommonJS around a native module, and `require` gives it as it is.
-const sodium: Sodium = createRequire(import.meta.url)('sodium-native')
 
 /** Whether the signature verifies strictly; false too for a key or signature of another length. */
 export function verifyStrict({ ed25519, message, signature }: SignatureToVerify): boolean {

@@ -67,7 +67,7 @@ export class SqliteAccounts implements RuleState {
   walletKind(address: string): WalletKind | undefined {
     const row = this.#account.get(address)
     if (row === undefined) return undefined
-    if (row['chain_id'] === null) return { kind: 'eip191' }
+    if (row.chain_id === null) return { kind: 'eip191' }
     return { kind: 'erc1271', chainId: BigInt(textOf(row, 'chain_id')) }
   }
 

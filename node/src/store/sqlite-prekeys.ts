@@ -146,4 +146,4 @@ const prekeyOf = (row: Row): SignedPrekey => ({
 
 /** The time inside the newest upload of an installation's row; absent if there was none. */
 export const newestUploadOf = (row: Row): bigint | undefined =>
-  row['newest_upload_ns'] === null ? undefined : integerOf(row, 'newest_upload_ns')
+  row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns')

@@ -1,0 +1,118 @@
+/**
+ * The embedded store with its database on a thread of its own, so that neither writing to disk nor
+ * checking signatures holds up the streams.
+ */
+import { Worker } from 'node:worker_threads'
+import { type DatabaseCalls, SqliteStore, type SqliteStoreOptions } from './group-commit.ts'
+import type { SqliteDatabase } from './sqlite-database.ts'
+import { type Store, StoreFailure } from './store.ts'
+
+type Method = 'run' | 'page' | 'stock' | 'sweep' | 'close'
+
+/** A call of the database by message. */
+export type Call = {
+  [M in Method]: {
+    readonly id: number
+    readonly method: M
+    readonly args: Parameters<SqliteDatabase[M]>
+  }
+}[Method]
+
+/** Its answer; id 0 is the database being open, with its node id as the value. */
+export type Answer =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly reason: string }
+
+export interface SqliteThreadOptions extends SqliteStoreOptions {
+  /** Called if the thread ends before `close`: nothing can be stored or read from then on. */
+  readonly onFailure?: (reason: string) => void
+}
+
+/** @throws StoreFailure if the file cannot be opened, is in use, or was made by a newer release. */
+export async function openSqliteThreadStore(options: SqliteThreadOptions): Promise<Store> {
+  const thread = new DatabaseThread(options)
+  const nodeId = await thread.opened
+  if (!(nodeId instanceof Uint8Array)) throw new StoreFailure('the database has no node id')
+  const calls: DatabaseCalls = {
+    nodeId,
+    run: (...args) => thread.call('run', args),
+    page: (...args) => thread.call('page', args),
+    stock: (...args) => thread.call('stock', args),
+    sweep: (...args) => thread.call('sweep', args),
+    close: () => thread.close(),
+  }
+  return new SqliteStore(calls, options)
+}
+
+interface Pending {
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+
+class DatabaseThread {
+  /** The node id. */
+  readonly opened: Promise<unknown>
+  readonly #worker: Worker
+  readonly #pending = new Map<number, Pending>()
+  readonly #ended: Promise<void>
+  #nextId = 1
+  #closing = false
+
+  constructor(options: SqliteThreadOptions) {
+    // Beside this file there is the source when it runs from source, and the bundle when bundled.
+    const file = import.meta.url.endsWith('.ts') ? './sqlite-worker.ts' : './sqlite-worker.js'
+    this.#worker = new Worker(new URL(file, import.meta.url), {
+      workerData: { file: options.file, chainIds: options.chainIds ?? [] },
+      // node:sqlite is a release candidate in Node 24 and says so at every start.
+      execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
+    })
+    this.opened = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }))
+    this.#worker.on('message', (answer: Answer) => this.#settle(answer))
+    let reason = 'the database thread ended'
+    this.#worker.on('error', (error) => {
+      reason = `the database thread failed: ${error instanceof Error ? error.message : 'unknown'}`
+    })
+    this.#ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        for (const { reject } of this.#pending.values()) reject(new StoreFailure(reason))
+        this.#pending.clear()
+        resolve()
+        if (!this.#closing) options.onFailure?.(reason)
+      })
+    })
+  }
+
+  call<M extends Method>(
+    method: M,
+    args: Parameters<SqliteDatabase[M]>,
+  ): Promise<ReturnType<SqliteDatabase[M]>> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId
+      this.#nextId += 1
+      this.#pending.set(id, {
+        // The other end calls this very method, so the answer has its type.
+        resolve: (value) => resolve(value as ReturnType<SqliteDatabase[M]>),
+        reject,
+      })
+      this.#worker.postMessage({ id, method, args })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    await this.call('close', [])
+    await this.#ended
+  }
+
+  #settle(answer: Answer): void {
+    const pending = this.#pending.get(answer.id)
+    if (pending === undefined) return
+    this.#pending.delete(answer.id)
+    if (answer.ok) pending.resolve(answer.value)
+    else {
+      // A database that did not open never will: its thread has nothing left to do.
+      if (answer.id === 0) this.#closing = true
+      pending.reject(new StoreFailure(answer.reason))
+    }
+  }
+}

@@ -1,0 +1,176 @@
+/** The command as a process of its own: what it prints, how it stops, and what survives a kill. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { createGrpcTransport } from '@connectrpc/connect-node'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { mail, minuteNs, nodeClient, register, type TestInstallation } from './support.ts'
+
+const main = fileURLToPath(new URL('../../node/src/main.ts', import.meta.url))
+
+let data: string
+const running = new Set<ChildProcess>()
+beforeEach(() => {
+  data = mkdtempSync(join(tmpdir(), 'padlock-node-'))
+})
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL')
+  running.clear()
+  rmSync(data, { recursive: true })
+})
+
+/** Runs the command; its lines, and its exit code once it ended. */
+function run(...args: string[]) {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  running.add(child)
+  const output: string[] = []
+  const errors: string[] = []
+  const closed = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => {
+      running.delete(child)
+      resolve(code)
+    })
+  })
+  const lines = createInterface({ input: child.stdout })
+  lines.on('line', (line) => output.push(line))
+  createInterface({ input: child.stderr }).on('line', (line) => errors.push(line))
+  const line = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = (text: string) => {
+        const match = pattern.exec(text)
+        if (match !== null) resolve(match)
+      }
+      output.forEach(look)
+      lines.on('line', look)
+      void closed.then(() => reject(new Error(`ended without ${pattern}: ${errors.join('\n')}`)))
+    })
+  return { child, output, errors, closed, line }
+}
+
+async function startChild() {
+  const command = run('--data', data, '--port', '0')
+  const [, url = ''] = await command.line(/^listening {2}(http:\S+)$/)
+  const client = nodeClient(createGrpcTransport({ baseUrl: url }))
+  return { ...command, url, client }
+}
+
+const inboxOf = async (client: ReturnType<typeof nodeClient>, one: TestInstallation) => {
+  const { nodeId, nodeNs } = await client.getInfo({})
+  const proofs = [one.proof(nodeId, nodeNs + minuteNs)]
+  const envelopes = []
+  for (let after = 0n, more = true; more; ) {
+    const topics = [{ topic: one.inbox, afterSequence: after }]
+    const page = await client.query({ topics, proofs })
+    envelopes.push(...page.envelopes)
+    after = page.envelopes.at(-1)?.sequence ?? after
+    more = page.hasMore
+  }
+  return envelopes
+}
+
+test('--help names every option and ends well', async () => {
+  const { closed, output, errors } = run('--help')
+  expect(await closed).toBe(0)
+  for (const option of ['--data', '--port', '--host', '--help', '--version']) {
+    expect(output.join('\n')).toContain(option)
+  }
+  expect(errors).toEqual([])
+})
+
+test.each([
+  [['--port', 'x'], /--port x is not a port number/],
+  [['--port', '65536'], /--port 65536 is not a port number/],
+  [['--prot', '1'], /--prot/],
+  [['surplus'], /surplus/],
+])('%s is one sentence and exit 1', async (args, sentence) => {
+  const { closed, errors } = run(...args)
+  expect(await closed).toBe(1)
+  expect(errors).toHaveLength(1)
+  expect(errors[0]).toMatch(sentence)
+})
+
+test('a taken port is one sentence and exit 1', async () => {
+  const taken = net.createServer()
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
+  const address = taken.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const { closed, errors, output } = run('--data', data, '--port', `${port}`)
+  expect(await closed).toBe(1)
+  expect(errors).toEqual([
+    `padlock-node: 127.0.0.1:${port} is taken: stop what listens there, or choose another port.`,
+  ])
+  expect(output).toEqual([])
+  await new Promise((resolve) => taken.close(resolve))
+})
+
+test('it says what it is, stops cleanly on SIGTERM, and keeps everything', async () => {
+  const first = await startChild()
+  const { nodeNs } = await first.client.getInfo({})
+  const bob = await register(first.client, 'bob', nodeNs)
+  await first.client.publish({ envelopes: [mail(bob, 'a'), mail(bob, 'b')] })
+  // A stream that is open does not hold it up.
+  const stream = first.client.subscribe({})[Symbol.asyncIterator]()
+  await stream.next()
+  const ended = (async () => {
+    while ((await stream.next()).done !== true);
+  })().catch(() => {})
+  first.child.kill('SIGTERM')
+  expect(await first.closed).toBe(0)
+  await ended
+  expect(first.output).toEqual([
+    expect.stringMatching(/^padlock-node \d+\.\d+\.\d+$/),
+    expect.stringMatching(/^node id {4}[0-9a-f]{32}$/),
+    `data       ${data}`,
+    `listening  ${first.url}`,
+    'SIGTERM: stopping',
+    'stopped',
+  ])
+  expect(first.errors).toEqual([])
+
+  const second = await startChild()
+  expect(second.output[1]).toBe(first.output[1])
+  expect(await inboxOf(second.client, bob)).toMatchObject([{ sequence: 1n }, { sequence: 2n }])
+  const [next] = (await second.client.publish({ envelopes: [mail(bob, 'c')] })).receipts
+  expect(next?.sequence).toBe(3n)
+  second.child.kill('SIGINT')
+  expect(await second.closed).toBe(0)
+})
+
+test('nothing that was acknowledged is lost when it is killed in the middle', async () => {
+  const first = await startChild()
+  const { nodeNs } = await first.client.getInfo({})
+  const bob = await register(first.client, 'bob', nodeNs)
+  const acknowledged = new Map<bigint, string>()
+  const publish = async (publisher: number) => {
+    for (let n = 0; ; n += 1) {
+      const names = [0, 1, 2].map((part) => `${publisher} ${n} ${part}`)
+      const envelopes = names.map((name) => mail(bob, name, 512))
+      const { receipts } = await first.client.publish({ envelopes })
+      for (const [part, { sequence }] of receipts.entries()) {
+        acknowledged.set(sequence, names[part] ?? '')
+      }
+      if (acknowledged.size >= 600) first.child.kill('SIGKILL')
+    }
+  }
+  await Promise.allSettled(Array.from({ length: 8 }, (_, n) => publish(n)))
+  await first.closed
+  expect(acknowledged.size).toBeGreaterThanOrEqual(600)
+
+  const second = await startChild()
+  const envelopes = await inboxOf(second.client, bob)
+  expect(envelopes.map(({ sequence }) => sequence)).toEqual(
+    envelopes.map((_, index) => BigInt(index + 1)),
+  )
+  // Requests are whole: three envelopes each, also those that nobody heard of any more.
+  expect(envelopes.length % 3).toBe(0)
+  const kept = new Map(envelopes.map(({ sequence, message }) => [sequence, message]))
+  for (const [sequence, name] of acknowledged) {
+    expect(kept.get(sequence)).toEqual(mail(bob, name, 512).message)
+  }
+  second.child.kill('SIGTERM')
+  expect(await second.closed).toBe(0)
+})

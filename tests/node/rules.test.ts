@@ -1,0 +1,212 @@
+/** What topics accept, beyond the vectors: rules that need several accounts, times or counts. */
+import { Code } from '@connectrpc/connect'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import { buildContactBundle } from '../../src/protocol/contact.ts'
+import { installationsLimit } from '../../src/protocol/limits.ts'
+import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
+import {
+  bytesFor,
+  dayNs,
+  mail,
+  minuteNs,
+  type NodeClient,
+  nodeClient,
+  refusalOf,
+  register,
+  revocation,
+  secondNs,
+  type TestClock,
+  TestInstallation,
+  testAccount,
+  testClock,
+} from './support.ts'
+
+let clock: TestClock
+let node: InProcessNode
+let client: NodeClient
+
+beforeEach(() => {
+  clock = testClock()
+  node = createInProcessNode({ clock, chainIds: [8453n] })
+  client = nodeClient(node.transport)
+})
+afterEach(() => node.close())
+
+type Envelope = { topic: string; message: Uint8Array }
+const accept = async (...envelopes: Envelope[]) => {
+  await client.publish({ envelopes })
+}
+const codeOf = async (envelope: Envelope) => {
+  const refusal = await refusalOf(client.publish({ envelopes: [envelope] }))
+  return refusal.code
+}
+const count = async (topic: string) =>
+  (await node.store.page([{ topic, afterSequence: 0n }], 500)).envelopes.length
+
+test('an installation belongs to the first address that granted it', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  const mallory = testAccount('mallory')
+  // Mallory's wallet grants Bob's keys, and Bob's device is made to sign for her too.
+  const stolen = await new TestInstallation(mallory, 'bob').bundle(clock.nowNs, mallory.address)
+  expect(await codeOf(stolen)).toBe('wrong_address')
+  expect(await count(stolen.topic)).toBe(0)
+  await accept(mail(bob, 'still his'))
+})
+
+test('a revocation concerns bundles of its own account only', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  const mallory = testAccount('mallory')
+  await accept(await revocation(mallory, [bob]))
+  await accept(mail(bob, 'not gone'))
+  await accept(await revocation(bob.account, [bob]))
+  expect(await codeOf(mail(bob, 'gone'))).toBe('recipient_gone')
+})
+
+test('an installation revoked before it was granted never comes', async () => {
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  await accept(await revocation(bob.account, [bob]))
+  expect(await codeOf(await bob.bundle(clock.nowNs))).toBe('revoked')
+})
+
+test('a revocation takes prekeys, and a revoked installation uploads no more', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  await accept(bob.upload({ createdNs: clock.nowNs, oneTime: 3, fallback: true }))
+  await accept(await revocation(bob.account, [bob]))
+  const { claimed } = await client.claimPrekeys({
+    claimId: new Uint8Array(16),
+    installationIds: [bob.id],
+  })
+  expect(claimed).toMatchObject([{ installationId: bob.id }])
+  expect(claimed[0]?.prekey).toBeUndefined()
+  expect(await codeOf(bob.upload({ createdNs: clock.nowNs + 1n, oneTime: 1 }))).toBe('revoked')
+})
+
+test('the known bytes of a revoked bundle still have their receipt', async () => {
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  const bundle = await bob.bundle(clock.nowNs)
+  await accept(bundle)
+  await accept(await revocation(bob.account, [bob]))
+  expect((await client.publish({ envelopes: [bundle] })).receipts[0]?.sequence).toBe(1n)
+  expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('revoked')
+})
+
+test('four sealing keys in 24 hours, counted by when the node took them', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  const firstNs = clock.nowNs
+  for (let n = 1; n <= 3; n += 1) {
+    clock.nowNs += secondNs
+    await accept(await bob.bundle(clock.nowNs))
+  }
+  clock.nowNs = firstNs + dayNs - 1n
+  const fifth = await bob.bundle(clock.nowNs)
+  const refusal = await refusalOf(client.publish({ envelopes: [fifth] }))
+  expect(refusal).toMatchObject({ code: 'sealing_key_too_soon', status: Code.FailedPrecondition })
+  clock.nowNs = firstNs + dayNs
+  await accept(fifth)
+  expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('sealing_key_too_soon')
+})
+
+test('several sealing keys in one request count as several', async () => {
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  const bundles = []
+  for (let n = 0n; n < 5n; n += 1n) bundles.push(await bob.bundle(clock.nowNs + n))
+  const refusal = await refusalOf(client.publish({ envelopes: bundles }))
+  expect(refusal).toMatchObject({ code: 'sealing_key_too_soon', envelopeIndex: 4 })
+  await accept(...bundles.slice(0, 4))
+})
+
+test('a sealing key of an earlier time than the newest is refused, a nanosecond later is newer', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  expect(await codeOf(await bob.bundle(clock.nowNs - 1n))).toBe('sealing_key_not_newer')
+  await accept(await bob.bundle(clock.nowNs + 1n))
+})
+
+test('a created_ns may be ten minutes ahead of the node and no more', async () => {
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  const aheadNs = clock.nowNs + 10n * minuteNs
+  expect(await codeOf(await bob.bundle(aheadNs + 1n))).toBe('clock_ahead')
+  await accept(await bob.bundle(aheadNs))
+  expect(await codeOf(bob.upload({ createdNs: aheadNs + 1n, oneTime: 1 }))).toBe('clock_ahead')
+  await accept(bob.upload({ createdNs: aheadNs, oneTime: 1 }))
+  expect(await codeOf(bob.upload({ createdNs: 2n ** 64n - 1n, oneTime: 1 }))).toBe('clock_ahead')
+})
+
+test('an account has a hundred installations, and room again after a revocation', async () => {
+  const account = testAccount('bob')
+  const installations = Array.from(
+    { length: installationsLimit + 1 },
+    (_, n) => new TestInstallation(account, `bob ${n}`),
+  )
+  const bundles = await Promise.all(installations.map((one) => one.bundle(clock.nowNs)))
+  const last = bundles.pop()
+  const [first] = installations
+  if (last === undefined || first === undefined) throw new Error('no bundles')
+  await accept(...bundles)
+  expect(await codeOf(last)).toBe('too_many_installations')
+  // A known one is not one more.
+  await accept(await first.bundle(clock.nowNs + 1n))
+  await accept(await revocation(account, [first]))
+  await accept(last)
+})
+
+test('a contract account is told that this release does not check it', async () => {
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  const createdNs = clock.nowNs
+  const key = bytesFor('sealing')
+  const { address } = bob.account
+  const signature = bob.sign(
+    sealingKeySigningBytes({ address, installationId: bob.id, createdNs, key }),
+  )
+  const bundle = (chainId: bigint) => ({
+    topic: `contact-${address}`,
+    message: buildContactBundle({
+      keys: bob.keys,
+      address,
+      currentTime: '2026-11-20T08:13:00.000Z',
+      signature: { kind: 'erc1271', chainId, signature: new Uint8Array(65) },
+      sealingKey: { key, createdNs, signature },
+    }),
+  })
+  const refusal = await refusalOf(client.publish({ envelopes: [bundle(8453n)] }))
+  expect(refusal).toMatchObject({ code: 'not_supported_yet', status: Code.Unimplemented })
+  expect(await codeOf(bundle(1n))).toBe('chain_unknown')
+  await accept(await bob.bundle(createdNs))
+  expect(await codeOf(bundle(8453n))).toBe('wrong_signature_kind')
+})
+
+test('prekeys need a newer time than every upload before, and replace empties the stock', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  await accept(bob.upload({ createdNs: clock.nowNs, oneTime: 60 }))
+  expect(await codeOf(bob.upload({ createdNs: clock.nowNs, oneTime: 2 }))).toBe('stale_upload')
+  expect(await codeOf(bob.upload({ createdNs: clock.nowNs + 1n, oneTime: 41 }))).toBe('stock_full')
+  expect((await node.store.stock(bob.id)).oneTimeLeft).toBe(60)
+  await accept(bob.upload({ createdNs: clock.nowNs + 1n, oneTime: 40 }))
+  await accept(
+    bob.upload({ createdNs: clock.nowNs + 2n, oneTime: 100, fallback: true, replace: true }),
+  )
+  expect(await node.store.stock(bob.id)).toEqual({
+    installationId: bob.id,
+    oneTimeLeft: 100,
+    newestCreatedNs: clock.nowNs + 2n,
+  })
+  // A refused upload does not raise the time.
+  await accept(bob.upload({ createdNs: clock.nowNs + 3n, oneTime: 0, fallback: true }))
+})
+
+test('an upload of time 0 is newer than none', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  await accept(bob.upload({ createdNs: 0n, oneTime: 1 }))
+  expect(await codeOf(bob.upload({ createdNs: 0n, oneTime: 2 }))).toBe('stale_upload')
+})
+
+test('one byte of an upload changed and it is refused whole', async () => {
+  const bob = await register(client, 'bob', clock.nowNs)
+  const { topic, message } = bob.upload({ createdNs: clock.nowNs, oneTime: 2, fallback: true })
+  const changed = message.slice()
+  // Inside the last signature.
+  changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1
+  expect(await codeOf({ topic, message: changed })).toBe('bad_signature')
+  expect((await node.store.stock(bob.id)).oneTimeLeft).toBe(0)
+  await accept({ topic, message })
+})
