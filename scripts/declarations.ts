@@ -8,6 +8,10 @@ import { run } from './process.ts'
 
 const importPattern = /(from\s+|import\(\s*|import\s+)(['"])([^'"]+)\2/g
 
+/** `await using` is newer than what many applications compile for; a file that has it says so. */
+const nameLibrary = (text: string): string =>
+  text.includes('Symbol.asyncDispose') ? `/// <reference lib="esnext.disposable" />\n${text}` : text
+
 /** TypeScript leaves `.ts` in declarations; `.js` is what every resolver understands. */
 const rewriteImports = (text: string): string =>
   text.replaceAll(importPattern, (all, keyword, quote, specifier: string) =>
@@ -39,7 +43,7 @@ export const emitDeclarations = async (
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     if (kept.has(path)) continue
     kept.add(path)
-    const text = rewriteImports(readFileSync(path, 'utf8'))
+    const text = nameLibrary(rewriteImports(readFileSync(path, 'utf8')))
     for (const [, , , specifier = ''] of text.matchAll(importPattern)) {
       if (!specifier.startsWith('.')) {
         throw new Error(`the public types need ${specifier}, in ${relative(allDir, path)}`)
