@@ -1,0 +1,59 @@
+/** The platform of browsers and their workers; Node has all of it too, which tests use. */
+
+import type { HeldLock, Platform } from './platform.ts'
+
+const wait = (ms: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const finish = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', finish)
+      resolve()
+    }
+    const timer = setTimeout(finish, ms)
+    signal?.addEventListener('abort', finish, { once: true })
+  })
+
+const takeLock = (name: string, waitMs: number): Promise<HeldLock | undefined> =>
+  new Promise((resolve, reject) => {
+    const giveUp = new AbortController()
+    const timer = setTimeout(() => giveUp.abort(), waitMs)
+    let release: () => void = () => undefined
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    let tellLost: () => void = () => undefined
+    const lost = new Promise<void>((tell) => {
+      tellLost = tell
+    })
+    navigator.locks
+      .request(name, { signal: giveUp.signal }, () => {
+        clearTimeout(timer)
+        resolve({ release, lost })
+        return released
+      })
+      .catch((error: unknown) => {
+        clearTimeout(timer)
+        if (giveUp.signal.aborted) resolve(undefined)
+        else {
+          // The request of a lock that is held rejects only when another one steals it.
+          tellLost()
+          reject(error)
+        }
+      })
+  })
+
+const onOnline = (listener: () => void): (() => void) => {
+  if (typeof globalThis.addEventListener !== 'function') return () => undefined
+  globalThis.addEventListener('online', listener)
+  return () => globalThis.removeEventListener('online', listener)
+}
+
+export const browserPlatform: Platform = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  wait,
+  takeLock,
+  onOnline,
+}

@@ -1,0 +1,28 @@
+/**
+ * What the engine asks of the machine it runs on: clocks, randomness, timers, the lock that keeps
+ * two engines apart, and news of the network. The one adapter beside this file is `browser.ts`;
+ * tests bring a virtual clock.
+ */
+
+/** A lock that is held. */
+export interface HeldLock {
+  /** Gives the lock back. */
+  release(): void
+  /** Resolves when the lock was taken away; never otherwise. */
+  readonly lost: Promise<void>
+}
+
+export interface Platform {
+  /** Wall clock, milliseconds since the Unix epoch. May jump. */
+  nowMs(): number
+  /** Milliseconds from an arbitrary start. Never jumps. */
+  monotonicMs(): number
+  /** From the platform's cryptographic generator. */
+  randomBytes(length: number): Uint8Array<ArrayBuffer>
+  /** Resolves after `ms`, or as soon as `signal` aborts: look at the signal to know which. */
+  wait(ms: number, signal?: AbortSignal): Promise<void>
+  /** The lock of this name, or undefined if it is still held elsewhere after `waitMs`. */
+  takeLock(name: string, waitMs: number): Promise<HeldLock | undefined>
+  /** Calls back whenever the machine says it is online again. Returns how to stop. */
+  onOnline(listener: () => void): () => void
+}

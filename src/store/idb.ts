@@ -1,0 +1,372 @@
+/**
+ * The store on IndexedDB. Every record is sealed by the vault with its table, key and version as
+ * associated data, so records cannot be swapped; every key that would tell something is an HMAC.
+ */
+
+import type { Crypto } from '../crypto/crypto.ts'
+import { PadlockError } from '../errors.ts'
+import { encodeBase64Url, encodeSigningBytes, encodeUtf8 } from '../protocol/bytes.ts'
+import { type Database, openDatabase, type SealedRecord, storageError } from './schema.ts'
+import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store, Write } from './store.ts'
+import { type AnyTable, type StoreName, storeNames, type Table } from './tables.ts'
+import { openVaultKey } from './vault-key.ts'
+
+const recordVersion = 1n
+/** Bounds the cache of keyed hashes: at most about 1 MiB. */
+const maxCachedHashes = 8_192
+
+type PhysicalKey = string | number
+
+/** Thrown inside a transaction to run the step again; never leaves this file. */
+class AddedBefore extends Error {
+  readonly key: string
+  constructor(key: string) {
+    super('The key is taken.')
+    this.key = key
+  }
+}
+
+/**
+ * Opens the database and takes over its fence: whoever held it before can write no more.
+ *
+ * @param onLost called once when the database is taken away: deleted, or needed by a newer release.
+ * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
+ */
+export const openIdbStore = async (
+  name: string,
+  crypto: Crypto,
+  onLost: () => void,
+): Promise<Store> => {
+  let database: Database | undefined
+  const open = await openDatabase(name, () => {
+    database?.close()
+    onLost()
+  })
+  database = open
+  try {
+    const vaultKey = await openVaultKey(open)
+    const store = new IdbStore(
+      open,
+      crypto,
+      vaultKey,
+      await takeFence(open),
+      await lastNumbers(open),
+    )
+    return store
+  } catch (error) {
+    open.close()
+    throw storageError(error)
+  }
+}
+
+/** Raises the epoch; transactions of earlier holders then abort. */
+const takeFence = async (database: Database): Promise<number> => {
+  const transaction = database.transaction('meta', 'readwrite')
+  const before = await transaction.store.get('epoch')
+  const epoch = (typeof before === 'number' ? before : 0) + 1
+  await transaction.store.put(epoch, 'epoch')
+  await transaction.done
+  return epoch
+}
+
+const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> => {
+  const last = new Map<StoreName, number>()
+  const transaction = database.transaction(storeNames, 'readonly')
+  for (const name of ['outbox', 'seen', 'parked', 'setAside'] as const) {
+    const cursor = await transaction.objectStore(name).openKeyCursor(null, 'prev')
+    if (typeof cursor?.key === 'number') last.set(name, cursor.key)
+  }
+  const arrival = await transaction
+    .objectStore('messages')
+    .index('arrival')
+    .openKeyCursor(null, 'prev')
+  if (typeof arrival?.key === 'number') last.set('messages', arrival.key)
+  return last
+}
+
+class IdbStore implements Store {
+  readonly #database: Database
+  readonly #crypto: Crypto
+  readonly #vaultKey: Uint8Array
+  readonly #nameKey: Uint8Array
+  readonly #epoch: number
+  readonly #numbers: Map<StoreName, number>
+  readonly #hashes = new Map<string, string>()
+
+  constructor(
+    database: Database,
+    crypto: Crypto,
+    vaultKey: Uint8Array,
+    epoch: number,
+    numbers: Map<StoreName, number>,
+  ) {
+    this.#database = database
+    this.#crypto = crypto
+    this.#vaultKey = vaultKey
+    this.#nameKey = crypto.deriveKey(vaultKey, 'padlock/names/1')
+    this.#epoch = epoch
+    this.#numbers = numbers
+  }
+
+  nextNumber(table: AnyTable): number {
+    const next = (this.#numbers.get(table.store) ?? 0) + 1
+    this.#numbers.set(table.store, next)
+    return next
+  }
+
+  async get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined> {
+    const physical = this.#key(table, key)
+    const record = await this.#guard(() => this.#database.get(table.store, physical))
+    return record && this.#open(table, [{ key: physical, record }])[0]
+  }
+
+  async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
+    const group = this.#hash(table, 'group', options.group)
+    const found = await this.#guard(async () => {
+      const store = this.#database.transaction(table.store, 'readonly').store
+      const direction = options.newestFirst ? 'prev' : 'next'
+      const source =
+        table.store === 'messages' || table.store === 'conversations'
+          ? {
+              index: store.index('order'),
+              range: IDBKeyRange.bound(
+                [group],
+                options.before ? [group, options.before] : [group, []],
+                false,
+                true,
+              ),
+            }
+          : { index: store.index('group'), range: IDBKeyRange.only(group) }
+      return collect(source.index.openCursor(source.range, direction), options.limit)
+    })
+    return this.#open(table, found)
+  }
+
+  async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
+    const found = await this.#guard(async () => {
+      const store = this.#database.transaction(table.store, 'readonly').store
+      const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
+      return records.flatMap((record, at) => {
+        const key = keys[at]
+        return key === undefined ? [] : [{ key, record }]
+      })
+    })
+    return this.#open(table, found)
+  }
+
+  async scan<Value>(
+    table: Table<Value>,
+    options: ScanOptions,
+  ): Promise<{ readonly rows: readonly Row<Value>[]; readonly lastNumber: number }> {
+    const range = IDBKeyRange.lowerBound(options.after, true)
+    const group =
+      options.group === undefined ? undefined : this.#hash(table, 'group', options.group)
+    let lastNumber = options.after
+    const found: Found[] = []
+    await this.#guard(async () => {
+      const store = this.#database.transaction(table.store, 'readonly').store
+      const opening =
+        table.store === 'messages'
+          ? store.index('arrival').openCursor(range)
+          : store.openCursor(range)
+      let cursor = await opening
+      while (cursor && found.length < options.limit) {
+        if (typeof cursor.key === 'number') lastNumber = cursor.key
+        if (group === undefined || cursor.value.g === group) {
+          found.push({ key: cursor.primaryKey, record: cursor.value, number: lastNumber })
+        }
+        cursor = await cursor.continue()
+      }
+    })
+    return { rows: this.#open(table, found), lastNumber }
+  }
+
+  async advance<Result>(
+    reads: readonly Read[],
+    step: (rows: Rows) => Step<Result>,
+  ): Promise<Result> {
+    const existing = new Set<string>()
+    for (;;) {
+      try {
+        return await this.#advanceOnce(reads, step, existing)
+      } catch (error) {
+        // Each run finds at least one more taken key, so this ends.
+        if (error instanceof AddedBefore && !existing.has(error.key)) existing.add(error.key)
+        else throw storageError(error)
+      }
+    }
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+
+  async #advanceOnce<Result>(
+    reads: readonly Read[],
+    step: (rows: Rows) => Step<Result>,
+    existing: ReadonlySet<string>,
+  ): Promise<Result> {
+    // Without reads the step runs before the transaction, which then knows its stores.
+    const early = reads.length === 0 ? this.#run(step, new Map(), existing) : undefined
+    const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
+    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite')
+    // A failed transaction rejects this too; the first error is the one that is reported.
+    transaction.done.catch(() => undefined)
+    try {
+      const fence = transaction.objectStore('meta').get('epoch')
+      // Aborting from the fence makes every later request of the transaction fail.
+      const fenced = fence.then((epoch) => {
+        if (epoch !== this.#epoch) throw new PadlockError('leadership_lost')
+      })
+      fenced.catch(() => undefined)
+      let done = early
+      if (!done) {
+        const values = await Promise.all(
+          reads.map(async (read) => {
+            const key = this.#key(read.table, read.key)
+            return [
+              `${read.table.store} ${key}`,
+              await transaction.objectStore(read.table.store).get(key),
+            ] as const
+          }),
+        )
+        done = this.#run(step, new Map(values), existing)
+      }
+      const writes = done.sealed.map(async ({ write, key, record }) => {
+        const store = transaction.objectStore(write.table.store)
+        if (write.kind === 'delete' || !record) await store.delete(key)
+        else if (write.kind === 'put') await store.put(record, key)
+        else {
+          await store.add(record, key).catch((error: unknown) => {
+            const taken = error instanceof Error || error instanceof DOMException ? error.name : ''
+            throw taken === 'ConstraintError'
+              ? new AddedBefore(`${write.table.store} ${key}`)
+              : error
+          })
+        }
+      })
+      await Promise.all([fenced, ...writes])
+      await transaction.done
+      return done.result
+    } catch (error) {
+      try {
+        transaction.abort()
+      } catch {
+        // It has ended already.
+      }
+      throw error
+    }
+  }
+
+  #run<Result>(
+    step: (rows: Rows) => Step<Result>,
+    found: ReadonlyMap<string, SealedRecord | undefined>,
+    existing: ReadonlySet<string>,
+  ) {
+    const rows: Rows = {
+      get: (table, key) => {
+        const physical = this.#key(table, key)
+        const record = found.get(`${table.store} ${physical}`)
+        return record && this.#open(table, [{ key: physical, record }])[0]
+      },
+      exists: (table, key) => existing.has(`${table.store} ${this.#key(table, key)}`),
+    }
+    const { writes, result } = step(rows)
+    return { writes, result, sealed: this.#seal(writes) }
+  }
+
+  #seal(writes: readonly Write[]) {
+    const keyed = writes.map((write) => ({ write, key: this.#key(write.table, write.key) }))
+    const plain = keyed.flatMap(({ write, key }) =>
+      write.kind === 'delete'
+        ? []
+        : [{ plaintext: write.record.bytes, associatedData: associatedData(write.table, key) }],
+    )
+    const sealed = this.#crypto.vaultSeal(this.#vaultKey, plain)[Symbol.iterator]()
+    return keyed.map(({ write, key }) => {
+      if (write.kind === 'delete') return { write, key, record: undefined }
+      const { group, order, number } = write.record
+      const bytes = sealed.next()
+      if (bytes.done) throw new PadlockError('internal')
+      const record: SealedRecord = {
+        s: bytes.value,
+        ...(group === undefined ? {} : { g: this.#hash(write.table, 'group', group) }),
+        ...(order === undefined ? {} : { o: order }),
+        ...(number === undefined ? {} : { a: number }),
+      }
+      return { write, key, record }
+    })
+  }
+
+  #open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
+    const opened = this.#crypto.vaultOpen(
+      this.#vaultKey,
+      found.map(({ key, record }) => ({
+        sealed: record.s,
+        associatedData: associatedData(table, key),
+      })),
+    )
+    return found.map(({ key, record, number }, at) => {
+      const bytes = opened[at]
+      if (!bytes) throw new PadlockError('storage_damaged', { details: { table: table.store } })
+      try {
+        const fallback = typeof key === 'number' ? key : 0
+        return { value: table.decode(bytes), number: record.a ?? number ?? fallback }
+      } catch (cause) {
+        throw new PadlockError('storage_damaged', { details: { table: table.store }, cause })
+      }
+    })
+  }
+
+  #key(table: AnyTable, key: Key): PhysicalKey {
+    return table.keyKind === 'hash' ? this.#hash(table, 'key', String(key)) : key
+  }
+
+  /** 128 bits of HMAC-SHA-256: enough that no two names of one database meet. */
+  #hash(table: AnyTable, use: string, text: string): string {
+    const name = `${table.store} ${use} ${text}`
+    const known = this.#hashes.get(name)
+    if (known !== undefined) return known
+    const [hash] = this.#crypto.keyedHash(this.#nameKey, [encodeUtf8(name)])
+    if (!hash) throw new PadlockError('internal')
+    const short = encodeBase64Url(hash.subarray(0, 16))
+    if (this.#hashes.size >= maxCachedHashes) this.#hashes.clear()
+    this.#hashes.set(name, short)
+    return short
+  }
+
+  async #guard<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run()
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+}
+
+interface Found {
+  readonly key: PhysicalKey
+  readonly record: SealedRecord
+  readonly number?: number
+}
+
+const associatedData = (table: AnyTable, key: PhysicalKey): Uint8Array =>
+  encodeSigningBytes(['padlock/vault/1', table.store, String(key), recordVersion])
+
+/** What of an `idb` cursor is used here, whatever its store or index. */
+interface CursorLike {
+  readonly primaryKey: PhysicalKey
+  readonly value: SealedRecord
+  continue(): Promise<CursorLike | null>
+}
+
+const collect = async (opening: Promise<CursorLike | null>, limit: number): Promise<Found[]> => {
+  const found: Found[] = []
+  let cursor = await opening
+  while (cursor && found.length < limit) {
+    found.push({ key: cursor.primaryKey, record: cursor.value })
+    if (found.length < limit) cursor = await cursor.continue()
+    else break
+  }
+  return found
+}

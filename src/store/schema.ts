@@ -1,0 +1,89 @@
+/** The IndexedDB layout, made and migrated by numbered steps; and opening it with clear errors. */
+
+import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
+import { PadlockError } from '../errors.ts'
+import { type StoreName, storeNames } from './tables.ts'
+
+export const schemaVersion = 1
+
+/** One record: `s` the sealed bytes, `g` keyed hash of its group, `o` order, `a` running number. */
+export interface SealedRecord {
+  readonly s: Uint8Array
+  readonly g?: string
+  readonly o?: Uint8Array<ArrayBuffer>
+  readonly a?: number
+}
+
+type StoreSchema = {
+  [Name in StoreName]: {
+    key: string | number
+    value: SealedRecord
+    indexes: { group: string; order: [string, Uint8Array<ArrayBuffer>]; arrival: number }
+  }
+}
+
+/** `meta` is the only store in clear: the fence, and the vault key in its wrapping. */
+export interface PadlockSchema extends DBSchema, StoreSchema {
+  meta: { key: string; value: unknown }
+}
+
+export type Database = IDBPDatabase<PadlockSchema>
+
+const migrations: readonly ((database: Database) => void)[] = [
+  (database) => {
+    database.createObjectStore('meta')
+    for (const name of storeNames) {
+      const store = database.createObjectStore(name)
+      if (name === 'installations' || name === 'sessions') store.createIndex('group', 'g')
+      if (name === 'messages' || name === 'conversations') store.createIndex('order', ['g', 'o'])
+      if (name === 'messages') store.createIndex('arrival', 'a', { unique: true })
+    }
+  },
+]
+
+/** Translates what IndexedDB throws; everything unknown is `storage_failed`. */
+export const storageError = (error: unknown): PadlockError => {
+  if (error instanceof PadlockError) return error
+  const name = error instanceof Error || error instanceof DOMException ? error.name : ''
+  if (name === 'QuotaExceededError') return new PadlockError('storage_full', { cause: error })
+  if (name === 'VersionError') return new PadlockError('storage_too_new', { cause: error })
+  if (name === 'SecurityError' || name === 'NotAllowedError') {
+    return new PadlockError('storage_unavailable', { cause: error })
+  }
+  return new PadlockError('storage_failed', { cause: error })
+}
+
+/**
+ * Opens the database, creating or migrating it.
+ *
+ * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed
+ */
+export const openDatabase = async (name: string, onClosing: () => void): Promise<Database> => {
+  if (typeof indexedDB === 'undefined') throw new PadlockError('storage_unavailable')
+  let blocked: (error: PadlockError) => void = () => undefined
+  const whenBlocked = new Promise<never>((_, reject) => {
+    blocked = reject
+  })
+  const opening = openDB<PadlockSchema>(name, schemaVersion, {
+    upgrade: (database, from) => {
+      for (const migrate of migrations.slice(from)) migrate(database)
+    },
+    blocked: () => blocked(new PadlockError('storage_blocked')),
+    // A newer release wants to migrate, or the data is being deleted: give way.
+    blocking: onClosing,
+    terminated: onClosing,
+  })
+  try {
+    return await Promise.race([opening, whenBlocked])
+  } catch (error) {
+    opening.then(
+      (database) => database.close(),
+      () => undefined,
+    )
+    const known = storageError(error)
+    // Firefox's private windows answer with InvalidStateError or UnknownError when opening.
+    if (known.code === 'storage_failed')
+      throw new PadlockError('storage_unavailable', { cause: error })
+    throw known
+  }
+}

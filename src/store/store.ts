@@ -1,0 +1,102 @@
+/**
+ * The encrypted local database, as the engine sees it. The hinge is `advance`: read what a step
+ * needs, run the step, write what it returns, all in one transaction behind the fence. The adapter
+ * beside this file is `idb.ts`.
+ *
+ * Keys are given in clear and never stored so: the adapter keeps a keyed hash of every key that
+ * would name an address, installation, topic or conversation.
+ */
+
+import type { AnyTable, Table } from './tables.ts'
+
+/** A name or number that is stored as it is, or a text that is stored as its keyed hash. */
+export type Key = string | number
+
+export interface Row<Value> {
+  readonly value: Value
+  /** The record's running number; 0 in tables that have none. */
+  readonly number: number
+}
+
+export interface Read {
+  readonly table: AnyTable
+  readonly key: Key
+}
+
+export type Write =
+  | {
+      readonly kind: 'put' | 'add'
+      readonly table: AnyTable
+      readonly key: Key
+      readonly record: StoredRecord
+    }
+  | { readonly kind: 'delete'; readonly table: AnyTable; readonly key: Key }
+
+/** A record on its way in, encoded but not yet encrypted. */
+export interface StoredRecord {
+  readonly bytes: Uint8Array
+  /** What it is listed under, in clear. */
+  readonly group: string | undefined
+  /** Where it stands within its group. */
+  readonly order: Uint8Array<ArrayBuffer> | undefined
+  readonly number: number | undefined
+}
+
+export interface Step<Result> {
+  readonly writes: readonly Write[]
+  readonly result: Result
+}
+
+/** Not a promise: awaiting inside a transaction would commit it. */
+export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T
+
+/** What a read of `advance` gave. */
+export interface Rows {
+  get<Value>(table: Table<Value>, key: Key): Row<Value> | undefined
+  /** Whether an `add` of this key in an earlier run of the step found a record there already. */
+  exists(table: AnyTable, key: Key): boolean
+}
+
+export interface ListOptions {
+  /** Only records of this group. */
+  readonly group: string
+  /** Only before this place in the group's order, exclusive. */
+  readonly before?: Uint8Array<ArrayBuffer>
+  readonly limit: number
+  readonly newestFirst?: boolean
+}
+
+export interface ScanOptions {
+  /** Only records with a greater number. */
+  readonly after: number
+  readonly limit: number
+  /** Only records of this group; others still count towards `lastNumber`, not towards the limit. */
+  readonly group?: string
+}
+
+export interface Store {
+  get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
+  /** The records of one group, in its order. */
+  list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
+  /** All records of a table that has no numbers. */
+  all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
+  /** Records by running number, oldest first. `lastNumber` is where to go on. */
+  scan<Value>(
+    table: Table<Value>,
+    options: ScanOptions,
+  ): Promise<{ readonly rows: readonly Row<Value>[]; readonly lastNumber: number }>
+  /** The next running number of a table. Numbers ascend; some may never be used. */
+  nextNumber(table: AnyTable): number
+  /**
+   * One transaction: reads, runs the step, writes. The step is synchronous and pure, as it may run
+   * again: when an `add` finds its key taken, nothing is written and the step runs once more with
+   * `rows.exists` true for it.
+   *
+   * @throws PadlockError leadership_lost, storage_full, storage_failed, storage_damaged
+   */
+  advance<Result>(
+    reads: readonly Read[],
+    step: (rows: Rows) => Step<NotPromise<Result>>,
+  ): Promise<Result>
+  close(): void
+}

@@ -1,0 +1,164 @@
+/**
+ * The tables of the local database: what each holds, how its keys are kept, what its records are
+ * listed under. docs/architecture.md, storage.
+ */
+
+import {
+  create,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf'
+import type { GenMessage } from '@bufbuild/protobuf/codegenv2'
+import {
+  ConversationRecordSchema,
+  CursorRecordSchema,
+  IdentityRecordSchema,
+  InstallationRecordSchema,
+  MessageRecordSchema,
+  OutboxRecordSchema,
+  ParkedRecordSchema,
+  PrekeySecretsRecordSchema,
+  SealingSecretsRecordSchema,
+  SeenRecordSchema,
+  SessionRecordSchema,
+  SetAsideRecordSchema,
+  TimesRecordSchema,
+} from '../gen/padlock/store/v1/records_pb.ts'
+import type { Key, StoredRecord, Write } from './store.ts'
+
+export {
+  type ConversationRecord,
+  type MessageRecord,
+  MessageState,
+  type OutboxRecord,
+  type ParkedRecord,
+} from '../gen/padlock/store/v1/records_pb.ts'
+
+/** How primary keys are kept: a fixed name, a running number, or a keyed hash of a text. */
+export type KeyKind = 'name' | 'number' | 'hash'
+
+export interface AnyTable {
+  /** The object store's name; several tables may share one under different key names. */
+  readonly store: StoreName
+  readonly keyKind: KeyKind
+}
+
+export interface Table<Value> extends AnyTable {
+  decode(bytes: Uint8Array): Value
+}
+
+interface WritableTable<Value, Init> extends Table<Value> {
+  encode(value: Init, number: number | undefined): StoredRecord
+}
+
+export const storeNames = [
+  'account',
+  'installations',
+  'sessions',
+  'conversations',
+  'messages',
+  'outbox',
+  'cursors',
+  'seen',
+  'parked',
+  'setAside',
+] as const
+
+export type StoreName = (typeof storeNames)[number]
+
+const define = <Shape extends Message>(
+  store: StoreName,
+  keyKind: KeyKind,
+  schema: GenMessage<Shape>,
+  listed: {
+    group?: (value: MessageInitShape<GenMessage<Shape>>) => string
+    order?: (value: MessageInitShape<GenMessage<Shape>>) => Uint8Array<ArrayBuffer>
+  } = {},
+): WritableTable<MessageShape<GenMessage<Shape>>, MessageInitShape<GenMessage<Shape>>> => ({
+  store,
+  keyKind,
+  decode: (bytes) => fromBinary(schema, bytes),
+  encode: (value, number) => ({
+    bytes: toBinary(schema, create(schema, value)),
+    group: listed.group?.(value),
+    order: listed.order?.(value),
+    number,
+  }),
+})
+
+/** Pending messages stand last. */
+const pendingOrder = 0xffff_ffff_ffff_ffffn
+
+/** Where a message stands in its conversation: node time, then time of composition; 16 bytes. */
+export const messageOrder = (nodeNs: bigint, composedNs: bigint): Uint8Array<ArrayBuffer> => {
+  const order = new Uint8Array(16)
+  const view = new DataView(order.buffer)
+  view.setBigUint64(0, nodeNs === 0n ? pendingOrder : nodeNs)
+  view.setBigUint64(8, composedNs)
+  return order
+}
+
+const timeOrder = (timeMs: bigint): Uint8Array<ArrayBuffer> => {
+  const order = new Uint8Array(8)
+  new DataView(order.buffer).setBigUint64(0, timeMs)
+  return order
+}
+
+/** The one group of the conversations table. */
+export const allConversations = 'all'
+
+export const tables = {
+  /** Keys: identity. */
+  identity: define('account', 'name', IdentityRecordSchema),
+  sealing: define('account', 'name', SealingSecretsRecordSchema),
+  prekeys: define('account', 'name', PrekeySecretsRecordSchema),
+  times: define('account', 'name', TimesRecordSchema),
+  /** Key: address, installation id. */
+  installations: define('installations', 'hash', InstallationRecordSchema, {
+    group: (record) => record.address ?? '',
+  }),
+  /** Key: installation id, session id. */
+  sessions: define('sessions', 'hash', SessionRecordSchema, {
+    group: (record) => record.installationId ?? '',
+  }),
+  /** Key: conversation id; all in one group, by last activity. */
+  conversations: define('conversations', 'hash', ConversationRecordSchema, {
+    group: () => allConversations,
+    order: (record) => timeOrder(record.lastMessageMs || record.createdMs || 0n),
+  }),
+  /** Key: message id; running number: arrival. */
+  messages: define('messages', 'hash', MessageRecordSchema, {
+    group: (record) => record.conversationId ?? '',
+    order: (record) => messageOrder(record.nodeNs ?? 0n, record.composedNs ?? 0n),
+  }),
+  outbox: define('outbox', 'number', OutboxRecordSchema),
+  /** Key: node id, topic. */
+  cursors: define('cursors', 'hash', CursorRecordSchema),
+  seen: define('seen', 'number', SeenRecordSchema),
+  parked: define('parked', 'number', ParkedRecordSchema),
+  setAside: define('setAside', 'number', SetAsideRecordSchema),
+} as const
+
+/** Writes a record, whatever was there. */
+export const put = <Value, Init>(
+  table: WritableTable<Value, Init>,
+  key: Key,
+  value: Init,
+  number?: number,
+): Write => ({ kind: 'put', table, key, record: table.encode(value, number) })
+
+/** Writes a record that must be new: the step runs again if it is not. */
+export const add = <Value, Init>(
+  table: WritableTable<Value, Init>,
+  key: Key,
+  value: Init,
+  number?: number,
+): Write => ({ kind: 'add', table, key, record: table.encode(value, number) })
+
+export const remove = (table: AnyTable, key: Key): Write => ({ kind: 'delete', table, key })
+
+/** A key made of several parts; none of the parts holds a space. */
+export const joinKey = (...parts: readonly string[]): string => parts.join(' ')
