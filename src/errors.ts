@@ -39,29 +39,54 @@ export const codes = {
   chain_unavailable: entry('The chain cannot be reached now. Try again.', true),
 
   // The network between.
-  network_unavailable: entry('The node cannot be reached. Check the address and the connection.', true),
+  network_unavailable: entry(
+    'The node cannot be reached. Check the address and the connection.',
+    true,
+  ),
   bad_response: entry('What answered is not a Padlock node. Check the address.', true),
-  incompatible_node: entry('The node speaks another version of the protocol. Update the SDK or use another node.'),
+  incompatible_node: entry(
+    'The node speaks another version of the protocol. Update the SDK or use another node.',
+  ),
   unauthenticated_node: entry('The node answered for another node id than it did before.', true),
 
   // The wallet.
   wallet_rejected: entry('The wallet declined to sign. Ask again when the person agrees.'),
   wallet_failed: entry('The wallet could not sign.'),
-  wallet_wrong_account: entry('The wallet signed for, or holds, another account. Switch accounts and try again.'),
-  wallet_unsupported: entry('This is not a wallet that Padlock knows: pass a viem account, a viem wallet client or an EIP-1193 provider.'),
+  wallet_wrong_account: entry(
+    'The wallet signed for, or holds, another account. Switch accounts and try again.',
+  ),
+  wallet_unsupported: entry(
+    'This is not a wallet that Padlock knows: pass a viem account, a viem wallet client or an EIP-1193 provider.',
+  ),
 
   // The machine.
-  unsupported_platform: entry('This platform lacks what Padlock needs: a browser with IndexedDB and WebAssembly.'),
-  wasm_unavailable: entry('padlock.wasm could not be loaded. Serve it, or pass wasmUrl; a content policy needs wasm-unsafe-eval.'),
-  worker_unavailable: entry('The worker could not be started. Pass createWorker, or use padlock-sdk/inline.'),
+  unsupported_platform: entry(
+    'This platform lacks what Padlock needs: a browser with IndexedDB and WebAssembly.',
+  ),
+  wasm_unavailable: entry(
+    'padlock.wasm could not be loaded. Serve it, or pass wasmUrl; a content policy needs wasm-unsafe-eval.',
+  ),
+  worker_unavailable: entry(
+    'The worker could not be started. Pass createWorker, or use padlock-sdk/inline.',
+  ),
   worker_failed: entry('The worker stopped unexpectedly. Create the client again.', true),
-  storage_unavailable: entry('IndexedDB cannot be used here. Private windows and blocked site data do that.'),
-  storage_in_use: entry('Another tab uses this database. Close it, or pass another database name.', true),
+  storage_unavailable: entry(
+    'IndexedDB cannot be used here. Private windows and blocked site data do that.',
+  ),
+  storage_in_use: entry(
+    'Another tab uses this database. Close it, or pass another database name.',
+    true,
+  ),
   storage_full: entry('The disk or the quota is full. Free some space.', true),
   storage_failed: entry('IndexedDB failed. Try again.', true),
   storage_too_new: entry('The database was made by a newer release. Update Padlock.'),
-  storage_blocked: entry('Another tab holds an older release of the database open. Close it.', true),
-  storage_damaged: entry('A stored record does not open. The database was changed by something else.'),
+  storage_blocked: entry(
+    'Another tab holds an older release of the database open. Close it.',
+    true,
+  ),
+  storage_damaged: entry(
+    'A stored record does not open. The database was changed by something else.',
+  ),
   leadership_lost: entry('Another tab took over. Create the client again.', true),
   other_account: entry('This database belongs to another account. Pass another database name.'),
 
@@ -69,7 +94,10 @@ export const codes = {
   invalid_argument: entry('An argument is not what this call takes.'),
   invalid_address: entry('This is not an Ethereum address, or its checksum is wrong.'),
   message_too_large: entry('The message is over 900 KiB. Send a remote attachment instead.'),
-  no_installation: entry('The recipient has not registered yet. The message waits until they do.', true),
+  no_installation: entry(
+    'The recipient has not registered yet. The message waits until they do.',
+    true,
+  ),
   content_too_large: entry('The inflated content is over 8 MiB.'),
   aborted: entry('The call was aborted.'),
   closed: entry('The client is closed. Create a new one.'),
@@ -90,6 +118,7 @@ export const codes = {
   header_mismatch: entry('Header and ciphertext belong to two different envelopes.'),
   wrong_participants: entry('Sender or recipient does not take part in the conversation.'),
   bad_payload: entry('The decrypted payload does not have the form that the protocol asks for.'),
+  duplicate_message: entry('The message arrived before.'),
   parking_full: entry('Too many envelopes of unknown senders wait; the newest was dropped.'),
   unsupported_version: entry('The message was written by a newer release. Update Padlock.'),
   node_withholding: entry('The node does not show what another installation saw there.'),

@@ -1,0 +1,19 @@
+/**
+ * What Padlock asks of a wallet: which account, and one signature over a text. The wallet stays on
+ * the page's main thread; the adapter for viem and EIP-1193 is `viem.ts`.
+ */
+
+export interface Wallet {
+  /**
+   * The account that signs, as the wallet writes it.
+   *
+   * @throws PadlockError wallet_rejected, wallet_failed
+   */
+  getAddress(): Promise<string>
+  /**
+   * EIP-191 `personal_sign`: 65 bytes r, s, v; or whatever a contract account returns.
+   *
+   * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account
+   */
+  signText(text: string, address: string): Promise<Uint8Array>
+}
