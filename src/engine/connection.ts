@@ -1,0 +1,237 @@
+/**
+ * The one subscription: opened with the cursors, read for ever, opened again when it breaks or when
+ * other topics are wanted. What it carries goes to the directory and the inbox, in order.
+ */
+
+import { PadlockError } from '../errors.ts'
+import type { NodeEnvelope, NodeFrame, TopicPosition } from '../network/network.ts'
+import { encodeHex } from '../protocol/bytes.ts'
+import type { Address } from '../protocol/ids.ts'
+import { buildInboxProof } from '../protocol/inbox-proof.ts'
+import { proofLifetimeNs } from '../protocol/limits.ts'
+import { inboxSigningBytes } from '../protocol/signing-bytes.ts'
+import { contactTopic, messageTopic, prekeyTopic, revokedTopic } from '../protocol/topics.ts'
+import { Backoff } from './backoff.ts'
+import type { Context } from './context.ts'
+import type { Cursors } from './cursors.ts'
+import type { Directory } from './directory.ts'
+import type { Inbox } from './inbox.ts'
+
+/** Envelopes taken from the stream but not processed yet: beyond that the stream waits. */
+const maxQueued = 2_000
+/** Envelopes of one batch. */
+const maxBatch = 200
+
+export class Connection {
+  readonly #context: Context
+  readonly #cursors: Cursors
+  readonly #directory: Directory
+  readonly #inbox: Inbox
+  readonly #backoff: Backoff
+  readonly #stop = new AbortController()
+  #resubscribe = new AbortController()
+  #retryNow = new AbortController()
+  /** Whose topics to subscribe to, besides one's own. */
+  peers: () => Promise<readonly Address[]> = async () => []
+  onLive: () => void = () => undefined
+  onDown: () => void = () => undefined
+  onStock: (oneTimeLeft: number, newestCreatedNs: bigint) => void = () => undefined
+  #subscribed: ReadonlySet<Address> = new Set()
+
+  constructor(context: Context, cursors: Cursors, directory: Directory, inbox: Inbox) {
+    this.#context = context
+    this.#cursors = cursors
+    this.#directory = directory
+    this.#inbox = inbox
+    this.#backoff = new Backoff(context.platform)
+  }
+
+  /** Works until closed. */
+  async run(): Promise<void> {
+    const { status, platform } = this.#context
+    const stopOnline = platform.onOnline(() => this.#retryNow.abort())
+    while (!this.#stop.signal.aborted) {
+      this.#resubscribe = new AbortController()
+      try {
+        await this.#session()
+      } catch (error) {
+        if (this.#stop.signal.aborted) break
+        const known =
+          error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
+        this.#down()
+        if (this.#resubscribe.signal.aborted) continue
+        status.warn(known.code)
+        status.setState('offline')
+        this.#retryNow = new AbortController()
+        const stop = () => this.#retryNow.abort()
+        this.#stop.signal.addEventListener('abort', stop, { once: true })
+        await platform.wait(
+          this.#backoff.next(Number(known.details?.retryAfterMs ?? 0)),
+          this.#retryNow.signal,
+        )
+        this.#stop.signal.removeEventListener('abort', stop)
+      }
+    }
+    this.#down()
+    stopOnline()
+  }
+
+  /** A conversation was added: subscribes anew if its peer is not among the topics yet. */
+  want(address: Address): void {
+    if (!this.#subscribed.has(address)) this.#resubscribe.abort()
+  }
+
+  close(): void {
+    this.#stop.abort()
+    this.#resubscribe.abort()
+    this.#retryNow.abort()
+  }
+
+  #down(): void {
+    this.#directory.setCoverage(new Set())
+    this.onDown()
+  }
+
+  /** One subscription, from its opening until it ends. */
+  async #session(): Promise<void> {
+    const { network, time, status } = this.#context
+    const end = new AbortController()
+    const stop = () => end.abort()
+    this.#stop.signal.addEventListener('abort', stop, { once: true })
+    this.#resubscribe.signal.addEventListener('abort', stop, { once: true })
+    const pump = new Pump(this.#inbox, stop)
+    try {
+      const info = await network.getInfo(end.signal)
+      time.hear(info.nodeNs)
+      this.#cursors.setNode(info.nodeId)
+      const { topics, addresses } = await this.#topics()
+      const proof = this.#proof(info.nodeId)
+      for await (const frame of network.subscribe(topics, proof, end.signal)) {
+        this.#directory.heardFrame()
+        if (frame.kind === 'started') {
+          // A stream of another store would be read with the wrong cursors.
+          if (encodeHex(frame.nodeId) !== encodeHex(info.nodeId)) {
+            throw new PadlockError('unauthenticated_node')
+          }
+          this.#subscribed = addresses
+          this.#directory.setCoverage(addresses)
+          status.setState('catching-up')
+        } else await this.#take(frame, pump)
+        if (frame.kind === 'caught_up') {
+          await pump.drained()
+          await this.#workOffParked()
+          this.#backoff.reset()
+          status.setState('live')
+          this.onLive()
+        }
+      }
+      if (pump.error !== undefined) throw pump.error
+    } finally {
+      this.#stop.signal.removeEventListener('abort', stop)
+      this.#resubscribe.signal.removeEventListener('abort', stop)
+      stop()
+      // What was received is processed before the next subscription reads its cursor.
+      await pump.drained().catch(() => undefined)
+    }
+    if (pump.error !== undefined) throw pump.error
+  }
+
+  async #take(frame: NodeFrame, pump: Pump): Promise<void> {
+    const { time, account } = this.#context
+    switch (frame.kind) {
+      case 'heartbeat':
+        time.hear(frame.nodeNs)
+        await this.#workOffParked()
+        return
+      case 'prekey_stock':
+        if (frame.installationId === account.installationId) {
+          this.onStock(frame.oneTimeLeft, frame.newestCreatedNs)
+        }
+        return
+      case 'envelopes': {
+        const inboxTopic = messageTopic(account.installationId)
+        const others = frame.envelopes.filter(({ topic }) => topic !== inboxTopic)
+        if (others.length > 0) await this.#directory.apply(others)
+        await pump.push(frame.envelopes.filter(({ topic }) => topic === inboxTopic))
+        return
+      }
+      case 'started':
+      case 'caught_up':
+        return
+    }
+  }
+
+  async #workOffParked(): Promise<void> {
+    try {
+      await this.#inbox.workOffParked()
+    } catch (error) {
+      // The network failed: the next heartbeat tries again.
+      if (!(error instanceof PadlockError) || !error.retryable) throw error
+    }
+  }
+
+  async #topics() {
+    const { account } = this.#context
+    const peers = await this.peers()
+    const addresses = new Set([account.address, ...peers])
+    const names = [
+      messageTopic(account.installationId),
+      prekeyTopic(account.installationId),
+      ...[...addresses].flatMap((address) => [contactTopic(address), revokedTopic(address)]),
+    ]
+    const topics: TopicPosition[] = []
+    for (const topic of names)
+      topics.push({ topic, afterSequence: await this.#cursors.load(topic) })
+    return { topics, addresses }
+  }
+
+  #proof(nodeId: Uint8Array): Uint8Array {
+    const { crypto, account, time } = this.#context
+    const expiresNs = (time.nodeNs() ?? time.clockNs()) + proofLifetimeNs
+    const message = inboxSigningBytes({ nodeId, installationId: account.installationId, expiresNs })
+    const [signature] = crypto.sign(account.identity, [message])
+    if (!signature) throw new PadlockError('internal')
+    return buildInboxProof({ keys: account.keys, expiresNs, signature })
+  }
+}
+
+/** Feeds the inbox in batches: while one is processed, the next gathers. */
+class Pump {
+  readonly #inbox: Inbox
+  readonly #onError: () => void
+  readonly #queue: NodeEnvelope[] = []
+  #working: Promise<void> | undefined
+  error: unknown
+
+  constructor(inbox: Inbox, onError: () => void) {
+    this.#inbox = inbox
+    this.#onError = onError
+  }
+
+  /** Returns at once unless too much is waiting. */
+  async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
+    this.#queue.push(...envelopes)
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined
+    })
+    if (this.#queue.length > maxQueued) await this.#working
+  }
+
+  /** Resolves when all is processed. @throws what the inbox threw */
+  async drained(): Promise<void> {
+    while (this.#working !== undefined) await this.#working
+    if (this.error !== undefined) throw this.error
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#queue.length > 0 && this.error === undefined) {
+        await this.#inbox.receive(this.#queue.splice(0, maxBatch))
+      }
+    } catch (error) {
+      // The cursor has not moved: the next subscription brings these again.
+      this.error = error
+      this.#onError()
+    }
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The engine: its parts put together, opened, started and closed. It owns one database and one
+ * installation, and answers what the facade asks.
+ */
+
+import type { Crypto } from '../crypto/crypto.ts'
+import { PadlockError } from '../errors.ts'
+import type { Network } from '../network/network.ts'
+import type { HeldLock, Platform } from '../platform/platform.ts'
+import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
+import { coveredPeersLimit } from '../protocol/limits.ts'
+import type { Store } from '../store/store.ts'
+import { Connection } from './connection.ts'
+import type { Context } from './context.ts'
+import { Conversations } from './conversations.ts'
+import { Cursors } from './cursors.ts'
+import { Decryption } from './decryption.ts'
+import { Directory } from './directory.ts'
+import { Fanout } from './fanout.ts'
+import { Inbox } from './inbox.ts'
+import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
+import { NodeTime } from './node-time.ts'
+import { Outbox } from './outbox.ts'
+import { Parking } from './parking.ts'
+import { Prekeys } from './prekeys.ts'
+import { openAccount, type SignText } from './registration.ts'
+import { Serial } from './serial.ts'
+import { Sessions } from './sessions.ts'
+import { StatusBoard } from './status.ts'
+
+/** A second tab waits this long for a closing one before it is told (section 6 of the architecture). */
+const lockWaitMs = 3_000
+/** Long polls answer empty after this; the caller asks again. */
+const pollMs = 25_000
+const maxConversations = 1_000
+
+export interface EngineOptions {
+  readonly address: string
+  readonly database: string
+  readonly crypto: Crypto
+  readonly network: Network
+  readonly platform: Platform
+  /** Opens the store of the database; `onLost` is called when it is taken away. */
+  openStore(onLost: () => void): Promise<Store>
+  readonly signText: SignText
+  /** Gets what happens, in order. */
+  emit(event: ClientEvent): void
+}
+
+export class Engine {
+  readonly #context: Context
+  readonly #lock: HeldLock
+  readonly #directory: Directory
+  readonly #conversations: Conversations
+  readonly #outbox: Outbox
+  readonly #connection: Connection
+  #running: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  private constructor(context: Context, lock: HeldLock, parts: Parts) {
+    this.#context = context
+    this.#lock = lock
+    this.#directory = parts.directory
+    this.#conversations = parts.conversations
+    this.#outbox = parts.outbox
+    this.#connection = parts.connection
+  }
+
+  /**
+   * Opens the database and, where there is none, registers a new installation.
+   *
+   * @throws PadlockError storage_*, other_account, wallet_*, network_unavailable, aborted and the
+   * node's refusals
+   */
+  static async open(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
+    const address = checkAddress(options.address)
+    const { crypto, network, platform } = options
+    const lock = await platform.takeLock(`padlock ${options.database}`, lockWaitMs)
+    if (!lock) throw new PadlockError('storage_in_use')
+    let store: Store | undefined
+    let engine: Engine | undefined
+    try {
+      store = await options.openStore(() => void engine?.close())
+      const time = new NodeTime(platform)
+      const surroundings = { crypto, store, network, platform, time }
+      const account = await openAccount(surroundings, address, options.signText, signal)
+      if (signal.aborted) throw new PadlockError('aborted')
+      const context: Context = {
+        ...surroundings,
+        account,
+        status: new StatusBoard(options.emit),
+        ratchets: new Serial(),
+        emit: options.emit,
+      }
+      engine = new Engine(context, lock, await assemble(context))
+      engine.#start()
+      return engine
+    } catch (error) {
+      store?.close()
+      lock.release()
+      throw error
+    }
+  }
+
+  #start(): void {
+    this.#running = Promise.all([this.#connection.run(), this.#outbox.run()])
+    void this.#lock.lost.then(() => {
+      this.#context.status.warn('leadership_lost')
+      return this.close()
+    })
+  }
+
+  get address(): string {
+    return formatAddress(this.#context.account.address)
+  }
+
+  get installationId(): string {
+    return this.#context.account.installationId
+  }
+
+  get status(): Status {
+    return this.#context.status.current
+  }
+
+  async conversation(address: string): Promise<ConversationInfo> {
+    const peer = checkAddress(address)
+    const info = await this.#conversations.open(peer)
+    this.#connection.want(peer)
+    return info
+  }
+
+  conversations(): Promise<readonly ConversationInfo[]> {
+    return this.#conversations.list(maxConversations)
+  }
+
+  send(conversationId: string, content: string): Promise<Message> {
+    return this.#outbox.send(checkConversation(conversationId), content)
+  }
+
+  whenSent(messageId: string, signal: AbortSignal): Promise<Message> {
+    return this.#outbox.whenSent(messageId, pollMs, signal)
+  }
+
+  history(
+    conversationId: string,
+    before: string | undefined,
+    limit: number,
+  ): Promise<readonly Message[]> {
+    if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
+    return this.#conversations.history(checkConversation(conversationId), before, limit)
+  }
+
+  lastCursor(): string {
+    return this.#conversations.lastCursor()
+  }
+
+  nextMessages(after: string, conversationId: string | undefined, signal: AbortSignal) {
+    return this.#conversations.next(
+      after,
+      conversationId === undefined ? undefined : checkConversation(conversationId),
+      pollMs,
+      signal,
+    )
+  }
+
+  /** Of any account, as its topics tell now; of one's own without an address. */
+  async installations(address: string | undefined): Promise<readonly Installation[]> {
+    const account = address === undefined ? this.#context.account.address : checkAddress(address)
+    await this.#directory.refresh([account])
+    const known = await this.#directory.account(account)
+    return [...known.values()]
+      .filter(({ state }) => state !== 'unknown')
+      .map((installation) => this.#directory.describe(installation))
+  }
+
+  async canMessage(address: string): Promise<boolean> {
+    return (await this.installations(address)).some(({ state }) => state === 'valid')
+  }
+
+  /** Ends everything; what was stored stays. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#outbox.close()
+    this.#connection.close()
+    this.#context.status.setState('closed')
+    await this.#running
+    // A transaction that is under way ends before the database does.
+    await this.#context.ratchets.run(async () => undefined)
+    this.#context.store.close()
+    this.#lock.release()
+  }
+}
+
+interface Parts {
+  readonly directory: Directory
+  readonly conversations: Conversations
+  readonly outbox: Outbox
+  readonly connection: Connection
+}
+
+/** Makes the parts, loads what they keep in memory, and tells them of each other. */
+const assemble = async (context: Context): Promise<Parts> => {
+  const { account, status } = context
+  const cursors = new Cursors(context.store)
+  const directory = new Directory(context, cursors)
+  const conversations = new Conversations(context)
+  const sessions = new Sessions(context.store)
+  const prekeys = new Prekeys(context)
+  const decryption = new Decryption(context, sessions, prekeys)
+  const parking = new Parking(context.store)
+  const inbox = new Inbox(context, directory, conversations, cursors, decryption, parking)
+  const fanout = new Fanout(context, sessions)
+  const outbox = new Outbox(context, conversations, directory, sessions, fanout)
+  const connection = new Connection(context, cursors, directory, inbox)
+  await Promise.all([prekeys.load(), decryption.load(), inbox.load(), outbox.load()])
+
+  const topUp = (left: number, newestCreatedNs: bigint) => {
+    prekeys.topUp(left, newestCreatedNs).catch((error: unknown) => {
+      // Tried again at the next stock notice.
+      status.warn(error instanceof PadlockError ? error.code : 'internal')
+    })
+  }
+  connection.peers = async () =>
+    (await conversations.list(coveredPeersLimit)).map(({ peer }) => checkAddress(peer))
+  connection.onStock = topUp
+  connection.onLive = () => outbox.setOnline(true)
+  connection.onDown = () => outbox.setOnline(false)
+  directory.onChange = (address) => {
+    outbox.retry(address)
+    if (address !== account.address) return
+    void directory.account(address).then((installations) => {
+      const own = installations.get(account.installationId)
+      if (!own || own.revokedNs === 0n) return
+      status.setState('revoked')
+      outbox.setOnline(false)
+    })
+  }
+  inbox.onHeard = (sender) => {
+    fanout.unpause(sender.id)
+    outbox.retry(sender.address)
+    connection.want(sender.address)
+  }
+  return { directory, conversations, outbox, connection }
+}
+
+const checkAddress = (text: string): Address => {
+  const address = parseAddress(text)
+  if (!address.ok) throw new PadlockError('invalid_address')
+  return address.value
+}
+
+const checkConversation = (text: string) => {
+  const conversation = parseConversationId(text)
+  if (!conversation.ok)
+    throw new PadlockError('invalid_argument', { message: 'There is no such conversation.' })
+  return conversation.value.id
+}

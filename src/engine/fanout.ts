@@ -1,0 +1,212 @@
+/**
+ * Turns messages into one envelope for each installation that gets them. Which messages, for whom
+ * and when is decided by the caller, and so is saving what comes out.
+ */
+
+import { PadlockError } from '../errors.ts'
+import { buildMetadataPart } from '../protocol/envelope.ts'
+import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
+import { claimIdBytes, claimLimitInstallations } from '../protocol/limits.ts'
+import { buildPayload } from '../protocol/payload.ts'
+import { prekeySignature } from '../protocol/prekey.ts'
+import { headerSigningFields } from '../protocol/signing-bytes.ts'
+import { messageTopic } from '../protocol/topics.ts'
+import type { Context } from './context.ts'
+import type { KnownInstallation } from './directory.ts'
+import { chooseSession, type Session, type Sessions } from './sessions.ts'
+
+/** After a claim that gave no usable key, that installation is left alone for this long (section 6). */
+const claimPauseMs = 3_600_000
+const maxPauses = 10_000
+
+export interface FanoutMessage {
+  readonly conversationId: ConversationId
+  readonly content: Uint8Array
+  readonly composedNs: bigint
+  readonly recipients: readonly KnownInstallation[]
+}
+
+export interface FanoutRow {
+  readonly topic: string
+  readonly message: Uint8Array
+  readonly address: Address
+}
+
+export interface SealedFanout {
+  /** The next states of all sessions that were used. */
+  readonly sessions: readonly Session[]
+  /** For each message its envelopes. */
+  readonly rows: readonly (readonly FanoutRow[])[]
+}
+
+export class Fanout {
+  readonly #context: Context
+  readonly #sessions: Sessions
+  readonly #pausedUntilMs = new Map<InstallationId, number>()
+
+  constructor(context: Context, sessions: Sessions) {
+    this.#context = context
+    this.#sessions = sessions
+  }
+
+  /** Something of this installation works again: claim at the next need. */
+  unpause(id: InstallationId): void {
+    this.#pausedUntilMs.delete(id)
+  }
+
+  /**
+   * New sessions for those recipients that have none to send on, by claimed prekeys; not saved, and
+   * missing for installations that cannot be encrypted to now.
+   */
+  async prepare(
+    recipients: readonly KnownInstallation[],
+  ): Promise<ReadonlyMap<InstallationId, Session>> {
+    await this.#sessions.load(recipients.map(({ id }) => id))
+    const now = this.#context.platform.nowMs()
+    const needing = recipients.filter(
+      ({ id }) =>
+        !chooseSession(this.#sessions.of(id)) && (this.#pausedUntilMs.get(id) ?? 0) <= now,
+    )
+    const fresh = new Map<InstallationId, Session>()
+    for (let at = 0; at < needing.length; at += claimLimitInstallations) {
+      for (const session of await this.#claim(needing.slice(at, at + claimLimitInstallations))) {
+        fresh.set(session.installationId, session)
+      }
+    }
+    return fresh
+  }
+
+  async #claim(recipients: readonly KnownInstallation[]): Promise<readonly Session[]> {
+    const { crypto, network, platform, account } = this.#context
+    const claimed = await network.claimPrekeys(
+      platform.randomBytes(claimIdBytes),
+      recipients.map(({ id }) => id),
+    )
+    const byId = new Map(claimed.map(({ installationId, prekey }) => [installationId, prekey]))
+    const usable = recipients.flatMap((recipient) => {
+      const prekey = byId.get(recipient.id)
+      // The node is not trusted with keys: each must be signed by its installation (section 6).
+      const [verified] = prekey
+        ? crypto.verify([prekeySignature(prekey, recipient.id, recipient.keys.ed25519)])
+        : []
+      if (!prekey || !verified) {
+        this.#pause(recipient.id)
+        return []
+      }
+      return [{ recipient, prekey }]
+    })
+    const made = crypto.createOutboundSessions(
+      account.identity,
+      usable.map(({ recipient, prekey }) => ({
+        identityKey: recipient.keys.curve25519,
+        prekey: prekey.key,
+      })),
+    )
+    return usable.flatMap(({ recipient }, at) => {
+      const session = made[at]
+      if (!session?.ok) {
+        this.#pause(recipient.id)
+        return []
+      }
+      return [
+        {
+          installationId: recipient.id,
+          sessionId: session.sessionId,
+          state: session.state,
+          createdMs: platform.nowMs(),
+          lastDecryptedMs: 0,
+          sentSince: 0,
+        },
+      ]
+    })
+  }
+
+  #pause(id: InstallationId): void {
+    if (this.#pausedUntilMs.size >= maxPauses) this.#pausedUntilMs.clear()
+    this.#pausedUntilMs.set(id, this.#context.platform.nowMs() + claimPauseMs)
+  }
+
+  /** Who of these can be encrypted to with what there is. */
+  reachable(
+    recipients: readonly KnownInstallation[],
+    fresh: ReadonlyMap<InstallationId, Session>,
+  ): readonly KnownInstallation[] {
+    return recipients.filter(({ id }) => this.#sessionFor(id, fresh) !== undefined)
+  }
+
+  #sessionFor(id: InstallationId, fresh: ReadonlyMap<InstallationId, Session>) {
+    return chooseSession(this.#sessions.of(id)) ?? fresh.get(id)
+  }
+
+  /** Encrypts and seals; all recipients must be reachable and loaded. Saves nothing. */
+  seal(
+    messages: readonly FanoutMessage[],
+    fresh: ReadonlyMap<InstallationId, Session>,
+  ): SealedFanout {
+    const { crypto, account } = this.#context
+    const plans = new Map<InstallationId, { recipient: KnownInstallation; messages: number[] }>()
+    for (const [at, message] of messages.entries()) {
+      for (const recipient of message.recipients) {
+        const plan = plans.get(recipient.id) ?? { recipient, messages: [] }
+        plan.messages.push(at)
+        plans.set(recipient.id, plan)
+      }
+    }
+    const payloads = messages.map((message) =>
+      buildPayload({
+        convoId: message.conversationId,
+        contentBytes: message.content,
+        composedNs: message.composedNs,
+      }),
+    )
+    const requests = [...plans.values()].map(({ recipient, messages: indexes }) => {
+      const session = this.#sessionFor(recipient.id, fresh)
+      if (!session) throw new PadlockError('internal')
+      const fields = {
+        senderAddress: account.address,
+        senderInstallationId: account.installationId,
+        recipientAddress: recipient.address,
+        recipientInstallationId: recipient.id,
+      }
+      return {
+        recipient,
+        indexes,
+        session,
+        request: {
+          state: session.state,
+          sealingKey: recipient.sealingKey,
+          recipientInstallationId: recipient.id,
+          metadata: buildMetadataPart(fields),
+          signingFields: headerSigningFields(fields),
+          payloads: indexes.flatMap((at) => payloads[at] ?? []),
+        },
+      }
+    })
+    const results = crypto.seal(
+      account.identity,
+      requests.map(({ request }) => request),
+    )
+    const rows: FanoutRow[][] = messages.map(() => [])
+    const sessions: Session[] = []
+    for (const [at, { recipient, indexes, session }] of requests.entries()) {
+      const sealed = results[at]
+      // Such as a sealing key of small order: that installation is left out (section 1).
+      if (!sealed?.ok) continue
+      sessions.push({
+        ...session,
+        state: sealed.state,
+        sentSince: session.sentSince + indexes.length,
+      })
+      for (const [nth, message] of indexes.entries()) {
+        const envelope = sealed.envelopes[nth]
+        if (!envelope) throw new PadlockError('internal')
+        rows[message]?.push({
+          topic: messageTopic(recipient.id),
+          message: envelope.message,
+          address: recipient.address,
+        })
+      }
+    }
+    return { sessions, rows }
+  }
+}

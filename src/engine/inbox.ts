@@ -1,0 +1,368 @@
+/**
+ * What arrives (docs/protocol.md section 8, In), in batches: opened and checked with nothing stored,
+ * decrypted, then ratchets, used prekeys, messages and cursor saved in one transaction. One bad
+ * envelope never stops the ones behind it: outcomes are values.
+ */
+
+import { readContentType } from '../content/registry.ts'
+import { isInternalType } from '../content/type-id.ts'
+import type { OpenedEnvelope } from '../crypto/crypto.ts'
+import type { PadlockErrorCode } from '../errors.ts'
+import { headerSignature, parseInboxMessage, type SealedMetadata } from '../protocol/envelope.ts'
+import {
+  type ConversationId,
+  type InstallationId,
+  messageIdFromDigest,
+  messageIdInput,
+} from '../protocol/ids.ts'
+import { messageTopic } from '../protocol/topics.ts'
+import { checkMetadata, checkPayload, outcomeOf } from '../protocol/validation.ts'
+import type { Write } from '../store/store.ts'
+import { add, put, tables } from '../store/tables.ts'
+import type { Context } from './context.ts'
+import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
+import type { Cursors } from './cursors.ts'
+import type { Decryption } from './decryption.ts'
+import { type Directory, isUsable, type KnownInstallation } from './directory.ts'
+import { Lookups } from './lookups.ts'
+import { nsToMs } from './node-time.ts'
+import type { NewlyParked, Parking } from './parking.ts'
+
+/** An envelope of the own inbox topic. */
+export interface InboxEnvelope {
+  readonly message: Uint8Array
+  readonly sequence: bigint
+  readonly nodeNs: bigint
+}
+
+/** An envelope whose first part opened and that is for this installation. */
+export interface Addressed {
+  readonly envelope: InboxEnvelope
+  readonly opened: OpenedEnvelope
+  readonly metadata: SealedMetadata
+}
+
+/** An envelope whose sender is known and signed its header. */
+export interface Authentic extends Addressed {
+  readonly sender: KnownInstallation
+}
+
+/** A decrypted payload, before step 5. */
+export type Decrypted =
+  | { readonly ok: true; readonly from: Authentic; readonly payload: Uint8Array }
+  | { readonly ok: false; readonly from: Authentic; readonly code: PadlockErrorCode }
+
+/** 1,000 plaintexts for a later release at most, 100 of each peer installation (section 8). */
+const maxSetAside = 1_000
+const maxSetAsidePerInstallation = 100
+
+export class Inbox {
+  readonly #context: Context
+  readonly #directory: Directory
+  readonly #conversations: Conversations
+  readonly #cursors: Cursors
+  readonly #decryption: Decryption
+  readonly #parking: Parking
+  readonly #lookups: Lookups
+  readonly #setAside = new Map<string, number>()
+  #setAsideTotal = 0
+  /** Something authentic came from this installation. */
+  onHeard: (sender: KnownInstallation) => void = () => undefined
+  /** A prekey message used up a one-time key. */
+  onPrekeyUsed: () => void = () => undefined
+
+  constructor(
+    context: Context,
+    directory: Directory,
+    conversations: Conversations,
+    cursors: Cursors,
+    decryption: Decryption,
+    parking: Parking,
+  ) {
+    this.#context = context
+    this.#directory = directory
+    this.#conversations = conversations
+    this.#cursors = cursors
+    this.#decryption = decryption
+    this.#parking = parking
+    this.#lookups = new Lookups(context.platform)
+  }
+
+  async load(): Promise<void> {
+    await this.#parking.load()
+    for (let after = 0; ; ) {
+      const page = await this.#context.store.scan(tables.setAside, { after, limit: 200 })
+      for (const { value } of page.rows) this.#countSetAside(value.installationId)
+      if (page.rows.length === 0) return
+      after = page.lastNumber
+    }
+  }
+
+  /** Processes what arrived, in order, and saves it. Throws only if the store or the network does. */
+  async receive(envelopes: readonly InboxEnvelope[]): Promise<void> {
+    const topic = messageTopic(this.#context.account.installationId)
+    const position = await this.#cursors.load(topic)
+    const news = envelopes.filter(({ sequence }) => sequence > position)
+    const last = news.at(-1)
+    if (!last) return
+    const addressed = this.#open(news)
+    await this.#lookUpSenders(addressed)
+    await this.#context.ratchets.run(() =>
+      this.#process(addressed, [this.#cursors.write(topic, last.sequence)], []),
+    )
+    this.#cursors.committed(topic, last.sequence)
+  }
+
+  /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
+  async workOffParked(): Promise<boolean> {
+    const waiting = [...this.#parking.addresses()]
+    if (waiting.length === 0) return false
+    const now = this.#lookups.take(waiting)
+    await this.#directory.refresh(now)
+    for (const id of this.#parking.installations(new Set(now))) {
+      const rows = await this.#parking.of(id)
+      const numbers = rows.map(({ number }) => number)
+      const addressed = this.#open(rows.map(({ value }) => value))
+      const sender = addressed[0]?.metadata
+      const account = sender && (await this.#directory.account(sender.senderAddress))
+      // A contract account's installation waits until its chain can be asked.
+      if (account?.get(id)?.state === 'unverified') continue
+      await this.#context.ratchets.run(() =>
+        this.#process(addressed, this.#parking.removalWrites(numbers), numbers),
+      )
+      this.#parking.removed(numbers)
+    }
+    return now.length < waiting.length
+  }
+
+  /** Steps 1 and 2. */
+  #open(envelopes: readonly InboxEnvelope[]): readonly Addressed[] {
+    const { crypto, account } = this.#context
+    const parsed = envelopes.flatMap((envelope) => {
+      const parts = parseInboxMessage(envelope.message)
+      if (parts.ok) return [{ envelope, parts: parts.value }]
+      this.#count(parts.code)
+      return []
+    })
+    const opened = crypto.open(
+      this.#decryption.sealingSecrets,
+      account.installationId,
+      parsed.map(({ parts }) => parts),
+    )
+    return parsed.flatMap(({ envelope }, at) => {
+      const result = opened[at]
+      if (!result?.ok) {
+        this.#count('unsealing_failed')
+        return []
+      }
+      const metadata = checkMetadata(result.metadata, account)
+      if (!metadata.ok) {
+        this.#count(metadata.code)
+        return []
+      }
+      return [{ envelope, opened: result, metadata: metadata.value }]
+    })
+  }
+
+  /** One query for all senders that the subscription does not cover. */
+  async #lookUpSenders(addressed: readonly Addressed[]): Promise<void> {
+    const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
+    const uncovered = [...addresses].filter((address) => !this.#directory.isCovered(address))
+    const now = this.#lookups.take(uncovered)
+    if (now.length === 0) return
+    try {
+      await this.#directory.refresh(now)
+    } catch {
+      // Who is not known is parked and looked up again: nothing waits here for the network.
+    }
+  }
+
+  /** Steps 3 to 6. */
+  async #process(
+    addressed: readonly Addressed[],
+    more: readonly Write[],
+    workedOff: readonly number[],
+  ): Promise<void> {
+    const { store, platform } = this.#context
+    const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
+    const decrypted = await this.#decryption.decrypt(authentic)
+    const kept = this.#check(decrypted.results)
+    for (const message of kept.messages) await this.#conversations.load(message.conversationId)
+
+    const parking = this.#parking.plan(parked, platform.nowMs())
+    const last = authentic.at(-1)
+    const outcome = await store.advance([], (rows) => {
+      const messages = kept.messages.map((message) => ({
+        message,
+        isNew: !rows.exists(tables.messages, message.id),
+        number: this.#conversations.nextArrival(),
+      }))
+      const touched = this.#touch(
+        messages.filter(({ isNew }) => isNew).map(({ message }) => message),
+      )
+      const writes: Write[] = [
+        ...more,
+        ...decrypted.writes,
+        ...parking.writes,
+        ...kept.writes,
+        ...touched.map(({ write }) => write),
+      ]
+      for (const { message, isNew, number } of messages) {
+        if (isNew) writes.push(add(tables.messages, message.id, toMessageRecord(message), number))
+      }
+      if (last && decrypted.seen.length > 0) {
+        writes.push(
+          put(tables.seen, store.nextNumber(tables.seen), {
+            prefixes: decrypted.seen,
+            nodeNs: last.envelope.nodeNs,
+          }),
+        )
+      }
+      return { writes, result: { messages, touched } }
+    })
+
+    decrypted.committed()
+    this.#parking.committed(parking.kept)
+    for (const { record } of outcome.touched) this.#conversations.committed(record)
+    for (const { isNew } of outcome.messages) if (!isNew) this.#count('duplicate_message')
+    if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
+    const newest = outcome.messages.at(-1)
+    if (newest) this.#conversations.arrived(newest.number)
+    if (decrypted.usedPrekeys) this.onPrekeyUsed()
+    for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
+  }
+
+  /** Step 3: who sent it, and did they sign it; who is not known is parked. */
+  async #authenticate(addressed: readonly Addressed[], areParked: boolean) {
+    const { crypto } = this.#context
+    const candidates: Authentic[] = []
+    const parked: NewlyParked[] = []
+    const parkedNow = new Set<InstallationId>()
+    for (const one of addressed) {
+      const { senderAddress, senderInstallationId } = one.metadata
+      const account = await this.#directory.account(senderAddress)
+      const sender = account.get(senderInstallationId)
+      const isBehind =
+        parkedNow.has(senderInstallationId) ||
+        (!areParked && this.#parking.has(senderInstallationId))
+      const isUnknown = !sender || sender.state === 'unknown' || sender.state === 'unverified'
+      if (!isBehind && sender && sender.revokedNs > 0n) this.#count('sender_revoked')
+      else if (!isBehind && areParked && isUnknown) this.#count('unknown_sender')
+      else if (isBehind || isUnknown) {
+        parkedNow.add(senderInstallationId)
+        parked.push({
+          ...one.envelope,
+          address: senderAddress,
+          installationId: senderInstallationId,
+        })
+      } else if (isUsable(sender)) candidates.push({ ...one, sender })
+    }
+    const verified = crypto.verify(
+      candidates.map(({ opened, metadata, sender }) =>
+        headerSignature(opened.enc, metadata, sender.keys.ed25519),
+      ),
+    )
+    const authentic = candidates.filter((_, at) => {
+      if (verified[at]) return true
+      this.#count('bad_header_signature')
+      return false
+    })
+    return { authentic, parked }
+  }
+
+  /** Step 5, and the message ids. */
+  #check(results: readonly Decrypted[]) {
+    const { account, crypto } = this.#context
+    const writes: Write[] = []
+    const drafts: Omit<NewMessage, 'id'>[] = []
+    for (const result of results) {
+      if (!result.ok) {
+        this.#count(result.code)
+        continue
+      }
+      const { metadata, envelope } = result.from
+      const payload = checkPayload(result.payload, metadata.senderAddress, account.address)
+      if (!payload.ok) {
+        this.#count(payload.code)
+        if (payload.code === 'unsupported_version') writes.push(...this.#keepAside(result))
+        continue
+      }
+      const type = readContentType(payload.value.contentBytes)
+      // Installations talk to each other in these; a release that does not know one drops it.
+      if (type && isInternalType(type)) continue
+      drafts.push({
+        conversationId: payload.value.convoId,
+        sender: metadata.senderAddress,
+        senderInstallation: metadata.senderInstallationId,
+        composedNs: payload.value.composedNs,
+        nodeNs: envelope.nodeNs,
+        content: payload.value.contentBytes,
+        state: metadata.senderAddress === account.address ? 'sent' : 'received',
+      })
+    }
+    const digests = crypto.digest(
+      drafts.map((draft) =>
+        messageIdInput({
+          convoId: draft.conversationId,
+          senderAddress: draft.sender,
+          senderInstallationId: draft.senderInstallation,
+          composedNs: draft.composedNs,
+          contentBytes: draft.content,
+        }),
+      ),
+    )
+    const ids = new Set<string>()
+    const messages = drafts.flatMap((draft, at): NewMessage[] => {
+      const digest = digests[at]
+      if (!digest) return []
+      const id = messageIdFromDigest(digest)
+      if (ids.has(id)) {
+        this.#count('duplicate_message')
+        return []
+      }
+      ids.add(id)
+      return [{ ...draft, id }]
+    })
+    return { messages, writes }
+  }
+
+  #keepAside({ from, payload }: Decrypted & { ok: true }): readonly Write[] {
+    const { senderInstallationId, senderAddress } = from.metadata
+    const ofInstallation = this.#setAside.get(senderInstallationId) ?? 0
+    if (this.#setAsideTotal >= maxSetAside || ofInstallation >= maxSetAsidePerInstallation)
+      return []
+    this.#countSetAside(senderInstallationId)
+    return [
+      put(tables.setAside, this.#context.store.nextNumber(tables.setAside), {
+        payload,
+        address: senderAddress,
+        installationId: senderInstallationId,
+        nodeNs: from.envelope.nodeNs,
+      }),
+    ]
+  }
+
+  #countSetAside(installationId: string): void {
+    this.#setAsideTotal += 1
+    this.#setAside.set(installationId, (this.#setAside.get(installationId) ?? 0) + 1)
+  }
+
+  #touch(messages: readonly NewMessage[]) {
+    const newest = new Map<ConversationId, number>()
+    for (const { conversationId, nodeNs } of messages) {
+      newest.set(conversationId, Math.max(newest.get(conversationId) ?? 0, nsToMs(nodeNs)))
+    }
+    return [...newest].map(([id, ms]) =>
+      this.#conversations.touch(id, peerOf(id, this.#context.account.address), ms),
+    )
+  }
+
+  /** Counted by code, never stored, never answered. */
+  #count(code: PadlockErrorCode): void {
+    const outcome = outcomeOf(code)
+    const kind = code === 'duplicate_message' ? 'duplicate' : outcome.kind
+    if (kind === 'kept' || kind === 'parked') return
+    this.#context.status.warn(code)
+    this.#context.emit({ kind: 'envelope', outcome: kind, code })
+  }
+}

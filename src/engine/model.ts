@@ -1,0 +1,91 @@
+/**
+ * What the engine tells the outside: plain readonly data, times in milliseconds, addresses with
+ * their EIP-55 checksum. These are also the public API's types.
+ */
+
+import type { PadlockErrorCode } from '../errors.ts'
+
+interface MessageBase {
+  /** The same on every installation of both people. */
+  readonly id: string
+  /** Where the message stands in the order of arrival: pass it as `since` or `before`. Opaque. */
+  readonly cursor: string
+  readonly conversationId: string
+  /** The address that wrote it. */
+  readonly sender: string
+  readonly senderInstallation: string
+  /** Whether this account wrote it, here or on another of its devices. */
+  readonly isOwn: boolean
+  /** When it was written, by the writer's clock if that is plausible. */
+  readonly sentAtMs: number
+  /** `pending`: only here yet. `sent`: the node has it. `received`: from someone else. */
+  readonly state: 'pending' | 'sent' | 'received'
+  /** Why a pending message waits, such as `no_installation`. */
+  readonly reason?: PadlockErrorCode
+  /** What to show when the content cannot be. */
+  readonly fallback?: string
+}
+
+export interface TextMessage extends MessageBase {
+  readonly type: 'text'
+  readonly content: string
+}
+
+/** A content type that this release does not know, or content that does not decode. */
+export interface UnknownMessage extends MessageBase {
+  readonly type: 'unknown'
+  /** `authority/type:major.minor`; empty if the content names none. */
+  readonly contentType: string
+  readonly content: undefined
+}
+
+export type Message = TextMessage | UnknownMessage
+
+export interface ConversationInfo {
+  readonly id: string
+  /** The other account; one's own in a note to self. */
+  readonly peer: string
+  readonly createdAtMs: number
+  /** Of the newest message; undefined when there is none. */
+  readonly lastMessageAtMs: number | undefined
+}
+
+export interface Installation {
+  readonly id: string
+  readonly address: string
+  /** Whether it is the one that asks. */
+  readonly isThis: boolean
+  /** When the node first had it. */
+  readonly createdAtMs: number
+  readonly state: 'valid' | 'unverified' | 'revoked'
+}
+
+export type ClientState = 'connecting' | 'catching-up' | 'live' | 'offline' | 'revoked' | 'closed'
+
+export interface Warning {
+  readonly code: PadlockErrorCode
+  readonly message: string
+  /** How often it happened since the client was created. */
+  readonly count: number
+}
+
+export interface Status {
+  readonly state: ClientState
+  /** One for each code, newest last: why it is offline, what arrived and could not be kept. */
+  readonly warnings: readonly Warning[]
+}
+
+export type ClientEvent =
+  | { readonly kind: 'status'; readonly status: Status }
+  /** A stored message changed its state. */
+  | { readonly kind: 'message-state'; readonly message: Message }
+  | { readonly kind: 'conversation'; readonly conversation: ConversationInfo }
+  /** Either account of a conversation, or one's own, gained an installation. */
+  | { readonly kind: 'installation-added'; readonly installation: Installation }
+  | { readonly kind: 'installation-revoked'; readonly installation: Installation }
+  /** An envelope of the inbox that was not kept. */
+  | {
+      readonly kind: 'envelope'
+      readonly outcome: 'duplicate' | 'rejected' | 'undecryptable' | 'unsupported_version'
+      readonly code: PadlockErrorCode
+    }

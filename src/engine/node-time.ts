@@ -1,0 +1,50 @@
+/**
+ * Clocks (docs/protocol.md section 1). Node time is the node's last word plus the monotonic time
+ * since; times that others check are taken from it where the own clock runs ahead.
+ */
+
+import type { Platform } from '../platform/platform.ts'
+
+const nsPerMs = 1_000_000n
+
+export class NodeTime {
+  readonly #platform: Platform
+  #nodeNs: bigint | undefined
+  #heardMs = 0
+
+  constructor(platform: Platform) {
+    this.#platform = platform
+  }
+
+  hear(nodeNs: bigint): void {
+    this.#nodeNs = nodeNs
+    this.#heardMs = this.#platform.monotonicMs()
+  }
+
+  /** The own clock in nanoseconds. */
+  clockNs(): bigint {
+    return BigInt(this.#platform.nowMs()) * nsPerMs
+  }
+
+  /** Node time, or undefined before the node was heard. */
+  nodeNs(): bigint | undefined {
+    if (this.#nodeNs === undefined) return undefined
+    return this.#nodeNs + BigInt(Math.trunc(this.#platform.monotonicMs() - this.#heardMs)) * nsPerMs
+  }
+
+  /** For `created_ns`: later than `last`, and not ahead of the node. */
+  createdNs(last: bigint): bigint {
+    const clock = this.clockNs()
+    const node = this.nodeNs() ?? clock
+    const now = clock < node ? clock : node
+    return now > last ? now : last + 1n
+  }
+
+  /** For `composed_ns`: the own clock, later than `last`. */
+  composedNs(last: bigint): bigint {
+    const clock = this.clockNs()
+    return clock > last ? clock : last + 1n
+  }
+}
+
+export const nsToMs = (ns: bigint): number => Number(ns / nsPerMs)

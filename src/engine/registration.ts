@@ -1,0 +1,154 @@
+/**
+ * The own installation: opened from the store, or made, granted by the wallet and published.
+ * Secrets are stored before their public halves leave; the two envelopes of a registration are
+ * stored with them, so a retry sends the same bytes and never asks the wallet again.
+ */
+
+import { PadlockError } from '../errors.ts'
+import { buildContactBundle, verifyGrant } from '../protocol/contact.ts'
+import {
+  type Address,
+  deriveInstallationId,
+  type IdentityKeys,
+  type InstallationId,
+} from '../protocol/ids.ts'
+import { stockTarget } from '../protocol/limits.ts'
+import { sealingKeySigningBytes } from '../protocol/signing-bytes.ts'
+import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
+import { contactTopic, prekeyTopic } from '../protocol/topics.ts'
+import { put, tables } from '../store/tables.ts'
+import type { Account, Surroundings } from './context.ts'
+import { makePrekeys } from './prekeys.ts'
+
+/** Gets the wallet's EIP-191 signature over a text. */
+export type SignText = (text: string, address: Address) => Promise<Uint8Array>
+
+/**
+ * @throws PadlockError other_account, wallet_*, network_unavailable and the node's refusals
+ */
+export const openAccount = async (
+  surroundings: Surroundings,
+  address: Address,
+  signText: SignText,
+  signal: AbortSignal,
+): Promise<Account> => {
+  const { store } = surroundings
+  let stored = (await store.get(tables.identity, 'identity'))?.value
+  if (!stored) {
+    await register(surroundings, address, signText, signal)
+    stored = (await store.get(tables.identity, 'identity'))?.value
+  }
+  if (!stored) throw new PadlockError('internal')
+  if (stored.address !== address) throw new PadlockError('other_account')
+  const keys: IdentityKeys = { curve25519: stored.curve25519, ed25519: stored.ed25519 }
+  const id = deriveInstallationId(keys)
+  if (!id.ok) throw new PadlockError('storage_damaged')
+  const account = { address, installationId: id.value, keys, identity: stored.state }
+
+  if (!stored.registered) {
+    await publishRegistration(
+      surroundings,
+      account,
+      stored.contactBundle,
+      stored.prekeyUpload,
+      signal,
+    )
+    await store.advance([{ table: tables.identity, key: 'identity' }], (rows) => {
+      const record = rows.get(tables.identity, 'identity')
+      if (!record) throw new PadlockError('storage_damaged')
+      return {
+        writes: [put(tables.identity, 'identity', { ...record.value, registered: true })],
+        result: undefined,
+      }
+    })
+  }
+  return account
+}
+
+/** Makes the keys, asks the wallet, and stores everything in one transaction. */
+const register = async (
+  { crypto, store, network, platform, time }: Surroundings,
+  address: Address,
+  signText: SignText,
+  signal: AbortSignal,
+): Promise<void> => {
+  // Before the wallet is asked, so that nobody signs for a node that is not there.
+  time.hear((await network.getInfo(signal)).nodeNs)
+
+  const { identity, ...keys } = crypto.createIdentity()
+  const id = deriveInstallationId(keys)
+  if (!id.ok) throw new PadlockError('internal')
+  const createdNs = time.createdNs(0n)
+  const [sealing] = crypto.createKeyPairs(1)
+  if (!sealing) throw new PadlockError('internal')
+  const [sealingSignature] = crypto.sign(identity, [
+    sealingKeySigningBytes({
+      address,
+      installationId: id.value,
+      createdNs,
+      key: sealing.publicKey,
+    }),
+  ])
+  if (!sealingSignature) throw new PadlockError('internal')
+
+  const currentTime = formatCurrentTime(platform.nowMs())
+  const text = buildGrantText({ address, currentTime, keys })
+  const signature = normaliseV(await signText(text, address))
+  if (signal.aborted) throw new PadlockError('aborted')
+  const bundle = {
+    keys,
+    address,
+    currentTime,
+    signature: { kind: 'eip191', signature },
+    sealingKey: { key: sealing.publicKey, createdNs, signature: sealingSignature },
+  } as const
+  // A wallet that signed with another key would leave an installation that nobody accepts.
+  if (!verifyGrant(bundle).ok) throw new PadlockError('wallet_wrong_account')
+
+  const prekeys = makePrekeys(
+    { crypto, identity, installationId: id.value, createdNs },
+    stockTarget,
+    true,
+  )
+  await store.advance([], () => ({
+    writes: [
+      put(tables.identity, 'identity', {
+        address,
+        state: identity,
+        ...keys,
+        contactBundle: buildContactBundle(bundle),
+        prekeyUpload: prekeys.upload,
+        registered: false,
+      }),
+      put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
+      put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
+      put(tables.times, 'times', { lastComposedNs: 0n, lastCreatedNs: createdNs }),
+    ],
+    result: undefined,
+  }))
+}
+
+/** One request: contact bundle, then prekeys (docs/protocol.md section 5). */
+const publishRegistration = async (
+  { network }: Surroundings,
+  account: { readonly address: Address; readonly installationId: InstallationId },
+  bundle: Uint8Array,
+  upload: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> => {
+  await network.publish(
+    [
+      { topic: contactTopic(account.address), message: bundle },
+      { topic: prekeyTopic(account.installationId), message: upload },
+    ],
+    signal,
+  )
+}
+
+/** Some wallets give v as 0 or 1; the wire knows 27 and 28 only (section 4). */
+const normaliseV = (signature: Uint8Array): Uint8Array => {
+  const normal = Uint8Array.from(signature)
+  const v = normal[64]
+  if (normal.length === 65 && (v === 0 || v === 1)) normal[64] = v + 27
+  return normal
+}

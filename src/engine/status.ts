@@ -1,0 +1,39 @@
+/** What the client is doing and what went wrong, and how the outside hears of it. */
+
+import { codes, type PadlockErrorCode } from '../errors.ts'
+import type { ClientEvent, ClientState, Status, Warning } from './model.ts'
+
+export class StatusBoard {
+  readonly #emit: (event: ClientEvent) => void
+  #state: ClientState = 'connecting'
+  readonly #warnings = new Map<PadlockErrorCode, Warning>()
+
+  constructor(emit: (event: ClientEvent) => void) {
+    this.#emit = emit
+  }
+
+  get current(): Status {
+    return { state: this.#state, warnings: [...this.#warnings.values()] }
+  }
+
+  /** `revoked` and `closed` are final; only `closed` follows `revoked`. */
+  setState(state: ClientState): void {
+    if (this.#state === state || this.#state === 'closed') return
+    if (this.#state === 'revoked' && state !== 'closed') return
+    this.#state = state
+    if (state === 'live') this.#warnings.delete('network_unavailable')
+    this.#publish()
+  }
+
+  /** Counts a warning; one entry a code, so the list is bounded by the table of codes. */
+  warn(code: PadlockErrorCode, times = 1): void {
+    const count = (this.#warnings.get(code)?.count ?? 0) + times
+    this.#warnings.delete(code)
+    this.#warnings.set(code, { code, message: codes[code].says, count })
+    this.#publish()
+  }
+
+  #publish(): void {
+    this.#emit({ kind: 'status', status: this.current })
+  }
+}
