@@ -1,0 +1,258 @@
+/** The client as an application holds it: no keys, no storage, only calls to the worker. */
+
+import { PadlockError } from '../errors.ts'
+import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
+import { digestEnvelope, parseAddress } from '../protocol/ids.ts'
+import { type WalletLike, walletFrom } from '../wallet/viem.ts'
+import type { Wallet } from '../wallet/wallet.ts'
+import type {
+  ClientEvent,
+  HostApi,
+  Installation,
+  Message,
+  Opened,
+  Status,
+  WorkerApi,
+} from '../worker/contract.ts'
+import { connectRpc, type Port, type Remote } from '../worker/rpc.ts'
+import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
+import { EventHub } from './events.ts'
+import { type StreamOptions, streamMessages } from './stream.ts'
+
+export interface ClientOptions {
+  /** A viem account, a viem wallet client, or an EIP-1193 provider. */
+  readonly wallet: WalletLike
+  /** The account; absent: the wallet is asked. Given, the wallet is left alone when an installation exists. */
+  readonly address?: string
+  /** Where the node is, such as `https://node.example`. */
+  readonly node: string
+  /** Name of the local database; absent: one for each account. */
+  readonly database?: string
+  /** Ends the creation; a client that exists is ended by `close`. */
+  readonly signal?: AbortSignal
+}
+
+export interface ClientStatus extends Status {
+  /** Whether the browser promised to keep the data; undefined while it was not asked. */
+  readonly persisted: boolean | undefined
+}
+
+/** One account on one device. Made by `createClient`. */
+export interface Client {
+  /** The account, with its EIP-55 checksum. */
+  readonly address: string
+  /** This device's installation. */
+  readonly installationId: string
+  /** What the client is doing now, and what went wrong; `events` tells when it changes. */
+  readonly status: ClientStatus
+  /**
+   * The conversation with an account, made at the first call. One's own address: the note to self.
+   *
+   * @example
+   * const chat = await client.conversation('0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045')
+   * await chat.send('gm')
+   * @throws PadlockError invalid_address, closed, storage_*
+   */
+  conversation(address: string): Promise<Conversation>
+  /** All conversations, those with the newest messages first; 1,000 at most. */
+  conversations(): Promise<readonly Conversation[]>
+  /**
+   * Every message of all conversations, one's own included, in order of arrival.
+   *
+   * @example
+   * for await (const message of client.messages({ signal })) console.log(message.sender, message.content)
+   */
+  messages(options?: StreamOptions): AsyncIterable<Message>
+  /**
+   * What happens: changes of the status, of messages' states, of installations. Begins now, ends
+   * when aborted, throws `closed` or `slow_reader`.
+   */
+  events(options?: { readonly signal?: AbortSignal }): AsyncIterable<ClientEvent>
+  /**
+   * The devices of an account, as the node tells now; one's own without an address.
+   *
+   * @throws PadlockError invalid_address, network_unavailable, closed
+   */
+  installations(address?: string): Promise<readonly Installation[]>
+  /**
+   * Whether an account has a device that can be written to. A message to one that has none waits.
+   *
+   * @throws PadlockError invalid_address, network_unavailable, closed
+   */
+  canMessage(address: string): Promise<boolean>
+  /** Ends the client; what is stored stays. Calls that still wait fail with `closed`. */
+  close(): Promise<void>
+  /** Ends the client and deletes its database: keys, messages, all. The account keeps the installation. */
+  deleteLocalData(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A started engine's port, however it was started. */
+export interface Engineered {
+  readonly port: Port
+  onFailure?(listener: (error: PadlockError) => void): void
+  terminate(): void
+}
+
+const callTimeoutMs = 60_000
+
+/** Opens a client over a port where `serve` of worker/main.ts is listening. */
+export const openClient = async (
+  options: ClientOptions,
+  wasm: string | Uint8Array<ArrayBuffer>,
+  start: () => Promise<Engineered>,
+): Promise<Client> => {
+  const { signal } = options
+  const wallet = walletFrom(options.wallet)
+  const address = await unlessAborted(
+    options.address === undefined ? wallet.getAddress() : Promise.resolve(options.address),
+    signal,
+  )
+  const canonical = parseAddress(address)
+  if (!canonical.ok) throw new PadlockError('invalid_address')
+  const database = options.database ?? defaultDatabase(canonical.value)
+  const engineered = await start()
+  try {
+    const client = new OpenClient(engineered, wallet)
+    await client.open({ node: options.node, address, database, wasm }, signal)
+    return client
+  } catch (error) {
+    engineered.terminate()
+    throw error
+  }
+}
+
+/** One database for each account; the name does not spell the address. */
+const defaultDatabase = (address: string): string =>
+  `padlock-${encodeBase64Url(digestEnvelope(encodeUtf8(`padlock/database/1 ${address}`))).slice(0, 22)}`
+
+class OpenClient implements Client {
+  readonly #engineered: Engineered
+  readonly #worker: Remote<WorkerApi>
+  readonly #closeRpc: (error: PadlockError) => void
+  readonly #events = new EventHub()
+  #opened: Opened = {
+    address: '',
+    installationId: '',
+    status: { state: 'connecting', warnings: [] },
+  }
+  #status: Status = this.#opened.status
+  #persisted: boolean | undefined
+  #askedToPersist = false
+  #closing: Promise<void> | undefined
+
+  constructor(engineered: Engineered, wallet: Wallet) {
+    this.#engineered = engineered
+    const own: HostApi = {
+      signText: ({ text, address }, signal) =>
+        unlessAborted(wallet.signText(text, address), signal),
+      deliver: async ({ events }) => this.#deliver(events),
+    }
+    const { remote, close } = connectRpc<HostApi, WorkerApi>(engineered.port, own)
+    this.#worker = remote
+    this.#closeRpc = close
+    engineered.onFailure?.((error) => this.#end(error))
+  }
+
+  async open(
+    request: Parameters<WorkerApi['open']>[0],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    try {
+      // The wallet may take as long as the person does; all else is bounded inside.
+      this.#opened = await this.#worker.open(request, { signal })
+      this.#status = this.#opened.status
+    } catch (error) {
+      this.#end(new PadlockError('closed'))
+      throw error
+    }
+  }
+
+  get address(): string {
+    return this.#opened.address
+  }
+
+  get installationId(): string {
+    return this.#opened.installationId
+  }
+
+  get status(): ClientStatus {
+    return { ...this.#status, persisted: this.#persisted }
+  }
+
+  async conversation(address: string): Promise<Conversation> {
+    const info = await this.#worker.conversation({ address }, { timeoutMs: callTimeoutMs })
+    return makeConversation(this.#worker, info, this.#persist)
+  }
+
+  async conversations(): Promise<readonly Conversation[]> {
+    const list = await this.#worker.conversations({}, { timeoutMs: callTimeoutMs })
+    return list.map((info) => makeConversation(this.#worker, info, this.#persist))
+  }
+
+  messages(options: StreamOptions = {}): AsyncIterable<Message> {
+    return streamMessages(this.#worker, undefined, options)
+  }
+
+  events({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<ClientEvent> {
+    return this.#events.listen(signal)
+  }
+
+  installations(address?: string): Promise<readonly Installation[]> {
+    return this.#worker.installations({ address }, { timeoutMs: callTimeoutMs })
+  }
+
+  canMessage(address: string): Promise<boolean> {
+    return this.#worker.canMessage({ address }, { timeoutMs: callTimeoutMs })
+  }
+
+  close(): Promise<void> {
+    return this.#close(false)
+  }
+
+  deleteLocalData(): Promise<void> {
+    return this.#close(true)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #close(deleteData: boolean): Promise<void> {
+    this.#closing ??= (async () => {
+      try {
+        await this.#worker.close({ deleteData }, { timeoutMs: callTimeoutMs })
+      } finally {
+        this.#end(new PadlockError('closed'))
+      }
+    })()
+    return this.#closing
+  }
+
+  #end(error: PadlockError): void {
+    this.#status = { ...this.#status, state: 'closed' }
+    this.#events.push([{ kind: 'status', status: this.#status }])
+    this.#events.close(error)
+    this.#closeRpc(error)
+    this.#closing ??= Promise.resolve()
+    this.#engineered.terminate()
+  }
+
+  #deliver(events: readonly ClientEvent[]): void {
+    for (const event of events) if (event.kind === 'status') this.#status = event.status
+    this.#events.push(events)
+  }
+
+  /** After the first message, so that a browser that asks the person asks at a moment that makes sense. */
+  readonly #persist = (): void => {
+    if (this.#askedToPersist) return
+    this.#askedToPersist = true
+    if (typeof navigator === 'undefined' || !navigator.storage?.persist) return
+    navigator.storage.persist().then(
+      (persisted) => {
+        this.#persisted = persisted
+      },
+      () => undefined,
+    )
+  }
+}

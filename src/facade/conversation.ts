@@ -1,0 +1,93 @@
+/** A conversation as an application holds it. */
+
+import { PadlockError } from '../errors.ts'
+import type { ConversationInfo, Message, WorkerApi } from '../worker/contract.ts'
+import type { Remote } from '../worker/rpc.ts'
+import { type StreamOptions, streamMessages } from './stream.ts'
+
+export interface SendOptions {
+  /** `stored` (default): the message is safe here. `sent`: the node has it. */
+  readonly until?: 'stored' | 'sent'
+  /** Ends the wait, not the message. */
+  readonly signal?: AbortSignal
+}
+
+export interface HistoryOptions {
+  /** A message's `cursor`: only what stands before it. Absent: from the newest. */
+  readonly before?: string
+  /** At most 500; 50 if absent. */
+  readonly limit?: number
+}
+
+/** A conversation with one other account, or the note to oneself. */
+export interface Conversation extends ConversationInfo {
+  /**
+   * Sends a text. It is stored and shown at once, online or not, and goes out when it can.
+   *
+   * @example
+   * const message = await conversation.send('gm')
+   * await conversation.send('are you there?', { until: 'sent', signal: AbortSignal.timeout(5000) })
+   * @throws PadlockError message_too_large, aborted, closed, storage_*
+   */
+  send(content: string, options?: SendOptions): Promise<Message>
+  /**
+   * Stored messages, newest first.
+   *
+   * @example
+   * const newest = await conversation.history({ limit: 20 })
+   * const older = await conversation.history({ before: newest.at(-1)?.cursor, limit: 20 })
+   * @throws PadlockError invalid_argument, closed, storage_*
+   */
+  history(options?: HistoryOptions): Promise<readonly Message[]>
+  /**
+   * Every message of this conversation, one's own included, as it arrives.
+   *
+   * @example
+   * for await (const message of conversation.messages({ signal })) show(message)
+   */
+  messages(options?: StreamOptions): AsyncIterable<Message>
+}
+
+/** Calls that only read or write here; the node is not waited for. */
+const callTimeoutMs = 60_000
+
+export const makeConversation = (
+  worker: Remote<WorkerApi>,
+  info: ConversationInfo,
+  onSent: () => void,
+): Conversation => ({
+  ...info,
+  send: async (content, { until = 'stored', signal } = {}) => {
+    if (typeof content !== 'string') {
+      throw new PadlockError('invalid_argument', { message: 'Send a string.' })
+    }
+    // Stored whether or not the caller still waits: only the wait ends with the signal.
+    const stored = worker.send({ conversationId: info.id, content }, { timeoutMs: callTimeoutMs })
+    let message = await unlessAborted(stored, signal)
+    onSent()
+    while (until === 'sent' && message.state === 'pending') {
+      message = await worker.whenSent(
+        { messageId: message.id },
+        { signal, timeoutMs: callTimeoutMs },
+      )
+    }
+    return message
+  },
+  history: ({ before, limit = 50 } = {}) =>
+    worker.history({ conversationId: info.id, before, limit }, { timeoutMs: callTimeoutMs }),
+  messages: (options = {}) => streamMessages(worker, info.id, options),
+})
+
+/** The promise, or `aborted` as soon as the signal says so. */
+export const unlessAborted = <T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> => {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(new PadlockError('aborted'))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}

@@ -1,0 +1,69 @@
+/** Hands events to those who listen, each with a bounded queue of its own. */
+
+import { PadlockError } from '../errors.ts'
+import type { ClientEvent } from '../worker/contract.ts'
+
+/** Events that one listener may fall behind. */
+const maxQueued = 1_000
+
+interface Listener {
+  readonly queue: ClientEvent[]
+  wake: () => void
+  error: PadlockError | undefined
+}
+
+export class EventHub {
+  readonly #listeners = new Set<Listener>()
+  #closed: PadlockError | undefined
+
+  push(events: readonly ClientEvent[]): void {
+    for (const listener of this.#listeners) {
+      listener.queue.push(...events)
+      if (listener.queue.length > maxQueued) {
+        listener.queue.length = 0
+        listener.error = new PadlockError('slow_reader')
+      }
+      listener.wake()
+    }
+  }
+
+  /** Ends every listener, after what it has not read yet, with this error. */
+  close(error: PadlockError): void {
+    this.#closed ??= error
+    for (const listener of this.#listeners) {
+      listener.error ??= error
+      listener.wake()
+    }
+  }
+
+  /** Everything from now on. Ends when aborted; throws `closed`, or `slow_reader` when too far behind. */
+  listen(signal: AbortSignal | undefined): AsyncIterable<ClientEvent> {
+    const listener: Listener = { queue: [], wake: () => undefined, error: this.#closed }
+    this.#listeners.add(listener)
+    const remove = () => {
+      this.#listeners.delete(listener)
+      listener.wake()
+    }
+    signal?.addEventListener('abort', remove, { once: true })
+    if (signal?.aborted) remove()
+    const listeners = this.#listeners
+    return (async function* () {
+      try {
+        for (;;) {
+          const event = listener.queue.shift()
+          if (event) yield event
+          else if (!listeners.has(listener)) return
+          else if (listener.error) throw listener.error
+          else {
+            await new Promise<void>((resolve) => {
+              listener.wake = resolve
+            })
+          }
+        }
+      } finally {
+        signal?.removeEventListener('abort', remove)
+        remove()
+      }
+    })()
+  }
+}

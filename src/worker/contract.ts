@@ -1,0 +1,75 @@
+/**
+ * What crosses the thread boundary: two interfaces of plain data. To add a call, write its line
+ * here; the compiler names each place left.
+ */
+
+import type {
+  ClientEvent,
+  ConversationInfo,
+  Installation,
+  Message,
+  Status,
+} from '../engine/model.ts'
+
+export type {
+  ClientEvent,
+  ClientState,
+  ConversationInfo,
+  Installation,
+  Message,
+  Status,
+  TextMessage,
+  UnknownMessage,
+  Warning,
+} from '../engine/model.ts'
+
+export interface OpenRequest {
+  readonly node: string
+  readonly address: string
+  readonly database: string
+  /** Where padlock.wasm lies, or its bytes. */
+  readonly wasm: string | Uint8Array<ArrayBuffer>
+}
+
+export interface Opened {
+  /** With its EIP-55 checksum. */
+  readonly address: string
+  readonly installationId: string
+  readonly status: Status
+}
+
+/** Main thread to worker. */
+export interface WorkerApi {
+  /** Opens the database and, where there is none, registers a new installation. */
+  open(arg: OpenRequest, signal: AbortSignal): Promise<Opened>
+  conversation(arg: { readonly address: string }): Promise<ConversationInfo>
+  conversations(arg: Record<string, never>): Promise<readonly ConversationInfo[]>
+  send(arg: { readonly conversationId: string; readonly content: string }): Promise<Message>
+  /** The message once it is no longer pending, or as it is after a while: ask again. */
+  whenSent(arg: { readonly messageId: string }, signal: AbortSignal): Promise<Message>
+  history(arg: {
+    readonly conversationId: string
+    readonly before: string | undefined
+    readonly limit: number
+  }): Promise<readonly Message[]>
+  /** The cursor of the newest message. */
+  lastCursor(arg: Record<string, never>): Promise<string>
+  /** What arrived after a cursor; waits a while if there is nothing, then answers empty. */
+  nextMessages(
+    arg: { readonly after: string; readonly conversationId: string | undefined },
+    signal: AbortSignal,
+  ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }>
+  installations(arg: { readonly address: string | undefined }): Promise<readonly Installation[]>
+  canMessage(arg: { readonly address: string }): Promise<boolean>
+  close(arg: { readonly deleteData: boolean }): Promise<void>
+}
+
+/** Worker to main thread. */
+export interface HostApi {
+  /** Asks the wallet; may take as long as the person does. */
+  signText(
+    arg: { readonly text: string; readonly address: string },
+    signal: AbortSignal,
+  ): Promise<Uint8Array>
+  deliver(arg: { readonly events: readonly ClientEvent[] }): Promise<void>
+}

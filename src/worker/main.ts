@@ -1,0 +1,107 @@
+/**
+ * The far side of the boundary: chooses the implementations, and serves the engine to the facade.
+ * Runs in a Worker; or anywhere else that has a port.
+ */
+
+import { loadWasmCrypto } from '../crypto/wasm.ts'
+import { Engine } from '../engine/engine.ts'
+import type { ClientEvent } from '../engine/model.ts'
+import { PadlockError } from '../errors.ts'
+import { connectNode } from '../network/connect.ts'
+import { browserPlatform } from '../platform/browser.ts'
+import { openIdbStore } from '../store/idb.ts'
+import type { HostApi, OpenRequest, WorkerApi } from './contract.ts'
+import { connectRpc, type Port } from './rpc.ts'
+
+/** Events of one delivery; what is newer waits for the next. */
+const maxDelivery = 200
+/** Events that wait to be delivered. Past that the oldest goes: the store is the truth. */
+const maxWaitingEvents = 5_000
+
+/** Serves one client on a port, until it is closed. */
+export const serve = (port: Port): void => {
+  let engine: Engine | undefined
+  let opened: OpenRequest | undefined
+  const events: ClientEvent[] = []
+  let isDelivering = false
+
+  const deliver = async () => {
+    if (isDelivering) return
+    isDelivering = true
+    try {
+      while (events.length > 0) {
+        await host.remote.deliver({ events: events.splice(0, maxDelivery) })
+      }
+    } catch {
+      // The other side is gone or closed: nobody is left to tell.
+      events.length = 0
+    } finally {
+      isDelivering = false
+    }
+  }
+
+  const emit = (event: ClientEvent) => {
+    events.push(event)
+    if (events.length > maxWaitingEvents) events.shift()
+    void deliver()
+  }
+
+  const running = (): Engine => {
+    if (!engine) throw new PadlockError('closed')
+    return engine
+  }
+
+  const own: WorkerApi = {
+    open: async (arg, signal) => {
+      if (engine) throw new PadlockError('internal')
+      opened = arg
+      const network = connectNode(arg.node)
+      const crypto = await loadWasmCrypto(
+        typeof arg.wasm === 'string' ? new URL(arg.wasm) : arg.wasm,
+      )
+      engine = await Engine.open(
+        {
+          address: arg.address,
+          database: arg.database,
+          crypto,
+          network,
+          platform: browserPlatform,
+          openStore: (onLost) => openIdbStore(arg.database, crypto, onLost),
+          signText: (text, address) => host.remote.signText({ text, address }, { signal }),
+          emit,
+        },
+        signal,
+      )
+      return {
+        address: engine.address,
+        installationId: engine.installationId,
+        status: engine.status,
+      }
+    },
+    conversation: async ({ address }) => running().conversation(address),
+    conversations: async () => running().conversations(),
+    send: async ({ conversationId, content }) => running().send(conversationId, content),
+    whenSent: async ({ messageId }, signal) => running().whenSent(messageId, signal),
+    history: async ({ conversationId, before, limit }) =>
+      running().history(conversationId, before, limit),
+    lastCursor: async () => running().lastCursor(),
+    nextMessages: async ({ after, conversationId }, signal) =>
+      running().nextMessages(after, conversationId, signal),
+    installations: async ({ address }) => running().installations(address),
+    canMessage: async ({ address }) => running().canMessage(address),
+    close: async ({ deleteData }) => {
+      await engine?.close()
+      engine = undefined
+      if (deleteData && opened) await deleteDatabase(opened.database)
+    },
+  }
+  const host = connectRpc<WorkerApi, HostApi>(port, own)
+}
+
+const deleteDatabase = (name: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(name)
+    request.onsuccess = () => resolve()
+    request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
+    request.onblocked = () => reject(new PadlockError('storage_blocked'))
+  })

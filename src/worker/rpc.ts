@@ -1,0 +1,186 @@
+/**
+ * Calls across a message port, generic over a contract. Errors cross as `{ code, message, details }`
+ * and come out as PadlockErrors; an AbortSignal crosses as a cancel; closing rejects every call that
+ * still waits, so nothing hangs.
+ */
+
+import { isPadlockErrorCode, PadlockError, type PadlockErrorCode } from '../errors.ts'
+
+/** A Worker, a MessagePort, or a worker's own global scope. */
+export interface Port {
+  postMessage(message: unknown): void
+  addEventListener(type: 'message', listener: (event: MessageEvent<unknown>) => void): void
+  removeEventListener(type: 'message', listener: (event: MessageEvent<unknown>) => void): void
+}
+
+type Primitive = string | number | boolean | bigint | null | undefined
+
+/** T, if it is plain data all the way down; functions and class instances become `never`. */
+type Plain<T> = T extends Primitive | Uint8Array
+  ? T
+  : T extends (...args: never[]) => unknown
+    ? never
+    : { readonly [Key in keyof T]: Plain<T[Key]> }
+
+/** Api, if every method takes and gives plain data. */
+export type Contract<Api> = {
+  readonly [Method in keyof Api]: Api[Method] extends (
+    arg: infer Arg,
+    signal: AbortSignal,
+  ) => Promise<infer Result>
+    ? [Arg, Result] extends [Plain<Arg>, Plain<Result>]
+      ? Api[Method]
+      : never
+    : never
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Without one, the call waits for as long as both sides live. */
+  readonly timeoutMs?: number
+}
+
+export type Remote<Api> = {
+  readonly [Method in keyof Api]: Api[Method] extends (
+    arg: infer Arg,
+    signal: AbortSignal,
+  ) => Promise<infer Result>
+    ? (arg: Arg, options?: CallOptions) => Promise<Result>
+    : never
+}
+
+interface WireError {
+  readonly code: PadlockErrorCode
+  readonly message: string
+  readonly details: Readonly<Record<string, string | number | boolean>> | undefined
+}
+
+interface Frame {
+  /** Both ends count their own calls. */
+  readonly to: 'callee' | 'caller'
+  readonly id: number
+  readonly method?: string
+  readonly arg?: unknown
+  readonly cancel?: boolean
+  readonly result?: unknown
+  readonly error?: WireError
+}
+
+interface Waiting {
+  resolve(result: unknown): void
+  reject(error: PadlockError): void
+}
+
+const isFrame = (data: unknown): data is Frame =>
+  typeof data === 'object' && data !== null && 'to' in data && 'id' in data
+
+const toWire = (error: unknown): WireError => {
+  const known =
+    error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
+  return { code: known.code, message: known.message, details: known.details }
+}
+
+const fromWire = ({ code, message, details }: WireError): PadlockError =>
+  new PadlockError(isPadlockErrorCode(code) ? code : 'internal', {
+    message,
+    ...(details ? { details } : {}),
+  })
+
+/**
+ * Serves `own` to the other side and returns what the other side serves.
+ *
+ * @param own methods of this side; called with an AbortSignal that fires when the caller cancels.
+ */
+export const connectRpc = <Own extends object, Other extends object>(
+  port: Port,
+  own: Own & Contract<Own>,
+): { readonly remote: Remote<Other>; close(error: PadlockError): void } => {
+  let lastId = 0
+  let closed: PadlockError | undefined
+  const waiting = new Map<number, Waiting>()
+  const running = new Map<number, AbortController>()
+  const methods = new Map<string, unknown>(Object.entries(own))
+  const post = (frame: Frame) => port.postMessage(frame)
+
+  const serve = async ({ id, method, arg }: Frame) => {
+    const handler = method === undefined ? undefined : methods.get(method)
+    const cancel = new AbortController()
+    running.set(id, cancel)
+    try {
+      if (typeof handler !== 'function') throw new PadlockError('internal')
+      const result: unknown = await handler.call(own, arg, cancel.signal)
+      if (!closed) post({ to: 'caller', id, result })
+    } catch (error) {
+      if (!closed) post({ to: 'caller', id, error: toWire(error) })
+    } finally {
+      running.delete(id)
+    }
+  }
+
+  const listener = ({ data }: MessageEvent<unknown>) => {
+    if (!isFrame(data)) return
+    if (data.to === 'callee') {
+      if (data.cancel) running.get(data.id)?.abort()
+      else void serve(data)
+      return
+    }
+    const call = waiting.get(data.id)
+    waiting.delete(data.id)
+    if (data.error) call?.reject(fromWire(data.error))
+    else call?.resolve(data.result)
+  }
+  port.addEventListener('message', listener)
+
+  const call = (method: string, arg: unknown, { signal, timeoutMs }: CallOptions = {}) =>
+    new Promise<unknown>((resolve, reject) => {
+      if (closed) return reject(closed)
+      if (signal?.aborted) return reject(new PadlockError('aborted'))
+      const id = ++lastId
+      const abort = () => {
+        post({ to: 'callee', id, cancel: true })
+        settle(() => reject(new PadlockError('aborted')))
+      }
+      const timer =
+        timeoutMs === undefined
+          ? undefined
+          : setTimeout(() => settle(() => reject(new PadlockError('worker_failed'))), timeoutMs)
+      const settle = (end: () => void) => {
+        waiting.delete(id)
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+        end()
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      waiting.set(id, {
+        resolve: (result) => settle(() => resolve(result)),
+        reject: (error) => settle(() => reject(error)),
+      })
+      try {
+        post({ to: 'callee', id, method, arg })
+      } catch (cause) {
+        settle(() => reject(new PadlockError('invalid_argument', { cause })))
+      }
+    })
+
+  const remote = new Proxy(
+    {},
+    {
+      // A proxy that answered `then` would be taken for a promise.
+      get: (_, method) =>
+        typeof method !== 'string' || method === 'then'
+          ? undefined
+          : (arg: unknown, options?: CallOptions) => call(method, arg, options),
+    },
+  ) as Remote<Other>
+
+  return {
+    remote,
+    close: (error) => {
+      if (closed) return
+      closed = error
+      port.removeEventListener('message', listener)
+      for (const cancel of running.values()) cancel.abort()
+      for (const call of [...waiting.values()]) call.reject(error)
+    },
+  }
+}
