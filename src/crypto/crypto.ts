@@ -173,9 +173,7 @@ export interface Crypto {
     olmMessages: readonly Uint8Array[],
   ): readonly CryptoResult<PrekeyMessageParts>[]
   /** Makes the session that a prekey message starts, and decrypts it. On failure nothing was used. */
-  createInboundSession(
-    request: InboundRequest,
-  ): CryptoResult<{
+  createInboundSession(request: InboundRequest): CryptoResult<{
     readonly state: Uint8Array
     readonly sessionId: Uint8Array
     readonly payload: Uint8Array

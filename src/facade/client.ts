@@ -1,8 +1,6 @@
 /** The client as an application holds it: no keys, no storage, only calls to the worker. */
 
 import { PadlockError } from '../errors.ts'
-import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
-import { digestEnvelope, parseAddress } from '../protocol/ids.ts'
 import { type WalletLike, walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
@@ -108,23 +106,17 @@ export const openClient = async (
     options.address === undefined ? wallet.getAddress() : Promise.resolve(options.address),
     signal,
   )
-  const canonical = parseAddress(address)
-  if (!canonical.ok) throw new PadlockError('invalid_address')
-  const database = options.database ?? defaultDatabase(canonical.value)
   const engineered = await start()
   try {
     const client = new OpenClient(engineered, wallet)
-    await client.open({ node: options.node, address, database, wasm }, signal)
+    const { node, database } = options
+    await client.open({ node, address, database, wasm }, signal)
     return client
   } catch (error) {
     engineered.terminate()
     throw error
   }
 }
-
-/** One database for each account; the name does not spell the address. */
-const defaultDatabase = (address: string): string =>
-  `padlock-${encodeBase64Url(digestEnvelope(encodeUtf8(`padlock/database/1 ${address}`))).slice(0, 22)}`
 
 class OpenClient implements Client {
   readonly #engineered: Engineered

@@ -3,7 +3,7 @@
  * Their shapes are declared here, so that viem is never in the bundle.
  */
 
-import { hexToBytes } from '@noble/hashes/utils.js'
+import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { PadlockError } from '../errors.ts'
 import type { Wallet } from './wallet.ts'
 
@@ -77,9 +77,7 @@ const fromProvider = (provider: ProviderLike): Wallet => {
     getAddress,
     signText: async (message, address) => {
       requireSame(await getAddress(), address)
-      const hex = Array.from(new TextEncoder().encode(message), (byte) =>
-        byte.toString(16).padStart(2, '0'),
-      ).join('')
+      const hex = bytesToHex(utf8ToBytes(message))
       const params = [`0x${hex}`, address]
       return toBytes(await asking(() => provider.request({ method: 'personal_sign', params })))
     },

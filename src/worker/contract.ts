@@ -26,7 +26,8 @@ export type {
 export interface OpenRequest {
   readonly node: string
   readonly address: string
-  readonly database: string
+  /** Absent: one for each account. */
+  readonly database: string | undefined
   /** Where padlock.wasm lies, or its bytes. */
   readonly wasm: string | Uint8Array<ArrayBuffer>
 }

@@ -9,8 +9,10 @@ import type { ClientEvent } from '../engine/model.ts'
 import { PadlockError } from '../errors.ts'
 import { connectNode } from '../network/connect.ts'
 import { browserPlatform } from '../platform/browser.ts'
+import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
+import { digestEnvelope } from '../protocol/ids.ts'
 import { openIdbStore } from '../store/idb.ts'
-import type { HostApi, OpenRequest, WorkerApi } from './contract.ts'
+import type { HostApi, WorkerApi } from './contract.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
 /** Events of one delivery; what is newer waits for the next. */
@@ -21,7 +23,7 @@ const maxWaitingEvents = 5_000
 /** Serves one client on a port, until it is closed. */
 export const serve = (port: Port): void => {
   let engine: Engine | undefined
-  let opened: OpenRequest | undefined
+  let database = ''
   const events: ClientEvent[] = []
   let isDelivering = false
 
@@ -54,7 +56,7 @@ export const serve = (port: Port): void => {
   const own: WorkerApi = {
     open: async (arg, signal) => {
       if (engine) throw new PadlockError('internal')
-      opened = arg
+      database = arg.database ?? defaultDatabase(arg.address)
       const network = connectNode(arg.node)
       const crypto = await loadWasmCrypto(
         typeof arg.wasm === 'string' ? new URL(arg.wasm) : arg.wasm,
@@ -62,11 +64,11 @@ export const serve = (port: Port): void => {
       engine = await Engine.open(
         {
           address: arg.address,
-          database: arg.database,
+          database,
           crypto,
           network,
           platform: browserPlatform,
-          openStore: (onLost) => openIdbStore(arg.database, crypto, onLost),
+          openStore: (onLost) => openIdbStore(database, crypto, onLost),
           signText: (text, address) => host.remote.signText({ text, address }, { signal }),
           emit,
         },
@@ -92,10 +94,16 @@ export const serve = (port: Port): void => {
     close: async ({ deleteData }) => {
       await engine?.close()
       engine = undefined
-      if (deleteData && opened) await deleteDatabase(opened.database)
+      if (deleteData && database !== '') await deleteDatabase(database)
     },
   }
   const host = connectRpc<WorkerApi, HostApi>(port, own)
+}
+
+/** One database for each account; the name does not spell the address. */
+const defaultDatabase = (address: string): string => {
+  const name = encodeUtf8(`padlock/database/1 ${address.toLowerCase()}`)
+  return `padlock-${encodeBase64Url(digestEnvelope(name)).slice(0, 22)}`
 }
 
 const deleteDatabase = (name: string): Promise<void> =>
