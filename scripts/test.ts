@@ -8,6 +8,7 @@
 import { parseArgs } from 'node:util'
 import { ensureBrowsers } from './browsers.ts'
 import { add, type Counts, none } from './results.ts'
+import { ensureRust } from './rust.ts'
 import { type Step, steps } from './steps.ts'
 
 const finish = (counts: Counts): never => {
@@ -75,8 +76,10 @@ const chosen = choose(options.only, options.install)
 let total: Counts = none
 const failed: string[] = []
 let browsersMissing: string | undefined
-if (options.install && chosen.some((step) => step.inBrowsers)) {
-  browsersMissing = await ensureBrowsers()
+if (options.install) {
+  const rustMissing = await ensureRust()
+  if (rustMissing !== undefined) refuse(rustMissing)
+  if (chosen.some((step) => step.inBrowsers)) browsersMissing = await ensureBrowsers()
 }
 
 for (const step of chosen) {
