@@ -9,9 +9,18 @@ import { join } from 'node:path'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import { type Client, openClient } from '../../src/facade/client.ts'
-import type { Message } from '../../src/worker/contract.ts'
 import { serve } from '../../src/worker/main.ts'
+import {
+  countWarnings,
+  isSettled,
+  isWaiting,
+  readHistory,
+  show,
+  untilHistory,
+  untilState,
+} from './client-steps.ts'
 import { startProxy } from './proxy.ts'
+import { Recorder } from './record.ts'
 import type { Device, Person, Shown, World } from './world.ts'
 
 interface Wallet {
@@ -126,7 +135,7 @@ class NodeDevice implements Device {
   readonly name: string
   readonly person: Person
   readonly #create: () => Promise<Client>
-  readonly #streamed: Shown[] = []
+  readonly #streamed = new Recorder<Shown>()
   asked = { count: 0 }
   client: Client | undefined
   #cursor: string | undefined
@@ -176,79 +185,31 @@ class NodeDevice implements Device {
     await conversation.send(text, { until })
   }
 
-  async history(withPerson: Person): Promise<readonly Shown[]> {
-    const conversation = await this.#open().conversation(withPerson.address)
-    const all: Message[] = []
-    for (let before: string | undefined; ; ) {
-      const page = await conversation.history({ ...(before ? { before } : {}), limit: 100 })
-      all.push(...page)
-      const last = page.at(-1)
-      if (!last) return all.reverse().map(show)
-      before = last.cursor
-    }
+  history(withPerson: Person): Promise<readonly Shown[]> {
+    return readHistory(this.#open(), withPerson.address)
   }
 
   settled(withPerson: Person, count: number): Promise<void> {
-    return this.#until(
-      withPerson,
-      (now) => now.length >= count && now.every(({ state }) => state !== 'pending'),
-    )
+    return untilHistory(this.#open(), withPerson.address, isSettled(count))
   }
 
   waiting(withPerson: Person, reason: string): Promise<void> {
-    return this.#until(withPerson, (now) => now.at(-1)?.reason === reason)
+    return untilHistory(this.#open(), withPerson.address, isWaiting(reason))
   }
 
-  async #until(withPerson: Person, isDone: (now: readonly Shown[]) => boolean): Promise<void> {
-    const stop = new AbortController()
-    const { signal } = stop
-    let news = Promise.withResolvers<void>()
-    const watch = async (stream: AsyncIterable<unknown>) => {
-      for await (const _ of stream) news.resolve()
-    }
-    const watching = Promise.race([
-      watch(this.#open().events({ signal })),
-      watch(this.#open().messages({ signal })),
-    ])
-    try {
-      for (;;) {
-        news = Promise.withResolvers<void>()
-        if (isDone(await this.history(withPerson))) return
-        await Promise.race([news.promise, watching])
-      }
-    } finally {
-      stop.abort()
-      await watching
-    }
+  reached(state: 'live' | 'offline'): Promise<void> {
+    return untilState(this.#open(), state)
   }
 
-  async reached(state: 'live' | 'offline'): Promise<void> {
-    const client = this.#open()
-    const stop = new AbortController()
-    const events = client.events({ signal: stop.signal })
-    if (client.status.state === state) return stop.abort()
-    for await (const event of events) {
-      if (event.kind === 'status' && event.status.state === state) return
-    }
-  }
-
-  async streamed(): Promise<readonly Shown[]> {
-    return this.#streamed
+  streamed(atLeast: number): Promise<readonly Shown[]> {
+    return this.#streamed.atLeast(atLeast)
   }
 
   async warnings(): Promise<Readonly<Record<string, number>>> {
-    return Object.fromEntries(this.#open().status.warnings.map(({ code, count }) => [code, count]))
+    return countWarnings(this.#open())
   }
 
   async signatures(): Promise<number> {
     return this.asked.count
   }
 }
-
-export const show = (message: Message): Shown => ({
-  id: message.id,
-  sender: message.sender,
-  content: message.content,
-  state: message.state,
-  reason: message.reason,
-})

@@ -34,8 +34,11 @@ export interface Device {
   waiting(withPerson: Person, reason: string): Promise<void>
   /** Resolves when the client is live, offline, …. */
   reached(state: 'live' | 'offline'): Promise<void>
-  /** Everything the streams `messages()` of this device gave since it was made, in order. */
-  streamed(): Promise<readonly Shown[]>
+  /**
+   * Everything the streams `messages()` of this device gave since it was made, in order; resolves
+   * when they are at least that many.
+   */
+  streamed(atLeast: number): Promise<readonly Shown[]>
   /** Warning codes and their counts. */
   warnings(): Promise<Readonly<Record<string, number>>>
   /** As a page that is reloaded: without a goodbye, the same database again. */

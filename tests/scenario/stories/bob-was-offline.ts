@@ -24,9 +24,8 @@ export const story: Story = async (world) => {
   await bobPhone.reload()
   await alicePhone.send(bob, 'the last one', 'sent')
   await bobPhone.settled(alice, texts.length + 1)
-  await bobPhone.close()
   assert.deepEqual(
-    (await bobPhone.streamed()).map(({ content }) => content),
+    (await bobPhone.streamed(texts.length + 1)).map(({ content }) => content),
     [...texts, 'the last one'],
   )
 }

@@ -59,8 +59,9 @@ export const story: Story = async (world) => {
     )
   }
   for (const device of devices) {
+    const streamed = await device.streamed(total)
     await device.close()
-    const ids = (await device.streamed()).map(({ id }) => id)
+    const ids = streamed.map(({ id }) => id)
     assert.equal(ids.length, total, `${device.name} streamed each message once`)
     assert.equal(new Set(ids).size, total)
   }

@@ -1,0 +1,104 @@
+/** The page that browser tests drive: one client of the built SDK, and what stories do with it. */
+import { type Client, type CreateClientOptions, createClient, PadlockError } from 'padlock-sdk'
+import {
+  countWarnings,
+  isSettled,
+  isWaiting,
+  readHistory,
+  show,
+  untilHistory,
+  untilState,
+} from '../../support/client-steps.ts'
+import type { Shown } from '../../support/world.ts'
+
+declare global {
+  interface Window {
+    /** Signs as a wallet would, outside the page. */
+    walletSign(address: string, message: string): Promise<string>
+    /** Gets what the stream gives, with its cursor. */
+    streamed(message: Shown, cursor: string): Promise<void>
+    page: typeof page
+  }
+}
+
+export interface OpenOptions {
+  readonly address: string
+  readonly node: string
+  readonly database?: string
+  readonly since?: string
+  readonly wasmUrl?: string
+  /** Serve the worker from here instead. */
+  readonly workerUrl?: string
+}
+
+let client: Client | undefined
+
+const open = (): Client => {
+  if (!client) throw new Error('no client in this page')
+  return client
+}
+
+const read = async (from: Client, since: string): Promise<void> => {
+  try {
+    for await (const message of from.messages({ since })) {
+      await window.streamed(show(message), message.cursor)
+    }
+  } catch (error) {
+    if (!(error instanceof PadlockError) || error.code !== 'closed') throw error
+  }
+}
+
+/** A refusal as data: errors do not cross to the test with their code. */
+const codeOf = async (run: () => Promise<unknown>): Promise<string> => {
+  try {
+    await run()
+    return 'none'
+  } catch (error) {
+    return error instanceof PadlockError ? error.code : `not a PadlockError: ${String(error)}`
+  }
+}
+
+const create = (options: OpenOptions): Promise<Client> => {
+  const { address, node, database, wasmUrl, workerUrl } = options
+  const all: CreateClientOptions = {
+    wallet: {
+      address,
+      signMessage: ({ message }: { message: string }) => window.walletSign(address, message),
+    },
+    node,
+    ...(database === undefined ? {} : { database }),
+    ...(wasmUrl === undefined ? {} : { wasmUrl }),
+    ...(workerUrl === undefined
+      ? {}
+      : { createWorker: () => new Worker(workerUrl, { type: 'module' }) }),
+  }
+  return createClient(all)
+}
+
+const page = {
+  open: async (options: OpenOptions): Promise<void> => {
+    const made = await create(options)
+    client = made
+    void read(made, options.since ?? '0')
+  },
+  openCode: (options: OpenOptions) =>
+    codeOf(async () => {
+      client = await create(options)
+    }),
+  send: async (peer: string, text: string, until: 'stored' | 'sent'): Promise<void> => {
+    const conversation = await open().conversation(peer)
+    await conversation.send(text, { until })
+  },
+  history: (peer: string) => readHistory(open(), peer),
+  settled: (peer: string, count: number) => untilHistory(open(), peer, isSettled(count)),
+  waiting: (peer: string, reason: string) => untilHistory(open(), peer, isWaiting(reason)),
+  reached: (state: 'live' | 'offline') => untilState(open(), state),
+  warnings: async () => countWarnings(open()),
+  installationId: async () => open().installationId,
+  close: () => open().close(),
+  deleteLocalData: () => open().deleteLocalData(),
+  /** The code of any call, such as one after `close`. */
+  conversationCode: (peer: string) => codeOf(() => open().conversation(peer)),
+}
+
+window.page = page

@@ -1,0 +1,18 @@
+/** The stories again, with real Workers, a real IndexedDB and a node process. */
+import { test } from '@playwright/test'
+import { stories } from '../scenario/stories/index.ts'
+import { type BrowserWorld, createBrowserWorld } from '../support/browser-world.ts'
+import { runSeed } from '../support/random.ts'
+
+let world: BrowserWorld | undefined
+test.afterEach(async () => {
+  await world?.close()
+  world = undefined
+})
+
+for (const { name, story } of stories) {
+  test(`${name} (seed ${runSeed()})`, async ({ browser }) => {
+    world = await createBrowserWorld(browser, runSeed())
+    await story(world)
+  })
+}

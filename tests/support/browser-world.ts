@@ -1,0 +1,180 @@
+/**
+ * The world in a real browser: each device a profile of its own with a page on the built SDK, a real
+ * Worker, a real IndexedDB; the node a process on disk.
+ */
+import type { Browser, BrowserContext, Page } from '@playwright/test'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { type NodeProcess, startNodeProcess } from './node-process.ts'
+import { Recorder } from './record.ts'
+import { type StaticServer, serveTestPage } from './static-server.ts'
+import type { Device, Person, Shown, World } from './world.ts'
+
+interface Wallet {
+  readonly asked: { count: number }
+  sign(message: string): Promise<string>
+}
+
+export interface BrowserWorld extends World {
+  readonly process: NodeProcess
+  readonly server: StaticServer
+  /** The page of a device, for what stories cannot say. */
+  page(device: Device): Page
+  close(): Promise<void>
+}
+
+export const createBrowserWorld = async (browser: Browser, seed: number): Promise<BrowserWorld> => {
+  const node = await startNodeProcess()
+  const server = await serveTestPage()
+  const wallets = new Map<Person, Wallet>()
+  const devices = new Map<Device, BrowserDevice>()
+  return {
+    seed,
+    process: node,
+    server,
+    page: (device) => {
+      const page = devices.get(device)?.page
+      if (!page) throw new Error('the device is closed')
+      return page
+    },
+    person: async (name) => {
+      const account = privateKeyToAccount(generatePrivateKey())
+      const person = { name, address: account.address }
+      wallets.set(person, {
+        asked: { count: 0 },
+        sign: (message) => account.signMessage({ message }),
+      })
+      return person
+    },
+    device: async (person, name) => {
+      const wallet = wallets.get(person)
+      if (!wallet) throw new Error('not a person of this world')
+      const context = await browser.newContext()
+      const device = new BrowserDevice(person, name, context, wallet, node.url, server.url)
+      devices.set(device, device)
+      await device.prepare()
+      await device.open()
+      return device
+    },
+    node: {
+      stop: () => node.kill(),
+      start: () => node.start(),
+      cut: async () => node.cut(),
+    },
+    close: async () => {
+      for (const device of devices.values()) await device.context.close()
+      await server.close()
+      await node.close()
+    },
+  }
+}
+
+class BrowserDevice implements Device {
+  readonly name: string
+  readonly person: Person
+  readonly context: BrowserContext
+  page: Page | undefined
+  readonly #wallet: Wallet
+  readonly #node: string
+  readonly #url: string
+  readonly #streamed = new Recorder<Shown>()
+  #cursor = '0'
+
+  constructor(
+    person: Person,
+    name: string,
+    context: BrowserContext,
+    wallet: Wallet,
+    node: string,
+    url: string,
+  ) {
+    this.person = person
+    this.name = name
+    this.context = context
+    this.#wallet = wallet
+    this.#node = node
+    this.#url = url
+  }
+
+  async prepare(): Promise<void> {
+    await this.context.exposeFunction('walletSign', (_address: string, message: string) => {
+      this.#wallet.asked.count += 1
+      return this.#wallet.sign(message)
+    })
+    await this.context.exposeFunction('streamed', (message: Shown, cursor: string) => {
+      this.#streamed.push(message)
+      this.#cursor = cursor
+    })
+  }
+
+  async open(): Promise<void> {
+    const page = await this.context.newPage()
+    this.page = page
+    await page.goto(this.#url)
+    await this.#start(page)
+  }
+
+  /** A real reload: nothing is said to the client before. */
+  async reload(): Promise<void> {
+    const page = this.#open()
+    await page.reload()
+    await this.#start(page)
+  }
+
+  async close(): Promise<void> {
+    await this.page?.close()
+    this.page = undefined
+  }
+
+  async #start(page: Page): Promise<void> {
+    const options = { address: this.person.address, node: this.#node, since: this.#cursor }
+    await page.waitForFunction(() => window.page !== undefined)
+    await page.evaluate((given) => window.page.open(given), options)
+  }
+
+  #open(): Page {
+    if (!this.page) throw new Error(`${this.name} is closed`)
+    return this.page
+  }
+
+  async send(to: Person, text: string, until: 'stored' | 'sent' = 'stored'): Promise<void> {
+    await this.#open().evaluate(([peer, message, how]) => window.page.send(peer, message, how), [
+      to.address,
+      text,
+      until,
+    ] as const)
+  }
+
+  history(withPerson: Person): Promise<readonly Shown[]> {
+    return this.#open().evaluate((peer) => window.page.history(peer), withPerson.address)
+  }
+
+  settled(withPerson: Person, count: number): Promise<void> {
+    return this.#open().evaluate(([peer, wanted]) => window.page.settled(peer, wanted), [
+      withPerson.address,
+      count,
+    ] as const)
+  }
+
+  waiting(withPerson: Person, reason: string): Promise<void> {
+    return this.#open().evaluate(([peer, why]) => window.page.waiting(peer, why), [
+      withPerson.address,
+      reason,
+    ] as const)
+  }
+
+  reached(state: 'live' | 'offline'): Promise<void> {
+    return this.#open().evaluate((wanted) => window.page.reached(wanted), state)
+  }
+
+  streamed(atLeast: number): Promise<readonly Shown[]> {
+    return this.#streamed.atLeast(atLeast)
+  }
+
+  warnings(): Promise<Readonly<Record<string, number>>> {
+    return this.#open().evaluate(() => window.page.warnings())
+  }
+
+  async signatures(): Promise<number> {
+    return this.#wallet.asked.count
+  }
+}

@@ -1,0 +1,72 @@
+/** Serves the built SDK and a page that drives it, on loopback. */
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { extname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.wasm': 'application/wasm',
+}
+
+export interface StaticServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The page's script; `padlock-sdk` stays what the server serves under /dist/. */
+const bundlePage = async (): Promise<string> => {
+  const { outputFiles } = await build({
+    entryPoints: [join(root, 'tests/browser/page/page.ts')],
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    logLevel: 'error',
+    alias: { 'padlock-sdk': '/dist/index.js', 'padlock-sdk/inline': '/dist/inline.js' },
+    external: ['/dist/*'],
+  })
+  const [file] = outputFiles
+  if (!file) throw new Error('the page was not bundled')
+  return file.text
+}
+
+/** @param headers added to every answer, such as a content policy. */
+export const serveTestPage = async (
+  headers: Readonly<Record<string, string>> = {},
+): Promise<StaticServer> => {
+  const script = await bundlePage()
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    const answer = (status: number, type: string, body: string | Uint8Array) => {
+      response.writeHead(status, { 'content-type': type, ...headers }).end(body)
+    }
+    if (pathname === '/') {
+      const html =
+        '<!doctype html><title>Padlock</title><script type="module" src="/page.js"></script>'
+      return answer(200, types['.html'] ?? '', html)
+    }
+    if (pathname === '/page.js') return answer(200, types['.js'] ?? '', script)
+    const path = normalize(pathname)
+    if (!path.startsWith('/dist/')) return answer(404, 'text/plain', 'not here')
+    readFile(join(root, path)).then(
+      (bytes) => answer(200, types[extname(path)] ?? 'application/octet-stream', bytes),
+      () => answer(404, 'text/plain', 'not here'),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return {
+    url: `http://127.0.0.1:${address.port}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
