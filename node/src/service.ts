@@ -31,6 +31,7 @@ import { parseInstallationId } from '../../src/protocol/ids.ts'
 import {
   claimIdBytes,
   claimLimitInstallations,
+  pageLimitBytes,
   pageLimitEnvelopes,
   requestLimitBytes,
   requestLimitEnvelopes,
@@ -41,8 +42,14 @@ import { type Clock, dayNs, systemClock } from './clock.ts'
 import { limitsOfInfo } from './info.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
-import { type Cursor, type Store, type StoredEnvelope, StoreFailure } from './store/store.ts'
-import { defaultLiveLimit, type LiveLimit } from './streams/live-buffer.ts'
+import {
+  type Cursor,
+  type PageLimit,
+  type Store,
+  type StoredEnvelope,
+  StoreFailure,
+} from './store/store.ts'
+import { defaultLiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
 import { type StreamEvent, subscribe } from './streams/subscription.ts'
 import { labelUndecodable } from './undecodable.ts'
@@ -57,7 +64,7 @@ export interface NodeServiceOptions {
   /** Time between two heartbeats; the protocol allows at most 25 s. */
   readonly heartbeatMs?: number
   /** How much may wait for a reader that does not keep up. */
-  readonly liveLimit?: LiveLimit
+  readonly liveLimit?: PageLimit
   /** Hears of failures that are not a client's. A line holds no message, key or signature. */
   readonly log?: (line: string) => void
 }
@@ -107,7 +114,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
     if (allowed.installationIds.length > 0) throw refusal('malformed')
     const count = limit === 0 ? pageLimitEnvelopes : Math.min(limit, pageLimitEnvelopes)
-    const page = await store.page(topics.map(cursorOf), count)
+    const page = await store.page(topics.map(cursorOf), {
+      envelopes: count,
+      bytes: pageLimitBytes,
+    })
     return create(QueryResponseSchema, {
       envelopes: page.envelopes.map(envelopeMessage),
       hasMore: page.hasMore,

@@ -278,3 +278,6 @@ interface EventValues {
   heartbeat: Heartbeat
   prekeyStock: PrekeyStock
 }
+
+/** A page of a store without bounds that matter. */
+export const everything = { envelopes: 500, bytes: 64 * 1024 * 1024 }

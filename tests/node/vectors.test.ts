@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { verifyStrict } from '../../node/src/rules/ed25519.ts'
 import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { nodeClient, refusalOf } from './support.ts'
+import { everything, nodeClient, refusalOf } from './support.ts'
 
 type Bytes = string | { fill: string; times: string | number } | { concat: Bytes[] }
 
@@ -70,7 +70,8 @@ for (const [file, count] of [
       const before = node.store
       const kept = async () =>
         /^(contact|revoked)-0x[0-9a-f]{40}$/.test(input.topic)
-          ? (await before.page([{ topic: input.topic, afterSequence: 0n }], 500)).envelopes.length
+          ? (await before.page([{ topic: input.topic, afterSequence: 0n }], everything)).envelopes
+              .length
           : 0
       const keptBefore = await kept()
 
@@ -90,7 +91,7 @@ for (const [file, count] of [
         const stock = await node.store.stock(input.topic.slice('prekey-'.length))
         expect(stock.oneTimeLeft.toString()).toBe(output.one_time_left)
       } else {
-        const page = await node.store.page([{ topic: input.topic, afterSequence: 0n }], 500)
+        const page = await node.store.page([{ topic: input.topic, afterSequence: 0n }], everything)
         expect(page.envelopes.at(-1)?.message).toEqual(bytes(input.message))
         expect(page.envelopes.at(-1)?.sequence).toBe(receipt?.sequence)
       }

@@ -6,9 +6,9 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import net, { type Socket } from 'node:net'
 import { type ConnectRouter, cors as corsLists } from '@connectrpc/connect'
-import { connectNodeAdapter } from '@connectrpc/connect-node'
 import cors from 'cors'
 import { sniffProtocol } from './protocol-sniffer.ts'
+import { createRpcHandler, type Request, type Response } from './rpc-handler.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -24,9 +24,6 @@ export interface Listener {
   close(graceMs: number): Promise<void>
 }
 
-type Request = http.IncomingMessage | http2.Http2ServerRequest
-type Response = http.ServerResponse | http2.Http2ServerResponse
-
 /**
  * A connection on which nothing moves for so long is cut. Heartbeats keep a stream alive, unless its
  * reader takes nothing: then this ends it.
@@ -37,7 +34,7 @@ const concurrentStreams = 256
 
 /** @throws Error with a `code` as of `net.Server.listen`, EADDRINUSE for instance. */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const connect = connectNodeAdapter({ routes: options.routes })
+  const answer = createRpcHandler(options.routes)
   const allowBrowsers = cors({
     // Nothing here rests on who sends a request, so any page may talk to any node.
     origin: '*',
@@ -51,15 +48,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     response.once('finish', () => {
       if (closing) setImmediate(() => http1.closeIdleConnections())
     })
-    allowBrowsers(request, response, () => {
-      try {
-        connect(request, response)
-      } catch {
-        // A missing or impossible Host header: the adapter throws before it answers.
-        response.statusCode = 400
-        response.end()
-      }
-    })
+    allowBrowsers(request, response, () => answer(request, response))
   }
 
   const http1 = http.createServer(handle)

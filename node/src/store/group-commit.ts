@@ -11,6 +11,7 @@ import {
   type Cursor,
   type NewEnvelope,
   type Page,
+  type PageLimit,
   type PublishOutcome,
   type Stock,
   type Store,
@@ -22,7 +23,7 @@ import {
 export interface DatabaseCalls {
   readonly nodeId: Uint8Array
   run(operations: readonly Operation[], nowNs: bigint): Promise<readonly Outcome[]>
-  page(cursors: readonly Cursor[], limit: number): Promise<Page>
+  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
   stock(installationId: string, nowNs: bigint): Promise<Stock>
   sweep(nowNs: bigint): Promise<void>
   close(): Promise<void>
@@ -88,7 +89,7 @@ export class SqliteStore implements Store {
     throw new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')
   }
 
-  async page(cursors: readonly Cursor[], limit: number): Promise<Page> {
+  async page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page> {
     this.#assertOpen()
     return this.#calls.page(cursors, limit).catch(asStoreFailure)
   }

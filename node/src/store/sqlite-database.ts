@@ -17,7 +17,7 @@ import { SqlitePages } from './sqlite-pages.ts'
 import { SqlitePrekeys } from './sqlite-prekeys.ts'
 import { bytesOf, integerOf, prepare, type Row, type Statement } from './sqlite-rows.ts'
 import { schemaSteps } from './sqlite-schema.ts'
-import type { Claim, Cursor, NewEnvelope, Page, Receipt, Stock } from './store.ts'
+import type { Claim, Cursor, NewEnvelope, Page, PageLimit, Receipt, Stock } from './store.ts'
 
 /** Something to be done in a transaction, alone or with others. */
 export type Operation =
@@ -121,7 +121,7 @@ export class SqliteDatabase {
     }
   }
 
-  page(cursors: readonly Cursor[], limit: number): Page {
+  page(cursors: readonly Cursor[], limit: PageLimit): Page {
     return this.#pages.page(cursors, limit)
   }
 

@@ -3,9 +3,8 @@
  * with one index probe for each topic that has nothing new.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { pageLimitBytes, pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
 import { bytesOf, integerOf, prepare, type Statement } from './sqlite-rows.ts'
-import type { Cursor, Page, StoredEnvelope } from './store.ts'
+import type { Cursor, Page, PageLimit, StoredEnvelope } from './store.ts'
 
 /** An envelope that may be next on its topic; its message is read once it is chosen. */
 interface Candidate {
@@ -25,6 +24,9 @@ interface Source {
   chunk: number
 }
 
+/** How many envelopes of one topic are looked at ahead of need. */
+const readAheadLimit = 500
+
 export class SqlitePages {
   readonly #topic: Statement
   readonly #candidates: Statement
@@ -40,18 +42,16 @@ export class SqlitePages {
     this.#message = prepare(database, 'SELECT message FROM envelope WHERE id = ?')
   }
 
-  /** At most `limit` envelopes, 500 and 4 MiB (docs/protocol.md section 5); at least one. */
-  page(cursors: readonly Cursor[], limit: number): Page {
-    const count = Math.min(limit, pageLimitEnvelopes)
-    const sources = this.#open(cursors, count)
+  page(cursors: readonly Cursor[], limit: PageLimit): Page {
+    const sources = this.#open(cursors, limit.envelopes)
     const envelopes: StoredEnvelope[] = []
     let bytes = 0
-    while (envelopes.length < count) {
+    while (envelopes.length < limit.envelopes) {
       const source = sources.peek()
       if (source === undefined) break
       const { rowId, sequence, nodeNs, size } = source.next
       bytes += size
-      if (envelopes.length > 0 && bytes > pageLimitBytes) break
+      if (envelopes.length > 0 && bytes > limit.bytes) break
       const row = this.#message.get(rowId)
       if (row === undefined) throw new TypeError('an envelope is gone in the middle of a page')
       envelopes.push({ topic: source.topic, sequence, nodeNs, message: bytesOf(row, 'message') })
@@ -82,7 +82,7 @@ export class SqlitePages {
   /** Moves to the topic's following envelope; false if there is none. */
   #advance(source: Source): boolean {
     if (source.readAhead.length === 0) {
-      source.chunk = Math.min(2 * source.chunk, pageLimitEnvelopes)
+      source.chunk = Math.min(2 * source.chunk, readAheadLimit)
       source.readAhead = this.#read(source.topicId, source.next.sequence, source.chunk)
     }
     const next = source.readAhead.pop()

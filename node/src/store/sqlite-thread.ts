@@ -64,7 +64,7 @@ class DatabaseThread {
     this.#worker = new Worker(new URL(file, import.meta.url), {
       workerData: { file: options.file, chainIds: options.chainIds ?? [] },
       // node:sqlite is a release candidate in Node 24 and says so at every start.
-      execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
+      execArgv: ['--disable-warning=ExperimentalWarning'],
     })
     this.opened = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }))
     this.#worker.on('message', (answer: Answer) => this.#settle(answer))

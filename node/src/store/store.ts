@@ -43,6 +43,13 @@ export interface Claim {
   readonly prekey: SignedPrekey | undefined
 }
 
+/** How much a page may have; its first envelope may be larger. */
+export interface PageLimit {
+  readonly envelopes: number
+  /** Of messages. */
+  readonly bytes: number
+}
+
 /** How many prekeys an installation has left. */
 export interface Stock {
   readonly installationId: string
@@ -90,10 +97,10 @@ export interface Store {
   claim(claimId: Uint8Array, installationIds: readonly string[]): Promise<readonly Claim[]>
 
   /**
-   * At most `limit` envelopes and 4 MiB of messages, at least one if there is any.
+   * The next envelopes over all these topics, at least one if there is any.
    * @throws StoreFailure
    */
-  page(cursors: readonly Cursor[], limit: number): Promise<Page>
+  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
 
   /** @throws StoreFailure */
   stock(installationId: string): Promise<Stock>

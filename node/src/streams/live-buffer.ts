@@ -2,19 +2,13 @@
  * What was stored for one reader and has not been sent to it yet. Bounded: what does not fit is lost
  * here, `overflowed` says so, and the reader's stream decides what that means.
  */
-import { pageLimitBytes, pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
-import type { Stock, StoredEnvelope } from '../store/store.ts'
+import type { PageLimit, Stock, StoredEnvelope } from '../store/store.ts'
 
-/** How much may wait for one reader. At least one publish request at its largest, 25 MiB. */
-export interface LiveLimit {
-  readonly envelopes: number
-  readonly bytes: number
-}
-
-export const defaultLiveLimit: LiveLimit = { envelopes: 8_192, bytes: 32 * 1024 * 1024 }
+/** How much may wait for one reader: at least one publish request at its largest, 25 MiB. */
+export const defaultLiveLimit: PageLimit = { envelopes: 8_192, bytes: 32 * 1024 * 1024 }
 
 export class LiveBuffer {
-  readonly #limit: LiveLimit
+  readonly #limit: PageLimit
   #envelopes: StoredEnvelope[] = []
   #bytes = 0
   // By installation: of several notices about one stock only the newest matters.
@@ -23,7 +17,7 @@ export class LiveBuffer {
   #ended = false
   #wake: (() => void) | undefined
 
-  constructor(limit: LiveLimit) {
+  constructor(limit: PageLimit) {
     this.#limit = limit
   }
 
@@ -69,13 +63,13 @@ export class LiveBuffer {
     this.#wake?.()
   }
 
-  /** Takes as many envelopes as a frame may have; empty if none wait. */
-  take(): readonly StoredEnvelope[] {
+  /** Takes as many envelopes as a frame may have, at least one; empty if none wait. */
+  take(limit: PageLimit): readonly StoredEnvelope[] {
     let count = 0
     let bytes = 0
     for (const { message } of this.#envelopes) {
-      if (count === pageLimitEnvelopes) break
-      if (count > 0 && bytes + message.length > pageLimitBytes) break
+      if (count === limit.envelopes) break
+      if (count > 0 && bytes + message.length > limit.bytes) break
       bytes += message.length
       count += 1
     }

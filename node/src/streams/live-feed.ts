@@ -1,6 +1,6 @@
 /** Brings what the store commits to the streams that asked for it. */
-import type { Commit, Store, StoredEnvelope } from '../store/store.ts'
-import { LiveBuffer, type LiveLimit } from './live-buffer.ts'
+import type { Commit, PageLimit, Store, StoredEnvelope } from '../store/store.ts'
+import { LiveBuffer } from './live-buffer.ts'
 
 /** What one reader wants to hear of. */
 export interface Interest {
@@ -11,7 +11,7 @@ export interface Interest {
 }
 
 export class LiveFeed {
-  readonly #limit: LiveLimit
+  readonly #limit: PageLimit
   readonly #stockMinimum: number
   readonly #buffers = new Set<LiveBuffer>()
   readonly #byTopic = new Map<string, Set<LiveBuffer>>()
@@ -19,7 +19,7 @@ export class LiveFeed {
   readonly #stopWatching: () => void
   #closed = false
 
-  constructor(store: Store, limit: LiveLimit, stockMinimum: number) {
+  constructor(store: Store, limit: PageLimit, stockMinimum: number) {
     this.#limit = limit
     this.#stockMinimum = stockMinimum
     this.#stopWatching = store.watch((commit) => this.#deliver(commit))

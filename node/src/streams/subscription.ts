@@ -6,7 +6,7 @@
 import { pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
 import type { Clock } from '../clock.ts'
 import { refusal } from '../refusal.ts'
-import type { Cursor, Stock, Store, StoredEnvelope } from '../store/store.ts'
+import type { Cursor, PageLimit, Stock, Store, StoredEnvelope } from '../store/store.ts'
 import type { LiveFeed } from './live-feed.ts'
 
 export type StreamEvent =
@@ -28,6 +28,12 @@ export interface SubscriptionOptions {
   /** Aborts when the reader is gone. */
   readonly signal: AbortSignal
 }
+
+/**
+ * A frame may have 4 MiB (section 11). A reader that takes nothing holds two of them in memory here,
+ * so they are smaller; of ordinary messages a frame has 500 all the same.
+ */
+const frameLimit: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 1024 * 1024 }
 
 /**
  * Ends only when the reader leaves.
@@ -54,7 +60,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     while (hasMore && !signal.aborted && !buffer.ended) {
       buffer.restart()
       const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
-      const page = await store.page(cursors, pageLimitEnvelopes)
+      const page = await store.page(cursors, frameLimit)
       const envelopes = moveOn(positions, page.envelopes)
       if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
@@ -68,7 +74,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (buffer.overflowed) throw refusal('slow_reader')
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
-      const envelopes = moveOn(positions, buffer.take())
+      const envelopes = moveOn(positions, buffer.take(frameLimit))
       if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
       else await buffer.changed(heartbeat.dueInMs())
     }
