@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { bundleSdk, readWasm } from './bundle.ts'
 import { emitDeclarations } from './declarations.ts'
 import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
@@ -46,7 +46,7 @@ const buildSdk = async (): Promise<void> => {
     mkdirSync(fresh)
     const wasm = readWasm()
     const { files, packageFolders } = await bundleSdk(wasm)
-    for (const file of files) writeFileSync(join(fresh, basename(file.path)), file.contents)
+    for (const { name, text } of files) writeFileSync(join(fresh, name), text)
     writeFileSync(join(fresh, 'padlock.wasm'), wasm)
     writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), await collectLicences(packageFolders))
     const entries = ['index', 'worker', 'inline'].filter((name) =>

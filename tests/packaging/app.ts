@@ -1,11 +1,11 @@
 /**
- * The files of a stranger's project: one page with two people, built by vite and by webpack without
- * any configuration that concerns Padlock.
+ * The files of a stranger's project: one page with two people, built by vite, webpack and esbuild
+ * without any configuration that concerns Padlock.
  */
 
 /** Alice writes to Bob and Bob answers; the page's title tells how it went. */
-const page = `
-import { createClient } from 'padlock-sdk'
+const page = (entry: string): string => `
+import { createClient } from '${entry}'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 
 const node = new URLSearchParams(location.search).get('node')
@@ -107,7 +107,9 @@ createClient({ wallet, node: 'https://node.example' }).then(
 
 /** The files of the project, by their paths. */
 export const appFiles: Readonly<Record<string, string>> = {
-  'page.js': page,
+  'page.js': page('padlock-sdk'),
+  'inline-page.js': page('padlock-sdk/inline'),
+  'inline-dist/index.html': html('<script type="module" src="./page.js"></script>'),
   'index.html': html('<script type="module" src="./page.js"></script>'),
   'webpack-dist/index.html': html('<script defer src="./main.js"></script>'),
   'build-webpack.js': webpackBuild,

@@ -4,6 +4,7 @@
  */
 import { join, resolve } from 'node:path'
 import { expect, type Page, test } from '@playwright/test'
+import { build } from 'esbuild'
 import { appFiles, goodTitle } from './app.ts'
 import { createProject, type Project } from './project.ts'
 import { type StartedNode, serveFolder, startInstalledNode } from './servers.ts'
@@ -24,13 +25,13 @@ test.afterAll(async () => {
 })
 
 /** Opens what a bundler built and returns the title once the page has written its verdict. */
-const readVerdict = async (page: Page, folder: string): Promise<string> => {
+const readVerdict = async (page: Page, folder: string, workers = "'self'"): Promise<string> => {
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(error.message))
   page.on('console', (message) => {
     if (message.type() === 'error') problems.push(message.text())
   })
-  const served = await serveFolder(join(project.dir, folder), node.url)
+  const served = await serveFolder(join(project.dir, folder), node.url, workers)
   try {
     await page.goto(`${served.url}?node=${encodeURIComponent(node.url)}`)
     await expect(page, problems.join('\n')).not.toHaveTitle('running', { timeout: 60_000 })
@@ -67,6 +68,19 @@ test('a page built by webpack exchanges messages through the installed node', as
   const warnings = await project.runNode(['build-webpack.js'])
   expect(warnings).not.toMatch(/padlock/i)
   expect(await readVerdict(page, 'webpack-dist')).toBe(goodTitle)
+})
+
+test('the inline entry is one file that needs no worker and no wasm beside it', async ({
+  page,
+}) => {
+  await build({
+    absWorkingDir: project.dir,
+    entryPoints: ['inline-page.js'],
+    outfile: 'inline-dist/page.js',
+    bundle: true,
+    format: 'esm',
+  })
+  expect(await readVerdict(page, 'inline-dist', 'blob:')).toBe(goodTitle)
 })
 
 for (const resolution of ['bundler', 'nodenext']) {

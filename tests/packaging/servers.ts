@@ -18,12 +18,19 @@ export interface Served {
   stop(): Promise<void>
 }
 
-/** Serves a folder as a careful host would: nothing but its own scripts, workers and wasm may run. */
-export const serveFolder = async (folder: string, nodeUrl: string): Promise<Served> => {
+/**
+ * Serves a folder as a careful host would: nothing but its own scripts, workers and wasm may run.
+ * `workers` is the policy's word on where workers come from.
+ */
+export const serveFolder = async (
+  folder: string,
+  nodeUrl: string,
+  workers: string,
+): Promise<Served> => {
   const policy = [
     "default-src 'none'",
     "script-src 'self' 'wasm-unsafe-eval'",
-    "worker-src 'self'",
+    `worker-src ${workers}`,
     `connect-src 'self' ${nodeUrl}`,
   ].join('; ')
   const server = createServer((request, response) => {
