@@ -14,7 +14,7 @@ export interface SendOptions {
 
 export interface HistoryOptions {
   /** A message's `cursor`: only what stands before it. Absent: from the newest. */
-  readonly before?: string
+  readonly before?: string | undefined
   /** At most 500; 50 if absent. */
   readonly limit?: number
 }
