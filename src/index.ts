@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 
-import { PadlockError } from './errors.ts'
 import { type Client, type ClientOptions, openClient } from './facade/client.ts'
+import { requireBrowser } from './facade/platform.ts'
 import { spawnWorker } from './worker/spawn.ts'
 
 export interface CreateClientOptions extends ClientOptions {
@@ -29,11 +29,7 @@ export interface CreateClientOptions extends ClientOptions {
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
   const { createWorker, wasmUrl, signal } = options
-  // Importing on a server is fine; only browsers have what a client needs.
-  if (typeof document === 'undefined' && typeof WorkerGlobalScope === 'undefined') {
-    throw new PadlockError('unsupported_platform')
-  }
-  if (typeof WebAssembly === 'undefined') throw new PadlockError('unsupported_platform')
+  requireBrowser()
   // Written out in full: bundlers look for exactly these two expressions.
   const wasm =
     wasmUrl === undefined
@@ -46,7 +42,7 @@ export const createClient = async (options: CreateClientOptions): Promise<Client
 }
 
 export { PadlockError, type PadlockErrorCode } from './errors.ts'
-export type { Client, ClientStatus } from './facade/client.ts'
+export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export type { StreamOptions } from './facade/stream.ts'
 // Symbols below should only matter to those who write adapters.

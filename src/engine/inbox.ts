@@ -15,6 +15,7 @@ import {
   messageIdFromDigest,
   messageIdInput,
 } from '../protocol/ids.ts'
+import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import { checkMetadata, checkPayload, outcomeOf } from '../protocol/validation.ts'
 import type { Write } from '../store/store.ts'
@@ -139,6 +140,11 @@ export class Inbox {
   #open(envelopes: readonly InboxEnvelope[]): readonly Addressed[] {
     const { crypto, account } = this.#context
     const parsed = envelopes.flatMap((envelope) => {
+      // A node refuses these; one that does not is not followed.
+      if (envelope.message.length > envelopeLimitBytes) {
+        this.#count('too_large')
+        return []
+      }
       const parts = parseInboxMessage(envelope.message)
       if (parts.ok) return [{ envelope, parts: parts.value }]
       this.#count(parts.code)

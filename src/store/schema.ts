@@ -64,19 +64,23 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
   const whenBlocked = new Promise<never>((_, reject) => {
     blocked = reject
   })
-  const opening = openDB<PadlockSchema>(name, schemaVersion, {
-    upgrade: (database, from) => {
-      for (const migrate of migrations.slice(from)) migrate(database)
-    },
-    blocked: () => blocked(new PadlockError('storage_blocked')),
-    // A newer release wants to migrate, or the data is being deleted: give way.
-    blocking: onClosing,
-    terminated: onClosing,
-  })
+  const open = () =>
+    openDB<PadlockSchema>(name, schemaVersion, {
+      upgrade: (database, from) => {
+        for (const migrate of migrations.slice(from)) migrate(database)
+      },
+      blocked: () => blocked(new PadlockError('storage_blocked')),
+      // A newer release wants to migrate, or the data is being deleted: give way.
+      blocking: onClosing,
+      terminated: onClosing,
+    })
+  let opening: Promise<Database> | undefined
   try {
+    // It may throw at once, where site data is blocked.
+    opening = open()
     return await Promise.race([opening, whenBlocked])
   } catch (error) {
-    opening.then(
+    opening?.then(
       (database) => database.close(),
       () => undefined,
     )

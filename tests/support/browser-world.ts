@@ -4,6 +4,7 @@
  */
 import type { Browser, BrowserContext, Page } from '@playwright/test'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { makeAttacker } from './attacker.ts'
 import { type NodeProcess, startNodeProcess } from './node-process.ts'
 import { Recorder } from './record.ts'
 import { type StaticServer, serveTestPage } from './static-server.ts'
@@ -29,6 +30,8 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
   const devices = new Map<Device, BrowserDevice>()
   return {
     seed,
+    scale: 0.2,
+    attacker: makeAttacker(node.url, node.data),
     process: node,
     server,
     page: (device) => {
@@ -172,6 +175,10 @@ class BrowserDevice implements Device {
 
   warnings(): Promise<Readonly<Record<string, number>>> {
     return this.#open().evaluate(() => window.page.warnings())
+  }
+
+  installationId(): Promise<string> {
+    return this.#open().evaluate(() => window.page.installationId())
   }
 
   async signatures(): Promise<number> {

@@ -12,6 +12,8 @@ const main = fileURLToPath(new URL('../../node/src/main.ts', import.meta.url))
 export interface NodeProcess {
   /** The relay's address: the same for all lives of the node. */
   readonly url: string
+  /** The folder that it keeps everything in. */
+  readonly data: string
   start(): Promise<void>
   /** SIGKILL, as a crash; what was acknowledged is on disk. */
   kill(): Promise<void>
@@ -44,6 +46,7 @@ export const startNodeProcess = async (): Promise<NodeProcess> => {
   await start()
   return {
     url: proxy.url,
+    data,
     start,
     kill,
     cut: proxy.cut,

@@ -10,6 +10,7 @@ import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import { type Client, openClient } from '../../src/facade/client.ts'
 import { serve } from '../../src/worker/main.ts'
+import { makeAttacker } from './attacker.ts'
 import {
   countWarnings,
   isSettled,
@@ -78,6 +79,8 @@ export const createNodeWorld = async (seed: number): Promise<NodeWorld> => {
   }
   return {
     seed,
+    scale: 1,
+    attacker: makeAttacker(proxy.url, data),
     url: proxy.url,
     wallet,
     person: async (name) => {
@@ -207,6 +210,10 @@ class NodeDevice implements Device {
 
   async warnings(): Promise<Readonly<Record<string, number>>> {
     return countWarnings(this.#open())
+  }
+
+  async installationId(): Promise<string> {
+    return this.#open().installationId
   }
 
   async signatures(): Promise<number> {

@@ -35,9 +35,13 @@ const bundlePage = async (): Promise<string> => {
   return file.text
 }
 
-/** @param headers added to every answer, such as a content policy. */
+/**
+ * @param headers added to every answer, such as a content policy.
+ * @param scripts further scripts by their paths.
+ */
 export const serveTestPage = async (
   headers: Readonly<Record<string, string>> = {},
+  scripts: Readonly<Record<string, string>> = {},
 ): Promise<StaticServer> => {
   const script = await bundlePage()
   const server = createServer((request, response) => {
@@ -51,6 +55,8 @@ export const serveTestPage = async (
       return answer(200, types['.html'] ?? '', html)
     }
     if (pathname === '/page.js') return answer(200, types['.js'] ?? '', script)
+    const extra = scripts[pathname]
+    if (extra !== undefined) return answer(200, types['.js'] ?? '', extra)
     const path = normalize(pathname)
     if (!path.startsWith('/dist/')) return answer(404, 'text/plain', 'not here')
     readFile(join(root, path)).then(

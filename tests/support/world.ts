@@ -46,6 +46,7 @@ export interface Device {
   /** The client is closed; until `open` nothing of it runs. */
   close(): Promise<void>
   open(): Promise<void>
+  installationId(): Promise<string>
   /** How often the wallet was asked to sign. */
   signatures(): Promise<number>
 }
@@ -63,6 +64,17 @@ export interface World {
     /** Cuts every open connection once; the node goes on. */
     cut(): Promise<void>
   }
+  /** What anyone can do to an inbox, and what lies on the node's disk. */
+  readonly attacker: Attacker
+  /** How much of everything: 1 in Node, less where each message costs a browser. */
+  readonly scale: number
+}
+
+export interface Attacker {
+  /** Puts bytes on a topic. @returns `stored`, or the code of the refusal */
+  publish(topic: string, message: Uint8Array): Promise<string>
+  /** The message bytes that the node holds of a topic, oldest first. */
+  stored(topic: string): Promise<readonly Uint8Array[]>
 }
 
 export type Story = (world: World) => Promise<void>

@@ -1,5 +1,6 @@
 /** The page that browser tests drive: one client of the built SDK, and what stories do with it. */
 import { type Client, type CreateClientOptions, createClient, PadlockError } from 'padlock-sdk'
+import { createClient as createInlineClient } from 'padlock-sdk/inline'
 import {
   countWarnings,
   isSettled,
@@ -10,6 +11,7 @@ import {
   untilState,
 } from '../../support/client-steps.ts'
 import type { Shown } from '../../support/world.ts'
+import { findInDatabases, plant } from './dump.ts'
 
 declare global {
   interface Window {
@@ -29,6 +31,8 @@ export interface OpenOptions {
   readonly wasmUrl?: string
   /** Serve the worker from here instead. */
   readonly workerUrl?: string
+  /** Use the entry that carries its worker and wasm in itself. */
+  readonly inline?: boolean
 }
 
 let client: Client | undefined
@@ -72,7 +76,7 @@ const create = (options: OpenOptions): Promise<Client> => {
       ? {}
       : { createWorker: () => new Worker(workerUrl, { type: 'module' }) }),
   }
-  return createClient(all)
+  return options.inline ? createInlineClient(all) : createClient(all)
 }
 
 const page = {
@@ -97,6 +101,13 @@ const page = {
   installationId: async () => open().installationId,
   close: () => open().close(),
   deleteLocalData: () => open().deleteLocalData(),
+  sendCode: (peer: string, text: string) =>
+    codeOf(async () => (await open().conversation(peer)).send(text)),
+  /** Which of these texts anything in any database of this page holds, in any usual encoding. */
+  findInDatabases,
+  databaseNames: async () => (await indexedDB.databases()).map(({ name }) => name ?? ''),
+  /** Puts a text in clear into a database of its own, to see that the search finds it. */
+  plant,
   /** The code of any call, such as one after `close`. */
   conversationCode: (peer: string) => codeOf(() => open().conversation(peer)),
 }

@@ -4,6 +4,7 @@ import { story as bobWasOffline } from './bob-was-offline.ts'
 import { story as bothWriteFirst } from './both-write-first.ts'
 import { story as cutStream } from './cut-stream.ts'
 import { story as firstMessage } from './first-message.ts'
+import { story as hostileInbox } from './hostile-inbox.ts'
 import { story as nobodyThereYet } from './nobody-there-yet.ts'
 import { story as nodeWasDown } from './node-was-down.ts'
 import { story as noteToSelf } from './note-to-self.ts'
@@ -20,4 +21,5 @@ export const stories: readonly { readonly name: string; readonly story: Story }[
   { name: 'a note to self reaches the other devices', story: noteToSelf },
   { name: 'an installation works while the node is down', story: nodeWasDown },
   { name: 'four devices agree on 200 messages through all trouble', story: twoHundredMessages },
+  { name: 'every good message arrives through an inbox full of garbage', story: hostileInbox },
 ]

@@ -1,0 +1,15 @@
+/** Whether this is a place where a client can live. */
+
+import { PadlockError } from '../errors.ts'
+
+/**
+ * Importing on a server is fine; only browsers have what a client needs.
+ *
+ * @throws PadlockError unsupported_platform
+ */
+export const requireBrowser = (): void => {
+  const isPageOrWorker = typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined'
+  if (!isPageOrWorker || typeof WebAssembly === 'undefined') {
+    throw new PadlockError('unsupported_platform')
+  }
+}
