@@ -7,6 +7,7 @@ import type { EnvelopeToOpen } from '../../src/crypto/crypto.ts'
 import { PadlockMessageSealedMetadataSchema } from '../../src/gen/padlock/v1/message_pb.ts'
 import { readBytes, readVectors } from '../vectors/vectors.ts'
 import {
+  aConversation,
   aPeer,
   codeOf,
   crypto,
@@ -26,7 +27,7 @@ const signingFields = Uint8Array.of(0, 0, 0, 5, ...text.encode('alice'))
 
 const aSealed = (count = 1) => {
   const [alice, bob, recipient] = [aPeer(), aPeer(), only(crypto.createKeyPairs(1))]
-  const { state, sessionId } = sessionTo(alice, bob)
+  const { state } = sessionTo(alice, bob)
   const request = {
     state,
     sealingKey: recipient.publicKey,
@@ -36,7 +37,7 @@ const aSealed = (count = 1) => {
     payloads: Array.from({ length: count }, (_, index) => payloadOf(`message ${index}`)),
   }
   const sealed = must(only(crypto.seal(alice.identity, [request])))
-  return { alice, recipient, request, sessionId, ...sealed }
+  return { alice, recipient, request, ...sealed }
 }
 
 const openOne = (secrets: readonly Uint8Array[], parts: EnvelopeToOpen, id = installationId) =>
@@ -48,32 +49,46 @@ const flipped = (bytes: Uint8Array, at: number) => {
   return copy
 }
 
-test('the metadata comes out with session id and a signature that verifies', () => {
-  const { alice, recipient, sessionId, envelopes } = aSealed()
-  const { message, digest } = only(envelopes)
+test.each([
+  ['a prekey message', true],
+  ['a normal message', false],
+])('the metadata of %s says so, and its signature covers that', (_name, isPrekeyMessage) => {
+  const { alice, aliceState, first, inbound } = aConversation()
+  const recipient = only(crypto.createKeyPairs(1))
+  const request = {
+    state: isPrekeyMessage ? first.state : aliceState,
+    sealingKey: recipient.publicKey,
+    recipientInstallationId: installationId,
+    metadata,
+    signingFields,
+    payloads: [payloadOf('x')],
+  }
+  const sealed = must(only(crypto.seal(alice.identity, [request])))
+  const { message, digest } = only(sealed.envelopes)
   expect(only(crypto.digest([message]))).toEqual(digest)
   const parts = partsOf(message)
   const opened = must(openOne([recipient.secret], parts))
   const read = fromBinary(PadlockMessageSealedMetadataSchema, opened.metadata)
   expect(read.senderUserAddress).toBe('alice')
-  expect(read.isPrekeyMessage).toBe(true)
-  expect(read.sessionId).toEqual(sessionId)
+  expect(read.isPrekeyMessage).toBe(isPrekeyMessage)
+  expect(read.sessionId).toEqual(inbound.sessionId)
   expect(opened.headerHash).toEqual(only(crypto.digest([parts.headerBytes])))
   expect(opened.enc).toEqual(parts.sealedMetadata.subarray(0, 32))
 
   const domain = text.encode('padlock/header/1')
-  const signed = Uint8Array.of(
-    ...[0, 0, 0, domain.length, ...domain],
-    ...[0, 0, 0, 32, ...opened.enc],
-    ...signingFields,
-    1,
-    ...[0, 0, 0, 32, ...sessionId],
-  )
+  const signed = (flag: boolean) =>
+    Uint8Array.of(
+      ...[0, 0, 0, domain.length, ...domain],
+      ...[0, 0, 0, 32, ...opened.enc],
+      ...signingFields,
+      flag ? 1 : 0,
+      ...[0, 0, 0, 32, ...inbound.sessionId],
+    )
   const signature = read.headerSignature?.signature ?? new Uint8Array()
   const verify = (message: Uint8Array) =>
     only(crypto.verify([{ ed25519: alice.ed25519, message, signature }]))
-  expect(verify(signed)).toBe(true)
-  expect(verify(flipped(signed, signed.length - 33 - 4))).toBe(false)
+  expect(verify(signed(isPrekeyMessage))).toBe(true)
+  expect(verify(signed(!isPrekeyMessage))).toBe(false)
 })
 
 test('every envelope has a key, a header and a length class of its own', () => {

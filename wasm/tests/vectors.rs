@@ -96,9 +96,11 @@ fn padme_rounds_as_the_vectors_say() {
     }
 }
 
+type Apply<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, Error>;
+
 #[test]
 fn padding_and_unpadding_give_what_the_vectors_say() {
-    let run = |op: &str, apply: &dyn Fn(&[u8]) -> Result<Vec<u8>, Error>| {
+    let run = |op: &str, apply: Apply<'_>| {
         for case in cases("padding", op) {
             let result = apply(&data(&case["input"]["data"]));
             match case.get("output") {
