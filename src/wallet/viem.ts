@@ -17,7 +17,8 @@ export interface AccountLike {
 export interface WalletClientLike {
   readonly account?: { readonly address: string } | undefined
   getAddresses(): Promise<readonly string[]>
-  signMessage(arg: { account: `0x${string}`; message: string }): Promise<string>
+  /** Without an account, the client's own signs: it may hold a key that its transport does not. */
+  signMessage(arg: { account?: `0x${string}`; message: string }): Promise<string>
 }
 
 /** An EIP-1193 provider, such as a browser extension injects. */
@@ -32,7 +33,9 @@ export type WalletLike = AccountLike | WalletClientLike | ProviderLike
 export const walletFrom = (wallet: WalletLike): Wallet => {
   if (typeof wallet !== 'object' || wallet === null) throw new PadlockError('wallet_unsupported')
   if ('getAddresses' in wallet && 'signMessage' in wallet) return fromWalletClient(wallet)
-  if ('signMessage' in wallet && 'address' in wallet) return fromAccount(wallet)
+  if ('signMessage' in wallet && 'address' in wallet && typeof wallet.address === 'string') {
+    return fromAccount(wallet)
+  }
   if ('request' in wallet) return fromProvider(wallet)
   throw new PadlockError('wallet_unsupported')
 }
@@ -45,50 +48,64 @@ const fromAccount = (account: AccountLike): Wallet => ({
   },
 })
 
-const fromWalletClient = (client: WalletClientLike): Wallet => {
-  const getAddress = async () => {
-    const address = client.account?.address ?? (await asking(() => client.getAddresses()))[0]
-    if (typeof address !== 'string') throw new PadlockError('wallet_failed')
-    return address
-  }
-  return {
-    getAddress,
-    signText: async (message, address) => {
-      const account = await getAddress()
-      requireSame(account, address)
-      if (!isHex(account)) throw new PadlockError('wallet_failed')
-      return toBytes(await asking(() => client.signMessage({ account, message })))
-    },
-  }
-}
+const fromWalletClient = (client: WalletClientLike): Wallet => ({
+  getAddress: async () =>
+    client.account?.address ?? first(readAddresses(await asking(() => client.getAddresses()))),
+  signText: async (message, address) => {
+    if (client.account) {
+      requireSame(client.account.address, address)
+      return toBytes(await asking(() => client.signMessage({ message })))
+    }
+    const account = requireOne(readAddresses(await asking(() => client.getAddresses())), address)
+    return toBytes(await asking(() => client.signMessage({ account, message })))
+  },
+})
 
 const fromProvider = (provider: ProviderLike): Wallet => {
-  const accounts = async (method: string): Promise<string | undefined> => {
-    const list = await asking(() => provider.request({ method }))
-    return Array.isArray(list) && typeof list[0] === 'string' ? list[0] : undefined
-  }
-  const getAddress = async () => {
+  const accounts = async () => {
     // Asking for what is already allowed never prompts (EIP-1102).
-    const address = (await accounts('eth_accounts')) ?? (await accounts('eth_requestAccounts'))
-    if (address === undefined) throw new PadlockError('wallet_failed')
-    return address
+    const allowed = readAddresses(await asking(() => provider.request({ method: 'eth_accounts' })))
+    if (allowed.length > 0) return allowed
+    return readAddresses(await asking(() => provider.request({ method: 'eth_requestAccounts' })))
   }
   return {
-    getAddress,
+    getAddress: async () => first(await accounts()),
     signText: async (message, address) => {
-      requireSame(await getAddress(), address)
-      const hex = bytesToHex(utf8ToBytes(message))
-      const params = [`0x${hex}`, address]
+      const account = requireOne(await accounts(), address)
+      const params = [`0x${bytesToHex(utf8ToBytes(message))}`, account]
       return toBytes(await asking(() => provider.request({ method: 'personal_sign', params })))
     },
   }
 }
 
+const isAddress = (text: unknown): text is `0x${string}` =>
+  typeof text === 'string' && /^0x[0-9a-fA-F]{40}$/.test(text)
+
+/** What a wallet gives as its accounts; it is not trusted to be a list of addresses. */
+const readAddresses = (list: unknown): readonly `0x${string}`[] => {
+  if (!Array.isArray(list)) throw new PadlockError('wallet_failed')
+  return list.map((address: unknown) => {
+    if (!isAddress(address)) throw new PadlockError('wallet_failed')
+    return address
+  })
+}
+
+const first = (addresses: readonly string[]): string => {
+  const [address] = addresses
+  if (address === undefined) throw new PadlockError('wallet_failed')
+  return address
+}
+
+/** The wanted account as the wallet writes it: it may allow several, and the wanted not be the first. */
+const requireOne = (have: readonly `0x${string}`[], want: string): `0x${string}` => {
+  const account = have.find((address) => address.toLowerCase() === want.toLowerCase())
+  if (account === undefined) throw new PadlockError('wallet_wrong_account')
+  return account
+}
+
 const requireSame = (have: string, want: string): void => {
   if (have.toLowerCase() !== want.toLowerCase()) throw new PadlockError('wallet_wrong_account')
 }
-
-const isHex = (text: string): text is `0x${string}` => text.startsWith('0x')
 
 const toBytes = (signature: unknown): Uint8Array => {
   if (typeof signature !== 'string' || !/^0x([0-9a-fA-F]{2})+$/.test(signature)) {

@@ -1,0 +1,236 @@
+/** The wallets that applications bring: what each signs recovers, and how each fails has a code. */
+
+import { createWalletClient, custom, recoverMessageAddress } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { expect, test } from 'vitest'
+import { PadlockError } from '../../src/errors.ts'
+import { encodeHex } from '../../src/protocol/bytes.ts'
+import { walletFrom } from '../../src/wallet/viem.ts'
+
+const account = privateKeyToAccount(`0x${'1'.repeat(64)}`)
+const other = privateKeyToAccount(`0x${'2'.repeat(64)}`)
+const text = 'XMTP: Grant Messaging Access\n\nAccount Address: … ünïcode'
+
+interface Asked {
+  readonly method: string
+  readonly params?: unknown
+}
+
+/** What a browser extension injects: holds both accounts' keys, shows those it is told to. */
+const aProvider = (
+  shown: () => unknown,
+  answer: (asked: Asked) => Promise<unknown> = async () => undefined,
+) => {
+  const asked: string[] = []
+  return {
+    asked,
+    request: async (request: Asked): Promise<unknown> => {
+      asked.push(request.method)
+      const own = await answer(request)
+      if (own !== undefined) return own
+      if (request.method === 'eth_accounts' || request.method === 'eth_requestAccounts') {
+        return shown()
+      }
+      if (request.method !== 'personal_sign') throw Object.assign(new Error(), { code: 4200 })
+      const [raw, address] = Array.isArray(request.params) ? request.params : []
+      const signer = [account, other].find((one) => one.address === address)
+      if (!signer || typeof raw !== 'string') throw new Error('not an account of this wallet')
+      return signer.signMessage({
+        message: { raw: raw.startsWith('0x') ? `0x${raw.slice(2)}` : '0x' },
+      })
+    },
+  }
+}
+
+const showing =
+  (...addresses: string[]) =>
+  () =>
+    addresses
+
+const recover = (signature: Uint8Array) =>
+  recoverMessageAddress({ message: text, signature: `0x${encodeHex(signature)}` })
+
+const codeOf = async (call: Promise<unknown>): Promise<string> => {
+  try {
+    await call
+  } catch (error) {
+    expect(error).toBeInstanceOf(PadlockError)
+    return error instanceof PadlockError ? error.code : ''
+  }
+  return 'no error'
+}
+
+const rejection = () => Object.assign(new Error('User rejected the request.'), { code: 4001 })
+
+const wallets = {
+  'a viem account': () => account,
+  'a viem wallet client over an injected provider': () =>
+    createWalletClient({ transport: custom(aProvider(showing(account.address))) }),
+  'a viem wallet client with a hoisted address': () =>
+    createWalletClient({
+      account: account.address,
+      transport: custom(aProvider(showing(account.address))),
+    }),
+  'a viem wallet client with a local account, whose transport has no keys': () =>
+    createWalletClient({
+      account,
+      transport: custom({
+        request: async () => {
+          throw new Error('a public endpoint signs nothing')
+        },
+      }),
+    }),
+  'an EIP-1193 provider': () => aProvider(showing(account.address)),
+}
+
+for (const [name, make] of Object.entries(wallets)) {
+  test(`${name} names its account and signs what recovers to it`, async () => {
+    const wallet = walletFrom(make())
+    expect(await wallet.getAddress()).toBe(account.address)
+    const signature = await wallet.signText(text, account.address.toLowerCase())
+    expect(signature).toHaveLength(65)
+    expect(await recover(signature)).toBe(account.address)
+  })
+
+  test(`${name} does not sign for an account that it is not`, async () => {
+    const wallet = walletFrom(make())
+    expect(await codeOf(wallet.signText(text, other.address))).toBe('wallet_wrong_account')
+  })
+}
+
+test('a provider is asked for what it allows already before it prompts', async () => {
+  const known = aProvider(showing(account.address))
+  await walletFrom(known).getAddress()
+  expect(known.asked).toEqual(['eth_accounts'])
+
+  const unknown = aProvider(showing(account.address), async ({ method }) =>
+    method === 'eth_accounts' ? [] : undefined,
+  )
+  expect(await walletFrom(unknown).getAddress()).toBe(account.address)
+  expect(unknown.asked).toEqual(['eth_accounts', 'eth_requestAccounts'])
+})
+
+test('any account that the wallet allows may sign, not only the selected one', async () => {
+  const provider = aProvider(showing(other.address, account.address))
+  for (const wallet of [
+    walletFrom(provider),
+    walletFrom(createWalletClient({ transport: custom(provider) })),
+  ]) {
+    expect(await wallet.getAddress()).toBe(other.address)
+    expect(await recover(await wallet.signText(text, account.address))).toBe(account.address)
+  }
+})
+
+test('an account that was switched away between naming and signing is refused', async () => {
+  let shown = account.address
+  const provider = aProvider(() => [shown])
+  for (const wallet of [
+    walletFrom(provider),
+    walletFrom(createWalletClient({ transport: custom(provider) })),
+  ]) {
+    shown = account.address
+    const address = await wallet.getAddress()
+    shown = other.address
+    provider.asked.length = 0
+    expect(await codeOf(wallet.signText(text, address))).toBe('wallet_wrong_account')
+    expect(provider.asked).not.toContain('personal_sign')
+  }
+})
+
+test('the person’s no is wallet_rejected, however deep viem wraps it', async () => {
+  const saysNo = aProvider(showing(account.address), async ({ method }) => {
+    if (method === 'personal_sign') throw rejection()
+    return undefined
+  })
+  const wrapped = { ...account, signMessage: async () => Promise.reject(wrap(rejection(), 3)) }
+  for (const wallet of [
+    walletFrom(saysNo),
+    walletFrom(createWalletClient({ transport: custom(saysNo) })),
+    walletFrom({ ...account, signMessage: async () => Promise.reject(rejection()) }),
+    walletFrom(wrapped),
+  ]) {
+    const error = await wallet.signText(text, account.address).catch((error: unknown) => error)
+    expect(error).toMatchObject({ code: 'wallet_rejected', retryable: false })
+    expect(error).toHaveProperty('cause')
+  }
+})
+
+test('a no to showing any account is wallet_rejected', async () => {
+  const provider = aProvider(showing(), async ({ method }) => {
+    if (method === 'eth_requestAccounts') throw rejection()
+    return undefined
+  })
+  expect(await codeOf(walletFrom(provider).getAddress())).toBe('wallet_rejected')
+})
+
+test('every other failure of a wallet is wallet_failed', async () => {
+  const endless: { cause?: unknown } = new Error('a circle')
+  endless.cause = endless
+  for (const failure of [new Error('locked'), { code: -32603 }, 'a text', undefined, endless]) {
+    const provider = aProvider(showing(account.address), async ({ method }) => {
+      if (method === 'personal_sign') throw failure
+      return undefined
+    })
+    const failing = { ...account, signMessage: () => Promise.reject(failure) }
+    const throwing = {
+      ...account,
+      signMessage: (): Promise<string> => {
+        throw failure
+      },
+    }
+    for (const wallet of [provider, failing, throwing]) {
+      expect(await codeOf(walletFrom(wallet).signText(text, account.address))).toBe('wallet_failed')
+    }
+  }
+})
+
+test('what is no signature is wallet_failed', async () => {
+  const answers: unknown[] = [
+    '',
+    '0x',
+    '0x123',
+    '0xzz',
+    'abcd',
+    ` 0x${'00'.repeat(65)}`,
+    5,
+    null,
+    {},
+  ]
+  for (const answer of answers) {
+    const provider = {
+      request: async ({ method }: Asked) =>
+        method === 'eth_accounts' ? [account.address] : answer,
+    }
+    expect(await codeOf(walletFrom(provider).signText(text, account.address))).toBe('wallet_failed')
+  }
+})
+
+test('a wallet whose accounts are no list of addresses is wallet_failed', async () => {
+  for (const answer of [[], null, undefined, 'x', {}, [5], [null], ['0x'], { 0: '0x' }]) {
+    const provider = { request: async () => answer }
+    expect(await codeOf(walletFrom(provider).getAddress())).toBe('wallet_failed')
+    const client = createWalletClient({ transport: custom(aProvider(showing())) })
+    const odd = { ...client, getAddresses: provider.request }
+    expect(await codeOf(walletFrom(odd).getAddress())).toBe('wallet_failed')
+  }
+})
+
+test('what is no wallet at all is wallet_unsupported', () => {
+  const jsonRpcAccount = { address: account.address, type: 'json-rpc' }
+  const withoutAddress = { signMessage: async () => '0x' }
+  const things: unknown[] = [null, undefined, 'wallet', 5, {}, [], jsonRpcAccount, withoutAddress]
+  things.push({ address: 5, signMessage: async () => '0x' }, () => undefined)
+  for (const thing of things) {
+    let code: unknown
+    try {
+      // Applications in JavaScript pass anything.
+      Reflect.apply(walletFrom, undefined, [thing])
+    } catch (error) {
+      code = error instanceof PadlockError ? error.code : error
+    }
+    expect(code).toBe('wallet_unsupported')
+  }
+})
+
+const wrap = (error: Error, times: number): Error =>
+  times === 0 ? error : wrap(new Error('wrapped', { cause: error }), times - 1)
