@@ -80,6 +80,7 @@ test('a revocation takes prekeys, and a revoked installation uploads no more', a
   })
   expect(claimed).toMatchObject([{ installationId: bob.id }])
   expect(claimed[0]?.prekey).toBeUndefined()
+  expect((await node.store.stock(bob.id)).oneTimeLeft).toBe(0)
   expect(await codeOf(bob.upload({ createdNs: clock.nowNs + 1n, oneTime: 1 }))).toBe('revoked')
 })
 

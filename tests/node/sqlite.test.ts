@@ -1,0 +1,151 @@
+/** The embedded store by itself: what it keeps, what it forgets, and files that it does not take. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Outcome, SqliteDatabase } from '../../node/src/store/sqlite-database.ts'
+import { openSqliteThreadStore } from '../../node/src/store/sqlite-thread.ts'
+import {
+  bytesFor,
+  dayNs,
+  everything,
+  mail,
+  minuteNs,
+  TestInstallation,
+  testAccount,
+  testClock,
+} from './support.ts'
+
+const { nowNs } = testClock()
+const bob = new TestInstallation(testAccount('bob'), 'bob')
+let folder: string
+let file: string
+let database: SqliteDatabase | undefined
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'padlock-node-'))
+  file = join(folder, 'node.sqlite')
+})
+afterEach(() => {
+  database?.close()
+  database = undefined
+  rmSync(folder, { recursive: true })
+})
+
+const open = () => {
+  database = new SqliteDatabase({ file })
+  return database
+}
+const publish = (envelopes: { topic: string; message: Uint8Array }[], atNs = nowNs) => {
+  const [outcome] = database?.run([{ kind: 'publish', envelopes }], atNs) ?? []
+  return outcome
+}
+const receipt = (outcome: Outcome | undefined) =>
+  outcome?.kind === 'published' ? outcome.receipts[0] : outcome
+
+/** Looks into the file while nobody has it open. */
+const inspect = (sql: string) => {
+  database?.close()
+  database = undefined
+  const raw = new DatabaseSync(file)
+  const rows = raw.prepare(sql).all()
+  raw.close()
+  return rows
+}
+
+test('a store keeps its node id, and its file is for one process', async () => {
+  const { nodeId } = open()
+  expect(nodeId).toHaveLength(16)
+  await expect(openSqliteThreadStore({ file })).rejects.toThrow(/locked/)
+  database?.close()
+  expect(open().nodeId).toEqual(nodeId)
+})
+
+test('it writes ahead and waits for the disk', () => {
+  open()
+  const [mode] = inspect('PRAGMA journal_mode')
+  expect(mode).toEqual({ journal_mode: 'wal' })
+})
+
+test('a file of a newer release, or of something else, is refused and left alone', async () => {
+  open()
+  inspect('PRAGMA user_version = 2')
+  expect(open).toThrow(/newer release/)
+  await expect(openSqliteThreadStore({ file })).rejects.toThrow(/newer release/)
+  expect(inspect('PRAGMA user_version')).toEqual([{ user_version: 2 }])
+  writeFileSync(file, bytesFor('no database').toString().repeat(100))
+  expect(open).toThrow(/not a database/)
+})
+
+test('the bytes of an upload are not kept, only its digest and its keys', async () => {
+  open()
+  publish([await bob.bundle(nowNs), bob.upload({ createdNs: nowNs, oneTime: 2, fallback: true })])
+  expect(inspect('SELECT COUNT(*) AS kept FROM envelope WHERE message IS NOT NULL')).toEqual([
+    { kept: 1 },
+  ])
+  expect(inspect('SELECT COUNT(*) AS keys FROM prekey')).toEqual([{ keys: 3 }])
+})
+
+test('the digest of an upload is known for 90 days', async () => {
+  open()
+  const upload = bob.upload({ createdNs: nowNs, oneTime: 1 })
+  publish([await bob.bundle(nowNs)])
+  const first = receipt(publish([upload]))
+  const lastNs = nowNs + 90n * dayNs - 1n
+  database?.sweep(lastNs)
+  expect(receipt(publish([upload], lastNs))).toEqual({ ...first, fresh: false })
+  database?.sweep(lastNs + 1n)
+  expect(publish([upload], lastNs + 1n)).toMatchObject({ kind: 'refused', code: 'stale_upload' })
+})
+
+test('a sweep forgets claims after ten minutes and unused keys after 30 days, nothing else', async () => {
+  const store = open()
+  publish([await bob.bundle(nowNs), bob.upload({ createdNs: nowNs, oneTime: 3, fallback: true })])
+  store.run([{ kind: 'claim', claimId: new Uint8Array(16), installationIds: [bob.id] }], nowNs)
+  const count = (atNs: bigint) => {
+    open().sweep(atNs)
+    const [row] = inspect(
+      'SELECT (SELECT COUNT(*) FROM claim) AS claims, (SELECT COUNT(*) FROM prekey) AS keys',
+    )
+    return row
+  }
+  database?.close()
+  expect(count(nowNs + 10n * minuteNs - 1n)).toEqual({ claims: 1, keys: 3 })
+  expect(count(nowNs + 10n * minuteNs)).toEqual({ claims: 0, keys: 3 })
+  expect(count(nowNs + 30n * dayNs - 1n)).toEqual({ claims: 0, keys: 3 })
+  expect(count(nowNs + 30n * dayNs)).toEqual({ claims: 0, keys: 1 })
+  expect(inspect('SELECT COUNT(*) AS bundles FROM installation')).toEqual([{ bundles: 1 }])
+})
+
+test('a request that storage cannot take fails alone', async () => {
+  const store = open()
+  publish([await bob.bundle(nowNs)])
+  const broken = {
+    topic: bob.inbox,
+    get message(): Uint8Array {
+      throw new Error('cannot be read')
+    },
+  }
+  const outcomes = store.run(
+    [[mail(bob, 'a')], [broken], [mail(bob, 'b')]].map((envelopes) => ({
+      kind: 'publish',
+      envelopes,
+    })),
+    nowNs,
+  )
+  expect(outcomes.map(({ kind }) => kind)).toEqual(['published', 'failed', 'published'])
+  const page = store.page([{ topic: bob.inbox, afterSequence: 0n }], everything)
+  expect(page.envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n])
+})
+
+test('a thread that ends is told, and what waits for it is refused', async () => {
+  let failed: string | undefined
+  const store = await openSqliteThreadStore({ file, onFailure: (reason) => (failed = reason) })
+  await store.publish([await bob.bundle(nowNs - dayNs)])
+  await store.close()
+  // An orderly end is no failure.
+  expect(failed).toBeUndefined()
+  await expect(store.publish([mail(bob, 'a')])).rejects.toThrow(/closed/)
+  await expect(store.page([], everything)).rejects.toThrow(/closed/)
+})
