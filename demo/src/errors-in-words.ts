@@ -1,0 +1,67 @@
+/**
+ * What went wrong and what to do, for the person in front of the page. Padlock's own sentences speak
+ * to who writes an application; where those would not help here, this page has its own.
+ */
+
+import { PadlockError, type PadlockErrorCode } from 'padlock-sdk'
+
+const words: Partial<Record<PadlockErrorCode, string>> = {
+  network_unavailable:
+    'The node does not answer. Check that it is running and that its address in Settings is right.',
+  bad_response: 'What answers at this address is not a Padlock node. Check it in Settings.',
+  incompatible_node:
+    'The node speaks another version of Padlock. Choose another node in Settings, or reload the page after an update.',
+  unauthenticated_node:
+    'Another node answers at this address than before. Choose the earlier one in Settings, or start over.',
+  unavailable: 'The node cannot answer right now. The page tries again by itself.',
+  rate_limited: 'The node asks for a pause. The page tries again by itself.',
+  wallet_rejected: 'You declined in your wallet. Nothing was sent; try again when you are ready.',
+  wallet_failed: 'The wallet could not sign. Unlock it, then try again.',
+  wallet_wrong_account:
+    'The wallet answered for another account. Switch to the right one in the wallet, then try again.',
+  wallet_unsupported: 'Padlock cannot talk to this wallet. Choose another one.',
+  not_supported_yet:
+    'This kind of account cannot be used yet: smart-contract wallets come in a later release. Choose an account with its own key.',
+  unsupported_platform:
+    'This browser lacks something that Padlock needs. Open the page in a current browser, over https or on localhost.',
+  wasm_unavailable: 'The encryption code could not be loaded. Reload the page.',
+  worker_unavailable:
+    'The background worker could not be started. Allow workers for this page, then reload it.',
+  worker_failed: 'The background worker stopped. Your messages are safe; try again.',
+  storage_unavailable:
+    'This browser does not let the page store anything. Leave private mode or allow site data, then reload.',
+  storage_in_use: 'Another tab has this open. Close it, and this one goes on by itself.',
+  storage_blocked: 'Another tab holds on to older data. Close it, then try again.',
+  storage_full: 'This device has no space left for the page. Free some, then try again.',
+  storage_failed: 'The browser could not read or write its storage. Try again.',
+  storage_too_new: 'The data here was made by a newer release. Reload the page to update it.',
+  storage_damaged: 'What is stored here does not open any more. Start over to make it new.',
+  leadership_lost: 'Another tab took over. Close it, then try again here.',
+  other_account: 'What is stored here belongs to another wallet. Start over to make it new.',
+  revoked: 'This device was removed from the account. Start over to add it anew.',
+  message_too_large: 'This message is too long: 900 KiB is the limit. Send it in parts.',
+  closed: 'The connection to this conversation was closed. Reload the page.',
+  internal:
+    'Padlock met a defect of its own. Reload the page; if it happens again, please report it.',
+}
+
+/** The sentence for a code. */
+export const sayCode = (code: PadlockErrorCode): string =>
+  words[code] ?? new PadlockError(code).message
+
+/** The sentence for whatever was thrown; never a stack or a name of a class. */
+export const sayError = (error: unknown): string => {
+  if (error instanceof PadlockError) return words[error.code] ?? error.message
+  console.error(error)
+  return 'Something went wrong that this page did not expect. Reload it; if it happens again, please report it.'
+}
+
+/** Why a text is not an address; Padlock said that it is not, this only says it closer. */
+export const sayWrongAddress = (text: string): string => {
+  if (/^0x[0-9a-f]{40}$/i.test(text)) {
+    return 'The capital letters of this address do not match its checksum: a character was probably mistyped. Copy it again from where you have it.'
+  }
+  if (/\.eth$/i.test(text))
+    return 'Names such as this one are not looked up here. Enter the address itself: 0x and 40 characters.'
+  return 'An address is 0x followed by 40 characters from 0 to 9 and a to f. Copy it again from where you have it.'
+}

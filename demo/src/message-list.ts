@@ -1,0 +1,184 @@
+/**
+ * The messages of one conversation, newest at the bottom. Follows what arrives while the newest is in
+ * view, and otherwise leaves the reader in peace and counts; reading upwards asks for older pages.
+ */
+
+import type { Message } from 'padlock-sdk'
+import { arrange, button, element } from './element.ts'
+import { icon } from './icons.ts'
+import { makeMessageItem, versionOf } from './message-item.ts'
+import { dayOf, sayDay } from './time-words.ts'
+
+/** Still counts as the bottom: less than a line of text is out of view. */
+const bottomSlackPx = 48
+/** Older messages are asked for before the reader sees the end of what is there. */
+const topMarginPx = 240
+/** Messages of one person within this time stand close together. */
+const groupMs = 5 * 60_000
+
+export interface MessageListOptions {
+  readonly label: string
+  readonly peerName: string
+  readonly nameOf: (message: Message) => string
+  /** What to read while there is no message. */
+  readonly emptyText: string
+  /** The reader comes near the first message. */
+  readonly onNearTop: () => void
+}
+
+interface Shown {
+  readonly item: HTMLElement
+  readonly version: string
+}
+
+export class MessageList {
+  readonly root: HTMLElement
+  readonly #options: MessageListOptions
+  readonly #scroller: HTMLElement
+  readonly #list = element('ol', { class: 'messages' })
+  readonly #beginning = element('p', { class: 'beginning' })
+  readonly #jump: HTMLButtonElement
+  readonly #jumpText = element('span')
+  readonly #resized: ResizeObserver
+  #items = new Map<string, Shown>()
+  #days = new Map<string, HTMLElement>()
+  #isFollowing = true
+  #unread = 0
+  #hasOlder = false
+
+  constructor(options: MessageListOptions) {
+    this.#options = options
+    this.#scroller = element(
+      'div',
+      { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': options.label },
+      this.#beginning,
+      this.#list,
+    )
+    this.#jump = button({ class: 'jump', hidden: true }, () => this.#jumpDown(), this.#jumpText)
+    this.#jump.append(icon('down'))
+    this.root = element('div', { class: 'message-list' }, this.#scroller, this.#jump)
+    this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true })
+    // A keyboard that opens, or a composer that grows, must not hide the newest message.
+    this.#resized = new ResizeObserver(() => {
+      if (this.#isFollowing) this.#toBottom()
+    })
+    this.#resized.observe(this.#scroller)
+  }
+
+  get isFollowing(): boolean {
+    return this.#isFollowing
+  }
+
+  close(): void {
+    this.#resized.disconnect()
+  }
+
+  /** Own words are always brought into view. */
+  follow(): void {
+    this.#isFollowing = true
+    this.#toBottom()
+  }
+
+  show(messages: readonly Message[], hasOlder: boolean): void {
+    const heightBefore = this.#scroller.scrollHeight
+    const topBefore = this.#scroller.scrollTop
+    const oldFirst = this.#list.querySelector('.message')
+    const before = this.#items
+    const isFirstTime = before.size === 0
+    arrange(this.#list, this.#render(messages))
+    this.#hasOlder = hasOlder
+    this.#scroller.classList.toggle('empty', messages.length === 0)
+    this.#beginning.textContent =
+      messages.length === 0
+        ? this.#options.emptyText
+        : hasOlder
+          ? 'Loading older messages…'
+          : 'This is the beginning of the conversation.'
+
+    if (this.#isFollowing) {
+      this.#toBottom()
+      return
+    }
+    if (oldFirst && this.#list.querySelector('.message') !== oldFirst) {
+      // Older messages came in above: what is being read stays where it is.
+      this.#scroller.scrollTop = topBefore + this.#scroller.scrollHeight - heightBefore
+    }
+    const lastKnown = messages.findLastIndex(({ id }) => before.has(id))
+    const news = isFirstTime ? [] : messages.slice(lastKnown + 1).filter(({ isOwn }) => !isOwn)
+    this.#setUnread(this.#unread + news.length)
+  }
+
+  #render(messages: readonly Message[]): HTMLElement[] {
+    const items = new Map<string, Shown>()
+    const days = new Map<string, HTMLElement>()
+    const wanted: HTMLElement[] = []
+    const now = Date.now()
+    let last: Message | undefined
+    for (const message of messages) {
+      const day = dayOf(message.sentAtMs)
+      // Clocks of two writers may disagree around midnight: a day is named once, where it first appears.
+      const isNewDay = !last || (dayOf(last.sentAtMs) !== day && !days.has(day))
+      if (isNewDay) {
+        const separator = this.#days.get(day) ?? element('li', { class: 'day' }, element('span'))
+        const words = sayDay(message.sentAtMs, now)
+        const label = separator.firstElementChild
+        if (label && label.textContent !== words) label.textContent = words
+        days.set(day, separator)
+        wanted.push(separator)
+      }
+      const shown = this.#itemOf(message)
+      const isGrouped =
+        !isNewDay && last?.sender === message.sender && message.sentAtMs - last.sentAtMs < groupMs
+      shown.item.classList.toggle('grouped', isGrouped)
+      items.set(message.id, shown)
+      wanted.push(shown.item)
+      last = message
+    }
+    this.#items = items
+    this.#days = days
+    return wanted
+  }
+
+  #itemOf(message: Message): Shown {
+    const known = this.#items.get(message.id)
+    const version = versionOf(message)
+    if (known?.version === version) return known
+    const { nameOf, peerName } = this.#options
+    const item = makeMessageItem(message, nameOf(message), peerName)
+    // Only what comes in while one looks moves in; a page of history is simply there.
+    if (!known && this.#items.size > 0 && this.#isFollowing) item.classList.add('new')
+    return { item, version }
+  }
+
+  #scrolled(): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller
+    this.#isFollowing = scrollHeight - scrollTop - clientHeight < bottomSlackPx
+    if (this.#isFollowing) this.#setUnread(0)
+    if (scrollTop < topMarginPx && this.#hasOlder) this.#options.onNearTop()
+  }
+
+  #toBottom(): void {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight
+    this.#setUnread(0)
+    // A page that does not fill the view cannot be scrolled, so it asks by itself.
+    if (
+      this.#hasOlder &&
+      this.#scroller.scrollHeight <= this.#scroller.clientHeight + topMarginPx
+    ) {
+      this.#options.onNearTop()
+    }
+  }
+
+  #jumpDown(): void {
+    this.follow()
+    this.#scroller.focus()
+  }
+
+  #setUnread(count: number): void {
+    this.#unread = count
+    this.#jump.hidden = this.#isFollowing
+    this.#jumpText.textContent =
+      count === 0 ? 'Newest' : count === 1 ? '1 new message' : `${count} new messages`
+    this.#jump.classList.toggle('has-unread', count > 0)
+  }
+}

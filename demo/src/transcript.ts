@@ -1,0 +1,72 @@
+/**
+ * The part of a conversation that is shown, oldest first. The store knows the order of messages, and
+ * it may change when one is sent; so news only say that it is time to read the newest page again.
+ */
+
+import type { Conversation, Message } from 'padlock-sdk'
+
+const pageSize = 40
+/** Beyond that, what is furthest back is let go; scrolling up reads it again. */
+const maxShown = 400
+
+export class Transcript {
+  readonly #conversation: Conversation
+  #messages: readonly Message[] = []
+  #hasOlder = true
+  /** Reads in order, so that an older page never meets a newer one half-way. */
+  #last: Promise<void> = Promise.resolve()
+  #isRefreshing = false
+
+  constructor(conversation: Conversation) {
+    this.#conversation = conversation
+  }
+
+  get messages(): readonly Message[] {
+    return this.#messages
+  }
+
+  /** Whether the store holds messages before the first one here. */
+  get hasOlder(): boolean {
+    return this.#hasOlder
+  }
+
+  /** Reads the newest page; a call while one waits joins it. @throws PadlockError closed, storage_* */
+  refresh(): Promise<void> {
+    if (this.#isRefreshing) return this.#last
+    this.#isRefreshing = true
+    return this.#next(async () => {
+      this.#isRefreshing = false
+      const page = await this.#conversation.history({ limit: pageSize })
+      const newest = new Set(page.map(({ id }) => id))
+      const touches = this.#messages.some(({ id }) => newest.has(id))
+      if (!touches) this.#hasOlder = page.length === pageSize
+      const older = touches ? this.#messages.filter(({ id }) => !newest.has(id)) : []
+      this.#messages = [...older, ...page.toReversed()]
+    })
+  }
+
+  /** Reads the page before the first message. @throws PadlockError closed, storage_* */
+  loadOlder(): Promise<void> {
+    return this.#next(async () => {
+      const [first] = this.#messages
+      if (!first || !this.#hasOlder) return
+      const page = await this.#conversation.history({ before: first.cursor, limit: pageSize })
+      const known = new Set(this.#messages.map(({ id }) => id))
+      const older = page.toReversed().filter(({ id }) => !known.has(id))
+      this.#hasOlder = page.length === pageSize
+      this.#messages = [...older, ...this.#messages]
+    })
+  }
+
+  /** Lets go of what is far back; to be called when only the newest messages are in view. */
+  trim(): void {
+    if (this.#messages.length <= maxShown) return
+    this.#messages = this.#messages.slice(-maxShown / 2)
+    this.#hasOlder = true
+  }
+
+  #next(read: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.catch(() => undefined).then(read)
+    return this.#last
+  }
+}

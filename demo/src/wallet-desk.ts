@@ -1,0 +1,179 @@
+/** One person with their own wallet: conversations on the left, the open one on the right. */
+
+import type { Client, Conversation } from 'padlock-sdk'
+import { makeAvatar, makeCopyAddress, shortAddress } from './address-words.ts'
+import { makeConversationList, sayPeer } from './conversation-list.ts'
+import { type ConversationView, openConversationView } from './conversation-view.ts'
+import { button, element } from './element.ts'
+import { icon } from './icons.ts'
+import type { Session } from './session.ts'
+import { makeStartConversation } from './start-conversation.ts'
+import { makeStatusLine, type StatusLine } from './status-line.ts'
+
+export interface WalletDesk {
+  readonly root: HTMLElement
+  /** The wallet changed to this account; the desk stays with its own. */
+  tellAccount(address: string): void
+  close(): void
+}
+
+export interface WalletDeskOptions {
+  readonly client: Client
+  readonly session: Session
+  readonly announce: (sentence: string) => void
+  readonly onDisconnect: () => void
+}
+
+export const makeWalletDesk = ({
+  client,
+  session,
+  announce,
+  onDisconnect,
+}: WalletDeskOptions): WalletDesk => {
+  const status = makeStatusLine(session)
+  const account = element('div', { class: 'notices', role: 'status' })
+  const chat = element('section', { class: 'chat', 'aria-label': 'Conversation' })
+  const nothing = element(
+    'p',
+    { class: 'placeholder' },
+    'Choose a conversation, or write to an address.',
+  )
+  let open:
+    | {
+        readonly conversation: Conversation
+        readonly view: ConversationView
+        readonly status: StatusLine
+      }
+    | undefined
+
+  const closeOpen = (): void => {
+    open?.view.close()
+    open?.status.close()
+    open = undefined
+  }
+  const leave = (): void => {
+    closeOpen()
+    list.select(undefined)
+    chat.replaceChildren(nothing)
+    root.dataset.inView = 'list'
+  }
+
+  const showHint = async (): Promise<void> => {
+    if (!open) return
+    const { conversation, view } = open
+    if (conversation.peer === client.address) return
+    try {
+      const can = await client.canMessage(conversation.peer)
+      view.hint(
+        can
+          ? undefined
+          : `${shortAddress(conversation.peer)} has not opened Padlock yet. What you write waits here and goes out by itself.`,
+      )
+    } catch {
+      // Offline, or closed meanwhile: whether they can be reached is not known, and the status says why.
+      view.hint(undefined)
+    }
+  }
+
+  const choose = (conversation: Conversation): void => {
+    closeOpen()
+    // Where the list is out of view, the chat says how the connection is.
+    const chatStatus = makeStatusLine(session)
+    for (const part of [chatStatus.chip, chatStatus.notices]) part.classList.add('only-narrow')
+    const peerName = sayPeer(conversation, client.address)
+    const isNote = conversation.peer === client.address
+    const view = openConversationView({
+      id: 'chat',
+      session,
+      conversation,
+      ownName: 'You',
+      peerName,
+      emptyText: isNote
+        ? 'Only your own devices can read what you write here.'
+        : `No messages yet. What you write is encrypted here, and only ${peerName} can read it.`,
+      announce,
+    })
+    open = { conversation, view, status: chatStatus }
+    list.select(conversation.id)
+    chat.replaceChildren(
+      element(
+        'header',
+        { class: 'pane-header' },
+        button(
+          { class: 'icon-button back', 'aria-label': 'All conversations' },
+          leave,
+          icon('back'),
+        ),
+        makeAvatar(conversation.peer),
+        element(
+          'div',
+          { class: 'who' },
+          element('h2', {}, peerName),
+          makeCopyAddress(conversation.peer, isNote ? 'yourself' : peerName, 'Copy address'),
+        ),
+        chatStatus.chip,
+      ),
+      chatStatus.notices,
+      view.root,
+    )
+    root.dataset.inView = 'chat'
+    view.focus()
+    void showHint()
+  }
+
+  const stop = session.listen({
+    onEvent: (event) => {
+      if (!open) return
+      const isLive = event.kind === 'status' && event.status.state === 'live'
+      const isTheirs =
+        event.kind === 'installation-added' && event.installation.address === open.conversation.peer
+      if (isLive || isTheirs) void showHint()
+    },
+  })
+
+  const list = makeConversationList(client, session, choose)
+  const side = element(
+    'div',
+    { class: 'side' },
+    element(
+      'header',
+      { class: 'pane-header' },
+      makeAvatar(client.address),
+      element(
+        'div',
+        { class: 'who' },
+        element('h2', {}, 'You'),
+        makeCopyAddress(client.address, 'your account'),
+      ),
+      status.chip,
+    ),
+    status.notices,
+    account,
+    makeStartConversation(client, choose),
+    list.root,
+    element('div', { class: 'side-end' }, button({ class: 'quiet' }, onDisconnect, 'Disconnect')),
+  )
+  const root = element('div', { class: 'desk', 'data-in-view': 'list' }, side, chat)
+  chat.append(nothing)
+
+  const tellAccount = (address: string): void => {
+    const isOwn = address.toLowerCase() === client.address.toLowerCase()
+    const sentence = `Your wallet now uses ${shortAddress(address)}. These conversations stay with ${shortAddress(client.address)}; to use the other account, disconnect and connect again.`
+    account.replaceChildren(
+      ...(isOwn
+        ? []
+        : [element('div', { class: 'notice' }, icon('warning'), element('p', {}, sentence))]),
+    )
+  }
+
+  return {
+    root,
+    tellAccount,
+    close: () => {
+      stop()
+      closeOpen()
+      list.close()
+      status.close()
+    },
+  }
+}
