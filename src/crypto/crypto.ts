@@ -201,3 +201,20 @@ export interface Crypto {
     records: readonly { readonly sealed: Uint8Array; readonly associatedData: Uint8Array }[],
   ): readonly (Uint8Array | undefined)[]
 }
+
+/**
+ * Curve arithmetic that the platform does faster than wasm, for what arrives in volume. Asynchronous,
+ * so never inside a storage transaction. The adapter is `webcrypto.ts`.
+ */
+export interface Curves {
+  /**
+   * X25519 of one secret with each public key; 32 zero bytes where there is no usable result, which
+   * `Crypto.open` refuses.
+   */
+  agree(secret: Uint8Array, publicKeys: readonly Uint8Array[]): Promise<readonly Uint8Array[]>
+  /**
+   * Ed25519 by RFC 8032, perhaps laxer than `Crypto.verify`: only under keys that passed the strict
+   * check once, and never for what is stored for others (docs/protocol.md section 1).
+   */
+  verify(signatures: readonly SignatureToVerify[]): Promise<readonly boolean[]>
+}

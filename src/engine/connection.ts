@@ -223,13 +223,21 @@ class Pump {
     if (this.error !== undefined) throw this.error
   }
 
+  /** While a batch is committed, the next one is opened; commits stay in order. */
   async #work(): Promise<void> {
+    let committing: Promise<void> = Promise.resolve()
     try {
-      while (this.#queue.length > 0 && this.error === undefined) {
-        await this.#inbox.receive(this.#queue.splice(0, maxBatch))
+      while (this.#queue.length > 0) {
+        const prepared = await this.#inbox.prepare(this.#queue.splice(0, maxBatch))
+        await committing
+        committing = this.#inbox.commit(prepared)
+        // Awaited in the next turn or below; not to be taken for unhandled until then.
+        committing.catch(() => undefined)
       }
+      await committing
     } catch (error) {
-      // The cursor has not moved: the next subscription brings these again.
+      // The cursor has not moved past what failed: the next subscription brings it again.
+      await committing.catch(() => undefined)
       this.error = error
       this.#onError()
     }

@@ -1,6 +1,6 @@
 /** What the parts of the engine share. */
 
-import type { Crypto } from '../crypto/crypto.ts'
+import type { Crypto, Curves } from '../crypto/crypto.ts'
 import type { Network } from '../network/network.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { Address, IdentityKeys, InstallationId } from '../protocol/ids.ts'
@@ -12,6 +12,8 @@ import type { StatusBoard } from './status.ts'
 
 export interface Surroundings {
   readonly crypto: Crypto
+  /** Absent: wasm does all curve arithmetic. */
+  readonly curves: Curves | undefined
   readonly store: Store
   readonly network: Network
   readonly platform: Platform

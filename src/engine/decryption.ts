@@ -26,23 +26,11 @@ export class Decryption {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #prekeys: Prekeys
-  #sealingSecrets: readonly Uint8Array[] = []
 
   constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
     this.#context = context
     this.#sessions = sessions
     this.#prekeys = prekeys
-  }
-
-  async load(): Promise<void> {
-    const sealing = await this.#context.store.get(tables.sealing, 'sealing')
-    if (!sealing) throw new PadlockError('storage_damaged')
-    this.#sealingSecrets = sealing.value.secrets.map(({ secret }) => secret)
-  }
-
-  /** Current first, then the previous ones. */
-  get sealingSecrets(): readonly Uint8Array[] {
-    return this.#sealingSecrets
   }
 
   /** Decrypts a batch; nothing is saved until the caller writes `writes` and calls `committed`. */

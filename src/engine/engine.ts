@@ -3,7 +3,7 @@
  * installation, and answers what the facade asks.
  */
 
-import type { Crypto } from '../crypto/crypto.ts'
+import type { Crypto, Curves } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { HeldLock, Platform } from '../platform/platform.ts'
@@ -27,6 +27,7 @@ import { openAccount, type SignText } from './registration.ts'
 import { Serial } from './serial.ts'
 import { Sessions } from './sessions.ts'
 import { StatusBoard } from './status.ts'
+import { Unsealing } from './unsealing.ts'
 
 /** A second tab waits this long for a closing one before it is told (section 6 of the architecture). */
 const lockWaitMs = 3_000
@@ -38,6 +39,7 @@ export interface EngineOptions {
   readonly address: string
   readonly database: string
   readonly crypto: Crypto
+  readonly curves?: Curves | undefined
   readonly network: Network
   readonly platform: Platform
   /** Opens the store of the database; `onLost` is called when it is taken away. */
@@ -74,7 +76,7 @@ export class Engine {
    */
   static async open(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
     const address = checkAddress(options.address)
-    const { crypto, network, platform } = options
+    const { crypto, curves, network, platform } = options
     const lock = await platform.takeLock(`padlock ${options.database}`, lockWaitMs)
     if (!lock) throw new PadlockError('storage_in_use')
     let store: Store | undefined
@@ -82,7 +84,7 @@ export class Engine {
     try {
       store = await options.openStore(() => void engine?.close())
       const time = new NodeTime(platform)
-      const surroundings = { crypto, store, network, platform, time }
+      const surroundings = { crypto, curves, store, network, platform, time }
       const account = await openAccount(surroundings, address, options.signText, signal)
       if (signal.aborted) throw new PadlockError('aborted')
       const context: Context = {
@@ -207,13 +209,22 @@ const assemble = async (context: Context): Promise<Parts> => {
   const conversations = new Conversations(context)
   const sessions = new Sessions(context.store)
   const prekeys = new Prekeys(context)
+  const unsealing = new Unsealing(context)
   const decryption = new Decryption(context, sessions, prekeys)
   const parking = new Parking(context.store)
-  const inbox = new Inbox(context, directory, conversations, cursors, decryption, parking)
+  const inbox = new Inbox(
+    context,
+    directory,
+    conversations,
+    cursors,
+    unsealing,
+    decryption,
+    parking,
+  )
   const fanout = new Fanout(context, sessions)
   const outbox = new Outbox(context, conversations, directory, sessions, fanout)
   const connection = new Connection(context, cursors, directory, inbox)
-  await Promise.all([prekeys.load(), decryption.load(), inbox.load(), outbox.load()])
+  await Promise.all([prekeys.load(), unsealing.load(), inbox.load(), outbox.load()])
 
   const topUp = (left: number, newestCreatedNs: bigint) => {
     prekeys.topUp(left, newestCreatedNs).catch((error: unknown) => {

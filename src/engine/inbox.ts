@@ -8,6 +8,7 @@ import { readContentType } from '../content/registry.ts'
 import { isInternalType } from '../content/type-id.ts'
 import type { OpenedEnvelope } from '../crypto/crypto.ts'
 import type { PadlockErrorCode } from '../errors.ts'
+import { equalBytes } from '../protocol/bytes.ts'
 import { headerSignature, parseInboxMessage, type SealedMetadata } from '../protocol/envelope.ts'
 import {
   type ConversationId,
@@ -28,12 +29,20 @@ import { type Directory, isUsable, type KnownInstallation } from './directory.ts
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
+import type { Unsealing } from './unsealing.ts'
 
 /** An envelope of the own inbox topic. */
 export interface InboxEnvelope {
   readonly message: Uint8Array
   readonly sequence: bigint
   readonly nodeNs: bigint
+}
+
+/** A batch that is opened and waits to be committed. */
+export interface Prepared {
+  readonly addressed: readonly Addressed[]
+  /** The newest sequence number; undefined if nothing was new. */
+  readonly last: bigint | undefined
 }
 
 /** An envelope whose first part opened and that is for this installation. */
@@ -62,7 +71,9 @@ export class Inbox {
   readonly #directory: Directory
   readonly #conversations: Conversations
   readonly #cursors: Cursors
+  readonly #unsealing: Unsealing
   readonly #decryption: Decryption
+  readonly #topic: string
   readonly #parking: Parking
   readonly #lookups: Lookups
   readonly #setAside = new Map<string, number>()
@@ -77,6 +88,7 @@ export class Inbox {
     directory: Directory,
     conversations: Conversations,
     cursors: Cursors,
+    unsealing: Unsealing,
     decryption: Decryption,
     parking: Parking,
   ) {
@@ -84,7 +96,9 @@ export class Inbox {
     this.#directory = directory
     this.#conversations = conversations
     this.#cursors = cursors
+    this.#unsealing = unsealing
     this.#decryption = decryption
+    this.#topic = messageTopic(context.account.installationId)
     this.#parking = parking
     this.#lookups = new Lookups(context.platform)
   }
@@ -99,19 +113,23 @@ export class Inbox {
     }
   }
 
-  /** Processes what arrived, in order, and saves it. Throws only if the store or the network does. */
-  async receive(envelopes: readonly InboxEnvelope[]): Promise<void> {
-    const topic = messageTopic(this.#context.account.installationId)
-    const position = await this.#cursors.load(topic)
+  /**
+   * Opens what arrived and looks up its senders; stores nothing, so the next batch may be prepared
+   * while this one is committed. To be called in order of arrival.
+   */
+  async prepare(envelopes: readonly InboxEnvelope[]): Promise<Prepared> {
+    const position = await this.#cursors.load(this.#topic)
     const news = envelopes.filter(({ sequence }) => sequence > position)
-    const last = news.at(-1)
-    if (!last) return
-    const addressed = this.#open(news)
+    const addressed = await this.#open(news)
     await this.#lookUpSenders(addressed)
-    await this.#context.ratchets.run(() =>
-      this.#process(addressed, [this.#cursors.write(topic, last.sequence)], []),
-    )
-    this.#cursors.committed(topic, last.sequence)
+    return { addressed, last: news.at(-1)?.sequence }
+  }
+
+  /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
+  async commit({ addressed, last }: Prepared): Promise<void> {
+    if (last === undefined) return
+    await this.#process(addressed, [this.#cursors.write(this.#topic, last)], [])
+    this.#cursors.committed(this.#topic, last)
   }
 
   /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
@@ -123,22 +141,20 @@ export class Inbox {
     for (const id of this.#parking.installations(new Set(now))) {
       const rows = await this.#parking.of(id)
       const numbers = rows.map(({ number }) => number)
-      const addressed = this.#open(rows.map(({ value }) => value))
+      const addressed = await this.#open(rows.map(({ value }) => value))
       const sender = addressed[0]?.metadata
       const account = sender && (await this.#directory.account(sender.senderAddress))
       // A contract account's installation waits until its chain can be asked.
       if (account?.get(id)?.state === 'unverified') continue
-      await this.#context.ratchets.run(() =>
-        this.#process(addressed, this.#parking.removalWrites(numbers), numbers),
-      )
+      await this.#process(addressed, this.#parking.removalWrites(numbers), numbers)
       this.#parking.removed(numbers)
     }
     return now.length < waiting.length
   }
 
   /** Steps 1 and 2. */
-  #open(envelopes: readonly InboxEnvelope[]): readonly Addressed[] {
-    const { crypto, account } = this.#context
+  async #open(envelopes: readonly InboxEnvelope[]): Promise<readonly Addressed[]> {
+    const { account } = this.#context
     const parsed = envelopes.flatMap((envelope) => {
       // A node refuses these; one that does not is not followed.
       if (envelope.message.length > envelopeLimitBytes) {
@@ -150,11 +166,7 @@ export class Inbox {
       this.#count(parts.code)
       return []
     })
-    const opened = crypto.open(
-      this.#decryption.sealingSecrets,
-      account.installationId,
-      parsed.map(({ parts }) => parts),
-    )
+    const opened = await this.#unsealing.open(parsed.map(({ parts }) => parts))
     return parsed.flatMap(({ envelope }, at) => {
       const result = opened[at]
       if (!result?.ok) {
@@ -189,8 +201,19 @@ export class Inbox {
     more: readonly Write[],
     workedOff: readonly number[],
   ): Promise<void> {
-    const { store, platform } = this.#context
     const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
+    await this.#context.ratchets.run(() => this.#save(authentic, parked, more))
+    // Outside of the ratchets' queue, as these may want to enter it.
+    for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
+  }
+
+  /** Steps 4 to 6. */
+  async #save(
+    authentic: readonly Authentic[],
+    parked: readonly NewlyParked[],
+    more: readonly Write[],
+  ): Promise<void> {
+    const { store, platform } = this.#context
     const decrypted = await this.#decryption.decrypt(authentic)
     const kept = this.#check(decrypted.results)
     for (const message of kept.messages) await this.#conversations.load(message.conversationId)
@@ -235,12 +258,11 @@ export class Inbox {
     const newest = outcome.messages.at(-1)
     if (newest) this.#conversations.arrived(newest.number)
     if (decrypted.usedPrekeys) this.onPrekeyUsed()
-    for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
   }
 
   /** Step 3: who sent it, and did they sign it; who is not known is parked. */
   async #authenticate(addressed: readonly Addressed[], areParked: boolean) {
-    const { crypto } = this.#context
+    const { crypto, curves } = this.#context
     const candidates: Authentic[] = []
     const parked: NewlyParked[] = []
     const parkedNow = new Set<InstallationId>()
@@ -263,11 +285,11 @@ export class Inbox {
         })
       } else if (isUsable(sender)) candidates.push({ ...one, sender })
     }
-    const verified = crypto.verify(
-      candidates.map(({ opened, metadata, sender }) =>
-        headerSignature(opened.enc, metadata, sender.keys.ed25519),
-      ),
+    const signatures = candidates.map(({ opened, metadata, sender }) =>
+      headerSignature(opened.enc, metadata, sender.keys.ed25519),
     )
+    // The directory took these keys by the strict rule; any RFC 8032 verifier may do the rest.
+    const verified = (await curves?.verify(signatures)) ?? crypto.verify(signatures)
     const authentic = candidates.filter((_, at) => {
       if (verified[at]) return true
       this.#count('bad_header_signature')
@@ -291,6 +313,11 @@ export class Inbox {
       if (!payload.ok) {
         this.#count(payload.code)
         if (payload.code === 'unsupported_version') writes.push(...this.#keepAside(result))
+        continue
+      }
+      // Compared in wasm already; again here, in case the two protobuf readers ever differ.
+      if (!equalBytes(payload.value.headerHash, result.from.opened.headerHash)) {
+        this.#count('header_mismatch')
         continue
       }
       const type = readContentType(payload.value.contentBytes)

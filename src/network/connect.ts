@@ -3,23 +3,33 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError, createClient, type Transport } from '@connectrpc/connect'
 import { createGrpcWebTransport } from '@connectrpc/connect-web'
-import { isPadlockErrorCode, PadlockError } from '../errors.ts'
+import { PadlockError } from '../errors.ts'
 import {
   ErrorDetailSchema,
   InboxProofSchema,
   NodeService,
   type SubscribeResponse,
 } from '../gen/padlock/v1/node_pb.ts'
+import { isNodeCode } from '../protocol/node-codes.ts'
 import { readSignedPrekey } from '../protocol/prekey.ts'
+import { fetchGrpcWeb } from './grpc-web-fetch.ts'
 import type { ClaimedKey, Network, NodeFrame } from './network.ts'
 
-/** A unary call without an answer by then is `network_unavailable`. */
-const callTimeoutMs = 20_000
-/** A node sends a heartbeat every 25 s at least (section 5); twice that and a margin. */
-const silenceMs = 60_000
+/** How long a node may take. Tests shorten it. */
+export interface NodePatience {
+  /** A unary call without an answer by then is `network_unavailable`; sending bytes may add to it. */
+  readonly callMs: number
+  /** A stream that says nothing for so long is broken. */
+  readonly silenceMs: number
+}
+
+/** A node sends a heartbeat every 25 s at least (section 5): silence is twice that and a margin. */
+const patience: NodePatience = { callMs: 20_000, silenceMs: 60_000 }
+/** The slowest uplink that publishing waits for: 25 MiB in 14 minutes, 1 MiB in 53 seconds. */
+const slowestBytesPerMs = 32
 
 /** A node at a web address. @throws PadlockError invalid_argument when the address is not http(s). */
-export const connectNode = (address: string): Network => {
+export const connectNode = (address: string, limits: NodePatience = patience): Network => {
   let baseUrl: URL
   try {
     baseUrl = new URL(address)
@@ -34,19 +44,30 @@ export const connectNode = (address: string): Network => {
       message: 'The node’s address must begin with http:// or https://.',
     })
   }
-  return networkOver(createGrpcWebTransport({ baseUrl: baseUrl.href.replace(/\/$/, '') }))
+  // fetch refuses credentials, and the method's path is appended to what is given here.
+  if (baseUrl.username || baseUrl.password || baseUrl.search || baseUrl.hash) {
+    throw new PadlockError('invalid_argument', {
+      message: 'The node’s address must have no user, no query and no fragment.',
+    })
+  }
+  const transport = createGrpcWebTransport({
+    baseUrl: baseUrl.href.replace(/\/$/, ''),
+    fetch: fetchGrpcWeb,
+  })
+  return networkOver(transport, limits)
 }
 
 /** A node behind any Connect transport. */
-export const networkOver = (transport: Transport): Network => {
+export const networkOver = (transport: Transport, limits: NodePatience = patience): Network => {
   const client: Client<typeof NodeService> = createClient(NodeService, transport)
 
   const call = async <T>(
     signal: AbortSignal | undefined,
     run: (options: { signal: AbortSignal }) => Promise<T>,
+    moreMs = 0,
   ): Promise<T> => {
     const timeout = new AbortController()
-    const timer = setTimeout(() => timeout.abort(), callTimeoutMs)
+    const timer = setTimeout(() => timeout.abort(), limits.callMs + moreMs)
     const forward = () => timeout.abort()
     signal?.addEventListener('abort', forward, { once: true })
     if (signal?.aborted) timeout.abort()
@@ -74,11 +95,15 @@ export const networkOver = (transport: Transport): Network => {
         }
       }),
     publish: (envelopes, signal) =>
-      call(signal, async (options) => {
-        const { receipts } = await client.publish({ envelopes: [...envelopes] }, options)
-        if (receipts.length !== envelopes.length) throw new PadlockError('bad_response')
-        return receipts.map(({ sequence, nodeNs }) => ({ sequence, nodeNs }))
-      }),
+      call(
+        signal,
+        async (options) => {
+          const { receipts } = await client.publish({ envelopes: [...envelopes] }, options)
+          if (receipts.length !== envelopes.length) throw new PadlockError('bad_response')
+          return receipts.map(({ sequence, nodeNs }) => ({ sequence, nodeNs }))
+        },
+        envelopes.reduce((sum, { message }) => sum + message.length, 0) / slowestBytesPerMs,
+      ),
     query: (topics, signal) =>
       call(signal, async (options) => {
         const { envelopes, hasMore } = await client.query({ topics: [...topics] }, options)
@@ -95,7 +120,8 @@ export const networkOver = (transport: Transport): Network => {
           return { installationId, prekey: read?.ok ? read.value : undefined }
         })
       }),
-    subscribe: (topics, proof, signal) => watchSilence(client, topics, proof, signal),
+    subscribe: (topics, proof, signal) =>
+      watchSilence(client, topics, proof, signal, limits.silenceMs),
   }
 }
 
@@ -105,6 +131,7 @@ async function* watchSilence(
   topics: readonly { topic: string; afterSequence: bigint }[],
   proof: Uint8Array,
   signal: AbortSignal,
+  silenceMs: number,
 ): AsyncGenerator<NodeFrame> {
   const end = new AbortController()
   const forward = () => end.abort()
@@ -161,37 +188,54 @@ const toFrame = ({ event }: SubscribeResponse): NodeFrame | undefined => {
   }
 }
 
-/** Reads codes, never texts: the node's ErrorDetail first, then the gRPC status. */
+/**
+ * Reads codes, never texts: the node's ErrorDetail first, then the gRPC status. A detail may name a
+ * node's codes only: the others are this SDK's own word.
+ */
 export const networkError = (error: unknown): PadlockError => {
   if (error instanceof PadlockError) return error
   if (!(error instanceof ConnectError)) return new PadlockError('bad_response', { cause: error })
   const [detail] = error.findDetails(ErrorDetailSchema)
-  if (detail && isPadlockErrorCode(detail.code)) {
-    return new PadlockError(detail.code, {
-      details: {
-        envelopeIndex: detail.envelopeIndex,
-        retryAfterMs: Number(detail.retryAfterMs),
-      },
-      cause: error,
-    })
+  if (!detail) return new PadlockError(codeOfStatus(error.code), { cause: error })
+  const details = {
+    envelopeIndex: detail.envelopeIndex,
+    retryAfterMs: Number(detail.retryAfterMs),
   }
-  switch (error.code) {
+  if (isNodeCode(detail.code)) return new PadlockError(detail.code, { details, cause: error })
+  return new PadlockError(codeOfLaterRelease(error.code), {
+    details: { ...details, nodeCode: detail.code.slice(0, 64) },
+    cause: error,
+  })
+}
+
+/** A status that came without a detail, so perhaps not from a node. */
+const codeOfStatus = (status: Code) => {
+  switch (status) {
     case Code.Unimplemented:
-      return new PadlockError('incompatible_node', { cause: error })
+      return 'incompatible_node'
     case Code.Unavailable:
     case Code.DeadlineExceeded:
     case Code.Canceled:
     case Code.Aborted:
-      return new PadlockError('network_unavailable', { cause: error })
+      return 'network_unavailable'
     case Code.ResourceExhausted:
-      return new PadlockError('rate_limited', { cause: error })
-    case Code.Unknown:
-      // fetch throws a TypeError when there is no connection; Connect wraps it.
-      return new PadlockError(
-        error.cause instanceof TypeError ? 'network_unavailable' : 'bad_response',
-        { cause: error },
-      )
+      return 'rate_limited'
     default:
-      return new PadlockError('bad_response', { cause: error })
+      return 'bad_response'
+  }
+}
+
+/** A refusal whose code this release does not know: its status still tells whether to try again. */
+const codeOfLaterRelease = (status: Code) => {
+  switch (status) {
+    case Code.InvalidArgument:
+    case Code.FailedPrecondition:
+    case Code.PermissionDenied:
+    case Code.Unimplemented:
+      return 'incompatible_node'
+    case Code.ResourceExhausted:
+      return 'rate_limited'
+    default:
+      return 'unavailable'
   }
 }

@@ -38,6 +38,8 @@ export interface PayloadFields {
 
 /** A payload that passed its checks. `contentBytes` is a view into the plaintext. */
 export interface Payload {
+  /** Of the header that it was sealed under; wasm compared it before the ratchet moved. */
+  readonly headerHash: Uint8Array
   readonly convoId: ConversationId
   readonly participants: readonly [Address, Address]
   readonly contentBytes: Uint8Array
@@ -89,6 +91,7 @@ export function parsePayload(bytes: Uint8Array): Checked<Payload> {
     return bad('bad_payload', 'retransmits is not a digest')
   }
   return good({
+    headerHash: message.headerHash,
     convoId: conversation.value.id,
     participants: conversation.value.participants,
     contentBytes: message.contentBytes,

@@ -4,6 +4,7 @@
  */
 
 import { loadWasmCrypto } from '../crypto/wasm.ts'
+import { findCurves } from '../crypto/webcrypto.ts'
 import { Engine } from '../engine/engine.ts'
 import type { ClientEvent } from '../engine/model.ts'
 import { PadlockError } from '../errors.ts'
@@ -66,6 +67,7 @@ export const serve = (port: Port): void => {
           address: arg.address,
           database,
           crypto,
+          curves: await findCurves(crypto),
           network,
           platform: browserPlatform,
           openStore: (onLost) => openIdbStore(database, crypto, onLost),

@@ -1,0 +1,49 @@
+/**
+ * Opens sealed envelopes (docs/protocol.md section 8, step 1) with the own sealing secrets, the
+ * current one first; by the platform's curves where it has them.
+ */
+
+import type { CryptoResult, EnvelopeToOpen, OpenedEnvelope } from '../crypto/crypto.ts'
+import { PadlockError } from '../errors.ts'
+import { encBytes } from '../protocol/limits.ts'
+import { tables } from '../store/tables.ts'
+import type { Context } from './context.ts'
+
+export class Unsealing {
+  readonly #context: Context
+  #secrets: readonly Uint8Array[] = []
+
+  constructor(context: Context) {
+    this.#context = context
+  }
+
+  async load(): Promise<void> {
+    const sealing = await this.#context.store.get(tables.sealing, 'sealing')
+    if (!sealing) throw new PadlockError('storage_damaged')
+    this.#secrets = sealing.value.secrets.map(({ secret }) => secret)
+  }
+
+  async open(
+    envelopes: readonly EnvelopeToOpen[],
+  ): Promise<readonly CryptoResult<OpenedEnvelope>[]> {
+    const { crypto, curves, account } = this.#context
+    const [current, ...previous] = this.#secrets
+    if (!current || envelopes.length === 0) return []
+    if (!curves) return crypto.open(this.#secrets, account.installationId, envelopes)
+
+    const shared = await curves.agree(
+      current,
+      envelopes.map(({ sealedMetadata }) => sealedMetadata.subarray(0, encBytes)),
+    )
+    const opened = crypto.open(
+      [current],
+      account.installationId,
+      envelopes.map((envelope, at) => ({ ...envelope, shared: [shared[at] ?? new Uint8Array()] })),
+    )
+    // Late mail to a key before the current one is rare, and so is garbage.
+    const late = envelopes.filter((_, at) => !opened[at]?.ok)
+    if (late.length === 0 || previous.length === 0) return opened
+    const reopened = crypto.open(previous, account.installationId, late)[Symbol.iterator]()
+    return opened.map((result) => (result.ok ? result : (reopened.next().value ?? result)))
+  }
+}

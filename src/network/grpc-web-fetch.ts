@@ -1,0 +1,92 @@
+/**
+ * The `fetch` below Connect. Connect takes any answer for gRPC-web and sets aside as many bytes as a
+ * frame announces, up to 4 GiB; here only what a node may send gets that far. And here what fails in
+ * between becomes UNAVAILABLE, so that every other failure means that the answer was wrong.
+ */
+
+import { Code, ConnectError } from '@connectrpc/connect'
+import { pageLimitBytes } from '../protocol/limits.ts'
+
+/** A page's envelopes come to `pageLimitBytes` (docs/protocol.md section 5); four times that is no node. */
+const maxFrameBytes = 4 * pageLimitBytes
+const headerBytes = 5
+const trailerFlag = 0x80
+
+/**
+ * @throws ConnectError UNAVAILABLE without an answer or when a server failed, RESOURCE_EXHAUSTED
+ * when one limits, INTERNAL when the answer is not gRPC-web; what `fetch` throws when aborted
+ */
+export const fetchGrpcWeb: typeof fetch = async (input, init) => {
+  const signal = init?.signal ?? undefined
+  const response = await fetch(input, init).catch((cause: unknown) => {
+    if (signal?.aborted) throw cause
+    throw new ConnectError('no answer', Code.Unavailable, undefined, undefined, cause)
+  })
+  // Mostly said by what stands in front of a node; Connect would call these unknown and unavailable.
+  if (response.status >= 500) throw new ConnectError('a server failed', Code.Unavailable)
+  if (response.status === 429) throw new ConnectError('too many requests', Code.ResourceExhausted)
+  // Connect translates the other statuses and leaves their bodies alone.
+  if (!response.ok || !response.body) return response
+  const type = response.headers.get('content-type') ?? ''
+  if (!/^application\/grpc-web(\+proto)?\s*(;|$)/i.test(type)) {
+    throw new ConnectError('the answer is not gRPC-web', Code.Internal)
+  }
+  return new Response(boundFrames(response.body, signal), response)
+}
+
+/** The same bytes, until a frame is too long or the body ends where no node would end it. */
+const boundFrames = (
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  signal: AbortSignal | undefined,
+): ReadableStream<Uint8Array<ArrayBuffer>> => {
+  const reader = body.getReader()
+  const header = new Uint8Array(headerBytes)
+  let headerLength = 0
+  let left = 0
+  let lastFlags: number | undefined
+
+  /** @returns whether every frame that begins in this chunk may be as long as it says. */
+  const follow = (chunk: Uint8Array): boolean => {
+    for (let at = 0; at < chunk.length; ) {
+      const skipped = Math.min(left, chunk.length - at)
+      left -= skipped
+      at += skipped
+      if (at === chunk.length) break
+      header[headerLength++] = chunk[at++] ?? 0
+      if (headerLength < headerBytes) continue
+      headerLength = 0
+      lastFlags = header[0]
+      left = new DataView(header.buffer).getUint32(1)
+      if (left > maxFrameBytes) return false
+    }
+    return true
+  }
+
+  return new ReadableStream({
+    pull: async (controller) => {
+      const { done, value } = await reader.read().catch((cause: unknown) => {
+        if (signal?.aborted) throw cause
+        throw new ConnectError(
+          'the connection broke',
+          Code.Unavailable,
+          undefined,
+          undefined,
+          cause,
+        )
+      })
+      if (!done) {
+        if (follow(value)) return controller.enqueue(value)
+        controller.error(new ConnectError('a frame is too long', Code.Internal))
+        return reader.cancel()
+      }
+      // Connections that end when they are cut look as if the answer were complete.
+      const isWhole =
+        headerLength === 0 &&
+        left === 0 &&
+        (lastFlags === undefined || (lastFlags & trailerFlag) !== 0)
+      if (isWhole) controller.close()
+      else controller.error(new ConnectError('the answer was cut', Code.Unavailable))
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
