@@ -44,9 +44,10 @@ const boundFrames = (
   let headerLength = 0
   let left = 0
   let lastFlags: number | undefined
+  let isTooLong = false
 
-  /** @returns whether every frame that begins in this chunk may be as long as it says. */
-  const follow = (chunk: Uint8Array): boolean => {
+  /** @returns how much of the chunk comes before a frame that is too long. */
+  const follow = (chunk: Uint8Array): number => {
     for (let at = 0; at < chunk.length; ) {
       const skipped = Math.min(left, chunk.length - at)
       left -= skipped
@@ -57,36 +58,34 @@ const boundFrames = (
       headerLength = 0
       lastFlags = header[0]
       left = new DataView(header.buffer).getUint32(1)
-      if (left > maxFrameBytes) return false
+      isTooLong = left > maxFrameBytes
+      if (isTooLong) return Math.max(0, at - headerBytes)
     }
-    return true
+    return chunk.length
   }
 
-  return new ReadableStream({
-    pull: async (controller) => {
-      const { done, value } = await reader.read().catch((cause: unknown) => {
-        if (signal?.aborted) throw cause
-        throw new ConnectError(
-          'the connection broke',
-          Code.Unavailable,
-          undefined,
-          undefined,
-          cause,
-        )
-      })
-      if (!done) {
-        if (follow(value)) return controller.enqueue(value)
-        controller.error(new ConnectError('a frame is too long', Code.Internal))
-        return reader.cancel()
-      }
-      // Connections that end when they are cut look as if the answer were complete.
-      const isWhole =
-        headerLength === 0 &&
-        left === 0 &&
-        (lastFlags === undefined || (lastFlags & trailerFlag) !== 0)
-      if (isWhole) controller.close()
-      else controller.error(new ConnectError('the answer was cut', Code.Unavailable))
-    },
-    cancel: (reason) => reader.cancel(reason),
-  })
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    if (isTooLong) throw new ConnectError('a frame is too long', Code.Internal)
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      if (signal?.aborted) throw cause
+      throw new ConnectError('the connection broke', Code.Unavailable, undefined, undefined, cause)
+    })
+    if (!done) {
+      // Whatever is too long is an error at the next pull, when the frames before it are taken.
+      return controller.enqueue(value.subarray(0, follow(value)))
+    }
+    // Connections that end when they are cut look as if the answer were complete.
+    const isWhole =
+      headerLength === 0 &&
+      left === 0 &&
+      (lastFlags === undefined || (lastFlags & trailerFlag) !== 0)
+    if (!isWhole) throw new ConnectError('the answer was cut', Code.Unavailable)
+    controller.close()
+  }
+
+  // An error drops what is queued: nothing is, as nothing is read ahead.
+  return new ReadableStream(
+    { pull, cancel: (reason) => reader.cancel(reason) },
+    { highWaterMark: 0 },
+  )
 }
