@@ -1,0 +1,119 @@
+/** What README.md and docs/ say in tables, schemas and links is what the code says. */
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { listSourceFiles, root } from '../../scripts/files.ts'
+import { codes, isPadlockErrorCode } from '../../src/errors.ts'
+import { grpcStatus, nodeCodes } from '../../src/protocol/node-codes.ts'
+import {
+  anchorsOf,
+  blocksOf,
+  codesIn,
+  documents,
+  linksOf,
+  readText,
+  tableBelow,
+} from './markdown.ts'
+
+const protocol = readText('docs/protocol.md')
+
+test('the error table of the README says of each code what the table of codes says', () => {
+  const rows = tableBelow(readText('README.md'), ['code', 'retryable', 'what to do'])
+  expect(rows.length).toBeGreaterThan(10)
+  const said = rows.map(([code = '', retryable]) => [codesIn(code)[0], retryable])
+  const known = said.map(([code]) => [
+    code,
+    isPadlockErrorCode(code) ? (codes[code].retryable ? 'yes' : 'no') : 'unknown',
+  ])
+  expect(said).toEqual(known)
+})
+
+test('section 13 lists every code of a node under its status, and which may be retried', () => {
+  const rows = tableBelow(protocol, ['gRPC status', 'final', 'retryable'])
+  const said = rows.flatMap(([status = '', final = '', retryable = '']) => {
+    const number = Number(/\((\d+)\)/.exec(status)?.[1])
+    return [
+      ...codesIn(final).map((code) => [code, number, false]),
+      ...codesIn(retryable).map((code) => [code, number, true]),
+    ]
+  })
+  const known = Object.entries(nodeCodes).map(([code, status]) => [
+    code,
+    status,
+    isPadlockErrorCode(code) && codes[code].retryable,
+  ])
+  expect(said.map(String).sort()).toEqual(known.map(String).sort())
+  expect(rows).toHaveLength(Object.keys(grpcStatus).length)
+})
+
+/** Every message, enum and service of a schema by its name, comments and spaces left out. */
+const declarationsOf = (schema: string): ReadonlyMap<string, string> => {
+  const text = schema.replaceAll(/\/\/.*$/gm, '').replaceAll(/\s+/g, ' ')
+  const found = new Map<string, string>()
+  for (const match of text.matchAll(/\b(?:message|enum|service) (\w+) \{/g)) {
+    let depth = 1
+    let end = match.index + match[0].length
+    while (depth > 0 && end < text.length) {
+      if (text[end] === '{') depth += 1
+      else if (text[end] === '}') depth -= 1
+      end += 1
+    }
+    found.set(match[1] ?? '', text.slice(match.index, end).replaceAll(/ (?=[{}])|(?<=[{};]) /g, ''))
+  }
+  return found
+}
+
+test('the schemas of the protocol text are those of proto/', () => {
+  const said = declarationsOf(
+    blocksOf(protocol, 'proto')
+      .map(({ code }) => code)
+      .join('\n'),
+  )
+  const files = listSourceFiles().filter((path) => /^proto\/padlock\/v1\/.*\.proto$/.test(path))
+  const known = declarationsOf(files.map(readText).join('\n'))
+  expect(known.size).toBeGreaterThan(40)
+  expect([...said.keys()].sort()).toEqual([...known.keys()].sort())
+  for (const [name, declaration] of known) expect(said.get(name)).toBe(declaration)
+})
+
+test('every domain that code signs, hashes or derives under is in the texts', () => {
+  const texts = protocol + readText('docs/architecture.md')
+  const sources = listSourceFiles().filter((path) =>
+    /^(?:src|wasm\/src)\/.*\.(?:ts|rs)$/.test(path),
+  )
+  const domains = new Set(
+    sources.flatMap((path) => readText(path).match(/(?<=['"`])padlock\/[a-z-]+\/1\b/g) ?? []),
+  )
+  expect(domains.size).toBeGreaterThan(8)
+  expect([...domains].filter((domain) => !texts.includes(domain))).toEqual([])
+})
+
+test('every section that a comment cites exists', () => {
+  const missing = listSourceFiles()
+    .filter((path) => /\.(?:ts|rs|proto)$/.test(path))
+    .flatMap((path) =>
+      [...readText(path).matchAll(/docs\/(\w+)\.md`?,? sections? (\d+)/g)].flatMap(
+        ([citation, name, number]) => {
+          const cited = `docs/${name}.md`
+          const exists =
+            existsSync(join(root, cited)) &&
+            new RegExp(`^## ${number}\\. `, 'm').test(readText(cited))
+          return exists ? [] : [`${path}: ${citation}`]
+        },
+      ),
+    )
+  expect(missing).toEqual([])
+})
+
+test('every link of the documents leads somewhere', () => {
+  const broken = documents().flatMap((path) =>
+    linksOf(readText(path)).flatMap((link) => {
+      const [target = '', anchor] = link.split('#')
+      const file = target === '' ? path : join(dirname(path), target)
+      if (!existsSync(join(root, file))) return [`${path}: ${link}`]
+      const leads = anchor === undefined || anchorsOf(readText(file)).includes(anchor)
+      return leads ? [] : [`${path}: ${link}`]
+    }),
+  )
+  expect(broken).toEqual([])
+})
