@@ -59,6 +59,7 @@ export class Connection {
         const known =
           error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
         this.#down()
+        this.#subscribed = new Set()
         if (this.#resubscribe.signal.aborted) continue
         status.warn(known.code)
         status.setState('offline')
@@ -105,6 +106,7 @@ export class Connection {
       time.hear(info.nodeNs)
       this.#cursors.setNode(info.nodeId)
       const { topics, addresses } = await this.#topics()
+      this.#subscribed = addresses
       const proof = this.#proof(info.nodeId)
       for await (const frame of network.subscribe(topics, proof, end.signal)) {
         this.#directory.heardFrame()
@@ -113,7 +115,6 @@ export class Connection {
           if (encodeHex(frame.nodeId) !== encodeHex(info.nodeId)) {
             throw new PadlockError('unauthenticated_node')
           }
-          this.#subscribed = addresses
           this.#directory.setCoverage(addresses)
           status.setState('catching-up')
         } else await this.#take(frame, pump)
@@ -130,6 +131,7 @@ export class Connection {
       this.#stop.signal.removeEventListener('abort', stop)
       this.#resubscribe.signal.removeEventListener('abort', stop)
       stop()
+      this.#directory.setCoverage(new Set())
       // What was received is processed before the next subscription reads its cursor.
       await pump.drained().catch(() => undefined)
     }

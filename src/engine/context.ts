@@ -34,6 +34,8 @@ export interface Context extends Surroundings {
   readonly status: StatusBoard
   /** Whatever changes ratchets or prekey secrets runs in here, one task after the other. */
   readonly ratchets: Serial
+  /** Aborts when the client closes: every wait and every call to the node ends then. */
+  readonly closing: AbortSignal
   /** Tells the application. */
   emit(event: ClientEvent): void
 }

@@ -115,10 +115,10 @@ export class Directory {
   }
 
   /** Asks the node about those accounts that the subscription does not cover. */
-  async refresh(addresses: readonly Address[], signal?: AbortSignal): Promise<void> {
+  async refresh(addresses: readonly Address[]): Promise<void> {
     const uncovered = addresses.filter((address) => !this.isCovered(address))
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
-      await this.#query(uncovered.slice(at, at + addressesPerQuery), signal)
+      await this.#query(uncovered.slice(at, at + addressesPerQuery))
     }
   }
 
@@ -127,13 +127,14 @@ export class Directory {
     await this.#query([address])
   }
 
-  async #query(addresses: readonly Address[], signal?: AbortSignal): Promise<void> {
+  async #query(addresses: readonly Address[]): Promise<void> {
+    const { network, closing } = this.#context
     const topics = addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)])
     for (let hasMore = true; hasMore; ) {
       const positions = await Promise.all(
         topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
       )
-      const page = await this.#context.network.query(positions, signal)
+      const page = await network.query(positions, closing)
       await this.apply(page.envelopes)
       // A node that promises more and sends nothing would keep us here for ever.
       hasMore = page.hasMore && page.envelopes.length > 0

@@ -56,11 +56,13 @@ export class Engine {
   readonly #conversations: Conversations
   readonly #outbox: Outbox
   readonly #connection: Connection
+  readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
-  private constructor(context: Context, lock: HeldLock, parts: Parts) {
+  private constructor(context: Context, lock: HeldLock, closing: AbortController, parts: Parts) {
     this.#context = context
+    this.#closing = closing
     this.#lock = lock
     this.#directory = parts.directory
     this.#conversations = parts.conversations
@@ -87,14 +89,16 @@ export class Engine {
       const surroundings = { crypto, curves, store, network, platform, time }
       const account = await openAccount(surroundings, address, options.signText, signal)
       if (signal.aborted) throw new PadlockError('aborted')
+      const closing = new AbortController()
       const context: Context = {
         ...surroundings,
         account,
         status: new StatusBoard(options.emit),
         ratchets: new Serial(),
+        closing: closing.signal,
         emit: options.emit,
       }
-      engine = new Engine(context, lock, await assemble(context))
+      engine = new Engine(context, lock, closing, await assemble(context))
       engine.#start()
       return engine
     } catch (error) {
@@ -183,6 +187,7 @@ export class Engine {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#closing.abort()
     this.#outbox.close()
     this.#connection.close()
     this.#context.status.setState('closed')
@@ -226,6 +231,13 @@ const assemble = async (context: Context): Promise<Parts> => {
   const connection = new Connection(context, cursors, directory, inbox)
   await Promise.all([prekeys.load(), unsealing.load(), inbox.load(), outbox.load()])
 
+  const checkOwn = async () => {
+    const own = (await directory.account(account.address)).get(account.installationId)
+    if (!own || own.revokedNs === 0n) return
+    status.setState('revoked')
+    outbox.setOnline(false)
+  }
+  await checkOwn()
   const topUp = (left: number, newestCreatedNs: bigint) => {
     prekeys.topUp(left, newestCreatedNs).catch((error: unknown) => {
       // Tried again at the next stock notice.
@@ -235,17 +247,13 @@ const assemble = async (context: Context): Promise<Parts> => {
   connection.peers = async () =>
     (await conversations.list(coveredPeersLimit)).map(({ peer }) => checkAddress(peer))
   connection.onStock = topUp
-  connection.onLive = () => outbox.setOnline(true)
+  connection.onLive = () => {
+    if (status.current.state !== 'revoked') outbox.setOnline(true)
+  }
   connection.onDown = () => outbox.setOnline(false)
   directory.onChange = (address) => {
     outbox.retry(address)
-    if (address !== account.address) return
-    void directory.account(address).then((installations) => {
-      const own = installations.get(account.installationId)
-      if (!own || own.revokedNs === 0n) return
-      status.setState('revoked')
-      outbox.setOnline(false)
-    })
+    if (address === account.address) void checkOwn()
   }
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)

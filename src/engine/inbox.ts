@@ -78,6 +78,7 @@ export class Inbox {
   readonly #lookups: Lookups
   readonly #setAside = new Map<string, number>()
   #setAsideTotal = 0
+  readonly #counts = new Map<PadlockErrorCode, number>()
   /** Something authentic came from this installation. */
   onHeard: (sender: KnownInstallation) => void = () => undefined
   /** A prekey message used up a one-time key. */
@@ -130,6 +131,7 @@ export class Inbox {
     if (last === undefined) return
     await this.#process(addressed, [this.#cursors.write(this.#topic, last)], [])
     this.#cursors.committed(this.#topic, last)
+    this.#tellCounts()
   }
 
   /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
@@ -149,6 +151,7 @@ export class Inbox {
       await this.#process(addressed, this.#parking.removalWrites(numbers), numbers)
       this.#parking.removed(numbers)
     }
+    this.#tellCounts()
     return now.length < waiting.length
   }
 
@@ -390,12 +393,19 @@ export class Inbox {
     )
   }
 
-  /** Counted by code, never stored, never answered. */
+  /** Counted by code, never stored, never answered. Told once a batch: garbage comes in volume. */
   #count(code: PadlockErrorCode): void {
-    const outcome = outcomeOf(code)
-    const kind = code === 'duplicate_message' ? 'duplicate' : outcome.kind
-    if (kind === 'kept' || kind === 'parked') return
-    this.#context.status.warn(code)
-    this.#context.emit({ kind: 'envelope', outcome: kind, code })
+    this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
+  }
+
+  #tellCounts(): void {
+    for (const [code, count] of this.#counts) {
+      const { kind } = outcomeOf(code)
+      const outcome = code === 'duplicate_message' ? 'duplicate' : kind
+      if (outcome === 'kept' || outcome === 'parked') continue
+      this.#context.status.warn(code, count)
+      this.#context.emit({ kind: 'envelopes', outcome, code, count })
+    }
+    this.#counts.clear()
   }
 }

@@ -83,9 +83,10 @@ export type ClientEvent =
   /** Either account of a conversation, or one's own, gained an installation. */
   | { readonly kind: 'installation-added'; readonly installation: Installation }
   | { readonly kind: 'installation-revoked'; readonly installation: Installation }
-  /** An envelope of the inbox that was not kept. */
+  /** Envelopes of the inbox that were not kept. */
   | {
-      readonly kind: 'envelope'
+      readonly kind: 'envelopes'
       readonly outcome: 'duplicate' | 'rejected' | 'undecryptable' | 'unsupported_version'
       readonly code: PadlockErrorCode
+      readonly count: number
     }

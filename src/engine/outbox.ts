@@ -5,7 +5,7 @@
  */
 
 import { encodeContent } from '../content/registry.ts'
-import { isPadlockErrorCode, PadlockError, type PadlockErrorCode } from '../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import {
   type Address,
   type ConversationId,
@@ -14,12 +14,14 @@ import {
   parseCanonicalAddress,
 } from '../protocol/ids.ts'
 import { contentLimitBytes, requestLimitBytes, requestLimitEnvelopes } from '../protocol/limits.ts'
+import { isNodeCode } from '../protocol/node-codes.ts'
 import type { Row, Write } from '../store/store.ts'
 import {
   add,
   type MessageRecord,
   MessageState,
   type OutboxRecord,
+  type OutboxRow,
   put,
   remove,
   tables,
@@ -58,6 +60,7 @@ export class Outbox {
   readonly #stop = new AbortController()
   #lastComposedNs = 0n
   #wake: () => void = () => undefined
+  #retryNow = new AbortController()
   #isOnline = false
   readonly #sentListeners = new Set<(message: Message) => void>()
 
@@ -125,6 +128,7 @@ export class Outbox {
     if (!isOnline) return
     for (const entry of this.#entries.values()) delete entry.waitingSinceMs
     this.#backoff.reset()
+    this.#retryNow.abort()
     this.poke()
   }
 
@@ -138,6 +142,7 @@ export class Outbox {
 
   close(): void {
     this.#stop.abort()
+    this.#retryNow.abort()
     this.poke()
   }
 
@@ -216,6 +221,9 @@ export class Outbox {
       }
       const message = await read()
       if (message.state !== 'pending' || signal.aborted) return message
+      const isWaiting = [...this.#entries.values()].some(({ record }) => record.messageId === id)
+      // It was given up: nothing will change by itself.
+      if (!isWaiting) throw new PadlockError(message.reason ?? 'internal')
       await platform.wait(waitMs, patience.signal)
       return await read()
     } finally {
@@ -335,9 +343,10 @@ export class Outbox {
   }
 
   async #publish(entries: readonly Entry[]): Promise<void> {
-    const { network, store, time } = this.#context
+    const { store, time } = this.#context
     const rows = entries.flatMap(({ record }) => record.rows)
-    const receipts = rows.length === 0 ? [] : await network.publish(rows, this.#stop.signal)
+    const receipts = rows.length === 0 ? [] : await this.#offer(entries, rows)
+    if (!receipts) return
     let at = 0
     const nodeTimes = entries.map(({ record }) => {
       const receipt = receipts[at]
@@ -368,6 +377,20 @@ export class Outbox {
     )
     for (const entry of entries) this.#entries.delete(entry.number)
     for (const row of sent) await this.#tell(row)
+  }
+
+  /** @returns the receipts, or undefined if the node refused and the entries were mended. */
+  async #offer(entries: readonly Entry[], rows: readonly OutboxRow[]) {
+    try {
+      return await this.#context.network.publish(rows, this.#context.closing)
+    } catch (error) {
+      if (!(error instanceof PadlockError) || error.retryable || !isNodeCode(error.code))
+        throw error
+      const index = Number(error.details?.envelopeIndex ?? 0)
+      if (error.code === 'recipient_gone') await this.#recipientGone(entries, rows[index])
+      else await this.#refused(entries, index, error.code)
+      return undefined
+    }
   }
 
   async #tell(row: Row<MessageRecord>): Promise<void> {
@@ -405,33 +428,24 @@ export class Outbox {
     if (changed) await this.#tell(changed)
   }
 
+  /** Waits before the next try; coming online again ends the wait. */
   async #failed(error: unknown): Promise<void> {
     const { status, platform } = this.#context
     const known =
       error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
-    if (known.code === 'recipient_gone') await this.#recipientGone(known)
-    else if (!known.retryable && known.code !== 'internal') await this.#refused(known)
-    else status.warn(known.code)
-    await platform.wait(this.#backoff.next(retryAfterMs(known)), this.#stop.signal)
+    status.warn(known.code)
+    this.#retryNow = new AbortController()
+    const delay = this.#backoff.next(Number(known.details?.retryAfterMs ?? 0))
+    await platform.wait(delay, this.#retryNow.signal)
   }
 
   /** The topics say whether it is true; the node alone is not believed (section 8). */
-  async #recipientGone(error: PadlockError): Promise<void> {
-    const entries = this.#takeSealed()
-    const rows = entries.flatMap(({ record }) => record.rows)
-    const row = rows[Number(error.details?.envelopeIndex ?? 0)]
+  async #recipientGone(entries: readonly Entry[], row: OutboxRow | undefined): Promise<void> {
     const address = row && parseCanonicalAddress(row.address)
-    if (!row || !address?.ok) return
-    try {
-      await this.#directory.reread(address.value)
-    } catch {
-      return
-    }
+    if (!row || !address?.ok) throw new PadlockError('bad_response')
+    await this.#directory.reread(address.value)
     const usable = await this.#directory.recipients(address.value)
-    if (usable.some(({ id }) => row.topic.endsWith(id))) {
-      this.#context.status.warn('node_withholding')
-      return
-    }
+    if (usable.some(({ id }) => row.topic.endsWith(id))) throw new PadlockError('node_withholding')
     for (const entry of entries) {
       if (!entry.record.rows.some(({ topic }) => topic === row.topic)) continue
       const left = entry.record.rows.filter(({ topic }) => topic !== row.topic)
@@ -453,11 +467,20 @@ export class Outbox {
     }
   }
 
-  /** A refusal that no retry mends: the first message gives up, the others go on. */
-  async #refused(error: PadlockError): Promise<void> {
-    this.#context.status.warn(error.code)
-    const [first] = this.#takeSealed()
-    if (first && isPadlockErrorCode(error.code)) await this.#giveUp(first, error.code)
+  /** A refusal that no retry mends: that message gives up, the others go on. */
+  async #refused(
+    entries: readonly Entry[],
+    envelopeIndex: number,
+    code: PadlockErrorCode,
+  ): Promise<void> {
+    this.#context.status.warn(code)
+    let before = 0
+    const refused = entries.find(({ record }) => {
+      before += record.rows.length
+      return envelopeIndex < before
+    })
+    if (!refused) throw new PadlockError('bad_response')
+    await this.#giveUp(refused, code)
   }
 
   #forgetOldWaits(): void {
@@ -469,5 +492,3 @@ export class Outbox {
     }
   }
 }
-
-const retryAfterMs = (error: PadlockError): number => Number(error.details?.retryAfterMs ?? 0)

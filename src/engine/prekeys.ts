@@ -157,10 +157,10 @@ export class Prekeys {
   }
 
   async #publishPending(): Promise<void> {
-    const { network, store, account } = this.#context
+    const { network, store, account, closing } = this.#context
     const message = this.#pendingUpload
     try {
-      await network.publish([{ topic: prekeyTopic(account.installationId), message }])
+      await network.publish([{ topic: prekeyTopic(account.installationId), message }], closing)
     } catch (error) {
       // The node has a newer upload or is full: these keys are never served, so new ones replace them.
       const final =

@@ -34,6 +34,7 @@ export {
   type MessageRecord,
   MessageState,
   type OutboxRecord,
+  type OutboxRow,
   type ParkedRecord,
 } from '../gen/padlock/store/v1/records_pb.ts'
 
