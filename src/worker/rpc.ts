@@ -72,7 +72,12 @@ interface Waiting {
 }
 
 const isFrame = (data: unknown): data is Frame =>
-  typeof data === 'object' && data !== null && 'to' in data && 'id' in data
+  typeof data === 'object' &&
+  data !== null &&
+  'to' in data &&
+  (data.to === 'callee' || data.to === 'caller') &&
+  'id' in data &&
+  typeof data.id === 'number'
 
 const toWire = (error: unknown): WireError => {
   const known =
@@ -136,14 +141,13 @@ export const connectRpc = <Own extends object, Other extends object>(
       if (closed) return reject(closed)
       if (signal?.aborted) return reject(new PadlockError('aborted'))
       const id = ++lastId
-      const abort = () => {
+      const giveUp = (code: PadlockErrorCode) => {
         post({ to: 'callee', id, cancel: true })
-        settle(() => reject(new PadlockError('aborted')))
+        settle(() => reject(new PadlockError(code)))
       }
+      const abort = () => giveUp('aborted')
       const timer =
-        timeoutMs === undefined
-          ? undefined
-          : setTimeout(() => settle(() => reject(new PadlockError('worker_failed'))), timeoutMs)
+        timeoutMs === undefined ? undefined : setTimeout(() => giveUp('worker_failed'), timeoutMs)
       const settle = (end: () => void) => {
         waiting.delete(id)
         clearTimeout(timer)
@@ -180,7 +184,11 @@ export const connectRpc = <Own extends object, Other extends object>(
       closed = error
       port.removeEventListener('message', listener)
       for (const cancel of running.values()) cancel.abort()
-      for (const call of [...waiting.values()]) call.reject(error)
+      for (const [id, call] of [...waiting]) {
+        // The other side may live on, and need not work for nobody.
+        post({ to: 'callee', id, cancel: true })
+        call.reject(error)
+      }
     },
   }
 }

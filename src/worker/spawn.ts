@@ -40,11 +40,14 @@ export const spawnWorker = async (
   return {
     port: worker,
     onFailure: (listener) => {
-      const fail = (cause: unknown) => listener(new PadlockError('worker_failed', { cause }))
-      worker.addEventListener('error', (event) => fail(event.error ?? event.message), {
-        once: true,
-      })
-      worker.addEventListener('messageerror', () => fail('messageerror'), { once: true })
+      let failed = false
+      const fail = (cause: unknown) => {
+        if (failed) return
+        failed = true
+        listener(new PadlockError('worker_failed', { cause }))
+      }
+      worker.addEventListener('error', (event) => fail(event.error ?? event.message))
+      worker.addEventListener('messageerror', () => fail('messageerror'))
     },
     terminate: () => worker.terminate(),
   }

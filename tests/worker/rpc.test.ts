@@ -1,0 +1,331 @@
+/** Calls across a real MessageChannel, both ends real. */
+
+import { afterEach, expect, test, vi } from 'vitest'
+import { PadlockError } from '../../src/errors.ts'
+import type { HostApi, WorkerApi } from '../../src/worker/contract.ts'
+import { type Contract, connectRpc, type Port } from '../../src/worker/rpc.ts'
+
+interface Calculator {
+  add(arg: { readonly a: number; readonly b: number }): Promise<number>
+  echo(arg: Plain): Promise<Plain>
+  fail(arg: { readonly kind: 'known' | 'unknown' | 'text' }): Promise<void>
+  /** Never answers; tells when it was started and when it was cancelled. */
+  wait(arg: { readonly name: string }, signal: AbortSignal): Promise<void>
+  unsendable(arg: Record<string, never>): Promise<number>
+}
+
+interface Plain {
+  readonly bytes: Uint8Array
+  readonly big: bigint
+  readonly nothing: undefined
+  readonly list: readonly (string | null)[]
+}
+
+/** The caller's side answers one question. */
+interface Host {
+  ask(arg: { readonly question: string }): Promise<string>
+}
+
+const ports: MessagePort[] = []
+afterEach(() => {
+  vi.useRealTimers()
+  for (const port of ports.splice(0)) port.close()
+})
+
+const aPair = () => {
+  const { port1, port2 } = new MessageChannel()
+  ports.push(port1, port2)
+  port1.start()
+  port2.start()
+  return { port1, port2 }
+}
+
+const connectCalculator = () => {
+  const { port1, port2 } = aPair()
+  const started = new Map<string, PromiseWithResolvers<void>>()
+  const cancelled = new Map<string, PromiseWithResolvers<void>>()
+  const moment = (map: Map<string, PromiseWithResolvers<void>>, name: string) => {
+    const known = map.get(name) ?? Promise.withResolvers<void>()
+    map.set(name, known)
+    return known
+  }
+  const value: string = 'value'
+  const calculator: Calculator = {
+    add: async ({ a, b }) => a + b,
+    echo: async (plain) => plain,
+    fail: async ({ kind }) => {
+      if (kind === 'known') {
+        throw new PadlockError('too_large', {
+          message: 'Too much for one page.',
+          details: { envelopeIndex: 3 },
+          cause: new Error('a cause that stays here'),
+        })
+      }
+      if (kind === 'text') throw 'a secret text'
+      throw new TypeError('a secret detail')
+    },
+    wait: ({ name }, signal) =>
+      new Promise((_, reject) => {
+        moment(started, name).resolve()
+        signal.addEventListener('abort', () => {
+          moment(cancelled, name).resolve()
+          reject(new PadlockError('aborted'))
+        })
+      }),
+    unsendable: async () => Reflect.get({ value: () => 1 }, value),
+  }
+  const host: Host = { ask: async ({ question }) => `${question}? yes` }
+  const caller = connectRpc<Host, Calculator>(port1, host)
+  const callee = connectRpc<Calculator, Host>(port2, calculator)
+  return {
+    port1,
+    port2,
+    caller,
+    callee,
+    started: (name: string) => moment(started, name).promise,
+    cancelled: (name: string) => moment(cancelled, name).promise,
+  }
+}
+
+const failure = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'no error',
+    (error: unknown) => error,
+  )
+
+test('results come back to the call they belong to, both ways at once', async () => {
+  const { caller, callee } = connectCalculator()
+  const sums = Array.from({ length: 50 }, (_, n) => caller.remote.add({ a: n, b: n }))
+  const answer = callee.remote.ask({ question: 'ready' })
+  expect(await Promise.all(sums)).toEqual(Array.from({ length: 50 }, (_, n) => 2 * n))
+  expect(await answer).toBe('ready? yes')
+})
+
+test('plain data crosses unchanged', async () => {
+  const { caller } = connectCalculator()
+  const plain: Plain = {
+    bytes: Uint8Array.of(1, 2, 3),
+    big: 2n ** 63n,
+    nothing: undefined,
+    list: ['a', null],
+  }
+  expect(await caller.remote.echo(plain)).toEqual(plain)
+})
+
+test('errors cross with code, message and details and come out as PadlockError', async () => {
+  const { caller } = connectCalculator()
+  const error = await failure(caller.remote.fail({ kind: 'known' }))
+  expect(error).toBeInstanceOf(PadlockError)
+  expect(error).toMatchObject({
+    code: 'too_large',
+    message: 'Too much for one page.',
+    details: { envelopeIndex: 3 },
+    retryable: false,
+  })
+  expect(error).not.toHaveProperty('cause')
+})
+
+test('unknown errors become internal and do not tell what they said', async () => {
+  const { caller } = connectCalculator()
+  for (const kind of ['unknown', 'text'] as const) {
+    const error = await failure(caller.remote.fail({ kind }))
+    expect(error).toBeInstanceOf(PadlockError)
+    expect(error).toMatchObject({ code: 'internal' })
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('secret')
+    expect(String(error)).not.toContain('secret')
+  }
+})
+
+test('a code that this release does not know comes out as internal', async () => {
+  const { port1, port2 } = aPair()
+  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' })
+  port2.addEventListener('message', ({ data }: MessageEvent<{ id: number }>) => {
+    port2.postMessage({ to: 'caller', id: data.id, error: { code: 'from_2028', message: 'x' } })
+  })
+  expect(await failure(remote.add({ a: 1, b: 1 }))).toMatchObject({ code: 'internal' })
+})
+
+test('a result that cannot be cloned is an error and no silence', async () => {
+  const { caller } = connectCalculator()
+  expect(await failure(caller.remote.unsendable({}))).toMatchObject({ code: 'internal' })
+})
+
+test('an argument that cannot be cloned is invalid_argument, and the next call works', async () => {
+  const { caller } = connectCalculator()
+  // Applications in JavaScript pass anything.
+  const call: Promise<unknown> = Reflect.apply(caller.remote.add, undefined, [{ a: () => 1, b: 2 }])
+  expect(await failure(call)).toMatchObject({ code: 'invalid_argument' })
+  expect(await caller.remote.add({ a: 1, b: 2 })).toBe(3)
+})
+
+test('aborting rejects at once and fires the callee’s signal', async () => {
+  const { caller, started, cancelled } = connectCalculator()
+  const abort = new AbortController()
+  const call = failure(caller.remote.wait({ name: 'a' }, { signal: abort.signal }))
+  await started('a')
+  abort.abort()
+  expect(await call).toMatchObject({ code: 'aborted' })
+  await cancelled('a')
+})
+
+test('a call whose signal is aborted already is never sent', async () => {
+  const { caller, port2 } = connectCalculator()
+  const sent: unknown[] = []
+  port2.addEventListener('message', ({ data }) => sent.push(data))
+  const options = { signal: AbortSignal.abort() }
+  expect(await failure(caller.remote.add({ a: 1, b: 1 }, options))).toMatchObject({
+    code: 'aborted',
+  })
+  expect(await caller.remote.add({ a: 2, b: 2 })).toBe(4)
+  expect(sent).toHaveLength(1)
+})
+
+test('aborting after the answer does nothing, and no listener stays', async () => {
+  const { caller } = connectCalculator()
+  const abort = new AbortController()
+  const removed = vi.spyOn(abort.signal, 'removeEventListener')
+  const added = vi.spyOn(abort.signal, 'addEventListener')
+  expect(await caller.remote.add({ a: 1, b: 1 }, { signal: abort.signal })).toBe(2)
+  abort.abort()
+  expect(added).toHaveBeenCalledTimes(1)
+  expect(removed).toHaveBeenCalledTimes(1)
+})
+
+test('closing rejects every waiting call, cancels it over there, and refuses later ones', async () => {
+  const { caller, started, cancelled } = connectCalculator()
+  const calls = ['a', 'b', 'c'].map((name) => failure(caller.remote.wait({ name })))
+  await started('c')
+  caller.close(new PadlockError('closed'))
+  for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: 'closed' })
+  await Promise.all(['a', 'b', 'c'].map(cancelled))
+  expect(await failure(caller.remote.add({ a: 1, b: 1 }))).toMatchObject({ code: 'closed' })
+  caller.close(new PadlockError('internal'))
+  expect(await failure(caller.remote.add({ a: 1, b: 1 }))).toMatchObject({ code: 'closed' })
+})
+
+test('closing the callee cancels what it is working on', async () => {
+  const { caller, callee, started, cancelled } = connectCalculator()
+  const call = caller.remote.wait({ name: 'a' }).catch(() => undefined)
+  await started('a')
+  callee.close(new PadlockError('closed'))
+  await cancelled('a')
+  caller.close(new PadlockError('closed'))
+  await call
+})
+
+test('a call that is not answered in time is worker_failed and is cancelled over there', async () => {
+  const { caller, cancelled } = connectCalculator()
+  const call = caller.remote.wait({ name: 'a' }, { timeoutMs: 30 })
+  expect(await failure(call)).toMatchObject({ code: 'worker_failed' })
+  await cancelled('a')
+})
+
+test('a call without a time-out waits for as long as a person takes', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { caller, started } = connectCalculator()
+  let isSettled = false
+  const settled = () => {
+    isSettled = true
+  }
+  const call = caller.remote.wait({ name: 'wallet' })
+  call.then(settled, settled)
+  await started('wallet')
+  expect(vi.getTimerCount()).toBe(0)
+  vi.advanceTimersByTime(24 * 3_600_000)
+  expect(await caller.remote.add({ a: 1, b: 1 })).toBe(2)
+  expect(isSettled).toBe(false)
+  caller.close(new PadlockError('closed'))
+  expect(await failure(call)).toMatchObject({ code: 'closed' })
+})
+
+test('an answered call leaves no timer behind', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { caller } = connectCalculator()
+  expect(await caller.remote.add({ a: 1, b: 1 }, { timeoutMs: 60_000 })).toBe(2)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a method that is not served is an error, also one that every object has', async () => {
+  const { caller } = connectCalculator()
+  for (const name of ['subtract', 'toString', 'constructor', '__proto__', 'hasOwnProperty']) {
+    const method: unknown = Reflect.get(caller.remote, name)
+    if (typeof method !== 'function') throw new Error(`${name} is no call`)
+    const call: Promise<unknown> = Reflect.apply(method, undefined, [{}])
+    expect(await failure(call), name).toMatchObject({ code: 'internal' })
+  }
+})
+
+test('the remote side is not a promise, so it can be returned by an async function', async () => {
+  const { caller } = connectCalculator()
+  expect(await (async () => caller.remote)()).toBe(caller.remote)
+})
+
+test('stray messages are ignored', async () => {
+  const { caller, port1, port2, started } = connectCalculator()
+  const waiting = failure(caller.remote.wait({ name: 'a' }))
+  await started('a')
+  const strays: unknown[] = ['padlock worker ready', null, 5, [], {}, { to: 'caller' }, { id: 1 }]
+  strays.push({ to: 'caller', id: 99, result: 1 }, { to: 'callee', id: 99, cancel: true })
+  // Another protocol's message that looks like ours, and names the id of the call that waits.
+  strays.push({ to: 'nobody', id: 1, result: 1 }, { to: 'caller', id: '1', result: 1 })
+  for (const port of [port1, port2]) for (const stray of strays) port.postMessage(stray)
+  expect(await caller.remote.add({ a: 1, b: 1 })).toBe(2)
+  caller.close(new PadlockError('closed'))
+  expect(await waiting).toMatchObject({ code: 'closed' })
+})
+
+test('the second of two answers to one call is ignored', async () => {
+  const { port1, port2 } = aPair()
+  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' })
+  port2.addEventListener('message', ({ data }: MessageEvent<{ id: number }>) => {
+    port2.postMessage({ to: 'caller', id: data.id, result: 1 })
+    port2.postMessage({ to: 'caller', id: data.id, result: 2 })
+  })
+  expect(await remote.add({ a: 0, b: 0 })).toBe(1)
+  expect(await remote.add({ a: 0, b: 0 })).toBe(1)
+})
+
+test('the two contracts of Padlock are plain data, and what is not does not compile', () => {
+  const accept = <Api extends object>(_: Contract<Api>): void => undefined
+  const port: Port = aPair().port1
+  const worker = (): WorkerApi => {
+    throw new Error('only its type is looked at')
+  }
+  const host = (): HostApi => {
+    throw new Error('only its type is looked at')
+  }
+  const serveBoth = () => {
+    connectRpc<WorkerApi, HostApi>(port, worker())
+    connectRpc<HostApi, WorkerApi>(port, host())
+  }
+  expect(serveBoth).toThrow('only its type')
+
+  interface Callback {
+    call(arg: { readonly done: () => void }): Promise<void>
+  }
+  // @ts-expect-error a function cannot cross
+  accept<Callback>({ call: async () => undefined })
+
+  interface Instance {
+    call(arg: { readonly at: Date }): Promise<void>
+  }
+  // @ts-expect-error an instance of a class arrives without its methods
+  accept<Instance>({ call: async () => undefined })
+
+  interface Returned {
+    call(arg: Record<string, never>): Promise<{ readonly nested: readonly Map<string, string>[] }>
+  }
+  // @ts-expect-error neither as a result, however deep
+  accept<Returned>({ call: async () => ({ nested: [] }) })
+
+  interface Synchronous {
+    call(arg: Record<string, never>): number
+  }
+  // @ts-expect-error every call takes time
+  accept<Synchronous>({ call: () => 1 })
+
+  const { remote } = connectRpc<Host, Calculator>(port, { ask: async () => '' })
+  // @ts-expect-error only what the contract names can be called
+  const unnamed: unknown = remote.subtract
+  expect(unnamed).toBeTypeOf('function')
+})
