@@ -24,6 +24,8 @@ export interface WalletDeskOptions {
   readonly onDisconnect: () => void
 }
 
+const lookAgainMs = 5_000
+
 export const makeWalletDesk = ({
   client,
   session,
@@ -45,11 +47,14 @@ export const makeWalletDesk = ({
         readonly status: StatusLine
       }
     | undefined
+  /** The open conversation is with someone who has no device yet. */
+  let isWaitedFor = false
 
   const closeOpen = (): void => {
     open?.view.close()
     open?.status.close()
     open = undefined
+    isWaitedFor = false
   }
   const leave = (): void => {
     closeOpen()
@@ -64,6 +69,8 @@ export const makeWalletDesk = ({
     if (conversation.peer === client.address) return
     try {
       const can = await client.canMessage(conversation.peer)
+      if (open?.view !== view) return
+      isWaitedFor = !can
       view.hint(
         can
           ? undefined
@@ -121,13 +128,19 @@ export const makeWalletDesk = ({
     void showHint()
   }
 
+  // The first device of an account is no event, so whoever waits for one looks again. While the
+  // conversation is in the subscription, this asks nothing of the node.
+  const looking = setInterval(() => {
+    if (isWaitedFor) void showHint()
+  }, lookAgainMs)
   const stop = session.listen({
+    onMessage: ({ conversationId }) => {
+      if (isWaitedFor && conversationId === open?.conversation.id) void showHint()
+    },
     onEvent: (event) => {
-      if (!open) return
       const isLive = event.kind === 'status' && event.status.state === 'live'
-      const isTheirs =
-        event.kind === 'installation-added' && event.installation.address === open.conversation.peer
-      if (isLive || isTheirs) void showHint()
+      const isSent = event.kind === 'message-state' && isWaitedFor
+      if (isLive || isSent || event.kind === 'installation-added') void showHint()
     },
   })
 
@@ -170,6 +183,7 @@ export const makeWalletDesk = ({
     root,
     tellAccount,
     close: () => {
+      clearInterval(looking)
       stop()
       closeOpen()
       list.close()
