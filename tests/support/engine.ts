@@ -1,0 +1,139 @@
+/**
+ * The engine without a thread boundary: real wasm, fake-indexeddb and a real node in this process,
+ * with the network, the wallet and the platform in the test's hands.
+ */
+import 'fake-indexeddb/auto'
+import { readFile } from 'node:fs/promises'
+import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
+import { onTestFinished } from 'vitest'
+import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import type { Crypto } from '../../src/crypto/crypto.ts'
+import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
+import { Engine } from '../../src/engine/engine.ts'
+import type { ClientEvent, ClientState } from '../../src/engine/model.ts'
+import { networkOver } from '../../src/network/connect.ts'
+import type { Network } from '../../src/network/network.ts'
+import { browserPlatform } from '../../src/platform/browser.ts'
+import type { Platform } from '../../src/platform/platform.ts'
+import { decodeHex } from '../../src/protocol/bytes.ts'
+import { openIdbStore } from '../../src/store/idb.ts'
+import type { Store } from '../../src/store/store.ts'
+
+export const loadTestCrypto = async (): Promise<Crypto> =>
+  loadWasmCrypto(
+    new Uint8Array(await readFile(new URL('../../wasm/pkg/padlock.wasm', import.meta.url))),
+  )
+
+let databases = 0
+/** A database that no other test of this process has. */
+export const freshDatabase = (): string => `test-${++databases}`
+
+/** Asks for a signature; `asked` counts. */
+export type Sign = (text: string, signal: AbortSignal) => Promise<Uint8Array>
+
+export interface OpenOptions {
+  readonly account: PrivateKeyAccount
+  readonly database: string
+  /** Instead of the account's own signature. */
+  readonly sign?: Sign
+  /** What stands between the engine and the node. */
+  readonly network?: (real: Network) => Network
+  readonly store?: (real: Store) => Store
+  readonly platform?: Partial<Platform>
+  readonly signal?: AbortSignal
+}
+
+export interface EngineWorld {
+  readonly node: InProcessNode
+  readonly network: Network
+  readonly crypto: Crypto
+  /** Texts that wallets were asked to sign, in order. */
+  readonly asked: readonly string[]
+  /** An engine; closed when the test ends. */
+  open(options: OpenOptions): Promise<{ readonly engine: Engine; readonly events: ClientEvent[] }>
+  /** The store of a database that no engine has open. */
+  openStore(database: string): Promise<Store>
+}
+
+export const anAccount = (): PrivateKeyAccount => privateKeyToAccount(generatePrivateKey())
+
+export const signWith =
+  (account: PrivateKeyAccount): Sign =>
+  async (message) =>
+    decodeSignature(await account.signMessage({ message }))
+
+/** What the worker's host does: the wallet may take for ever, the wait for it ends with the signal. */
+export const neverAnswers: Sign = (_, signal) =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+
+export const anEngineWorld = async (): Promise<EngineWorld> => {
+  const node = createInProcessNode()
+  const network = networkOver(node.transport)
+  const crypto = await loadTestCrypto()
+  const asked: string[] = []
+  const engines: Engine[] = []
+  onTestFinished(async () => {
+    for (const engine of engines) await engine.close()
+    await node.close()
+  })
+  return {
+    node,
+    network,
+    crypto,
+    asked,
+    open: async ({ account, database, ...options }) => {
+      const events: ClientEvent[] = []
+      const signal = options.signal ?? new AbortController().signal
+      const sign = options.sign ?? signWith(account)
+      const engine = await Engine.open(
+        {
+          address: account.address,
+          database,
+          crypto,
+          network: options.network?.(network) ?? network,
+          platform: { ...browserPlatform, ...options.platform },
+          openStore: async (onLost) => {
+            const store = await openIdbStore(database, crypto, onLost)
+            return options.store?.(store) ?? store
+          },
+          signText: (text) => {
+            asked.push(text)
+            return sign(text, signal)
+          },
+          emit: (event) => events.push(event),
+        },
+        signal,
+      )
+      engines.push(engine)
+      return { engine, events }
+    },
+    openStore: async (database) => {
+      const store = await openIdbStore(database, crypto, () => undefined)
+      onTestFinished(() => store.close())
+      return store
+    },
+  }
+}
+
+/** Resolves when the engine's status is, or becomes, one of these. */
+export const untilState = async (
+  { engine, events }: { readonly engine: Engine; readonly events: readonly ClientEvent[] },
+  ...states: readonly ClientState[]
+): Promise<ClientState> => {
+  while (!states.includes(engine.status.state)) {
+    const seen = events.length
+    // Events come from the engine's own tasks, so one turn of the loop after the other shows them.
+    while (events.length === seen && !states.includes(engine.status.state)) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+  }
+  return engine.status.state
+}
+
+const decodeSignature = (hex: `0x${string}`): Uint8Array => {
+  const bytes = decodeHex(hex.slice(2))
+  if (!bytes) throw new Error('a signature is hex')
+  return bytes
+}
