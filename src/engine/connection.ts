@@ -213,9 +213,7 @@ class Pump {
   /** Returns at once unless too much is waiting. */
   async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
     this.#queue.push(...envelopes)
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined
-    })
+    this.#working ??= this.#work()
     if (this.#queue.length > maxQueued) await this.#working
   }
 
@@ -225,22 +223,32 @@ class Pump {
     if (this.error !== undefined) throw this.error
   }
 
-  /** While a batch is committed, the next one is opened; commits stay in order. */
+  /**
+   * While a batch is committed, the next one is opened; commits stay in order. Never returns in the
+   * turn that called it, and says that it is done in the very turn that found the queue empty: what
+   * is pushed later starts anew, so nothing is left lying.
+   */
   async #work(): Promise<void> {
     let committing: Promise<void> = Promise.resolve()
     try {
-      while (this.#queue.length > 0) {
+      for (;;) {
+        // What comes in while the last commit is awaited is this turn's too.
+        if (this.#queue.length === 0) await committing
+        if (this.#queue.length === 0) {
+          this.#working = undefined
+          return
+        }
         const prepared = await this.#inbox.prepare(this.#queue.splice(0, maxBatch))
         await committing
         committing = this.#inbox.commit(prepared)
-        // Awaited in the next turn or below; not to be taken for unhandled until then.
+        // Awaited in a later turn; not to be taken for unhandled until then.
         committing.catch(() => undefined)
       }
-      await committing
     } catch (error) {
       // The cursor has not moved past what failed: the next subscription brings it again.
       await committing.catch(() => undefined)
       this.error = error
+      this.#working = undefined
       this.#onError()
     }
   }

@@ -11,6 +11,8 @@ import { buildPayload } from '../protocol/payload.ts'
 import { prekeySignature } from '../protocol/prekey.ts'
 import { headerSigningFields } from '../protocol/signing-bytes.ts'
 import { messageTopic } from '../protocol/topics.ts'
+import type { Write } from '../store/store.ts'
+import { put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import { chooseSession, type Session, type Sessions } from './sessions.ts'
@@ -18,6 +20,8 @@ import { chooseSession, type Session, type Sessions } from './sessions.ts'
 /** After a claim that gave no usable key, that installation is left alone for this long (section 6). */
 const claimPauseMs = 3_600_000
 const maxPauses = 10_000
+/** A node remembers a claim for ten minutes (section 5); a little less is safe. */
+const claimMemoryMs = 9 * 60_000
 
 export interface FanoutMessage {
   readonly conversationId: ConversationId
@@ -35,6 +39,8 @@ export interface FanoutRow {
 export interface SealedFanout {
   /** The next states of all sessions that were used. */
   readonly sessions: readonly Session[]
+  /** Further records to save with them. */
+  readonly writes: readonly Write[]
   /** For each message its envelopes. */
   readonly rows: readonly (readonly FanoutRow[])[]
 }
@@ -77,11 +83,9 @@ export class Fanout {
   }
 
   async #claim(recipients: readonly KnownInstallation[]): Promise<readonly Session[]> {
-    const { crypto, network, platform, account } = this.#context
-    const claimed = await network.claimPrekeys(
-      platform.randomBytes(claimIdBytes),
-      recipients.map(({ id }) => id),
-    )
+    const { crypto, network, platform, account, closing } = this.#context
+    const ids = recipients.map(({ id }) => id)
+    const claimed = await network.claimPrekeys(await this.#claimId(ids), ids, closing)
     const byId = new Map(claimed.map(({ installationId, prekey }) => [installationId, prekey]))
     const usable = recipients.flatMap((recipient) => {
       const prekey = byId.get(recipient.id)
@@ -119,6 +123,25 @@ export class Fanout {
         },
       ]
     })
+  }
+
+  /**
+   * The id to claim with, saved before asking: one whose answer was lost is asked with again, so
+   * that no second key is burnt (section 5). `seal` forgets it with the sessions made from it.
+   */
+  async #claimId(ids: readonly InstallationId[]): Promise<Uint8Array> {
+    const { platform, store } = this.#context
+    const now = platform.nowMs()
+    const saved = (await store.get(tables.claim, 'claim'))?.value
+    const isFresh = saved && now - Number(saved.askedMs) < claimMemoryMs
+    if (isFresh && ids.every((id) => saved.installationIds.includes(id))) return saved.claimId
+    const claimId = platform.randomBytes(claimIdBytes)
+    const record = { claimId, installationIds: [...ids], askedMs: BigInt(now) }
+    await store.advance([], () => ({
+      writes: [put(tables.claim, 'claim', record)],
+      result: undefined,
+    }))
+    return claimId
   }
 
   #pause(id: InstallationId): void {
@@ -207,6 +230,7 @@ export class Fanout {
         })
       }
     }
-    return { sessions, rows }
+    const writes = fresh.size > 0 ? [remove(tables.claim, 'claim')] : []
+    return { sessions, writes, rows }
   }
 }

@@ -149,7 +149,6 @@ export class Inbox {
       // A contract account's installation waits until its chain can be asked.
       if (account?.get(id)?.state === 'unverified') continue
       await this.#process(addressed, this.#parking.removalWrites(numbers), numbers)
-      this.#parking.removed(numbers)
     }
     this.#tellCounts()
     return now.length < waiting.length
@@ -205,7 +204,10 @@ export class Inbox {
     workedOff: readonly number[],
   ): Promise<void> {
     const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
-    await this.#context.ratchets.run(() => this.#save(authentic, parked, more))
+    await this.#context.ratchets.run(async () => {
+      await this.#save(authentic, parked, more)
+      this.#parking.removed(workedOff)
+    })
     // Outside of the ratchets' queue, as these may want to enter it.
     for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
   }

@@ -332,6 +332,7 @@ export class Outbox {
       await store.advance([], () => ({
         writes: [
           ...this.#sessions.writes(sealed.sessions),
+          ...sealed.writes,
           ...next.map((entry) => put(tables.outbox, entry.number, entry.record)),
         ],
         result: undefined,

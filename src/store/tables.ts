@@ -13,6 +13,7 @@ import {
 } from '@bufbuild/protobuf'
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2'
 import {
+  ClaimRecordSchema,
   ConversationRecordSchema,
   CursorRecordSchema,
   IdentityRecordSchema,
@@ -117,6 +118,7 @@ export const tables = {
   sealing: define('account', 'name', SealingSecretsRecordSchema),
   prekeys: define('account', 'name', PrekeySecretsRecordSchema),
   times: define('account', 'name', TimesRecordSchema),
+  claim: define('account', 'name', ClaimRecordSchema),
   /** Key: address, installation id. */
   installations: define('installations', 'hash', InstallationRecordSchema, {
     group: (record) => record.address ?? '',

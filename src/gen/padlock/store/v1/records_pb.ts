@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQimAEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCCJEChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMIkAKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEIvMBChJJbnN0YWxsYXRpb25SZWNvcmQSDwoHYWRkcmVzcxgBIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAiABKAkSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhMKC3NlYWxpbmdfa2V5GAUgASgMEhoKEnNlYWxpbmdfY3JlYXRlZF9ucxgGIAEoBBIVCg1maXJzdF9zZWVuX25zGAcgASgEEhIKCnJldm9rZWRfbnMYCCABKAQSMgoFc3RhdGUYCSABKA4yIy5wYWRsb2NrLnN0b3JlLnYxLkluc3RhbGxhdGlvblN0YXRlIo4BCg1TZXNzaW9uUmVjb3JkEhcKD2luc3RhbGxhdGlvbl9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgMEg0KBXN0YXRlGAMgASgMEhIKCmNyZWF0ZWRfbXMYBCABKAQSGQoRbGFzdF9kZWNyeXB0ZWRfbXMYBSABKAQSEgoKc2VudF9zaW5jZRgGIAEoDSJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiPAoJT3V0Ym94Um93Eg0KBXRvcGljGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHYWRkcmVzcxgDIAEoCSIvCgxDdXJzb3JSZWNvcmQSDQoFdG9waWMYASABKAkSEAoIc2VxdWVuY2UYAiABKAQiLwoKU2VlblJlY29yZBIQCghwcmVmaXhlcxgBIAEoDBIPCgdub2RlX25zGAIgASgEIn8KDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQimAEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCCJEChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMIkAKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEIksKC0NsYWltUmVjb3JkEhAKCGNsYWltX2lkGAEgASgMEhgKEGluc3RhbGxhdGlvbl9pZHMYAiADKAkSEAoIYXNrZWRfbXMYAyABKAQi8wEKEkluc3RhbGxhdGlvblJlY29yZBIPCgdhZGRyZXNzGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRISCgpjdXJ2ZTI1NTE5GAMgASgMEg8KB2VkMjU1MTkYBCABKAwSEwoLc2VhbGluZ19rZXkYBSABKAwSGgoSc2VhbGluZ19jcmVhdGVkX25zGAYgASgEEhUKDWZpcnN0X3NlZW5fbnMYByABKAQSEgoKcmV2b2tlZF9ucxgIIAEoBBIyCgVzdGF0ZRgJIAEoDjIjLnBhZGxvY2suc3RvcmUudjEuSW5zdGFsbGF0aW9uU3RhdGUijgEKDVNlc3Npb25SZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAwSDQoFc3RhdGUYAyABKAwSEgoKY3JlYXRlZF9tcxgEIAEoBBIZChFsYXN0X2RlY3J5cHRlZF9tcxgFIAEoBBISCgpzZW50X3NpbmNlGAYgASgNImgKEkNvbnZlcnNhdGlvblJlY29yZBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDAoEcGVlchgCIAEoCRISCgpjcmVhdGVkX21zGAMgASgEEhcKD2xhc3RfbWVzc2FnZV9tcxgEIAEoBCLfAQoNTWVzc2FnZVJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIOCgZzZW5kZXIYAyABKAkSGwoTc2VuZGVyX2luc3RhbGxhdGlvbhgEIAEoCRITCgtjb21wb3NlZF9ucxgFIAEoBBIPCgdub2RlX25zGAYgASgEEg8KB2NvbnRlbnQYByABKAwSLQoFc3RhdGUYCCABKA4yHi5wYWRsb2NrLnN0b3JlLnYxLk1lc3NhZ2VTdGF0ZRIOCgZyZWFzb24YCSABKAkingEKDE91dGJveFJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRITCgtjb21wb3NlZF9ucxgDIAEoBBIpCgRyb3dzGAQgAygLMhsucGFkbG9jay5zdG9yZS52MS5PdXRib3hSb3cSDgoGc2VhbGVkGAUgASgIEhEKCXNlYWxlZF9tcxgGIAEoBCI8CglPdXRib3hSb3cSDQoFdG9waWMYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgdhZGRyZXNzGAMgASgJIi8KDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBCIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQifwoMUGFya2VkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSEAoIc2VxdWVuY2UYAiABKAQSDwoHbm9kZV9ucxgDIAEoBBIPCgdhZGRyZXNzGAQgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgFIAEoCRIRCglwYXJrZWRfbXMYBiABKAQiXAoOU2V0QXNpZGVSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgDIAEoCRIPCgdub2RlX25zGAQgASgEKngKEUluc3RhbGxhdGlvblN0YXRlEiIKHklOU1RBTExBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhwKGElOU1RBTExBVElPTl9TVEFURV9WQUxJRBABEiEKHUlOU1RBTExBVElPTl9TVEFURV9VTlZFUklGSUVEEAIqfAoMTWVzc2FnZVN0YXRlEh0KGU1FU1NBR0VfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNRVNTQUdFX1NUQVRFX1BFTkRJTkcQARIWChJNRVNTQUdFX1NUQVRFX1NFTlQQAhIaChZNRVNTQUdFX1NUQVRFX1JFQ0VJVkVEEANiBnByb3RvMw");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -178,6 +178,35 @@ export const TimesRecordSchema: GenMessage<TimesRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 4);
 
 /**
+ * account "claim": a claim whose keys are not used yet; asking again with its id burns no second key.
+ *
+ * @generated from message padlock.store.v1.ClaimRecord
+ */
+export type ClaimRecord = Message<"padlock.store.v1.ClaimRecord"> & {
+  /**
+   * @generated from field: bytes claim_id = 1;
+   */
+  claimId: Uint8Array;
+
+  /**
+   * @generated from field: repeated string installation_ids = 2;
+   */
+  installationIds: string[];
+
+  /**
+   * @generated from field: uint64 asked_ms = 3;
+   */
+  askedMs: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.ClaimRecord.
+ * Use `create(ClaimRecordSchema)` to create a new message.
+ */
+export const ClaimRecordSchema: GenMessage<ClaimRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 5);
+
+/**
  * @generated from message padlock.store.v1.InstallationRecord
  */
 export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> & {
@@ -236,7 +265,7 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
  * Use `create(InstallationRecordSchema)` to create a new message.
  */
 export const InstallationRecordSchema: GenMessage<InstallationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 5);
+  messageDesc(file_padlock_store_v1_records, 6);
 
 /**
  * @generated from message padlock.store.v1.SessionRecord
@@ -284,7 +313,7 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
  * Use `create(SessionRecordSchema)` to create a new message.
  */
 export const SessionRecordSchema: GenMessage<SessionRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 6);
+  messageDesc(file_padlock_store_v1_records, 7);
 
 /**
  * @generated from message padlock.store.v1.ConversationRecord
@@ -316,7 +345,7 @@ export type ConversationRecord = Message<"padlock.store.v1.ConversationRecord"> 
  * Use `create(ConversationRecordSchema)` to create a new message.
  */
 export const ConversationRecordSchema: GenMessage<ConversationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 7);
+  messageDesc(file_padlock_store_v1_records, 8);
 
 /**
  * @generated from message padlock.store.v1.MessageRecord
@@ -379,7 +408,7 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
  * Use `create(MessageRecordSchema)` to create a new message.
  */
 export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 8);
+  messageDesc(file_padlock_store_v1_records, 9);
 
 /**
  * One message on its way out: first without rows, then with the exact bytes to publish.
@@ -425,7 +454,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
  * Use `create(OutboxRecordSchema)` to create a new message.
  */
 export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 9);
+  messageDesc(file_padlock_store_v1_records, 10);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -452,7 +481,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 10);
+  messageDesc(file_padlock_store_v1_records, 11);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -474,7 +503,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 11);
+  messageDesc(file_padlock_store_v1_records, 12);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -498,7 +527,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 12);
+  messageDesc(file_padlock_store_v1_records, 13);
 
 /**
  * An envelope of a sender that is not known yet.
@@ -542,7 +571,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -576,7 +605,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
