@@ -13,6 +13,12 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
     'The node speaks another version of Padlock. Choose another node in Settings, or reload the page after an update.',
   unauthenticated_node:
     'Another node answers at this address than before. Choose the earlier one in Settings, or start over.',
+  unknown_installation:
+    'This node does not know you: it is another one than before, or it lost its data. Choose the earlier node in Settings, or start over.',
+  node_withholding:
+    'This node does not show what it showed before: it is another one, or it lost its data. Choose the earlier node in Settings.',
+  gap: 'Some messages are no longer at the node, so they cannot be shown here. If you miss one, ask for it again.',
+  unsupported_version: 'Someone wrote with a newer release. Reload the page to update it.',
   unavailable: 'The node cannot answer right now. The page tries again by itself.',
   rate_limited: 'The node asks for a pause. The page tries again by itself.',
   wallet_rejected: 'You declined in your wallet. Nothing was sent; try again when you are ready.',

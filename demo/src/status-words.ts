@@ -37,14 +37,47 @@ const aboutConnection: ReadonlySet<PadlockErrorCode> = new Set([
 /** Harmless repetitions that nobody needs to hear of. */
 const unremarkable: ReadonlySet<PadlockErrorCode> = new Set(['duplicate_message'])
 
-const sayWarning = ({ code, count }: Warning): string =>
-  count === 1 || aboutConnection.has(code) ? sayCode(code) : `${sayCode(code)} (${count} times)`
+/** Why something that arrived was not kept; the differences matter to who writes a client. */
+const unreadable: ReadonlySet<PadlockErrorCode> = new Set([
+  'unsealing_failed',
+  'not_for_us',
+  'unknown_sender',
+  'sender_revoked',
+  'bad_header_signature',
+  'bad_mac',
+  'session_unknown',
+  'session_mismatch',
+  'message_key_gone',
+  'prekey_gone',
+  'decryption_failed',
+  'header_mismatch',
+  'wrong_participants',
+  'bad_payload',
+  'parking_full',
+])
+
+const sayUnreadable = (warnings: readonly Warning[]): string => {
+  const many = warnings.reduce((sum, { count }) => sum + count, 0)
+  const what = many === 1 ? 'Something that arrived' : `${many} things that arrived`
+  return `${what} could not be read and was left out. If you miss a message, ask for it again.`
+}
 
 /** What the person should read now; often nothing. Of a lost connection only the newest reason counts. */
 export const sayWarnings = ({ state, warnings }: ClientStatus): readonly string[] => {
+  const has = (code: PadlockErrorCode) => warnings.some((warning) => warning.code === code)
   const reason = warnings.findLast(({ code }) => aboutConnection.has(code))
+  const lost = warnings.filter(({ code }) => unreadable.has(code))
   const others = warnings.filter(
-    ({ code }) => !aboutConnection.has(code) && !unremarkable.has(code),
+    ({ code }) =>
+      !aboutConnection.has(code) &&
+      !unreadable.has(code) &&
+      !unremarkable.has(code) &&
+      // The one says all of the other.
+      !(code === 'node_withholding' && has('unknown_installation')),
   )
-  return (reason && state === 'offline' ? [reason, ...others] : others).map(sayWarning)
+  return [
+    ...(reason && state === 'offline' ? [sayCode(reason.code)] : []),
+    ...others.map(({ code }) => sayCode(code)),
+    ...(lost.length > 0 ? [sayUnreadable(lost)] : []),
+  ]
 }

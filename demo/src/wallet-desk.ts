@@ -22,6 +22,7 @@ export interface WalletDeskOptions {
   readonly session: Session
   readonly announce: (sentence: string) => void
   readonly onDisconnect: () => void
+  readonly onStartOver: () => void
 }
 
 const lookAgainMs = 5_000
@@ -31,6 +32,7 @@ export const makeWalletDesk = ({
   session,
   announce,
   onDisconnect,
+  onStartOver,
 }: WalletDeskOptions): WalletDesk => {
   const status = makeStatusLine(session)
   const account = element('div', { class: 'notices', role: 'status' })
@@ -164,7 +166,12 @@ export const makeWalletDesk = ({
     account,
     makeStartConversation(client, choose),
     list.root,
-    element('div', { class: 'side-end' }, button({ class: 'quiet' }, onDisconnect, 'Disconnect')),
+    element(
+      'div',
+      { class: 'side-end' },
+      button({ class: 'quiet' }, onStartOver, 'Start over'),
+      button({ class: 'quiet' }, onDisconnect, 'Disconnect'),
+    ),
   )
   const root = element('div', { class: 'desk', 'data-in-view': 'list' }, side, chat)
   chat.append(nothing)

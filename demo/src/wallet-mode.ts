@@ -2,6 +2,7 @@
 
 import { PadlockError } from 'padlock-sdk'
 import { recall, remember } from './browser-memory.ts'
+import { ask } from './dialogs.ts'
 import { button, element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
 import type { Mode, ModeContext } from './mode.ts'
@@ -45,6 +46,23 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
   const backToChooser = (): void => {
     remember(note, undefined)
     void disconnect().then(showChooser)
+  }
+
+  const startOver = async (made: Session): Promise<void> => {
+    const agreed = await ask({
+      title: 'Start over?',
+      text: 'This deletes your messages and this browser’s keys here. Other devices of yours keep theirs. It cannot be undone.',
+      yes: 'Start over',
+    })
+    if (!agreed) return
+    try {
+      await made.deleteLocalData()
+      backToChooser()
+    } catch (error) {
+      root.replaceChildren(
+        makeCard('That did not work', element('p', { role: 'alert' }, sayError(error))),
+      )
+    }
   }
 
   /** With an address, the wallet is not asked for one: an earlier visit is taken up silently. */
@@ -98,7 +116,13 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
     } else if (phase.kind === 'open') {
       const { client } = phase
       remember(note, `${client.address} ${wallet.id}`)
-      desk = makeWalletDesk({ client, session: made, announce, onDisconnect: backToChooser })
+      desk = makeWalletDesk({
+        client,
+        session: made,
+        announce,
+        onDisconnect: backToChooser,
+        onStartOver: () => void startOver(made),
+      })
       root.replaceChildren(desk.root)
     }
   }

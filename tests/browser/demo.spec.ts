@@ -16,6 +16,7 @@ import {
   startDemoSite,
   type TestWallet,
 } from '../support/demo-site.ts'
+import { startNodeProcess } from '../support/node-process.ts'
 
 const phone = { width: 360, height: 640 }
 
@@ -300,6 +301,31 @@ test('a node that is not there is said in words, and can be changed', async ({ b
   await expect(pane(page, 'bob').getByText('Live')).toBeVisible()
 })
 
+test('a node that lost its data is said in words, and the earlier one takes up again', async ({
+  browser,
+}) => {
+  const page = await openPeople(browser)
+  await write(page, 'Message to Bob', 'one')
+  await expect(messages(pane(page, 'bob'))).toHaveCount(1)
+  const useNode = async (url: string) => {
+    await page.getByRole('button', { name: 'Settings' }).click()
+    await page.getByLabel('Address of the node').fill(url)
+    await page.getByRole('button', { name: 'Save' }).click()
+  }
+  const empty = await startNodeProcess()
+  try {
+    await useNode(empty.url)
+    await expect(pane(page, 'bob').getByText(/This node does not know you/)).toBeVisible()
+    await write(page, 'Message to Bob', 'two')
+    await expect(messages(pane(page, 'alice')).getByText('Pending')).toBeVisible()
+    await useNode(site.node.url)
+    await expect(messages(pane(page, 'bob')).getByText('two')).toBeVisible()
+    await expect(pane(page, 'bob').locator('.notice')).toHaveCount(0)
+  } finally {
+    await empty.close()
+  }
+})
+
 for (const scheme of ['light', 'dark'] as const) {
   test(`on a phone in ${scheme} one person is in view, and nothing is cut off`, async ({
     browserIn,
@@ -343,13 +369,30 @@ test('a browser without a wallet is told so, and what to do instead', async ({ b
 
 test('a wallet that declines is not an accident', async ({ browser }) => {
   const { page, wallet } = await openWithWallet(browser)
-  wallet.declines = true
+  wallet.mood = 'declines'
   await page.getByRole('button', { name: 'Harbour Wallet' }).click()
   await expect(page.getByText(/You declined in your wallet/)).toBeVisible()
-  wallet.declines = false
+  wallet.mood = 'signs'
   await page.getByRole('button', { name: 'Try again' }).click()
   await expect(page.getByLabel('Write to an address')).toBeVisible()
   expect(wallet.asked).toHaveLength(2)
+})
+
+test('a wallet that never answers can be given up, and the other mode still works', async ({
+  browser,
+}) => {
+  const { page, wallet } = await openWithWallet(browser)
+  wallet.mood = 'never answers'
+  await page.getByRole('button', { name: 'Harbour Wallet' }).click()
+  await expect.poll(() => wallet.asked.length).toBe(1)
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await expect(page.getByRole('heading', { name: 'Choose your wallet' })).toBeVisible()
+  await page.getByRole('link', { name: 'Side by side' }).click()
+  await write(page, 'Message to Bob', 'no wallet needed')
+  await expect(messages(pane(page, 'bob')).getByText('no wallet needed')).toBeVisible()
+  await page.getByRole('link', { name: 'Your wallet' }).click()
+  await page.getByRole('link', { name: 'Side by side' }).click()
+  await expect(messages(pane(page, 'bob')).getByText('no wallet needed')).toBeVisible()
 })
 
 test('two wallets in two browsers find each other, though one comes later', async ({ browser }) => {
@@ -393,4 +436,13 @@ test('two wallets in two browsers find each other, though one comes later', asyn
   await one.page.getByRole('button', { name: 'All conversations' }).click()
   await one.page.getByRole('button', { name: 'Disconnect' }).click()
   await expect(one.page.getByRole('heading', { name: 'Choose your wallet' })).toBeVisible()
+  await connect(one.page)
+  await expect(one.page.getByRole('button', { name: /Hello from the desk/ })).toBeVisible()
+  expect(one.wallet.asked).toHaveLength(1)
+
+  await one.page.getByRole('button', { name: 'Start over' }).click()
+  await one.page.getByRole('dialog').getByRole('button', { name: 'Start over' }).click()
+  await connect(one.page)
+  await expect(one.page.getByText(/No conversations yet/)).toBeVisible()
+  expect(one.wallet.asked).toHaveLength(2)
 })

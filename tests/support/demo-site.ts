@@ -73,19 +73,19 @@ export interface TestWallet {
   readonly address: string
   /** Texts that it was asked to sign. */
   readonly asked: string[]
-  /** From now on it says no. */
-  declines: boolean
+  /** What it does from now on when it is asked. */
+  mood: 'signs' | 'declines' | 'never answers'
 }
 
 /** Gives a browser an extension's wallet: EIP-1193 by EIP-6963, with a key that stays out here. */
 export const installWallet = async (context: BrowserContext): Promise<TestWallet> => {
   const account = privateKeyToAccount(generatePrivateKey())
-  const wallet: TestWallet = { address: account.address, asked: [], declines: false }
+  const wallet: TestWallet = { address: account.address, asked: [], mood: 'signs' }
   await context.exposeFunction('askTestWallet', async (data: string) => {
     wallet.asked.push(Buffer.from(data.slice(2), 'hex').toString())
-    return wallet.declines
-      ? ''
-      : account.signMessage({ message: { raw: Buffer.from(data.slice(2), 'hex') } })
+    if (wallet.mood === 'declines') return ''
+    if (wallet.mood === 'never answers') return new Promise<string>(() => undefined)
+    return account.signMessage({ message: { raw: Buffer.from(data.slice(2), 'hex') } })
   })
   await context.addInitScript((address) => {
     // As extensions do: an account is told to a site once the person allowed it.
