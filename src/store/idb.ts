@@ -5,8 +5,8 @@
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
-import { encodeBase64Url, encodeSigningBytes, encodeUtf8 } from '../protocol/bytes.ts'
-import { type Database, openDatabase, type SealedRecord, storageError } from './schema.ts'
+import { encodeBase64Url, encodeSigningBytes, encodeUtf8, equalBytes } from '../protocol/bytes.ts'
+import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
 import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store, Write } from './store.ts'
 import { type AnyTable, type StoreName, storeNames, type Table } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
@@ -17,12 +17,21 @@ const maxCachedHashes = 8_192
 
 type PhysicalKey = string | number
 
+/** Where a record lies. */
+interface Place {
+  readonly store: StoreName
+  readonly key: PhysicalKey
+}
+
 /** Thrown inside a transaction to run the step again; never leaves this file. */
 class AddedBefore extends Error {
-  readonly key: string
-  constructor(key: string) {
+  readonly taken: Place
+  /** All that the run wanted to add. */
+  readonly added: readonly Place[]
+  constructor(taken: Place, added: readonly Place[]) {
     super('The key is taken.')
-    this.key = key
+    this.taken = taken
+    this.added = added
   }
 }
 
@@ -62,6 +71,8 @@ export const openIdbStore = async (
 /** Raises the epoch; transactions of earlier holders then abort. */
 const takeFence = async (database: Database): Promise<number> => {
   const transaction = database.transaction('meta', 'readwrite')
+  // A failed transaction rejects this too; the first error is the one that is reported.
+  transaction.done.catch(() => undefined)
   const before = await transaction.store.get('epoch')
   const epoch = (typeof before === 'number' ? before : 0) + 1
   await transaction.store.put(epoch, 'epoch')
@@ -129,12 +140,9 @@ class IdbStore implements Store {
         table.store === 'messages' || table.store === 'conversations'
           ? {
               index: store.index('order'),
-              range: IDBKeyRange.bound(
-                [group],
-                options.before ? [group, options.before] : [group, []],
-                false,
-                true,
-              ),
+              range: options.at
+                ? IDBKeyRange.only([group, options.at])
+                : IDBKeyRange.bound([group], [group, options.before ?? []], false, true),
             }
           : { index: store.index('group'), range: IDBKeyRange.only(group) }
       return collect(source.index.openCursor(source.range, direction), options.limit)
@@ -191,14 +199,28 @@ class IdbStore implements Store {
         return await this.#advanceOnce(reads, step, existing)
       } catch (error) {
         // Each run finds at least one more taken key, so this ends.
-        if (error instanceof AddedBefore && !existing.has(error.key)) existing.add(error.key)
-        else throw storageError(error)
+        if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) {
+          throw storageError(error)
+        }
+        existing.add(placeName(error.taken))
+        for (const place of await this.#findTaken(error.added)) existing.add(placeName(place))
       }
     }
   }
 
   close(): void {
     this.#database.close()
+  }
+
+  /** All at once: a batch that was seen before would else run again once for each of its records. */
+  async #findTaken(places: readonly Place[]): Promise<readonly Place[]> {
+    return this.#guard(async () => {
+      const transaction = this.#database.transaction(storeNames, 'readonly')
+      const keys = await Promise.all(
+        places.map(({ store, key }) => transaction.objectStore(store).getKey(key)),
+      )
+      return places.filter((_, at) => keys[at] !== undefined)
+    })
   }
 
   async #advanceOnce<Result>(
@@ -225,22 +247,24 @@ class IdbStore implements Store {
           reads.map(async (read) => {
             const key = this.#key(read.table, read.key)
             return [
-              `${read.table.store} ${key}`,
+              placeName({ store: read.table.store, key }),
               await transaction.objectStore(read.table.store).get(key),
             ] as const
           }),
         )
         done = this.#run(step, new Map(values), existing)
       }
+      const added = done.sealed.flatMap(({ write, key }) =>
+        write.kind === 'add' ? [{ store: write.table.store, key }] : [],
+      )
       const writes = done.sealed.map(async ({ write, key, record }) => {
         const store = transaction.objectStore(write.table.store)
         if (write.kind === 'delete' || !record) await store.delete(key)
         else if (write.kind === 'put') await store.put(record, key)
         else {
           await store.add(record, key).catch((error: unknown) => {
-            const taken = error instanceof Error || error instanceof DOMException ? error.name : ''
-            throw taken === 'ConstraintError'
-              ? new AddedBefore(`${write.table.store} ${key}`)
+            throw nameOf(error) === 'ConstraintError'
+              ? new AddedBefore({ store: write.table.store, key }, added)
               : error
           })
         }
@@ -254,7 +278,8 @@ class IdbStore implements Store {
       } catch {
         // It has ended already.
       }
-      throw error
+      // What ended the transaction, such as a full disk, is said there and not by what fell with it.
+      throw nameOf(error) === 'AbortError' ? (transaction.error ?? error) : error
     }
   }
 
@@ -266,10 +291,14 @@ class IdbStore implements Store {
     const rows: Rows = {
       get: (table, key) => {
         const physical = this.#key(table, key)
-        const record = found.get(`${table.store} ${physical}`)
+        const place = placeName({ store: table.store, key: physical })
+        // Taken for absent, a record that was not asked for would be written over.
+        if (!found.has(place)) throw new PadlockError('internal')
+        const record = found.get(place)
         return record && this.#open(table, [{ key: physical, record }])[0]
       },
-      exists: (table, key) => existing.has(`${table.store} ${this.#key(table, key)}`),
+      exists: (table, key) =>
+        existing.has(placeName({ store: table.store, key: this.#key(table, key) })),
     }
     const { writes, result } = step(rows)
     return { writes, result, sealed: this.#seal(writes) }
@@ -299,6 +328,10 @@ class IdbStore implements Store {
   }
 
   #open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
+    // Whatever else writes to the database may leave anything there.
+    if (found.some(({ record }) => !(record.s instanceof Uint8Array))) {
+      throw new PadlockError('storage_damaged', { details: { table: table.store } })
+    }
     const opened = this.#crypto.vaultOpen(
       this.#vaultKey,
       found.map(({ key, record }) => ({
@@ -344,6 +377,8 @@ class IdbStore implements Store {
   }
 }
 
+const placeName = ({ store, key }: Place): string => `${store} ${key}`
+
 interface Found {
   readonly key: PhysicalKey
   readonly record: SealedRecord
@@ -360,13 +395,18 @@ interface CursorLike {
   continue(): Promise<CursorLike | null>
 }
 
+const isSamePlace = (a: SealedRecord, b: SealedRecord): boolean =>
+  a.o !== undefined && b.o !== undefined && equalBytes(a.o, b.o)
+
+/** As many as the limit says, and those that stand at the same place as the last of them. */
 const collect = async (opening: Promise<CursorLike | null>, limit: number): Promise<Found[]> => {
   const found: Found[] = []
   let cursor = await opening
-  while (cursor && found.length < limit) {
+  while (cursor) {
+    const last = found.at(-1)
+    if (last && found.length >= limit && !isSamePlace(last.record, cursor.value)) break
     found.push({ key: cursor.primaryKey, record: cursor.value })
-    if (found.length < limit) cursor = await cursor.continue()
-    else break
+    cursor = await cursor.continue()
   }
   return found
 }

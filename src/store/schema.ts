@@ -29,6 +29,12 @@ export interface PadlockSchema extends DBSchema, StoreSchema {
 
 export type Database = IDBPDatabase<PadlockSchema>
 
+/**
+ * A database that has not begun to open by then waits for something that nothing tells of, such as
+ * its own deletion, which another tab holds up.
+ */
+const openTimeoutMs = 15_000
+
 const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     database.createObjectStore('meta')
@@ -41,10 +47,14 @@ const migrations: readonly ((database: Database) => void)[] = [
   },
 ]
 
+/** The name of a DOMException, which is what IndexedDB tells its failures apart by. */
+export const nameOf = (error: unknown): string =>
+  error instanceof Error || error instanceof DOMException ? error.name : ''
+
 /** Translates what IndexedDB throws; everything unknown is `storage_failed`. */
 export const storageError = (error: unknown): PadlockError => {
   if (error instanceof PadlockError) return error
-  const name = error instanceof Error || error instanceof DOMException ? error.name : ''
+  const name = nameOf(error)
   if (name === 'QuotaExceededError') return new PadlockError('storage_full', { cause: error })
   if (name === 'VersionError') return new PadlockError('storage_too_new', { cause: error })
   if (name === 'SecurityError' || name === 'NotAllowedError') {
@@ -64,9 +74,11 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
   const whenBlocked = new Promise<never>((_, reject) => {
     blocked = reject
   })
+  const timer = setTimeout(() => blocked(new PadlockError('storage_blocked')), openTimeoutMs)
   const open = () =>
     openDB<PadlockSchema>(name, schemaVersion, {
       upgrade: (database, from) => {
+        clearTimeout(timer)
         for (const migrate of migrations.slice(from)) migrate(database)
       },
       blocked: () => blocked(new PadlockError('storage_blocked')),
@@ -89,5 +101,7 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
     if (known.code === 'storage_failed')
       throw new PadlockError('storage_unavailable', { cause: error })
     throw known
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -24,27 +24,33 @@ const isWrappedKey = (value: unknown): value is WrappedKey =>
 /**
  * The vault key of this database, made at the first call.
  *
- * @throws PadlockError storage_damaged when the key no longer unwraps, storage_failed
+ * @throws PadlockError storage_damaged when the key no longer unwraps, storage_failed, storage_full
  */
 export const openVaultKey = async (database: Database): Promise<Uint8Array> => {
-  const stored = await database.get('meta', 'vault').catch((error: unknown) => {
+  try {
+    const stored = await database.get('meta', 'vault')
+    if (stored !== undefined) return unwrap(stored)
+    const { vaultKey, wrapped } = await makeVaultKey()
+    const before = await keepFirst(database, wrapped)
+    return before === undefined ? vaultKey : unwrap(before)
+  } catch (error) {
     throw storageError(error)
-  })
-  if (isWrappedKey(stored)) {
-    try {
-      return new Uint8Array(
-        await crypto.subtle.decrypt(
-          { name: 'AES-GCM', iv: stored.nonce },
-          stored.wrapping,
-          stored.wrapped,
-        ),
-      )
-    } catch (cause) {
-      throw new PadlockError('storage_damaged', { cause })
-    }
   }
-  if (stored !== undefined) throw new PadlockError('storage_damaged')
+}
 
+const unwrap = async (stored: unknown): Promise<Uint8Array> => {
+  if (!isWrappedKey(stored)) throw new PadlockError('storage_damaged')
+  const { nonce, wrapping, wrapped } = stored
+  try {
+    return new Uint8Array(
+      await crypto.subtle.decrypt({ name: 'AES-GCM', iv: nonce }, wrapping, wrapped),
+    )
+  } catch (cause) {
+    throw new PadlockError('storage_damaged', { cause })
+  }
+}
+
+const makeVaultKey = async () => {
   const vaultKey = crypto.getRandomValues(new Uint8Array(32))
   const wrapping = await crypto.subtle.generateKey({ name: 'AES-GCM', length: 256 }, false, [
     'encrypt',
@@ -53,10 +59,19 @@ export const openVaultKey = async (database: Database): Promise<Uint8Array> => {
   // The wrapping key encrypts once in its life, so a random 96-bit nonce cannot repeat (NIST SP 800-38D 8.3).
   const nonce = crypto.getRandomValues(new Uint8Array(12))
   const wrapped = await crypto.subtle.encrypt({ name: 'AES-GCM', iv: nonce }, wrapping, vaultKey)
-  try {
-    await database.put('meta', { wrapping, nonce, wrapped } satisfies WrappedKey, 'vault')
-  } catch (error) {
-    throw storageError(error)
-  }
-  return vaultKey
+  return { vaultKey, wrapped: { wrapping, nonce, wrapped } satisfies WrappedKey }
+}
+
+/**
+ * Stores the key unless another opener was faster: two keys would make the other's records
+ * unreadable. @returns what was there before
+ */
+const keepFirst = async (database: Database, wrapped: WrappedKey): Promise<unknown> => {
+  const transaction = database.transaction('meta', 'readwrite')
+  // A failed transaction rejects this too; the first error is the one that is reported.
+  transaction.done.catch(() => undefined)
+  const before = await transaction.store.get('vault')
+  if (before === undefined) await transaction.store.put(wrapped, 'vault')
+  await transaction.done
+  return before
 }

@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest'
 import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
 import type { Network, OutgoingEnvelope } from '../../src/network/network.ts'
+import { browserPlatform } from '../../src/platform/browser.ts'
 import { parseAddress, parseInstallationId } from '../../src/protocol/ids.ts'
 import { contactTopic, prekeyTopic } from '../../src/protocol/topics.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -274,7 +275,6 @@ test('a database that is open elsewhere is storage_in_use after three seconds', 
   const account = anAccount()
   const database = freshDatabase()
   const { engine } = await world.open({ account, database })
-  const { takeLock } = (await import('../../src/platform/browser.ts')).browserPlatform
   const waits: number[] = []
   const opening = world.open({
     account,
@@ -282,7 +282,7 @@ test('a database that is open elsewhere is storage_in_use after three seconds', 
     platform: {
       takeLock: (name, waitMs) => {
         waits.push(waitMs)
-        return takeLock(name, 20)
+        return browserPlatform.takeLock(name, 20)
       },
     },
   })

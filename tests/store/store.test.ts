@@ -1,0 +1,305 @@
+/** Reading, listing, paging and numbering, on records that are really encrypted. */
+
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { allConversations, messageOrder, put, remove, tables } from '../../src/store/tables.ts'
+import { runSeed } from '../support/random.ts'
+import {
+  aStore,
+  conversation,
+  cursor,
+  idsOf,
+  message,
+  openStore,
+  outboxRow,
+  write,
+} from './support.ts'
+
+test('what was put is got, under names, numbers and texts', async () => {
+  const { store } = await aStore()
+  await write(
+    store,
+    put(tables.identity, 'identity', { address: '0xa', registered: true }),
+    outboxRow(7),
+    cursor('node contact-0xa', 3n),
+  )
+  expect((await store.get(tables.identity, 'identity'))?.value).toMatchObject({
+    address: '0xa',
+    registered: true,
+  })
+  expect(await store.get(tables.outbox, 7)).toMatchObject({
+    number: 7,
+    value: { messageId: 'message 7' },
+  })
+  expect((await store.get(tables.cursors, 'node contact-0xa'))?.value.sequence).toBe(3n)
+})
+
+test('what was never put, or removed, is undefined', async () => {
+  const { store } = await aStore()
+  expect(await store.get(tables.identity, 'identity')).toBeUndefined()
+  expect(await store.get(tables.outbox, 1)).toBeUndefined()
+  await write(store, cursor('a', 1n), cursor('b', 2n))
+  await write(store, remove(tables.cursors, 'a'), remove(tables.cursors, 'never there'))
+  expect(await store.get(tables.cursors, 'a')).toBeUndefined()
+  expect((await store.get(tables.cursors, 'b'))?.value.sequence).toBe(2n)
+})
+
+test('a put replaces, and of two writes to one key in a step the later counts', async () => {
+  const { store } = await aStore()
+  await write(store, cursor('a', 1n))
+  await write(store, cursor('a', 2n), cursor('a', 3n))
+  expect((await store.get(tables.cursors, 'a'))?.value.sequence).toBe(3n)
+  await write(store, cursor('a', 4n), remove(tables.cursors, 'a'))
+  expect(await store.get(tables.cursors, 'a')).toBeUndefined()
+})
+
+test('a step sees what it asked for, and gives its result', async () => {
+  const { store } = await aStore()
+  await write(store, cursor('a', 1n), cursor('b', 10n))
+  const reads = [
+    { table: tables.cursors, key: 'a' },
+    { table: tables.cursors, key: 'missing' },
+  ]
+  const sum = await store.advance(reads, (rows) => {
+    const before = rows.get(tables.cursors, 'a')?.value.sequence ?? 0n
+    expect(rows.get(tables.cursors, 'missing')).toBeUndefined()
+    return { writes: [cursor('a', before + 5n)], result: before }
+  })
+  expect(sum).toBe(1n)
+  expect((await store.get(tables.cursors, 'a'))?.value.sequence).toBe(6n)
+})
+
+test('a step that looks at what it did not ask for fails instead of writing over it', async () => {
+  const { store } = await aStore()
+  await write(store, cursor('a', 1n), cursor('b', 10n))
+  for (const reads of [[], [{ table: tables.cursors, key: 'a' }]]) {
+    const advance = store.advance(reads, (rows) => {
+      const before = rows.get(tables.cursors, 'b')?.value.sequence ?? 0n
+      return { writes: [cursor('b', before + 1n)], result: undefined }
+    })
+    await expect(advance).rejects.toMatchObject({ code: 'internal' })
+  }
+  expect((await store.get(tables.cursors, 'b'))?.value.sequence).toBe(10n)
+})
+
+test('steps that read what others write run one after the other', async () => {
+  const { store } = await aStore()
+  await write(store, cursor('a', 0n))
+  const reads = [{ table: tables.cursors, key: 'a' }]
+  const count = () =>
+    store.advance(reads, (rows) => {
+      const next = (rows.get(tables.cursors, 'a')?.value.sequence ?? 0n) + 1n
+      return { writes: [cursor('a', next)], result: next }
+    })
+  const results = await Promise.all(Array.from({ length: 20 }, count))
+  expect(results).toEqual(Array.from({ length: 20 }, (_, n) => BigInt(n + 1)))
+})
+
+test('a step that throws writes nothing and the store goes on', async () => {
+  const { store } = await aStore()
+  const failing = store.advance([{ table: tables.cursors, key: 'a' }], () => {
+    throw new RangeError('a defect')
+  })
+  await expect(failing).rejects.toMatchObject({ code: 'storage_failed' })
+  await write(store, cursor('a', 1n))
+  expect((await store.get(tables.cursors, 'a'))?.value.sequence).toBe(1n)
+})
+
+test('all gives every record of a table', async () => {
+  const { store } = await aStore()
+  expect(await store.all(tables.cursors)).toEqual([])
+  await write(store, ...Array.from({ length: 300 }, (_, n) => cursor(`topic ${n}`, BigInt(n))))
+  const sequences = (await store.all(tables.cursors)).map(({ value }) => value.sequence)
+  expect(sequences.toSorted((a, b) => Number(a - b))).toEqual(
+    Array.from({ length: 300 }, (_, n) => BigInt(n)),
+  )
+})
+
+test('a list is one group in its order, from either end, and no more than the limit', async () => {
+  const { store } = await aStore()
+  for (const [id, of, ns] of [
+    ['m3', 'c', 30n],
+    ['other', 'd', 15n],
+    ['m1', 'c', 10n],
+    ['pending', 'c', 0n],
+    ['m2', 'c', 20n],
+  ] as const) {
+    await write(store, message(store, id, of, ns))
+  }
+  const list = (limit: number, newestFirst?: boolean) =>
+    store.list(tables.messages, {
+      group: 'c',
+      limit,
+      ...(newestFirst === undefined ? {} : { newestFirst }),
+    })
+  expect(idsOf(await list(10))).toEqual(['m1', 'm2', 'm3', 'pending'])
+  expect(idsOf(await list(10, true))).toEqual(['pending', 'm3', 'm2', 'm1'])
+  expect(idsOf(await list(4, true))).toEqual(['pending', 'm3', 'm2', 'm1'])
+  expect(idsOf(await list(3, true))).toEqual(['pending', 'm3', 'm2'])
+  expect(idsOf(await list(1))).toEqual(['m1'])
+  expect(await list(0)).toEqual([])
+  expect(await store.list(tables.messages, { group: 'nobody', limit: 10 })).toEqual([])
+})
+
+test('pages of a list, each before the last of the page before, give everything once', async () => {
+  const { store } = await aStore()
+  const count = 23
+  await write(
+    store,
+    ...Array.from({ length: count }, (_, n) => message(store, `m${n}`, 'c', BigInt(100 + n))),
+  )
+  for (const limit of [1, 2, 5, 22, 23, 24]) {
+    const seen: string[] = []
+    for (let before: Uint8Array<ArrayBuffer> | undefined; ; ) {
+      const rows = await store.list(tables.messages, {
+        group: 'c',
+        limit,
+        newestFirst: true,
+        ...(before ? { before } : {}),
+      })
+      seen.push(...idsOf(rows))
+      const last = rows.at(-1)
+      if (!last) break
+      before = messageOrder(last.value.nodeNs, last.value.composedNs)
+    }
+    expect(seen, `pages of ${limit}`).toEqual(
+      Array.from({ length: count }, (_, n) => `m${count - 1 - n}`),
+    )
+  }
+})
+
+test('conversations are listed by last activity, and move when something happens', async () => {
+  const { store } = await aStore()
+  await write(store, conversation('a', 1n), conversation('b', 3n), conversation('c', 2n))
+  const list = async () => {
+    const options = { group: allConversations, limit: 10, newestFirst: true }
+    const rows = await store.list(tables.conversations, options)
+    return rows.map(({ value }) => value.conversationId)
+  }
+  expect(await list()).toEqual(['b', 'c', 'a'])
+  await write(store, conversation('a', 2n ** 40n))
+  expect(await list()).toEqual(['a', 'b', 'c'])
+})
+
+test('sessions and installations are listed by what they belong to', async () => {
+  const { store } = await aStore()
+  const session = (installationId: string, n: number) =>
+    put(tables.sessions, `${installationId} ${n}`, { installationId, sentSince: n })
+  await write(store, session('a', 1), session('a', 2), session('b', 3))
+  const rows = await store.list(tables.sessions, { group: 'a', limit: 10 })
+  expect(rows.map(({ value }) => value.sentSince).toSorted()).toEqual([1, 2])
+  expect(await store.list(tables.sessions, { group: 'a', limit: 1 })).toHaveLength(1)
+  expect(await store.list(tables.installations, { group: 'a', limit: 10 })).toEqual([])
+})
+
+test('a scan goes by running number, from after one, and says where to go on', async () => {
+  const { store } = await aStore()
+  await write(store, outboxRow(2), outboxRow(3), outboxRow(10), outboxRow(11))
+  const scan = async (after: number, limit: number) => {
+    const { rows, lastNumber } = await store.scan(tables.outbox, { after, limit })
+    return { numbers: rows.map(({ number }) => number), lastNumber }
+  }
+  expect(await scan(0, 10)).toEqual({ numbers: [2, 3, 10, 11], lastNumber: 11 })
+  expect(await scan(0, 4)).toEqual({ numbers: [2, 3, 10, 11], lastNumber: 11 })
+  expect(await scan(0, 2)).toEqual({ numbers: [2, 3], lastNumber: 3 })
+  expect(await scan(3, 2)).toEqual({ numbers: [10, 11], lastNumber: 11 })
+  expect(await scan(2, 1)).toEqual({ numbers: [3], lastNumber: 3 })
+  expect(await scan(11, 5)).toEqual({ numbers: [], lastNumber: 11 })
+  expect(await scan(99, 5)).toEqual({ numbers: [], lastNumber: 99 })
+  expect(await scan(5, 0)).toEqual({ numbers: [], lastNumber: 5 })
+})
+
+test('a scan of one group passes the others by and still says how far it came', async () => {
+  const { store } = await aStore()
+  for (const [id, of] of [
+    ['m1', 'c'],
+    ['m2', 'd'],
+    ['m3', 'c'],
+    ['m4', 'd'],
+    ['m5', 'd'],
+  ] as const) {
+    await write(store, message(store, id, of, 9n))
+  }
+  const scan = async (after: number, limit: number, group: string) => {
+    const { rows, lastNumber } = await store.scan(tables.messages, { after, limit, group })
+    return { ids: idsOf(rows), lastNumber }
+  }
+  expect(await scan(0, 10, 'c')).toEqual({ ids: ['m1', 'm3'], lastNumber: 5 })
+  expect(await scan(0, 1, 'c')).toEqual({ ids: ['m1'], lastNumber: 1 })
+  expect(await scan(1, 1, 'c')).toEqual({ ids: ['m3'], lastNumber: 3 })
+  expect(await scan(3, 1, 'c')).toEqual({ ids: [], lastNumber: 5 })
+  expect(await scan(0, 2, 'd')).toEqual({ ids: ['m2', 'm4'], lastNumber: 4 })
+})
+
+test('scanning page by page gives what was written, whatever the pages and gaps', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 30 }),
+      fc.integer({ min: 1, max: 12 }),
+      async (numbers, limit) => {
+        const { store } = await aStore()
+        await write(store, ...numbers.map((number) => outboxRow(number)))
+        const seen: number[] = []
+        for (let after = 0; ; ) {
+          const page = await store.scan(tables.outbox, { after, limit })
+          if (page.rows.length === 0) break
+          seen.push(...page.rows.map(({ number }) => number))
+          after = page.lastNumber
+        }
+        expect(seen).toEqual(numbers.toSorted((a, b) => a - b))
+        store.close()
+      },
+    ),
+    { seed: runSeed(), numRuns: 15 },
+  )
+})
+
+test('numbers ascend and go on after what is stored when the database is opened again', async () => {
+  const { store, database } = await aStore()
+  expect(store.nextNumber(tables.outbox)).toBe(1)
+  expect(store.nextNumber(tables.outbox)).toBe(2)
+  expect(store.nextNumber(tables.parked)).toBe(1)
+  await write(store, outboxRow(2), put(tables.seen, 41, { nodeNs: 1n }))
+  await write(store, put(tables.parked, 6, { address: 'a' }), put(tables.setAside, 8, {}))
+  // What is never stored leaves a gap, which is no matter.
+  store.nextNumber(tables.messages)
+  await write(store, message(store, 'm', 'c', 1n))
+  store.close()
+
+  const again = await openStore(database)
+  expect(again.nextNumber(tables.outbox)).toBe(3)
+  expect(again.nextNumber(tables.seen)).toBe(42)
+  expect(again.nextNumber(tables.parked)).toBe(7)
+  expect(again.nextNumber(tables.setAside)).toBe(9)
+  expect(again.nextNumber(tables.messages)).toBe(3)
+  expect((await again.scan(tables.messages, { after: 0, limit: 5 })).rows).toMatchObject([
+    { number: 2, value: { messageId: 'm' } },
+  ])
+})
+
+test('a message keeps its number when it is written again with it', async () => {
+  const { store } = await aStore()
+  await write(store, message(store, 'm', 'c', 0n))
+  const row = await store.get(tables.messages, 'm')
+  if (!row) throw new Error('it was written')
+  expect(row.number).toBe(1)
+  await write(store, put(tables.messages, 'm', { ...row.value, nodeNs: 5n }, row.number))
+  expect(await store.get(tables.messages, 'm')).toMatchObject({ number: 1, value: { nodeNs: 5n } })
+})
+
+test('a store that is closed answers nothing more, with a code', async () => {
+  const { store } = await aStore()
+  await write(store, cursor('a', 1n))
+  store.close()
+  store.close()
+  for (const call of [
+    () => store.get(tables.cursors, 'a'),
+    () => store.all(tables.cursors),
+    () => store.list(tables.messages, { group: 'c', limit: 1 }),
+    () => store.scan(tables.outbox, { after: 0, limit: 1 }),
+    () => write(store, cursor('a', 2n)),
+    () => store.advance([{ table: tables.cursors, key: 'a' }], () => ({ writes: [], result: 1 })),
+  ]) {
+    await expect(call()).rejects.toMatchObject({ code: 'storage_failed' })
+  }
+})
