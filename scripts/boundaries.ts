@@ -59,6 +59,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     ...everyone,
     'src/content/',
     'src/wallet/',
+    'src/sentences.ts',
     'src/worker/contract.ts',
     'src/worker/rpc.ts',
     'src/worker/spawn.ts',

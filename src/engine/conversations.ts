@@ -144,14 +144,23 @@ export class Conversations {
     limit: number,
   ): Promise<readonly Message[]> {
     const { store } = this.#context
-    const at = before === undefined ? undefined : await this.#at(readCursor(before))
-    const rows = await store.list(tables.messages, {
-      group: id,
-      limit: Math.min(limit, maxPage),
-      newestFirst: true,
-      ...(at ? { before: messageOrder(at.value.nodeNs, at.value.composedNs) } : {}),
-    })
-    return Promise.all(rows.map((row) => this.describeMessage(row)))
+    const page = Math.min(limit, maxPage)
+    const list = (options: { before?: MessagePlace; at?: MessagePlace }) =>
+      store.list(tables.messages, { group: id, limit: page, newestFirst: true, ...options })
+    if (before === undefined) return this.#describePage(await list({}), page)
+    const last = (await this.#at(readCursor(before))).value
+    const place = messageOrder(last.nodeNs, last.composedNs)
+    // Messages of the same place are told apart by their ids, which the store does not order by.
+    const beside = (await list({ at: place })).filter(
+      ({ value }) => value.messageId < last.messageId,
+    )
+    return this.#describePage([...beside, ...(await list({ before: place }))], page)
+  }
+
+  /** In the order of docs/protocol.md section 8, newest first: ties are broken by the message id. */
+  #describePage(rows: readonly Row<MessageRecord>[], limit: number): Promise<readonly Message[]> {
+    const sorted = [...rows].sort((a, b) => compareMessages(b.value, a.value))
+    return Promise.all(sorted.slice(0, limit).map((row) => this.describeMessage(row)))
   }
 
   async #at(number: number): Promise<Row<MessageRecord>> {
@@ -281,6 +290,17 @@ export const peerOf = (id: ConversationId, own: Address): Address => {
 /** `composed_ns`, or `node_ns` where the sender's clock is too far ahead; display only. */
 const shownNs = ({ composedNs, nodeNs }: MessageRecord): bigint =>
   nodeNs > 0n && composedNs > nodeNs + shownAheadNs ? nodeNs : composedNs
+
+/** `node_ns`, `composed_ns`, message id; pending ones last. */
+const compareMessages = (a: MessageRecord, b: MessageRecord): number => {
+  const isLate = (record: MessageRecord) => (record.nodeNs === 0n ? 1 : 0)
+  if (isLate(a) !== isLate(b)) return isLate(a) - isLate(b)
+  if (a.nodeNs !== b.nodeNs) return a.nodeNs < b.nodeNs ? -1 : 1
+  if (a.composedNs !== b.composedNs) return a.composedNs < b.composedNs ? -1 : 1
+  return a.messageId < b.messageId ? -1 : 1
+}
+
+type MessagePlace = ReturnType<typeof messageOrder>
 
 const stateOf = (state: MessageState): Message['state'] =>
   state === MessageState.SENT ? 'sent' : state === MessageState.RECEIVED ? 'received' : 'pending'

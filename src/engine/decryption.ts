@@ -90,7 +90,6 @@ export class Decryption {
       results: results.filter((result) => result !== undefined),
       writes,
       seen: concatBytes(...processed.map((digest) => digest.subarray(0, seenBytes))),
-      usedPrekeys: used.length > 0,
       committed: () => {
         this.#sessions.committed(changed)
         this.#prekeys.committed(used)

@@ -29,7 +29,7 @@ import { Sessions } from './sessions.ts'
 import { StatusBoard } from './status.ts'
 import { Unsealing } from './unsealing.ts'
 
-/** A second tab waits this long for a closing one before it is told (section 6 of the architecture). */
+/** A second tab waits this long for a closing one before it is told (docs/architecture.md section 4). */
 const lockWaitMs = 3_000
 /** Long polls answer empty after this; the caller asks again. */
 const pollMs = 25_000

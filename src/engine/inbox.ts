@@ -25,7 +25,7 @@ import type { Context } from './context.ts'
 import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
 import type { Cursors } from './cursors.ts'
 import type { Decryption } from './decryption.ts'
-import { type Directory, isUsable, type KnownInstallation } from './directory.ts'
+import type { Directory, KnownInstallation } from './directory.ts'
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
@@ -81,8 +81,6 @@ export class Inbox {
   readonly #counts = new Map<PadlockErrorCode, number>()
   /** Something authentic came from this installation. */
   onHeard: (sender: KnownInstallation) => void = () => undefined
-  /** A prekey message used up a one-time key. */
-  onPrekeyUsed: () => void = () => undefined
 
   constructor(
     context: Context,
@@ -262,7 +260,6 @@ export class Inbox {
     if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
     const newest = outcome.messages.at(-1)
     if (newest) this.#conversations.arrived(newest.number)
-    if (decrypted.usedPrekeys) this.onPrekeyUsed()
   }
 
   /** Step 3: who sent it, and did they sign it; who is not known is parked. */
@@ -279,7 +276,7 @@ export class Inbox {
         parkedNow.has(senderInstallationId) ||
         (!areParked && this.#parking.has(senderInstallationId))
       const isUnknown = !sender || sender.state === 'unknown' || sender.state === 'unverified'
-      if (!isBehind && sender && sender.revokedNs > 0n) this.#count('sender_revoked')
+      if (!isBehind && sender && this.#isRevoked(sender, one)) this.#count('sender_revoked')
       else if (!isBehind && areParked && isUnknown) this.#count('unknown_sender')
       else if (isBehind || isUnknown) {
         parkedNow.add(senderInstallationId)
@@ -288,7 +285,7 @@ export class Inbox {
           address: senderAddress,
           installationId: senderInstallationId,
         })
-      } else if (isUsable(sender)) candidates.push({ ...one, sender })
+      } else candidates.push({ ...one, sender })
     }
     const signatures = candidates.map(({ opened, metadata, sender }) =>
       headerSignature(opened.enc, metadata, sender.keys.ed25519),
@@ -301,6 +298,15 @@ export class Inbox {
       return false
     })
     return { authentic, parked }
+  }
+
+  /**
+   * Whether the sender was revoked when the node received this. Once live, whatever time the node
+   * gives an envelope: who was revoked gets nothing in any more.
+   */
+  #isRevoked({ revokedNs }: KnownInstallation, { envelope }: Addressed): boolean {
+    if (revokedNs === 0n) return false
+    return this.#context.status.current.state === 'live' || envelope.nodeNs >= revokedNs
   }
 
   /** Step 5, and the message ids. */

@@ -1,6 +1,6 @@
 /** What the client is doing and what went wrong, and how the outside hears of it. */
 
-import { codes, type PadlockErrorCode } from '../errors.ts'
+import { type PadlockErrorCode, sentenceOf } from '../errors.ts'
 import type { ClientEvent, ClientState, Status, Warning } from './model.ts'
 
 export class StatusBoard {
@@ -29,7 +29,7 @@ export class StatusBoard {
   warn(code: PadlockErrorCode, times = 1): void {
     const count = (this.#warnings.get(code)?.count ?? 0) + times
     this.#warnings.delete(code)
-    this.#warnings.set(code, { code, message: codes[code].says, count })
+    this.#warnings.set(code, { code, message: sentenceOf(code), count })
     this.#publish()
   }
 

@@ -1,6 +1,7 @@
 /** The client as an application holds it: no keys, no storage, only calls to the worker. */
 
-import { PadlockError } from '../errors.ts'
+import { PadlockError, sentenceOf, speak } from '../errors.ts'
+import { sentences } from '../sentences.ts'
 import { type WalletLike, walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
@@ -100,6 +101,7 @@ export const openClient = async (
   wasm: string | Uint8Array<ArrayBuffer>,
   start: () => Promise<Engineered>,
 ): Promise<Client> => {
+  speak(sentences)
   const { signal } = options
   const wallet = walletFrom(options.wallet)
   const address = await unlessAborted(
@@ -117,6 +119,12 @@ export const openClient = async (
     throw error
   }
 }
+
+/** The worker knows codes only; their sentences are here. */
+const inWords = (status: Status): Status => ({
+  ...status,
+  warnings: status.warnings.map((warning) => ({ ...warning, message: sentenceOf(warning.code) })),
+})
 
 class OpenClient implements Client {
   readonly #engineered: Engineered
@@ -153,7 +161,7 @@ class OpenClient implements Client {
     try {
       // The wallet may take as long as the person does; all else is bounded inside.
       this.#opened = await this.#worker.open(request, { signal })
-      this.#status = this.#opened.status
+      this.#status = inWords(this.#opened.status)
     } catch (error) {
       this.#end(new PadlockError('closed'))
       throw error
@@ -231,8 +239,11 @@ class OpenClient implements Client {
   }
 
   #deliver(events: readonly ClientEvent[]): void {
-    for (const event of events) if (event.kind === 'status') this.#status = event.status
-    this.#events.push(events)
+    const told = events.map((event) =>
+      event.kind === 'status' ? { ...event, status: inWords(event.status) } : event,
+    )
+    for (const event of told) if (event.kind === 'status') this.#status = event.status
+    this.#events.push(told)
   }
 
   /** After the first message, so that a browser that asks the person asks at a moment that makes sense. */

@@ -1,6 +1,7 @@
 /** Whether this is a place where a client can live. */
 
 import { PadlockError } from '../errors.ts'
+import { sentences } from '../sentences.ts'
 
 /**
  * Importing on a server is fine; only browsers have what a client needs.
@@ -10,6 +11,6 @@ import { PadlockError } from '../errors.ts'
 export const requireBrowser = (): void => {
   const isPageOrWorker = typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined'
   if (!isPageOrWorker || typeof WebAssembly === 'undefined') {
-    throw new PadlockError('unsupported_platform')
+    throw new PadlockError('unsupported_platform', { message: sentences.unsupported_platform })
   }
 }

@@ -62,6 +62,9 @@ export interface ListOptions {
   readonly group: string
   /** Only before this place in the group's order, exclusive. */
   readonly before?: Uint8Array<ArrayBuffer>
+  /** Only at this very place. */
+  readonly at?: Uint8Array<ArrayBuffer>
+  /** Records that stand at the same place as the last one come with it, beyond the limit. */
   readonly limit: number
   readonly newestFirst?: boolean
 }

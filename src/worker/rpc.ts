@@ -4,7 +4,7 @@
  * still waits, so nothing hangs.
  */
 
-import { isPadlockErrorCode, PadlockError, type PadlockErrorCode } from '../errors.ts'
+import { isPadlockErrorCode, PadlockError, type PadlockErrorCode, sentenceOf } from '../errors.ts'
 
 /** A Worker, a MessagePort, or a worker's own global scope. */
 export interface Port {
@@ -51,7 +51,8 @@ export type Remote<Api> = {
 
 interface WireError {
   readonly code: PadlockErrorCode
-  readonly message: string
+  /** Absent: the other side has the code's own sentence. */
+  readonly message: string | undefined
   readonly details: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
@@ -82,12 +83,13 @@ const isFrame = (data: unknown): data is Frame =>
 const toWire = (error: unknown): WireError => {
   const known =
     error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
-  return { code: known.code, message: known.message, details: known.details }
+  const message = known.message === sentenceOf(known.code) ? undefined : known.message
+  return { code: known.code, message, details: known.details }
 }
 
 const fromWire = ({ code, message, details }: WireError): PadlockError =>
   new PadlockError(isPadlockErrorCode(code) ? code : 'internal', {
-    message,
+    ...(message === undefined ? {} : { message }),
     ...(details ? { details } : {}),
   })
 

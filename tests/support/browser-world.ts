@@ -147,8 +147,11 @@ class BrowserDevice implements Device {
     ] as const)
   }
 
-  history(withPerson: Person): Promise<readonly Shown[]> {
-    return this.#open().evaluate((peer) => window.page.history(peer), withPerson.address)
+  history(withPerson: Person, pageSize = 100): Promise<readonly Shown[]> {
+    return this.#open().evaluate(([peer, limit]) => window.page.history(peer, limit), [
+      withPerson.address,
+      pageSize,
+    ] as const)
   }
 
   settled(withPerson: Person, count: number): Promise<void> {

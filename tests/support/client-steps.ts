@@ -11,11 +11,15 @@ export const show = (message: Message): Shown => ({
 })
 
 /** The whole conversation, oldest first, page by page. */
-export const readHistory = async (client: Client, peer: string): Promise<readonly Shown[]> => {
+export const readHistory = async (
+  client: Client,
+  peer: string,
+  limit = 100,
+): Promise<readonly Shown[]> => {
   const conversation = await client.conversation(peer)
   const all: Message[] = []
   for (let before: string | undefined; ; ) {
-    const page = await conversation.history({ ...(before ? { before } : {}), limit: 100 })
+    const page = await conversation.history({ before, limit })
     all.push(...page)
     const last = page.at(-1)
     if (!last) return all.reverse().map(show)

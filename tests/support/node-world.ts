@@ -188,8 +188,8 @@ class NodeDevice implements Device {
     await conversation.send(text, { until })
   }
 
-  history(withPerson: Person): Promise<readonly Shown[]> {
-    return readHistory(this.#open(), withPerson.address)
+  history(withPerson: Person, pageSize?: number): Promise<readonly Shown[]> {
+    return readHistory(this.#open(), withPerson.address, pageSize)
   }
 
   settled(withPerson: Person, count: number): Promise<void> {

@@ -26,8 +26,8 @@ export interface Device {
   readonly person: Person
   /** Sends a text; resolves once it is stored, or once the node has it. */
   send(to: Person, text: string, until?: 'stored' | 'sent'): Promise<void>
-  /** The whole conversation, oldest first. */
-  history(withPerson: Person): Promise<readonly Shown[]>
+  /** The whole conversation, oldest first, read page by page. */
+  history(withPerson: Person, pageSize?: number): Promise<readonly Shown[]>
   /** Resolves when the conversation has that many messages and none of them is pending. */
   settled(withPerson: Person, count: number): Promise<void>
   /** Resolves when the newest message of the conversation is pending for this reason. */

@@ -93,7 +93,7 @@ const page = {
     const conversation = await open().conversation(peer)
     await conversation.send(text, { until })
   },
-  history: (peer: string) => readHistory(open(), peer),
+  history: (peer: string, pageSize?: number) => readHistory(open(), peer, pageSize),
   settled: (peer: string, count: number) => untilHistory(open(), peer, isSettled(count)),
   waiting: (peer: string, reason: string) => untilHistory(open(), peer, isWaiting(reason)),
   reached: (state: 'live' | 'offline') => untilState(open(), state),

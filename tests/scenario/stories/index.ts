@@ -8,6 +8,7 @@ import { story as hostileInbox } from './hostile-inbox.ts'
 import { story as nobodyThereYet } from './nobody-there-yet.ts'
 import { story as nodeWasDown } from './node-was-down.ts'
 import { story as noteToSelf } from './note-to-self.ts'
+import { story as sameMoment } from './same-moment.ts'
 import { story as secondInstallation } from './second-installation.ts'
 import { story as twoHundredMessages } from './two-hundred-messages.ts'
 
@@ -15,6 +16,7 @@ export const stories: readonly { readonly name: string; readonly story: Story }[
   { name: 'alice writes to bob and bob answers', story: firstMessage },
   { name: 'bob reads what alice wrote while he was offline', story: bobWasOffline },
   { name: 'both write first at the same moment', story: bothWriteFirst },
+  { name: 'messages of the same moment have one order everywhere', story: sameMoment },
   { name: 'a second installation receives from then on', story: secondInstallation },
   { name: 'a cut stream resumes without a gap', story: cutStream },
   { name: 'a message waits for someone who has not registered yet', story: nobodyThereYet },
