@@ -168,6 +168,25 @@ test('pages of a list, each before the last of the page before, give everything 
   }
 })
 
+test('a limit never parts records that stand at the same place, so no page passes one by', async () => {
+  const { store } = await aStore()
+  const ids = ['m1', 'tie 1', 'tie 2', 'tie 3', 'm5']
+  const places = [1n, 5n, 5n, 5n, 9n]
+  await write(store, ...ids.map((id, n) => message(store, id, 'c', places[n] ?? 0n)))
+  const list = async (limit: number) =>
+    idsOf(await store.list(tables.messages, { group: 'c', limit, newestFirst: true }))
+  expect(await list(1)).toEqual(['m5'])
+  for (const limit of [2, 3, 4]) {
+    expect((await list(limit)).toSorted()).toEqual(['m5', 'tie 1', 'tie 2', 'tie 3'])
+  }
+  expect(await list(5)).toHaveLength(5)
+  const before = messageOrder(5n, 1n)
+  const options = { group: 'c', limit: 9, newestFirst: true, before }
+  expect(idsOf(await store.list(tables.messages, options))).toEqual(['m1'])
+  const there = await store.list(tables.messages, { group: 'c', limit: 9, at: before })
+  expect(idsOf(there).toSorted()).toEqual(['tie 1', 'tie 2', 'tie 3'])
+})
+
 test('conversations are listed by last activity, and move when something happens', async () => {
   const { store } = await aStore()
   await write(store, conversation('a', 1n), conversation('b', 3n), conversation('c', 2n))
