@@ -404,7 +404,7 @@ const collect = async (opening: Promise<CursorLike | null>, limit: number): Prom
   let cursor = await opening
   while (cursor) {
     const last = found.at(-1)
-    if (last && found.length >= limit && !isSamePlace(last.record, cursor.value)) break
+    if (found.length >= limit && !(last && isSamePlace(last.record, cursor.value))) break
     found.push({ key: cursor.primaryKey, record: cursor.value })
     cursor = await cursor.continue()
   }

@@ -6,7 +6,11 @@ import 'fake-indexeddb/auto'
 import { readFile } from 'node:fs/promises'
 import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
 import { onTestFinished } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import {
+  createInProcessNode,
+  type InProcessNode,
+  type InProcessNodeOptions,
+} from '../../node/src/testing.ts'
 import type { Crypto } from '../../src/crypto/crypto.ts'
 import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { Engine } from '../../src/engine/engine.ts'
@@ -68,8 +72,9 @@ export const neverAnswers: Sign = (_, signal) =>
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
 
-export const anEngineWorld = async (): Promise<EngineWorld> => {
-  const node = createInProcessNode()
+/** @param options of the node, such as its clock. */
+export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise<EngineWorld> => {
+  const node = createInProcessNode(options)
   const network = networkOver(node.transport)
   const crypto = await loadTestCrypto()
   const asked: string[] = []
@@ -83,20 +88,20 @@ export const anEngineWorld = async (): Promise<EngineWorld> => {
     network,
     crypto,
     asked,
-    open: async ({ account, database, ...options }) => {
+    open: async ({ account, database, ...opening }) => {
       const events: ClientEvent[] = []
-      const signal = options.signal ?? new AbortController().signal
-      const sign = options.sign ?? signWith(account)
+      const signal = opening.signal ?? new AbortController().signal
+      const sign = opening.sign ?? signWith(account)
       const engine = await Engine.open(
         {
           address: account.address,
           database,
           crypto,
-          network: options.network?.(network) ?? network,
-          platform: { ...browserPlatform, ...options.platform },
+          network: opening.network?.(network) ?? network,
+          platform: { ...browserPlatform, ...opening.platform },
           openStore: async (onLost) => {
             const store = await openIdbStore(database, crypto, onLost)
-            return options.store?.(store) ?? store
+            return opening.store?.(store) ?? store
           },
           signText: (text) => {
             asked.push(text)
