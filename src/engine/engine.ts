@@ -10,6 +10,7 @@ import type { HeldLock, Platform } from '../platform/platform.ts'
 import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
 import { coveredPeersLimit } from '../protocol/limits.ts'
 import type { Store } from '../store/store.ts'
+import { Composer } from './composer.ts'
 import { Connection } from './connection.ts'
 import type { Context } from './context.ts'
 import { Conversations } from './conversations.ts'
@@ -18,12 +19,14 @@ import { Decryption } from './decryption.ts'
 import { Directory } from './directory.ts'
 import { Fanout } from './fanout.ts'
 import { Inbox } from './inbox.ts'
+import { MessageStates } from './message-states.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
 import { NodeTime } from './node-time.ts'
 import { Outbox } from './outbox.ts'
 import { Parking } from './parking.ts'
 import { Prekeys } from './prekeys.ts'
 import { openAccount, type SignText } from './registration.ts'
+import { Sealing } from './sealing.ts'
 import { Serial } from './serial.ts'
 import { Sessions } from './sessions.ts'
 import { StatusBoard } from './status.ts'
@@ -188,7 +191,6 @@ export class Engine {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#closing.abort()
-    this.#outbox.close()
     this.#connection.close()
     this.#context.status.setState('closed')
     await this.#running
@@ -227,7 +229,13 @@ const assemble = async (context: Context): Promise<Parts> => {
     parking,
   )
   const fanout = new Fanout(context, sessions)
-  const outbox = new Outbox(context, conversations, directory, sessions, fanout)
+  const outbox = new Outbox(
+    context,
+    new Composer(context, conversations),
+    new MessageStates(context, conversations),
+    directory,
+    new Sealing(context, directory, sessions, fanout),
+  )
   const connection = new Connection(context, cursors, directory, inbox)
   await Promise.all([prekeys.load(), unsealing.load(), inbox.load(), outbox.load()])
 

@@ -17,7 +17,7 @@ import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import { chooseSession, type Session, type Sessions } from './sessions.ts'
 
-/** After a claim that gave no usable key, that installation is left alone for this long (section 6). */
+/** After a claim that gave no usable key an installation is left alone for this long (section 6). */
 const claimPauseMs = 3_600_000
 const maxPauses = 10_000
 /** A node remembers a claim for ten minutes (section 5); a little less is safe. */
@@ -68,10 +68,8 @@ export class Fanout {
     recipients: readonly KnownInstallation[],
   ): Promise<ReadonlyMap<InstallationId, Session>> {
     await this.#sessions.load(recipients.map(({ id }) => id))
-    const now = this.#context.platform.nowMs()
     const needing = recipients.filter(
-      ({ id }) =>
-        !chooseSession(this.#sessions.of(id)) && (this.#pausedUntilMs.get(id) ?? 0) <= now,
+      ({ id }) => !chooseSession(this.#sessions.of(id)) && !this.#isPaused(id),
     )
     const fresh = new Map<InstallationId, Session>()
     for (let at = 0; at < needing.length; at += claimLimitInstallations) {
@@ -144,6 +142,10 @@ export class Fanout {
     return claimId
   }
 
+  #isPaused(id: InstallationId): boolean {
+    return (this.#pausedUntilMs.get(id) ?? 0) > this.#context.platform.nowMs()
+  }
+
   #pause(id: InstallationId): void {
     if (this.#pausedUntilMs.size >= maxPauses) this.#pausedUntilMs.clear()
     this.#pausedUntilMs.set(id, this.#context.platform.nowMs() + claimPauseMs)
@@ -154,18 +156,23 @@ export class Fanout {
     recipients: readonly KnownInstallation[],
     fresh: ReadonlyMap<InstallationId, Session>,
   ): readonly KnownInstallation[] {
-    return recipients.filter(({ id }) => this.#sessionFor(id, fresh) !== undefined)
+    return recipients.filter(
+      ({ id }) => !this.#isPaused(id) && this.#sessionFor(id, fresh) !== undefined,
+    )
   }
 
   #sessionFor(id: InstallationId, fresh: ReadonlyMap<InstallationId, Session>) {
     return chooseSession(this.#sessions.of(id)) ?? fresh.get(id)
   }
 
-  /** Encrypts and seals; all recipients must be reachable and loaded. Saves nothing. */
+  /**
+   * Encrypts and seals; all recipients must be reachable and loaded. Saves nothing; undefined if an
+   * installation turned out to be unusable, which is remembered: plan again without it.
+   */
   seal(
     messages: readonly FanoutMessage[],
     fresh: ReadonlyMap<InstallationId, Session>,
-  ): SealedFanout {
+  ): SealedFanout | undefined {
     const { crypto, account } = this.#context
     const plans = new Map<InstallationId, { recipient: KnownInstallation; messages: number[] }>()
     for (const [at, message] of messages.entries()) {
@@ -213,8 +220,11 @@ export class Fanout {
     const sessions: Session[] = []
     for (const [at, { recipient, indexes, session }] of requests.entries()) {
       const sealed = results[at]
-      // Such as a sealing key of small order: that installation is left out (section 1).
-      if (!sealed?.ok) continue
+      // Such as a sealing key of small order: nobody can encrypt to it (section 1).
+      if (!sealed?.ok) {
+        this.#pause(recipient.id)
+        return undefined
+      }
       sessions.push({
         ...session,
         state: sealed.state,
