@@ -161,5 +161,8 @@ const deleteDatabase = (name: string): Promise<void> =>
     const request = indexedDB.deleteDatabase(name)
     request.onsuccess = () => resolve()
     request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    request.onblocked = () => reject(new PadlockError('storage_blocked'))
+    // A connection that is still closing ends soon; another tab's does not.
+    request.onblocked = () => {
+      setTimeout(() => reject(new PadlockError('storage_blocked')), 5_000)
+    }
   })

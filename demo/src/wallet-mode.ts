@@ -60,7 +60,11 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
       backToChooser()
     } catch (error) {
       root.replaceChildren(
-        makeCard('That did not work', element('p', { role: 'alert' }, sayError(error))),
+        makeCard(
+          'That did not work',
+          element('p', { role: 'alert' }, sayError(error)),
+          element('div', { class: 'actions' }, button({ class: 'quiet' }, backToChooser, 'Back')),
+        ),
       )
     }
   }

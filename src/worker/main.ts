@@ -108,10 +108,16 @@ const defaultDatabase = (address: string): string => {
   return `padlock-${encodeBase64Url(digestEnvelope(name)).slice(0, 22)}`
 }
 
+/** A connection that is closing counts as open until its last transaction has ended. */
+const blockedWaitMs = 5_000
+
 const deleteDatabase = (name: string): Promise<void> =>
   new Promise((resolve, reject) => {
     const request = indexedDB.deleteDatabase(name)
     request.onsuccess = () => resolve()
     request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    request.onblocked = () => reject(new PadlockError('storage_blocked'))
+    // Not the end: the request goes on by itself as soon as nothing holds the database any more.
+    request.onblocked = () => {
+      setTimeout(() => reject(new PadlockError('storage_blocked')), blockedWaitMs)
+    }
   })

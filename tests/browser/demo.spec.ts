@@ -426,7 +426,7 @@ test('two wallets in two browsers find each other, though one comes later', asyn
 
   await one.page.reload()
   await one.page.getByRole('button', { name: /Hello from the desk/ }).click()
-  expect(await texts(one.page.locator('.chat'))).toEqual([
+  await expect(one.page.locator('.chat .text')).toHaveText([
     'Hello from the phone',
     'Hello from the desk',
   ])
