@@ -45,7 +45,7 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
 
   // The machine.
   unsupported_platform:
-    'This platform lacks what Padlock needs: a browser with IndexedDB and WebAssembly.',
+    'This platform lacks what Padlock needs: a browser with IndexedDB and WebAssembly, and a page served over https.',
   wasm_unavailable:
     'padlock.wasm could not be loaded. Serve it, or pass wasmUrl; a content policy needs wasm-unsafe-eval.',
   worker_unavailable:

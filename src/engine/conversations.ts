@@ -214,7 +214,9 @@ export class Conversations {
             limit: 100,
             ...(conversationId === undefined ? {} : { group: conversationId }),
           })
+          const isEnd = page.lastNumber <= position
           position = page.lastNumber
+          if (!isEnd && page.rows.length === 0) continue
           if (page.rows.length > 0 || patience.signal.aborted || signal.aborted) {
             const messages = await Promise.all(page.rows.map((row) => this.describeMessage(row)))
             return { messages, cursor: String(position) }

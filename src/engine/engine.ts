@@ -87,7 +87,10 @@ export class Engine {
     let store: Store | undefined
     let engine: Engine | undefined
     try {
-      store = await options.openStore(() => void engine?.close())
+      store = await options.openStore(() => {
+        // Whatever still fails then fails for this reason.
+        engine?.close().catch(() => undefined)
+      })
       const time = new NodeTime(platform)
       const surroundings = { crypto, curves, store, network, platform, time }
       const account = await openAccount(surroundings, address, options.signText, signal)
@@ -193,11 +196,14 @@ export class Engine {
     this.#closing.abort()
     this.#connection.close()
     this.#context.status.setState('closed')
-    await this.#running
-    // A transaction that is under way ends before the database does.
-    await this.#context.ratchets.run(async () => undefined)
-    this.#context.store.close()
-    this.#lock.release()
+    try {
+      await this.#running
+      // A transaction that is under way ends before the database does.
+      await this.#context.ratchets.run(async () => undefined)
+    } finally {
+      this.#context.store.close()
+      this.#lock.release()
+    }
   }
 }
 

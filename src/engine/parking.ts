@@ -30,6 +30,8 @@ export interface NewlyParked {
 export class Parking {
   readonly #store: Store
   readonly #parked = new Map<number, ParkedEnvelope>()
+  /** How many of each installation: asked for every envelope that arrives. */
+  readonly #counts = new Map<InstallationId, number>()
 
   constructor(store: Store) {
     this.#store = store
@@ -45,8 +47,7 @@ export class Parking {
   }
 
   has(id: InstallationId): boolean {
-    for (const parked of this.#parked.values()) if (parked.installationId === id) return true
-    return false
+    return this.#counts.has(id)
   }
 
   /** Accounts that someone parked claims to be, in the order of arrival. */
@@ -56,6 +57,7 @@ export class Parking {
 
   /** What to write for these, and how many find no room. The newest of the largest address goes first. */
   plan(envelopes: readonly NewlyParked[], parkedMs: number) {
+    if (envelopes.length === 0) return { writes: [], dropped: 0, kept: undefined }
     const all = new Map(this.#parked)
     const records = new Map<number, NewlyParked>()
     for (const envelope of envelopes) {
@@ -76,8 +78,10 @@ export class Parking {
   }
 
   /** To be called when what `plan` gave is committed. */
-  committed(kept: ReadonlyMap<number, ParkedEnvelope>): void {
+  committed(kept: ReadonlyMap<number, ParkedEnvelope> | undefined): void {
+    if (!kept) return
     this.#parked.clear()
+    this.#counts.clear()
     for (const parked of kept.values()) this.#remember(parked)
   }
 
@@ -107,11 +111,19 @@ export class Parking {
 
   /** To be called when what `removalWrites` gave is committed. */
   removed(numbers: readonly number[]): void {
-    for (const number of numbers) this.#parked.delete(number)
+    for (const number of numbers) {
+      const id = this.#parked.get(number)?.installationId
+      if (id === undefined) continue
+      this.#parked.delete(number)
+      const left = (this.#counts.get(id) ?? 1) - 1
+      if (left > 0) this.#counts.set(id, left)
+      else this.#counts.delete(id)
+    }
   }
 
   #remember(parked: ParkedEnvelope): void {
     this.#parked.set(parked.number, parked)
+    this.#counts.set(parked.installationId, (this.#counts.get(parked.installationId) ?? 0) + 1)
   }
 }
 

@@ -4,7 +4,7 @@
  * stored with them, so a retry sends the same bytes and never asks the wallet again.
  */
 
-import { PadlockError } from '../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { buildContactBundle, verifyGrant } from '../protocol/contact.ts'
 import {
   type Address,
@@ -12,11 +12,12 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../protocol/ids.ts'
-import { stockTarget } from '../protocol/limits.ts'
+import { stockTarget, walletSignatureBytes } from '../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic } from '../protocol/topics.ts'
-import { put, tables } from '../store/tables.ts'
+import type { Store } from '../store/store.ts'
+import { put, remove, tables } from '../store/tables.ts'
 import type { Account, Surroundings } from './context.ts'
 import { makePrekeys } from './prekeys.ts'
 
@@ -46,13 +47,18 @@ export const openAccount = async (
   const account = { address, installationId: id.value, keys, identity: stored.state }
 
   if (!stored.registered) {
-    await publishRegistration(
-      surroundings,
-      account,
-      stored.contactBundle,
-      stored.prekeyUpload,
-      signal,
-    )
+    try {
+      await publishRegistration(
+        surroundings,
+        account,
+        stored.contactBundle,
+        stored.prekeyUpload,
+        signal,
+      )
+    } catch (error) {
+      if (isRefusal(error)) await forgetRegistration(store)
+      throw error
+    }
     await store.advance([{ table: tables.identity, key: 'identity' }], (rows) => {
       const record = rows.get(tables.identity, 'identity')
       if (!record) throw new PadlockError('storage_damaged')
@@ -93,8 +99,9 @@ const register = async (
 
   const currentTime = formatCurrentTime(platform.nowMs())
   const text = buildGrantText({ address, currentTime, keys })
-  const signature = normaliseV(await signText(text, address))
-  if (signal.aborted) throw new PadlockError('aborted')
+  const signature = normaliseV(await unlessAborted(signText(text, address), signal))
+  // Not r, s, v: a contract account signed, which needs its chain to be checked (ERC-1271).
+  if (signature.length !== walletSignatureBytes) throw new PadlockError('not_supported_yet')
   const bundle = {
     keys,
     address,
@@ -128,6 +135,32 @@ const register = async (
   }))
 }
 
+/** With these the node will never take these bytes, and it has not taken them before, or it would have said so. */
+const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
+  'malformed',
+  'bad_signature',
+  'wrong_address',
+  'wrong_signature_kind',
+  'revoked',
+  'sealing_key_not_newer',
+  'stale_upload',
+])
+
+const isRefusal = (error: unknown): boolean =>
+  error instanceof PadlockError && finalRefusals.has(error.code)
+
+/** Keys that no node takes are of no use: the next try makes new ones and asks the wallet again. */
+const forgetRegistration = (store: Store): Promise<void> =>
+  store.advance([], () => ({
+    writes: [
+      remove(tables.identity, 'identity'),
+      remove(tables.sealing, 'sealing'),
+      remove(tables.prekeys, 'prekeys'),
+      remove(tables.times, 'times'),
+    ],
+    result: undefined,
+  }))
+
 /** One request: contact bundle, then prekeys (docs/protocol.md section 5). */
 const publishRegistration = async (
   { network }: Surroundings,
@@ -144,6 +177,15 @@ const publishRegistration = async (
     signal,
   )
 }
+
+/** A wallet may never answer, and need not know of signals. */
+const unlessAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const abort = () => reject(new PadlockError('aborted'))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 
 /** Some wallets give v as 0 or 1; the wire knows 27 and 28 only (section 4). */
 const normaliseV = (signature: Uint8Array): Uint8Array => {

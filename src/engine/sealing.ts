@@ -81,14 +81,19 @@ export class Sealing {
         }),
       )
       if (next.length > 0) {
-        await this.#context.store.advance([], () => ({
-          writes: [
-            ...this.#sessions.writes(sealed.sessions),
-            ...sealed.writes,
-            ...next.map((entry) => put(tables.outbox, entry.number, entry.record)),
-          ],
-          result: undefined,
-        }))
+        await this.#context.store.advance(
+          [],
+          () => ({
+            writes: [
+              ...this.#sessions.writes(sealed.sessions),
+              ...sealed.writes,
+              ...next.map((entry) => put(tables.outbox, entry.number, entry.record)),
+            ],
+            result: undefined,
+            // A ratchet that fell behind bytes already published would use a message key twice.
+          }),
+          'strict',
+        )
         this.#sessions.committed(sealed.sessions)
       }
       return { ...plan, sealed: next }

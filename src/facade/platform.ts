@@ -10,7 +10,10 @@ import { sentences } from '../sentences.ts'
  */
 export const requireBrowser = (): void => {
   const isPageOrWorker = typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined'
-  if (!isPageOrWorker || typeof WebAssembly === 'undefined') {
+  // Both exist in secure contexts only: https, or the own machine.
+  const isSecure =
+    typeof navigator !== 'undefined' && 'locks' in navigator && 'subtle' in globalThis.crypto
+  if (!isPageOrWorker || !isSecure || typeof WebAssembly === 'undefined') {
     throw new PadlockError('unsupported_platform', { message: sentences.unsupported_platform })
   }
 }

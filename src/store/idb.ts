@@ -12,6 +12,8 @@ import { type AnyTable, type StoreName, storeNames, type Table } from './tables.
 import { openVaultKey } from './vault-key.ts'
 
 const recordVersion = 1n
+/** Records that one scan looks at, so that a quiet group does not hold a long transaction. */
+const maxScanned = 2_000
 /** Bounds the cache of keyed hashes: at most about 1 MiB. */
 const maxCachedHashes = 8_192
 
@@ -178,7 +180,7 @@ class IdbStore implements Store {
           ? store.index('arrival').openCursor(range)
           : store.openCursor(range)
       let cursor = await opening
-      while (cursor && found.length < options.limit) {
+      for (let seen = 0; cursor && found.length < options.limit && seen < maxScanned; seen += 1) {
         if (typeof cursor.key === 'number') lastNumber = cursor.key
         if (group === undefined || cursor.value.g === group) {
           found.push({ key: cursor.primaryKey, record: cursor.value, number: lastNumber })
@@ -192,11 +194,12 @@ class IdbStore implements Store {
   async advance<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
+    durability: 'relaxed' | 'strict' = 'relaxed',
   ): Promise<Result> {
     const existing = new Set<string>()
     for (;;) {
       try {
-        return await this.#advanceOnce(reads, step, existing)
+        return await this.#advanceOnce(reads, step, existing, durability)
       } catch (error) {
         // Each run finds at least one more taken key, so this ends.
         if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) {
@@ -227,11 +230,12 @@ class IdbStore implements Store {
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     existing: ReadonlySet<string>,
+    durability: 'relaxed' | 'strict',
   ): Promise<Result> {
     // Without reads the step runs before the transaction, which then knows its stores.
     const early = reads.length === 0 ? this.#run(step, new Map(), existing) : undefined
     const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
-    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite')
+    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite', { durability })
     // A failed transaction rejects this too; the first error is the one that is reported.
     transaction.done.catch(() => undefined)
     try {

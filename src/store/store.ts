@@ -83,7 +83,10 @@ export interface Store {
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
   /** All records of a table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
-  /** Records by running number, oldest first. `lastNumber` is where to go on. */
+  /**
+   * Records by running number, oldest first. `lastNumber` is where to go on: the end is reached when it
+   * is no greater than `after`. A page may be short or empty before that.
+   */
   scan<Value>(
     table: Table<Value>,
     options: ScanOptions,
@@ -95,11 +98,14 @@ export interface Store {
    * again: when an `add` finds its key taken, nothing is written and the step runs once more with
    * `rows.exists` true for it.
    *
+   * @param durability `strict`: on the disk, not only handed to the operating system, when it
+   * resolves. For what must not be undone by a power loss once others have seen its consequence.
    * @throws PadlockError leadership_lost, storage_full, storage_failed, storage_damaged
    */
   advance<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<NotPromise<Result>>,
+    durability?: 'relaxed' | 'strict',
   ): Promise<Result>
   close(): void
 }

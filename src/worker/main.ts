@@ -25,6 +25,8 @@ const maxWaitingEvents = 5_000
 export const serve = (port: Port): void => {
   let engine: Engine | undefined
   let database = ''
+  let isOpening = false
+  const ending = new AbortController()
   const events: ClientEvent[] = []
   let isDelivering = false
 
@@ -56,11 +58,12 @@ export const serve = (port: Port): void => {
 
   const own: WorkerApi = {
     open: async (arg, signal) => {
-      if (engine) throw new PadlockError('internal')
+      if (engine || isOpening) throw new PadlockError('internal')
+      isOpening = true
       database = arg.database ?? defaultDatabase(arg.address)
       const network = connectNode(arg.node)
       const crypto = await loadWasmCrypto(
-        typeof arg.wasm === 'string' ? new URL(arg.wasm) : arg.wasm,
+        typeof arg.wasm === 'string' ? wasmUrl(arg.wasm) : arg.wasm,
       )
       engine = await Engine.open(
         {
@@ -74,7 +77,7 @@ export const serve = (port: Port): void => {
           signText: (text, address) => host.remote.signText({ text, address }, { signal }),
           emit,
         },
-        signal,
+        AbortSignal.any([signal, ending.signal]),
       )
       return {
         address: engine.address,
@@ -94,12 +97,22 @@ export const serve = (port: Port): void => {
     installations: async ({ address }) => running().installations(address),
     canMessage: async ({ address }) => running().canMessage(address),
     close: async ({ deleteData }) => {
+      ending.abort()
       await engine?.close()
       engine = undefined
       if (deleteData && database !== '') await deleteDatabase(database)
     },
   }
   const host = connectRpc<WorkerApi, HostApi>(port, own)
+}
+
+/** @throws PadlockError wasm_unavailable */
+const wasmUrl = (address: string): URL => {
+  try {
+    return new URL(address)
+  } catch (cause) {
+    throw new PadlockError('wasm_unavailable', { cause })
+  }
 }
 
 /** One database for each account; the name does not spell the address. */

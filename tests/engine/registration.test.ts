@@ -110,18 +110,26 @@ test('a signature of another key is wallet_wrong_account, and nothing is stored'
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
-  for (const sign of [
-    signWith(anAccount()),
-    async () => new Uint8Array(65),
-    async () => new Uint8Array(0),
-    async () => new Uint8Array(8_192).fill(1),
-  ]) {
+  for (const sign of [signWith(anAccount()), async () => new Uint8Array(65)]) {
     expect(await failure(world.open({ account, database, sign }))).toMatchObject({
       code: 'wallet_wrong_account',
     })
   }
   expect(await isEmpty(world, database)).toBe(true)
   expect(await published(world, contactOf(account))).toEqual([])
+})
+
+test('a signature that is not r, s, v is a contract account’s, which is not supported yet', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const database = freshDatabase()
+  for (const length of [0, 64, 66, 8_192]) {
+    const sign = async () => new Uint8Array(length).fill(1)
+    expect(await failure(world.open({ account, database, sign }))).toMatchObject({
+      code: 'not_supported_yet',
+    })
+  }
+  expect(await isEmpty(world, database)).toBe(true)
 })
 
 test('a signature with v of 0 or 1 is as good as one with 27 or 28', async () => {
@@ -222,7 +230,6 @@ test('a registration that the node refuses has the node’s code, and can be tri
   const world = await anEngineWorld()
   const codes: readonly PadlockErrorCode[] = [
     'too_many_installations',
-    'wrong_signature_kind',
     'clock_ahead',
     'rate_limited',
     'unavailable',
@@ -239,6 +246,22 @@ test('a registration that the node refuses has the node’s code, and can be tri
     await world.open({ account, database, network: good.wrap })
     expect(good.sent[0]).toEqual(refusing.sent[0])
     expect(world.asked.length - asked).toBe(1)
+  }
+})
+
+test('keys that a node will never take are forgotten: the next try makes new ones', async () => {
+  const world = await anEngineWorld()
+  for (const code of ['revoked', 'wrong_address', 'wrong_signature_kind'] as const) {
+    const account = anAccount()
+    const database = freshDatabase()
+    const refusing = publishing(() => Promise.reject(new PadlockError(code)))
+    expect(await failure(world.open({ account, database, network: refusing.wrap }))).toMatchObject({
+      code,
+    })
+    expect(await isEmpty(world, database)).toBe(true)
+    const good = publishing((real, envelopes) => real.publish(envelopes))
+    await world.open({ account, database, network: good.wrap })
+    expect(good.sent[0]).not.toEqual(refusing.sent[0])
   }
 })
 
