@@ -33,6 +33,8 @@ export class Connection {
   #retryNow = new AbortController()
   /** Whose topics to subscribe to, besides one's own. */
   peers: () => Promise<readonly Address[]> = async () => []
+  /** The node answered, before anything else is asked of it. */
+  onNode: (nodeId: Uint8Array) => Promise<void> = async () => undefined
   onLive: () => void = () => undefined
   onDown: () => void = () => undefined
   onStock: (oneTimeLeft: number, newestCreatedNs: bigint) => void = () => undefined
@@ -105,6 +107,7 @@ export class Connection {
       const info = await network.getInfo(end.signal)
       time.hear(info.nodeNs)
       this.#cursors.setNode(info.nodeId)
+      await this.onNode(info.nodeId)
       const { topics, addresses } = await this.#topics()
       this.#subscribed = addresses
       const proof = this.#proof(info.nodeId)

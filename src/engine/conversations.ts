@@ -5,6 +5,7 @@
 
 import { decodeContent } from '../content/registry.ts'
 import { isPadlockErrorCode, PadlockError } from '../errors.ts'
+import { encodeHex } from '../protocol/bytes.ts'
 import {
   type Address,
   buildConversationId,
@@ -253,6 +254,7 @@ export class Conversations {
     const base = {
       id: value.messageId,
       cursor: String(number),
+      order: `${encodeHex(messageOrder(value.nodeNs, value.composedNs))}${value.messageId}`,
       conversationId: value.conversationId,
       sender: formatAddress(sender.value),
       senderInstallation: value.senderInstallation,

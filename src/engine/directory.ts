@@ -53,6 +53,8 @@ export class Directory {
   readonly #accounts = new Map<Address, KnownAccount>()
   readonly #serial = new Serial()
   #covered: ReadonlySet<Address> = new Set()
+  /** Whose topics were read to the end: what comes after that is news. */
+  readonly #read = new Set<Address>()
   #lastFrameMs = 0
   /** Called when an account gained or lost an installation. */
   onChange: (address: Address) => void = () => undefined
@@ -139,6 +141,8 @@ export class Directory {
       // A node that promises more and sends nothing would keep us here for ever.
       hasMore = page.hasMore && page.envelopes.length > 0
     }
+    if (this.#read.size > maxAccounts) this.#read.clear()
+    for (const address of addresses) this.#read.add(address)
   }
 
   /** Takes envelopes of contact and revoked topics, in order; those seen before are skipped. */
@@ -161,7 +165,7 @@ export class Directory {
       positions.set(envelope.topic, envelope.sequence)
       const account = changed.get(address) ?? new Map(await this.account(address))
       changed.set(address, account)
-      const wasKnown = position > 0n
+      const wasKnown = position > 0n || this.#read.has(address)
       const updates =
         kind === 'contact'
           ? this.#readBundle(address, envelope, account)

@@ -25,7 +25,7 @@ import { NodeTime } from './node-time.ts'
 import { Outbox } from './outbox.ts'
 import { Parking } from './parking.ts'
 import { Prekeys } from './prekeys.ts'
-import { openAccount, type SignText } from './registration.ts'
+import { openAccount, registerAtNode, type SignText } from './registration.ts'
 import { Sealing } from './sealing.ts'
 import { Serial } from './serial.ts'
 import { Sessions } from './sessions.ts'
@@ -261,6 +261,9 @@ const assemble = async (context: Context): Promise<Parts> => {
   connection.peers = async () =>
     (await conversations.list(coveredPeersLimit)).map(({ peer }) => checkAddress(peer))
   connection.onStock = topUp
+  connection.onNode = async (nodeId) => {
+    if (status.current.state !== 'revoked') await registerAtNode(context, prekeys, nodeId)
+  }
   connection.onLive = () => {
     if (status.current.state !== 'revoked') outbox.setOnline(true)
   }
@@ -279,7 +282,7 @@ const assemble = async (context: Context): Promise<Parts> => {
 
 const checkAddress = (text: string): Address => {
   const address = parseAddress(text)
-  if (!address.ok) throw new PadlockError('invalid_address')
+  if (!address.ok) throw new PadlockError('invalid_address', { details: { why: address.why } })
   return address.value
 }
 

@@ -10,6 +10,11 @@ interface MessageBase {
   readonly id: string
   /** Where the message stands in the order of arrival: pass it as `since` or `before`. Opaque. */
   readonly cursor: string
+  /**
+   * Where it stands in its conversation, the same on every installation: compare as strings. Changes
+   * when a pending message is sent. Opaque.
+   */
+  readonly order: string
   readonly conversationId: string
   /** The address that wrote it. */
   readonly sender: string

@@ -32,8 +32,10 @@ interface Signer {
 export const makePrekeys = (
   { crypto, identity, installationId, createdNs }: Signer,
   count: number,
-  withFallback: boolean,
+  kind: 'first' | 'more' | 'replacement',
 ) => {
+  const withFallback = kind !== 'more'
+
   const pairs = crypto.createKeyPairs(count + (withFallback ? 1 : 0))
   const kindOf = (at: number): PrekeyKindName => (at < count ? 'one-time' : 'fallback')
   const signatures = crypto.sign(
@@ -56,7 +58,7 @@ export const makePrekeys = (
       installationId,
       oneTime: signed.slice(0, count),
       ...(fallback ? { fallback } : {}),
-      replace: false,
+      replace: kind === 'replacement',
     }),
   }
 }
@@ -131,11 +133,23 @@ export class Prekeys {
     }
   }
 
-  async #prepareUpload(count: number, newestCreatedNs: bigint): Promise<void> {
+  /** A full new stock for a node that has none of ours: new one-time keys and a new fallback. */
+  async replace(): Promise<void> {
+    await this.#context.ratchets.run(() => this.#prepareUpload(stockTarget, 0n, 'replacement'))
+    await this.#publishPending()
+  }
+
+  async #prepareUpload(
+    count: number,
+    newestCreatedNs: bigint,
+    kind: 'more' | 'replacement' = 'more',
+  ): Promise<void> {
     const { crypto, account, store, time } = this.#context
     const last = newestCreatedNs > this.#lastCreatedNs ? newestCreatedNs : this.#lastCreatedNs
     const createdNs = time.createdNs(last)
-    const made = makePrekeys({ crypto, ...account, createdNs }, count, false)
+    const made = makePrekeys({ crypto, ...account, createdNs }, count, kind)
+    // The one before is kept until the next rotation: mail to it may be under way.
+    const fallback = [...made.fallback, ...this.#fallback].slice(0, 2)
     await store.advance([{ table: tables.times, key: 'times' }], (rows) => {
       const times = rows.get(tables.times, 'times')
       if (!times) throw new PadlockError('storage_damaged')
@@ -143,7 +157,7 @@ export class Prekeys {
         writes: [
           put(tables.prekeys, 'prekeys', {
             oneTime: [...this.#oneTime.values(), ...made.oneTime],
-            fallback: [...this.#fallback],
+            fallback,
             pendingUpload: made.upload,
           }),
           put(tables.times, 'times', { ...times.value, lastCreatedNs: createdNs }),
@@ -152,6 +166,7 @@ export class Prekeys {
       }
     })
     for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
+    this.#fallback = fallback
     this.#pendingUpload = made.upload
     this.#lastCreatedNs = createdNs
   }

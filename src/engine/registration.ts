@@ -5,6 +5,7 @@
  */
 
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
+import { equalBytes } from '../protocol/bytes.ts'
 import { buildContactBundle, verifyGrant } from '../protocol/contact.ts'
 import {
   type Address,
@@ -18,8 +19,8 @@ import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic } from '../protocol/topics.ts'
 import type { Store } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
-import type { Account, Surroundings } from './context.ts'
-import { makePrekeys } from './prekeys.ts'
+import type { Account, Context, Surroundings } from './context.ts'
+import { makePrekeys, type Prekeys } from './prekeys.ts'
 
 /** Gets the wallet's EIP-191 signature over a text. */
 export type SignText = (text: string, address: Address) => Promise<Uint8Array>
@@ -71,6 +72,38 @@ export const openAccount = async (
   return account
 }
 
+/**
+ * Another node, or one that lost its data, does not know this installation: the same bundle goes
+ * there again, and new prekeys, as those of the upload may be used (docs/protocol.md section 10).
+ */
+export const registerAtNode = async (
+  context: Context,
+  prekeys: Prekeys,
+  nodeId: Uint8Array,
+): Promise<void> => {
+  const { store, network, account, closing, status } = context
+  const identity = (await store.get(tables.identity, 'identity'))?.value
+  if (!identity) throw new PadlockError('storage_damaged')
+  if (equalBytes(identity.nodeId, nodeId)) return
+  try {
+    const topic = contactTopic(account.address)
+    await network.publish([{ topic, message: identity.contactBundle }], closing)
+  } catch (error) {
+    if (!(error instanceof PadlockError) || error.code !== 'revoked') throw error
+    status.setState('revoked')
+    return
+  }
+  await prekeys.replace()
+  await store.advance([{ table: tables.identity, key: 'identity' }], (rows) => {
+    const record = rows.get(tables.identity, 'identity')
+    if (!record) throw new PadlockError('storage_damaged')
+    return {
+      writes: [put(tables.identity, 'identity', { ...record.value, nodeId })],
+      result: undefined,
+    }
+  })
+}
+
 /** Makes the keys, asks the wallet, and stores everything in one transaction. */
 const register = async (
   { crypto, store, network, platform, time }: Surroundings,
@@ -79,7 +112,8 @@ const register = async (
   signal: AbortSignal,
 ): Promise<void> => {
   // Before the wallet is asked, so that nobody signs for a node that is not there.
-  time.hear((await network.getInfo(signal)).nodeNs)
+  const { nodeNs, nodeId } = await network.getInfo(signal)
+  time.hear(nodeNs)
 
   const { identity, ...keys } = crypto.createIdentity()
   const id = deriveInstallationId(keys)
@@ -115,7 +149,7 @@ const register = async (
   const prekeys = makePrekeys(
     { crypto, identity, installationId: id.value, createdNs },
     stockTarget,
-    true,
+    'first',
   )
   await store.advance([], () => ({
     writes: [
@@ -126,6 +160,7 @@ const register = async (
         contactBundle: buildContactBundle(bundle),
         prekeyUpload: prekeys.upload,
         registered: false,
+        nodeId,
       }),
       put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
       put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),

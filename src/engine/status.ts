@@ -3,6 +3,17 @@
 import { type PadlockErrorCode, sentenceOf } from '../errors.ts'
 import type { ClientEvent, ClientState, Status, Warning } from './model.ts'
 
+/** Reasons for being offline, which are over when the client is live. */
+const passing: readonly PadlockErrorCode[] = [
+  'network_unavailable',
+  'unavailable',
+  'bad_response',
+  'incompatible_node',
+  'unauthenticated_node',
+  'rate_limited',
+  'slow_reader',
+]
+
 export class StatusBoard {
   readonly #emit: (event: ClientEvent) => void
   #state: ClientState = 'connecting'
@@ -21,7 +32,7 @@ export class StatusBoard {
     if (this.#state === state || this.#state === 'closed') return
     if (this.#state === 'revoked' && state !== 'closed') return
     this.#state = state
-    if (state === 'live') this.#warnings.delete('network_unavailable')
+    if (state === 'live') for (const code of passing) this.#warnings.delete(code)
     this.#publish()
   }
 

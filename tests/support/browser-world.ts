@@ -2,6 +2,7 @@
  * The world in a real browser: each device a profile of its own with a page on the built SDK, a real
  * Worker, a real IndexedDB; the node a process on disk.
  */
+import { rm } from 'node:fs/promises'
 import type { Browser, BrowserContext, Page } from '@playwright/test'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { makeAttacker } from './attacker.ts'
@@ -61,6 +62,7 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
     node: {
       stop: () => node.kill(),
       start: () => node.start(),
+      forget: () => rm(node.data, { recursive: true, force: true }),
       cut: async () => node.cut(),
     },
     close: async () => {

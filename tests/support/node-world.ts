@@ -122,6 +122,7 @@ export const createNodeWorld = async (seed: number): Promise<NodeWorld> => {
         running = undefined
       },
       start,
+      forget: () => rm(data, { recursive: true, force: true }),
       cut: async () => proxy.cut(),
     },
     close: async () => {

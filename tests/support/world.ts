@@ -61,6 +61,8 @@ export interface World {
   readonly node: {
     stop(): Promise<void>
     start(): Promise<void>
+    /** Deletes all that a stopped node has stored. */
+    forget(): Promise<void>
     /** Cuts every open connection once; the node goes on. */
     cut(): Promise<void>
   }

@@ -6,6 +6,7 @@ import { story as cutStream } from './cut-stream.ts'
 import { story as firstMessage } from './first-message.ts'
 import { story as hostileInbox } from './hostile-inbox.ts'
 import { story as nobodyThereYet } from './nobody-there-yet.ts'
+import { story as nodeLostItsData } from './node-lost-its-data.ts'
 import { story as nodeWasDown } from './node-was-down.ts'
 import { story as noteToSelf } from './note-to-self.ts'
 import { story as sameMoment } from './same-moment.ts'
@@ -21,6 +22,7 @@ export const stories: readonly { readonly name: string; readonly story: Story }[
   { name: 'a cut stream resumes without a gap', story: cutStream },
   { name: 'a message waits for someone who has not registered yet', story: nobodyThereYet },
   { name: 'a note to self reaches the other devices', story: noteToSelf },
+  { name: 'a node that lost its data is filled again', story: nodeLostItsData },
   { name: 'an installation works while the node is down', story: nodeWasDown },
   { name: 'four devices agree on 200 messages through all trouble', story: twoHundredMessages },
   { name: 'every good message arrives through an inbox full of garbage', story: hostileInbox },
