@@ -1,8 +1,8 @@
 /** Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13). */
 import { ConnectError } from '@connectrpc/connect'
-import { sentences } from '../../src/sentences.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
+import { sentences } from '../../src/sentences.ts'
 
 export interface RefusalDetails {
   /** Which envelope of a publish request. */

@@ -198,6 +198,8 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
             try {
               yield* openSubscription(request, context.signal)
             } catch (error) {
+              // The reader went away while it was being written to: nobody is left to answer.
+              if (isBrokenConnection(error)) return
               throw translate(error)
             }
           },
@@ -265,6 +267,12 @@ function eventMessage(event: StreamEvent): SubscribeResponse {
       })
   }
 }
+
+/** What Node says when the other side of a stream is gone. */
+const isBrokenConnection = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|EPIPE)/.test(String(error.code))
 
 // A message may quote what was being read; where it happened is enough to find a defect.
 const withoutMessage = (error: Error): string =>
