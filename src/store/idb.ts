@@ -1,24 +1,16 @@
-/**
- * The store on IndexedDB. Every record is sealed by the vault with its table, key and version as
- * associated data, so records cannot be swapped; every key that would tell something is an HMAC.
- */
+/** The store on IndexedDB: transactions behind the fence, and reading in order. */
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
-import { encodeBase64Url, encodeSigningBytes, encodeUtf8, equalBytes } from '../protocol/bytes.ts'
+import { equalBytes } from '../protocol/bytes.ts'
+import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
-import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store, Write } from './store.ts'
+import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store } from './store.ts'
 import { type AnyTable, type StoreName, storeNames, type Table } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
 
-const recordVersion = 1n
 /** Records that one scan looks at, so that a quiet group does not hold a long transaction. */
 const maxScanned = 2_000
-/** Bounds the cache of keyed hashes: at most about 1 MiB. */
-const maxCachedHashes = 8_192
-
-type PhysicalKey = string | number
-
 /** Where a record lies. */
 interface Place {
   readonly store: StoreName
@@ -55,15 +47,8 @@ export const openIdbStore = async (
   })
   database = open
   try {
-    const vaultKey = await openVaultKey(open)
-    const store = new IdbStore(
-      open,
-      crypto,
-      vaultKey,
-      await takeFence(open),
-      await lastNumbers(open),
-    )
-    return store
+    const vault = new RecordVault(crypto, await openVaultKey(open))
+    return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open))
   } catch (error) {
     open.close()
     throw storageError(error)
@@ -99,24 +84,18 @@ const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> 
 
 class IdbStore implements Store {
   readonly #database: Database
-  readonly #crypto: Crypto
-  readonly #vaultKey: Uint8Array
-  readonly #nameKey: Uint8Array
+  readonly #vault: RecordVault
   readonly #epoch: number
   readonly #numbers: Map<StoreName, number>
-  readonly #hashes = new Map<string, string>()
 
   constructor(
     database: Database,
-    crypto: Crypto,
-    vaultKey: Uint8Array,
+    vault: RecordVault,
     epoch: number,
     numbers: Map<StoreName, number>,
   ) {
     this.#database = database
-    this.#crypto = crypto
-    this.#vaultKey = vaultKey
-    this.#nameKey = crypto.deriveKey(vaultKey, 'padlock/names/1')
+    this.#vault = vault
     this.#epoch = epoch
     this.#numbers = numbers
   }
@@ -128,13 +107,13 @@ class IdbStore implements Store {
   }
 
   async get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined> {
-    const physical = this.#key(table, key)
+    const physical = this.#vault.key(table, key)
     const record = await this.#guard(() => this.#database.get(table.store, physical))
-    return record && this.#open(table, [{ key: physical, record }])[0]
+    return record && this.#vault.open(table, [{ key: physical, record }])[0]
   }
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
-    const group = this.#hash(table, 'group', options.group)
+    const group = this.#vault.group(table, options.group)
     const found = await this.#guard(async () => {
       const store = this.#database.transaction(table.store, 'readonly').store
       const direction = options.newestFirst ? 'prev' : 'next'
@@ -149,7 +128,7 @@ class IdbStore implements Store {
           : { index: store.index('group'), range: IDBKeyRange.only(group) }
       return collect(source.index.openCursor(source.range, direction), options.limit)
     })
-    return this.#open(table, found)
+    return this.#vault.open(table, found)
   }
 
   async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
@@ -161,7 +140,7 @@ class IdbStore implements Store {
         return key === undefined ? [] : [{ key, record }]
       })
     })
-    return this.#open(table, found)
+    return this.#vault.open(table, found)
   }
 
   async scan<Value>(
@@ -169,8 +148,7 @@ class IdbStore implements Store {
     options: ScanOptions,
   ): Promise<{ readonly rows: readonly Row<Value>[]; readonly lastNumber: number }> {
     const range = IDBKeyRange.lowerBound(options.after, true)
-    const group =
-      options.group === undefined ? undefined : this.#hash(table, 'group', options.group)
+    const group = options.group === undefined ? undefined : this.#vault.group(table, options.group)
     let lastNumber = options.after
     const found: Found[] = []
     await this.#guard(async () => {
@@ -188,7 +166,7 @@ class IdbStore implements Store {
         cursor = await cursor.continue()
       }
     })
-    return { rows: this.#open(table, found), lastNumber }
+    return { rows: this.#vault.open(table, found), lastNumber }
   }
 
   async advance<Result>(
@@ -249,7 +227,7 @@ class IdbStore implements Store {
       if (!done) {
         const values = await Promise.all(
           reads.map(async (read) => {
-            const key = this.#key(read.table, read.key)
+            const key = this.#vault.key(read.table, read.key)
             return [
               placeName({ store: read.table.store, key }),
               await transaction.objectStore(read.table.store).get(key),
@@ -294,82 +272,18 @@ class IdbStore implements Store {
   ) {
     const rows: Rows = {
       get: (table, key) => {
-        const physical = this.#key(table, key)
+        const physical = this.#vault.key(table, key)
         const place = placeName({ store: table.store, key: physical })
         // Taken for absent, a record that was not asked for would be written over.
         if (!found.has(place)) throw new PadlockError('internal')
         const record = found.get(place)
-        return record && this.#open(table, [{ key: physical, record }])[0]
+        return record && this.#vault.open(table, [{ key: physical, record }])[0]
       },
       exists: (table, key) =>
-        existing.has(placeName({ store: table.store, key: this.#key(table, key) })),
+        existing.has(placeName({ store: table.store, key: this.#vault.key(table, key) })),
     }
     const { writes, result } = step(rows)
-    return { writes, result, sealed: this.#seal(writes) }
-  }
-
-  #seal(writes: readonly Write[]) {
-    const keyed = writes.map((write) => ({ write, key: this.#key(write.table, write.key) }))
-    const plain = keyed.flatMap(({ write, key }) =>
-      write.kind === 'delete'
-        ? []
-        : [{ plaintext: write.record.bytes, associatedData: associatedData(write.table, key) }],
-    )
-    const sealed = this.#crypto.vaultSeal(this.#vaultKey, plain)[Symbol.iterator]()
-    return keyed.map(({ write, key }) => {
-      if (write.kind === 'delete') return { write, key, record: undefined }
-      const { group, order, number } = write.record
-      const bytes = sealed.next()
-      if (bytes.done) throw new PadlockError('internal')
-      const record: SealedRecord = {
-        s: bytes.value,
-        ...(group === undefined ? {} : { g: this.#hash(write.table, 'group', group) }),
-        ...(order === undefined ? {} : { o: order }),
-        ...(number === undefined ? {} : { a: number }),
-      }
-      return { write, key, record }
-    })
-  }
-
-  #open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
-    // Whatever else writes to the database may leave anything there.
-    if (found.some(({ record }) => !(record.s instanceof Uint8Array))) {
-      throw new PadlockError('storage_damaged', { details: { table: table.store } })
-    }
-    const opened = this.#crypto.vaultOpen(
-      this.#vaultKey,
-      found.map(({ key, record }) => ({
-        sealed: record.s,
-        associatedData: associatedData(table, key),
-      })),
-    )
-    return found.map(({ key, record, number }, at) => {
-      const bytes = opened[at]
-      if (!bytes) throw new PadlockError('storage_damaged', { details: { table: table.store } })
-      try {
-        const fallback = typeof key === 'number' ? key : 0
-        return { value: table.decode(bytes), number: record.a ?? number ?? fallback }
-      } catch (cause) {
-        throw new PadlockError('storage_damaged', { details: { table: table.store }, cause })
-      }
-    })
-  }
-
-  #key(table: AnyTable, key: Key): PhysicalKey {
-    return table.keyKind === 'hash' ? this.#hash(table, 'key', String(key)) : key
-  }
-
-  /** 128 bits of HMAC-SHA-256: enough that no two names of one database meet. */
-  #hash(table: AnyTable, use: string, text: string): string {
-    const name = `${table.store} ${use} ${text}`
-    const known = this.#hashes.get(name)
-    if (known !== undefined) return known
-    const [hash] = this.#crypto.keyedHash(this.#nameKey, [encodeUtf8(name)])
-    if (!hash) throw new PadlockError('internal')
-    const short = encodeBase64Url(hash.subarray(0, 16))
-    if (this.#hashes.size >= maxCachedHashes) this.#hashes.clear()
-    this.#hashes.set(name, short)
-    return short
+    return { writes, result, sealed: this.#vault.seal(writes) }
   }
 
   async #guard<T>(run: () => Promise<T>): Promise<T> {
@@ -382,15 +296,6 @@ class IdbStore implements Store {
 }
 
 const placeName = ({ store, key }: Place): string => `${store} ${key}`
-
-interface Found {
-  readonly key: PhysicalKey
-  readonly record: SealedRecord
-  readonly number?: number
-}
-
-const associatedData = (table: AnyTable, key: PhysicalKey): Uint8Array =>
-  encodeSigningBytes(['padlock/vault/1', table.store, String(key), recordVersion])
 
 /** What of an `idb` cursor is used here, whatever its store or index. */
 interface CursorLike {

@@ -1,0 +1,114 @@
+/**
+ * What lies in the database, and under which names: every record is sealed with its table, key and
+ * version as associated data, so records cannot be swapped; every key that would tell something is
+ * an HMAC.
+ */
+
+import type { Crypto } from '../crypto/crypto.ts'
+import { PadlockError } from '../errors.ts'
+import { encodeBase64Url, encodeSigningBytes, encodeUtf8 } from '../protocol/bytes.ts'
+import type { SealedRecord } from './schema.ts'
+import type { Key, Row, Write } from './store.ts'
+import type { AnyTable, Table } from './tables.ts'
+
+const recordVersion = 1n
+/** Bounds the cache of keyed hashes: at most about 1 MiB. */
+const maxCachedHashes = 8_192
+
+/** A key as it lies in the database. */
+export type PhysicalKey = string | number
+
+/** A record as it was found there. */
+export interface Found {
+  readonly key: PhysicalKey
+  readonly record: SealedRecord
+  readonly number?: number
+}
+
+const associatedData = (table: AnyTable, key: PhysicalKey): Uint8Array =>
+  encodeSigningBytes(['padlock/vault/1', table.store, String(key), recordVersion])
+
+export class RecordVault {
+  readonly #crypto: Crypto
+  readonly #vaultKey: Uint8Array
+  readonly #nameKey: Uint8Array
+  readonly #hashes = new Map<string, string>()
+
+  constructor(crypto: Crypto, vaultKey: Uint8Array) {
+    this.#crypto = crypto
+    this.#vaultKey = vaultKey
+    this.#nameKey = crypto.deriveKey(vaultKey, 'padlock/names/1')
+  }
+
+  /** The name of a group in the indexes of a table. */
+  group(table: AnyTable, group: string): string {
+    return this.#hash(table, 'group', group)
+  }
+
+  /** Where the record of a key lies. */
+  key(table: AnyTable, key: Key): PhysicalKey {
+    return table.keyKind === 'hash' ? this.#hash(table, 'key', String(key)) : key
+  }
+
+  /** Writes as they go into the database, sealed in one call. */
+  seal(writes: readonly Write[]) {
+    const keyed = writes.map((write) => ({ write, key: this.key(write.table, write.key) }))
+    const plain = keyed.flatMap(({ write, key }) =>
+      write.kind === 'delete'
+        ? []
+        : [{ plaintext: write.record.bytes, associatedData: associatedData(write.table, key) }],
+    )
+    const sealed = this.#crypto.vaultSeal(this.#vaultKey, plain)[Symbol.iterator]()
+    return keyed.map(({ write, key }) => {
+      if (write.kind === 'delete') return { write, key, record: undefined }
+      const { group, order, number } = write.record
+      const bytes = sealed.next()
+      if (bytes.done) throw new PadlockError('internal')
+      const record: SealedRecord = {
+        s: bytes.value,
+        ...(group === undefined ? {} : { g: this.#hash(write.table, 'group', group) }),
+        ...(order === undefined ? {} : { o: order }),
+        ...(number === undefined ? {} : { a: number }),
+      }
+      return { write, key, record }
+    })
+  }
+
+  /** @throws PadlockError storage_damaged for what is not authentic or does not decode */
+  open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
+    // Whatever else writes to the database may leave anything there.
+    if (found.some(({ record }) => !(record.s instanceof Uint8Array))) {
+      throw new PadlockError('storage_damaged', { details: { table: table.store } })
+    }
+    const opened = this.#crypto.vaultOpen(
+      this.#vaultKey,
+      found.map(({ key, record }) => ({
+        sealed: record.s,
+        associatedData: associatedData(table, key),
+      })),
+    )
+    return found.map(({ key, record, number }, at) => {
+      const bytes = opened[at]
+      if (!bytes) throw new PadlockError('storage_damaged', { details: { table: table.store } })
+      try {
+        const fallback = typeof key === 'number' ? key : 0
+        return { value: table.decode(bytes), number: record.a ?? number ?? fallback }
+      } catch (cause) {
+        throw new PadlockError('storage_damaged', { details: { table: table.store }, cause })
+      }
+    })
+  }
+
+  /** 128 bits of HMAC-SHA-256: enough that no two names of one database meet. */
+  #hash(table: AnyTable, use: string, text: string): string {
+    const name = `${table.store} ${use} ${text}`
+    const known = this.#hashes.get(name)
+    if (known !== undefined) return known
+    const [hash] = this.#crypto.keyedHash(this.#nameKey, [encodeUtf8(name)])
+    if (!hash) throw new PadlockError('internal')
+    const short = encodeBase64Url(hash.subarray(0, 16))
+    if (this.#hashes.size >= maxCachedHashes) this.#hashes.clear()
+    this.#hashes.set(name, short)
+    return short
+  }
+}
