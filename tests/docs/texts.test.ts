@@ -1,10 +1,11 @@
 /** What README.md and docs/ say in tables, schemas and links is what the code says. */
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { listSourceFiles, root } from '../../scripts/files.ts'
 import { codes, isPadlockErrorCode } from '../../src/errors.ts'
 import { grpcStatus, nodeCodes } from '../../src/protocol/node-codes.ts'
+import { outcomeOf } from '../../src/protocol/validation.ts'
 import {
   anchorsOf,
   blocksOf,
@@ -44,6 +45,41 @@ test('section 13 lists every code of a node under its status, and which may be r
   ])
   expect(said.map(String).sort()).toEqual(known.map(String).sort())
   expect(rows).toHaveLength(Object.keys(grpcStatus).length)
+})
+
+test('section 8 lists under each outcome the codes that lead to it', () => {
+  const rows = tableBelow(protocol, ['outcome', 'codes of the SDK'])
+  const kindIn = (cell: string) => /`(\w+)/.exec(cell)?.[1]
+  for (const kind of ['rejected', 'undecryptable', 'unsupported_version']) {
+    const [, listed = ''] = rows.find(([outcome = '']) => kindIn(outcome) === kind) ?? []
+    expect(codesIn(listed)).not.toHaveLength(0)
+    for (const code of codesIn(listed)) {
+      expect([code, isPadlockErrorCode(code) && outcomeOf(code).kind]).toEqual([code, kind])
+    }
+  }
+  // Every other code is `rejected`, so of these two no code may be missing.
+  const listed = new Set(rows.flatMap(([, cell = '']) => codesIn(cell)))
+  const missing = Object.keys(codes)
+    .filter(isPadlockErrorCode)
+    .filter((code) => outcomeOf(code).kind !== 'rejected' && !listed.has(code))
+  expect(missing).toEqual([])
+})
+
+const engineFiles = listSourceFiles().filter((path) => /^src\/engine\/[\w-]+\.ts$/.test(path))
+
+test('the architecture names every file of the engine, and no other', () => {
+  const text = readText('docs/architecture.md')
+  const cells = tableBelow(text, ['for', 'files']).flatMap(([, files = '']) => [
+    ...files.matchAll(/`([\w-]+)`/g),
+  ])
+  const named = [...cells.map(([, name]) => name), 'engine', 'context']
+  const known = engineFiles.map((path) => basename(path, '.ts'))
+  expect(named.sort()).toEqual(known.sort())
+})
+
+test('as docs/security.md says, sealing alone waits for the disk', () => {
+  const strict = engineFiles.filter((path) => readText(path).includes("'strict'"))
+  expect(strict).toEqual(['src/engine/sealing.ts'])
 })
 
 /** Every message, enum and service of a schema by its name, comments and spaces left out. */
