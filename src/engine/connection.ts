@@ -110,6 +110,7 @@ export class Connection {
       await this.onNode(info.nodeId)
       const { topics, addresses } = await this.#topics()
       this.#subscribed = addresses
+      await this.#inbox.begin()
       const proof = this.#proof(info.nodeId)
       for await (const frame of network.subscribe(topics, proof, end.signal)) {
         this.#directory.heardFrame()

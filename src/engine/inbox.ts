@@ -20,7 +20,7 @@ import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import { checkMetadata, checkPayload, outcomeOf } from '../protocol/validation.ts'
 import type { Write } from '../store/store.ts'
-import { add, put, tables } from '../store/tables.ts'
+import { add, put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
 import type { Cursors } from './cursors.ts'
@@ -65,6 +65,8 @@ export type Decrypted =
 /** 1,000 plaintexts for a later release at most, 100 of each peer installation (section 8). */
 const maxSetAside = 1_000
 const maxSetAsidePerInstallation = 100
+/** The default retention of nodes, 60 days, and a day more (section 11). */
+const seenLifetimeNs = 61n * 86_400_000_000_000n
 
 export class Inbox {
   readonly #context: Context
@@ -79,6 +81,8 @@ export class Inbox {
   readonly #setAside = new Map<string, number>()
   #setAsideTotal = 0
   readonly #counts = new Map<PadlockErrorCode, number>()
+  /** The sequence number that the next envelope must have; undefined at a new subscription. */
+  #next: bigint | undefined
   /** Something authentic came from this installation. */
   onHeard: (sender: KnownInstallation) => void = () => undefined
 
@@ -104,12 +108,18 @@ export class Inbox {
 
   async load(): Promise<void> {
     await this.#parking.load()
+    await this.#forgetSeen()
     for (let after = 0; ; ) {
       const page = await this.#context.store.scan(tables.setAside, { after, limit: 200 })
       for (const { value } of page.rows) this.#countSetAside(value.installationId)
       if (page.rows.length === 0) return
       after = page.lastNumber
     }
+  }
+
+  /** A subscription begins after the cursor. */
+  async begin(): Promise<void> {
+    this.#next = (await this.#cursors.load(this.#topic)) + 1n
   }
 
   /**
@@ -119,9 +129,20 @@ export class Inbox {
   async prepare(envelopes: readonly InboxEnvelope[]): Promise<Prepared> {
     const position = await this.#cursors.load(this.#topic)
     const news = envelopes.filter(({ sequence }) => sequence > position)
+    this.#reportGap(news)
     const addressed = await this.#open(news)
     await this.#lookUpSenders(addressed)
     return { addressed, last: news.at(-1)?.sequence }
+  }
+
+  /** Envelopes are numbered without gaps: what is missing was dropped by retention, or withheld. */
+  #reportGap(news: readonly InboxEnvelope[]): void {
+    let missing = 0n
+    for (const { sequence } of news) {
+      if (this.#next !== undefined && sequence > this.#next) missing += sequence - this.#next
+      this.#next = sequence + 1n
+    }
+    if (missing > 0n) this.#context.status.warn('gap', Number(missing))
   }
 
   /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
@@ -384,6 +405,21 @@ export class Inbox {
         nodeNs: from.envelope.nodeNs,
       }),
     ]
+  }
+
+  /** Digests are kept for the node's retention (section 7); no node serves older mail again. */
+  async #forgetSeen(): Promise<void> {
+    const { store, time } = this.#context
+    const oldest = time.clockNs() - seenLifetimeNs
+    for (;;) {
+      const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
+      const old = rows.filter(({ value }) => value.nodeNs < oldest)
+      if (old.length === 0) return
+      await store.advance([], () => ({
+        writes: old.map(({ number }) => remove(tables.seen, number)),
+        result: undefined,
+      }))
+    }
   }
 
   #countSetAside(installationId: string): void {

@@ -417,3 +417,41 @@ test('a sender who cannot be looked up now is parked, and their messages come in
   await Promise.all([pair.atBob.engine.conversation(stranger)])
   expect(await untilTexts(pair.atBob, id, 3)).toEqual(['one', 'two', 'three'])
 })
+
+test('an envelope that the node withholds is a gap, and those behind it arrive', async () => {
+  let toDrop = 1
+  const pair = await aPair({
+    bob: (real) => ({
+      ...real,
+      async *subscribe(topics, proof, signal) {
+        for await (const frame of real.subscribe(topics, proof, signal)) {
+          if (frame.kind !== 'envelopes') yield frame
+          else {
+            const kept = frame.envelopes.filter(
+              ({ topic }) => !topic.startsWith('message-') || toDrop-- !== 1,
+            )
+            yield { ...frame, envelopes: kept }
+          }
+        }
+      },
+    }),
+  })
+  const send = async (text: string) => {
+    const { id } = await pair.atAlice.engine.send(pair.id, text)
+    await pair.atAlice.engine.whenSent(id, never)
+  }
+  await send('withheld')
+  await send('behind it')
+  expect(await untilTexts(pair.atBob, pair.id, 1)).toEqual(['behind it'])
+  expect(countOf(pair.atBob, 'gap')).toBe(1)
+})
+
+test('digests of mail that no node holds any more are forgotten at the next opening', async () => {
+  const pair = await aPair()
+  await expectHonest(pair)
+  await pair.atBob.engine.close()
+  const platform = { nowMs: () => Date.now() + 62 * 86_400_000 }
+  const again = await pair.world.open({ account: pair.bob, database: pair.bobDatabase, platform })
+  await again.engine.close()
+  expect(await (await pair.world.openStore(pair.bobDatabase)).all(tables.seen)).toEqual([])
+})
