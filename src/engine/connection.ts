@@ -4,7 +4,7 @@
  */
 
 import { PadlockError } from '../errors.ts'
-import type { NodeEnvelope, NodeFrame, TopicPosition } from '../network/network.ts'
+import type { NodeFrame, TopicPosition } from '../network/network.ts'
 import { encodeHex } from '../protocol/bytes.ts'
 import type { Address } from '../protocol/ids.ts'
 import { buildInboxProof } from '../protocol/inbox-proof.ts'
@@ -16,11 +16,7 @@ import type { Context } from './context.ts'
 import type { Cursors } from './cursors.ts'
 import type { Directory } from './directory.ts'
 import type { Inbox } from './inbox.ts'
-
-/** Envelopes taken from the stream but not processed yet: beyond that the stream waits. */
-const maxQueued = 2_000
-/** Envelopes of one batch. */
-const maxBatch = 200
+import { Pump } from './pump.ts'
 
 export class Connection {
   readonly #context: Context
@@ -91,7 +87,7 @@ export class Connection {
   }
 
   #down(): void {
-    this.#directory.setCoverage(new Set())
+    this.#directory.follow(new Set())
     this.onDown()
   }
 
@@ -119,10 +115,11 @@ export class Connection {
           if (encodeHex(frame.nodeId) !== encodeHex(info.nodeId)) {
             throw new PadlockError('unauthenticated_node')
           }
-          this.#directory.setCoverage(addresses)
+          this.#directory.follow(addresses)
           status.setState('catching-up')
         } else await this.#take(frame, pump)
         if (frame.kind === 'caught_up') {
+          this.#directory.caughtUp()
           await pump.drained()
           await this.#workOffParked()
           this.#backoff.reset()
@@ -135,7 +132,7 @@ export class Connection {
       this.#stop.signal.removeEventListener('abort', stop)
       this.#resubscribe.signal.removeEventListener('abort', stop)
       stop()
-      this.#directory.setCoverage(new Set())
+      this.#directory.follow(new Set())
       // What was received is processed before the next subscription reads its cursor.
       await pump.drained().catch(() => undefined)
     }
@@ -198,62 +195,5 @@ export class Connection {
     const [signature] = crypto.sign(account.identity, [message])
     if (!signature) throw new PadlockError('internal')
     return buildInboxProof({ keys: account.keys, expiresNs, signature })
-  }
-}
-
-/** Feeds the inbox in batches: while one is processed, the next gathers. */
-class Pump {
-  readonly #inbox: Inbox
-  readonly #onError: () => void
-  readonly #queue: NodeEnvelope[] = []
-  #working: Promise<void> | undefined
-  error: unknown
-
-  constructor(inbox: Inbox, onError: () => void) {
-    this.#inbox = inbox
-    this.#onError = onError
-  }
-
-  /** Returns at once unless too much is waiting. */
-  async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
-    this.#queue.push(...envelopes)
-    this.#working ??= this.#work()
-    if (this.#queue.length > maxQueued) await this.#working
-  }
-
-  /** Resolves when all is processed. @throws what the inbox threw */
-  async drained(): Promise<void> {
-    while (this.#working !== undefined) await this.#working
-    if (this.error !== undefined) throw this.error
-  }
-
-  /**
-   * While a batch is committed, the next one is opened; commits stay in order. Never returns in the
-   * turn that called it, and says that it is done in the very turn that found the queue empty: what
-   * is pushed later starts anew, so nothing is left lying.
-   */
-  async #work(): Promise<void> {
-    let committing: Promise<void> = Promise.resolve()
-    try {
-      for (;;) {
-        // What comes in while the last commit is awaited is this turn's too.
-        if (this.#queue.length === 0) await committing
-        if (this.#queue.length === 0) {
-          this.#working = undefined
-          return
-        }
-        const prepared = await this.#inbox.prepare(this.#queue.splice(0, maxBatch))
-        await committing
-        committing = this.#inbox.commit(prepared)
-        // Awaited in a later turn; not to be taken for unhandled until then.
-        committing.catch(() => undefined)
-      }
-    } catch (error) {
-      // The cursor has not moved past what failed: the next subscription brings it again.
-      await committing.catch(() => undefined)
-      this.error = error
-      this.#working = undefined
-      this.#onError()
-    }
   }
 }

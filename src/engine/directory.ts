@@ -52,7 +52,8 @@ export class Directory {
   readonly #cursors: Cursors
   readonly #accounts = new Map<Address, KnownAccount>()
   readonly #serial = new Serial()
-  #covered: ReadonlySet<Address> = new Set()
+  #followed: ReadonlySet<Address> = new Set()
+  #isCaughtUp = false
   /** Whose topics were read to the end: what comes after that is news. */
   readonly #read = new Set<Address>()
   #lastFrameMs = 0
@@ -64,9 +65,15 @@ export class Directory {
     this.#cursors = cursors
   }
 
-  /** Whose topics the running subscription carries. */
-  setCoverage(addresses: ReadonlySet<Address>): void {
-    this.#covered = addresses
+  /** Whose topics the running subscription carries; not caught up yet. */
+  follow(addresses: ReadonlySet<Address>): void {
+    this.#followed = addresses
+    this.#isCaughtUp = false
+  }
+
+  /** The subscription has brought everything that there was. */
+  caughtUp(): void {
+    this.#isCaughtUp = true
   }
 
   /** The subscription said something. */
@@ -74,9 +81,19 @@ export class Directory {
     this.#lastFrameMs = this.#context.platform.monotonicMs()
   }
 
+  /**
+   * Whether the subscription has told all there was of an account before it tells of an envelope that
+   * the node received later: its frames are in order of node time, so this holds from its start.
+   */
+  isFollowed(address: Address): boolean {
+    return this.#followed.has(address)
+  }
+
+  /** Whether what is known of an account is what the node has now: enough to send by. */
   isCovered(address: Address): boolean {
     return (
-      this.#covered.has(address) &&
+      this.#isCaughtUp &&
+      this.#followed.has(address) &&
       this.#context.platform.monotonicMs() - this.#lastFrameMs < coverageMs
     )
   }

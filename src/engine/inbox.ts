@@ -206,7 +206,7 @@ export class Inbox {
   /** One query for all senders that the subscription does not cover. */
   async #lookUpSenders(addressed: readonly Addressed[]): Promise<void> {
     const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
-    const uncovered = [...addresses].filter((address) => !this.#directory.isCovered(address))
+    const uncovered = [...addresses].filter((address) => !this.#directory.isFollowed(address))
     const now = this.#lookups.take(uncovered)
     if (now.length === 0) return
     try {

@@ -52,12 +52,15 @@ export class Sessions {
 
   /** Brings the sessions with these installations into memory. */
   async load(ids: Iterable<InstallationId>): Promise<void> {
-    for (const id of new Set(ids)) {
-      const known = this.#byInstallation.get(id)
-      // Set again, so that the map's order is the order of last use.
-      this.#byInstallation.delete(id)
-      this.#byInstallation.set(id, known ?? (await this.#read(id)))
-    }
+    await Promise.all(
+      Array.from(new Set(ids), async (id) => {
+        const read = this.#byInstallation.has(id) ? undefined : await this.#read(id)
+        const known = this.#byInstallation.get(id) ?? read ?? []
+        // Set again, so that the map's order is the order of last use.
+        this.#byInstallation.delete(id)
+        this.#byInstallation.set(id, known)
+      }),
+    )
   }
 
   /** Those of an installation that was loaded. */

@@ -280,6 +280,7 @@ class IdbStore implements Store {
         return record && this.#vault.open(table, [{ key: physical, record }])[0]
       },
       exists: (table, key) =>
+        existing.size > 0 &&
         existing.has(placeName({ store: table.store, key: this.#vault.key(table, key) })),
     }
     const { writes, result } = step(rows)

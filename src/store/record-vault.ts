@@ -6,7 +6,7 @@
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
-import { encodeBase64Url, encodeSigningBytes, encodeUtf8 } from '../protocol/bytes.ts'
+import { encodeBase64Url, encodeSigningBytes } from '../protocol/bytes.ts'
 import type { SealedRecord } from './schema.ts'
 import type { Key, Row, Write } from './store.ts'
 import type { AnyTable, Table } from './tables.ts'
@@ -27,6 +27,16 @@ export interface Found {
 
 const associatedData = (table: AnyTable, key: PhysicalKey): Uint8Array =>
   encodeSigningBytes(['padlock/vault/1', table.store, String(key), recordVersion])
+
+const text = new TextEncoder()
+
+const nameOf = (table: AnyTable, use: string, value: string): string =>
+  `${table.store} ${use} ${value}`
+
+const shorten = (hash: Uint8Array | undefined): string => {
+  if (!hash) throw new PadlockError('internal')
+  return encodeBase64Url(hash.subarray(0, 16))
+}
 
 export class RecordVault {
   readonly #crypto: Crypto
@@ -52,7 +62,11 @@ export class RecordVault {
 
   /** Writes as they go into the database, sealed in one call. */
   seal(writes: readonly Write[]) {
-    const keyed = writes.map((write) => ({ write, key: this.key(write.table, write.key) }))
+    const keys = this.#keys(writes)
+    const keyed = writes.map((write, at) => ({
+      write,
+      key: keys[at] ?? this.key(write.table, write.key),
+    }))
     const plain = keyed.flatMap(({ write, key }) =>
       write.kind === 'delete'
         ? []
@@ -99,14 +113,33 @@ export class RecordVault {
     })
   }
 
+  /** The keys of many writes, hashed in one call; those of new messages are not worth remembering. */
+  #keys(writes: readonly Write[]): readonly PhysicalKey[] {
+    const names = writes.map(({ table, key }) =>
+      table.keyKind === 'hash' ? nameOf(table, 'key', String(key)) : undefined,
+    )
+    const unknown = names.filter((name) => name !== undefined && !this.#hashes.has(name))
+    const hashes = this.#crypto
+      .keyedHash(
+        this.#nameKey,
+        unknown.flatMap((name) => (name === undefined ? [] : [text.encode(name)])),
+      )
+      [Symbol.iterator]()
+    return writes.map(({ key }, at) => {
+      const name = names[at]
+      if (name === undefined) return key
+      const known = this.#hashes.get(name)
+      return known ?? shorten(hashes.next().value)
+    })
+  }
+
   /** 128 bits of HMAC-SHA-256: enough that no two names of one database meet. */
-  #hash(table: AnyTable, use: string, text: string): string {
-    const name = `${table.store} ${use} ${text}`
+  #hash(table: AnyTable, use: string, value: string): string {
+    const name = nameOf(table, use, value)
     const known = this.#hashes.get(name)
     if (known !== undefined) return known
-    const [hash] = this.#crypto.keyedHash(this.#nameKey, [encodeUtf8(name)])
-    if (!hash) throw new PadlockError('internal')
-    const short = encodeBase64Url(hash.subarray(0, 16))
+    const [hash] = this.#crypto.keyedHash(this.#nameKey, [text.encode(name)])
+    const short = shorten(hash)
     if (this.#hashes.size >= maxCachedHashes) this.#hashes.clear()
     this.#hashes.set(name, short)
     return short
