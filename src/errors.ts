@@ -1,6 +1,6 @@
 /**
- * The one error class, and the one table of codes: PROTOCOL section 13's, the outcomes of receiving
- * (section 8), and the SDK's own. A code, once released, keeps its meaning.
+ * The one error class, and the one table of codes: docs/protocol.md section 13's, the outcomes of
+ * receiving (section 8), and the SDK's own. A code, once released, keeps its meaning.
  */
 
 interface CodeEntry {

@@ -74,6 +74,7 @@ export class Directory {
   /** The subscription has brought everything that there was. */
   caughtUp(): void {
     this.#isCaughtUp = true
+    for (const address of this.#followed) this.#read.add(address)
   }
 
   /** The subscription said something. */

@@ -8,7 +8,7 @@ import { PadlockError } from '../errors.ts'
 import { encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
 import type { InstallationId } from '../protocol/ids.ts'
 import { stockMinimum, stockTarget } from '../protocol/limits.ts'
-import { buildPrekeyUpload, type SignedPrekey } from '../protocol/prekey.ts'
+import { buildPrekeyUpload, parsePrekeyUpload, type SignedPrekey } from '../protocol/prekey.ts'
 import { type PrekeyKindName, prekeySigningBytes } from '../protocol/signing-bytes.ts'
 import { prekeyTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
@@ -135,7 +135,11 @@ export class Prekeys {
 
   /** A full new stock for a node that has none of ours: new one-time keys and a new fallback. */
   async replace(): Promise<void> {
-    await this.#context.ratchets.run(() => this.#prepareUpload(stockTarget, 0n, 'replacement'))
+    // One that was not acknowledged goes again with the same bytes (section 6).
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    if (!pending.ok || !pending.value.replace) {
+      await this.#context.ratchets.run(() => this.#prepareUpload(stockTarget, 0n, 'replacement'))
+    }
     await this.#publishPending()
   }
 
@@ -150,21 +154,25 @@ export class Prekeys {
     const made = makePrekeys({ crypto, ...account, createdNs }, count, kind)
     // The one before is kept until the next rotation: mail to it may be under way.
     const fallback = [...made.fallback, ...this.#fallback].slice(0, 2)
-    await store.advance([{ table: tables.times, key: 'times' }], (rows) => {
-      const times = rows.get(tables.times, 'times')
-      if (!times) throw new PadlockError('storage_damaged')
-      return {
-        writes: [
-          put(tables.prekeys, 'prekeys', {
-            oneTime: [...this.#oneTime.values(), ...made.oneTime],
-            fallback,
-            pendingUpload: made.upload,
-          }),
-          put(tables.times, 'times', { ...times.value, lastCreatedNs: createdNs }),
-        ],
-        result: undefined,
-      }
-    })
+    await store.advance(
+      [{ table: tables.times, key: 'times' }],
+      (rows) => {
+        const times = rows.get(tables.times, 'times')
+        if (!times) throw new PadlockError('storage_damaged')
+        return {
+          writes: [
+            put(tables.prekeys, 'prekeys', {
+              oneTime: [...this.#oneTime.values(), ...made.oneTime],
+              fallback,
+              pendingUpload: made.upload,
+            }),
+            put(tables.times, 'times', { ...times.value, lastCreatedNs: createdNs }),
+          ],
+          result: undefined,
+        }
+      },
+      'strict',
+    )
     for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
     this.#fallback = fallback
     this.#pendingUpload = made.upload

@@ -151,23 +151,28 @@ const register = async (
     stockTarget,
     'first',
   )
-  await store.advance([], () => ({
-    writes: [
-      put(tables.identity, 'identity', {
-        address,
-        state: identity,
-        ...keys,
-        contactBundle: buildContactBundle(bundle),
-        prekeyUpload: prekeys.upload,
-        registered: false,
-        nodeId,
-      }),
-      put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
-      put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
-      put(tables.times, 'times', { lastComposedNs: 0n, lastCreatedNs: createdNs }),
-    ],
-    result: undefined,
-  }))
+  await store.advance(
+    [],
+    () => ({
+      writes: [
+        put(tables.identity, 'identity', {
+          address,
+          state: identity,
+          ...keys,
+          contactBundle: buildContactBundle(bundle),
+          prekeyUpload: prekeys.upload,
+          registered: false,
+          nodeId,
+        }),
+        put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
+        put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
+        put(tables.times, 'times', { lastComposedNs: 0n, lastCreatedNs: createdNs }),
+      ],
+      result: undefined,
+      // Public halves without their secrets would be a device that nobody can write to.
+    }),
+    'strict',
+  )
 }
 
 /** With these the node will never take these bytes, and it has not taken them before, or it would have said so. */

@@ -40,12 +40,26 @@ export const encodeBase64 = (bytes: Uint8Array): string => base64nopad.encode(by
 export type SigningPart = string | Uint8Array | bigint | boolean
 
 /**
+ * UTF-8. Domains, addresses and ids are ASCII, and every envelope that arrives asks for a dozen of
+ * them: a loop is many times faster than an encoder of one's own for each.
+ */
+function encodeText(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length)
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code > 0x7f) return utf8ToBytes(text)
+    bytes[index] = code
+  }
+  return bytes
+}
+
+/**
  * The fields in their order: a string or bytes behind a 4-byte big-endian length, an integer or enum
  * as 8 bytes big-endian, a boolean as one byte. The domain is the first part, a string like any other.
  * A bigint outside 64 unsigned bits is a defect of the caller and throws RangeError.
  */
 export function encodeSigningBytes(parts: readonly SigningPart[]): Uint8Array {
-  const fields = parts.map((part) => (typeof part === 'string' ? utf8ToBytes(part) : part))
+  const fields = parts.map((part) => (typeof part === 'string' ? encodeText(part) : part))
   let length = 0
   for (const field of fields) {
     if (typeof field === 'bigint') length += 8
