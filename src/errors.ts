@@ -118,6 +118,16 @@ export interface PadlockErrorOptions {
 /**
  * Every failure of Padlock. Test `error.code`, which also survives `postMessage` and bundling, not
  * the class or the text.
+ *
+ * @example
+ * import { PadlockError } from 'padlock-sdk'
+ *
+ * try {
+ *   await chat.send('gm')
+ * } catch (error) {
+ *   if (error instanceof PadlockError && error.retryable) console.log('later:', error.message)
+ *   else throw error
+ * }
  */
 export class PadlockError extends Error {
   override readonly name = 'PadlockError'

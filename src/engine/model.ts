@@ -44,6 +44,14 @@ export interface UnknownMessage extends MessageBase {
   readonly content: undefined
 }
 
+/**
+ * A message, told apart by `type`.
+ *
+ * @example
+ * for (const message of await chat.history()) {
+ *   console.log(message.type === 'text' ? message.content : (message.fallback ?? 'something newer'))
+ * }
+ */
 export type Message = TextMessage | UnknownMessage
 
 export interface ConversationInfo {
@@ -80,6 +88,14 @@ export interface Status {
   readonly warnings: readonly Warning[]
 }
 
+/**
+ * What happens in a client, told apart by `kind`.
+ *
+ * @example
+ * for await (const event of client.events({ signal })) {
+ *   if (event.kind === 'installation-added') console.log('a new device of', event.installation.address)
+ * }
+ */
 export type ClientEvent =
   | { readonly kind: 'status'; readonly status: Status }
   /** A stored message changed its state. */

@@ -53,7 +53,13 @@ export interface Client {
    * @throws PadlockError invalid_address, closed, storage_*
    */
   conversation(address: string): Promise<Conversation>
-  /** All conversations, those with the newest messages first; 1,000 at most. */
+  /**
+   * All conversations, those with the newest messages first; 1,000 at most.
+   *
+   * @example
+   * for (const chat of await client.conversations()) console.log(chat.peer, chat.lastMessageAtMs)
+   * @throws PadlockError closed, storage_*
+   */
   conversations(): Promise<readonly Conversation[]>
   /**
    * Every message of all conversations, one's own included, in order of arrival.
@@ -65,23 +71,44 @@ export interface Client {
   /**
    * What happens: changes of the status, of messages' states, of installations. Begins now, ends
    * when aborted, throws `closed` or `slow_reader`.
+   *
+   * @example
+   * for await (const event of client.events({ signal })) {
+   *   if (event.kind === 'status') console.log(event.status.state)
+   * }
    */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterable<ClientEvent>
   /**
    * The devices of an account, as the node tells now; one's own without an address.
    *
+   * @example
+   * const mine = await client.installations()
+   * console.log(mine.filter(({ state }) => state === 'valid').length)
    * @throws PadlockError invalid_address, network_unavailable, closed
    */
   installations(address?: string): Promise<readonly Installation[]>
   /**
    * Whether an account has a device that can be written to. A message to one that has none waits.
    *
+   * @example
+   * const isThere = await client.canMessage('0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045')
    * @throws PadlockError invalid_address, network_unavailable, closed
    */
   canMessage(address: string): Promise<boolean>
-  /** Ends the client; what is stored stays. Calls that still wait fail with `closed`. */
+  /**
+   * Ends the client; what is stored stays. Calls that still wait fail with `closed`.
+   *
+   * @example
+   * await client.close()
+   */
   close(): Promise<void>
-  /** Ends the client and deletes its database: keys, messages, all. The account keeps the installation. */
+  /**
+   * Ends the client and deletes its database: keys, messages, all. The account keeps the installation.
+   *
+   * @example
+   * await client.deleteLocalData()
+   * @throws PadlockError storage_blocked when another tab holds the database open, storage_failed
+   */
   deleteLocalData(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -26,7 +26,12 @@ export interface ProviderLike {
   request(arg: { method: string; params?: unknown }): Promise<unknown>
 }
 
-/** What `createClient` takes as `wallet`. */
+/**
+ * What `createClient` takes as `wallet`.
+ *
+ * @example
+ * const client = await createClient({ wallet: window.ethereum, node: 'https://node.example' })
+ */
 export type WalletLike = AccountLike | WalletClientLike | ProviderLike
 
 /** @throws PadlockError wallet_unsupported */
