@@ -15,6 +15,7 @@ declare global {
     readonly ethereum: ProviderLike
   }
   const createClient: typeof import('padlock-sdk').createClient
+  const PadlockError: typeof import('padlock-sdk').PadlockError
   const wallet: WalletLike
   const node: string
   const client: Client

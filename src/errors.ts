@@ -120,8 +120,6 @@ export interface PadlockErrorOptions {
  * the class or the text.
  *
  * @example
- * import { PadlockError } from 'padlock-sdk'
- *
  * try {
  *   await chat.send('gm')
  * } catch (error) {
