@@ -12,7 +12,7 @@ import type { Context } from './context.ts'
 import { type Conversations, peerOf, toMessageRecord } from './conversations.ts'
 import type { Message } from './model.ts'
 import { nsToMs } from './node-time.ts'
-import type { OutboxEntry } from './outbox.ts'
+import type { OutboxEntry } from './outbox-entry.ts'
 
 export class Composer {
   readonly #context: Context

@@ -9,7 +9,7 @@ import { concatBytes, encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
 import type { Write } from '../store/store.ts'
 import { tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
-import type { Authentic, Decrypted } from './inbox.ts'
+import type { Authentic, Decrypted } from './incoming.ts'
 import type { Prekeys } from './prekeys.ts'
 import type { Session, Sessions } from './sessions.ts'
 

@@ -6,10 +6,9 @@
 
 import { readContentType } from '../content/registry.ts'
 import { isInternalType } from '../content/type-id.ts'
-import type { OpenedEnvelope } from '../crypto/crypto.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
-import { headerSignature, parseInboxMessage, type SealedMetadata } from '../protocol/envelope.ts'
+import { headerSignature, parseInboxMessage } from '../protocol/envelope.ts'
 import {
   type ConversationId,
   type InstallationId,
@@ -26,41 +25,11 @@ import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './
 import type { Cursors } from './cursors.ts'
 import type { Decryption } from './decryption.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
+import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from './incoming.ts'
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
 import type { Unsealing } from './unsealing.ts'
-
-/** An envelope of the own inbox topic. */
-export interface InboxEnvelope {
-  readonly message: Uint8Array
-  readonly sequence: bigint
-  readonly nodeNs: bigint
-}
-
-/** A batch that is opened and waits to be committed. */
-export interface Prepared {
-  readonly addressed: readonly Addressed[]
-  /** The newest sequence number; undefined if nothing was new. */
-  readonly last: bigint | undefined
-}
-
-/** An envelope whose first part opened and that is for this installation. */
-export interface Addressed {
-  readonly envelope: InboxEnvelope
-  readonly opened: OpenedEnvelope
-  readonly metadata: SealedMetadata
-}
-
-/** An envelope whose sender is known and signed its header. */
-export interface Authentic extends Addressed {
-  readonly sender: KnownInstallation
-}
-
-/** A decrypted payload, before step 5. */
-export type Decrypted =
-  | { readonly ok: true; readonly from: Authentic; readonly payload: Uint8Array }
-  | { readonly ok: false; readonly from: Authentic; readonly code: PadlockErrorCode }
 
 /** 1,000 plaintexts for a later release at most, 100 of each peer installation (section 8). */
 const maxSetAside = 1_000

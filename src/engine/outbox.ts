@@ -7,7 +7,7 @@ import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { type Address, type ConversationId, parseCanonicalAddress } from '../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../protocol/limits.ts'
 import { isNodeCode } from '../protocol/node-codes.ts'
-import { type OutboxRecord, type OutboxRow, put, remove, tables } from '../store/tables.ts'
+import { type OutboxRow, put, remove, tables } from '../store/tables.ts'
 import { Backoff } from './backoff.ts'
 import type { Composer } from './composer.ts'
 import type { Context } from './context.ts'
@@ -15,18 +15,13 @@ import { peerOf } from './conversations.ts'
 import type { Directory } from './directory.ts'
 import type { MessageStates } from './message-states.ts'
 import type { Message } from './model.ts'
+import type { OutboxEntry } from './outbox-entry.ts'
 import type { Sealing } from './sealing.ts'
 
 /** Messages looked at for one request. */
 const maxSealed = 50
 /** A message for someone without installations is tried again this often (section 8). */
 const waitingRetryMs = 3_600_000
-
-/** One message on its way. */
-export interface OutboxEntry {
-  readonly number: number
-  readonly record: Omit<OutboxRecord, '$typeName' | '$unknown'>
-}
 
 export class Outbox {
   readonly #context: Context

@@ -4,7 +4,8 @@
  */
 
 import type { NodeEnvelope } from '../network/network.ts'
-import type { Inbox, Prepared } from './inbox.ts'
+import type { Inbox } from './inbox.ts'
+import type { Prepared } from './incoming.ts'
 
 /** Envelopes taken from the stream but not opened yet: beyond that the stream waits. */
 const maxQueued = 2_000

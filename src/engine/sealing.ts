@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 import type { Fanout, FanoutMessage } from './fanout.ts'
-import type { OutboxEntry } from './outbox.ts'
+import type { OutboxEntry } from './outbox-entry.ts'
 import type { Sessions } from './sessions.ts'
 
 /** What an envelope adds to its content at most: metadata, header, seals, Olm, protobuf. */
