@@ -7,7 +7,7 @@ import type { CryptoCode, PrekeyMessageParts } from '../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { concatBytes, encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
 import type { Write } from '../store/store.ts'
-import { tables } from '../store/tables.ts'
+import { remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { Authentic, Decrypted } from './incoming.ts'
 import type { Prekeys } from './prekeys.ts'
@@ -15,6 +15,8 @@ import type { Session, Sessions } from './sessions.ts'
 
 /** Of each processed envelope this much of its digest is kept (section 7, Replays). */
 const seenBytes = 8
+/** The default retention of nodes, 60 days, and a day more (section 11). */
+const seenLifetimeNs = 61n * 86_400_000_000_000n
 
 /** Envelopes of one session, with their places in the batch. */
 interface Group {
@@ -31,6 +33,21 @@ export class Decryption {
     this.#context = context
     this.#sessions = sessions
     this.#prekeys = prekeys
+  }
+
+  /** Digests are kept for the node's retention (section 7); no node serves older mail again. */
+  async load(): Promise<void> {
+    const { store, time } = this.#context
+    const oldest = time.clockNs() - seenLifetimeNs
+    for (;;) {
+      const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
+      const old = rows.filter(({ value }) => value.nodeNs < oldest)
+      if (old.length === 0) return
+      await store.advance([], () => ({
+        writes: old.map(({ number }) => remove(tables.seen, number)),
+        result: undefined,
+      }))
+    }
   }
 
   /** Decrypts a batch; nothing is saved until the caller writes `writes` and calls `committed`. */

@@ -243,7 +243,13 @@ const assemble = async (context: Context): Promise<Parts> => {
     new Sealing(context, directory, sessions, fanout),
   )
   const connection = new Connection(context, cursors, directory, inbox)
-  await Promise.all([prekeys.load(), unsealing.load(), inbox.load(), outbox.load()])
+  await Promise.all([
+    prekeys.load(),
+    unsealing.load(),
+    decryption.load(),
+    inbox.load(),
+    outbox.load(),
+  ])
 
   const checkOwn = async () => {
     const own = (await directory.account(account.address)).get(account.installationId)

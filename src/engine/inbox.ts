@@ -6,7 +6,6 @@
 
 import { readContentType } from '../content/registry.ts'
 import { isInternalType } from '../content/type-id.ts'
-import type { PadlockErrorCode } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
 import { headerSignature, parseInboxMessage } from '../protocol/envelope.ts'
 import {
@@ -17,9 +16,9 @@ import {
 } from '../protocol/ids.ts'
 import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
-import { checkMetadata, checkPayload, outcomeOf } from '../protocol/validation.ts'
+import { checkMetadata, checkPayload } from '../protocol/validation.ts'
 import type { Write } from '../store/store.ts'
-import { add, put, remove, tables } from '../store/tables.ts'
+import { add, put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
 import type { Cursors } from './cursors.ts'
@@ -29,13 +28,9 @@ import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from '.
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
+import { SetAside } from './set-aside.ts'
+import { Tally } from './tally.ts'
 import type { Unsealing } from './unsealing.ts'
-
-/** 1,000 plaintexts for a later release at most, 100 of each peer installation (section 8). */
-const maxSetAside = 1_000
-const maxSetAsidePerInstallation = 100
-/** The default retention of nodes, 60 days, and a day more (section 11). */
-const seenLifetimeNs = 61n * 86_400_000_000_000n
 
 export class Inbox {
   readonly #context: Context
@@ -47,9 +42,8 @@ export class Inbox {
   readonly #topic: string
   readonly #parking: Parking
   readonly #lookups: Lookups
-  readonly #setAside = new Map<string, number>()
-  #setAsideTotal = 0
-  readonly #counts = new Map<PadlockErrorCode, number>()
+  readonly #setAside: SetAside
+  readonly #tally: Tally
   /** The sequence number that the next envelope must have; undefined at a new subscription. */
   #next: bigint | undefined
   /** Something authentic came from this installation. */
@@ -73,17 +67,13 @@ export class Inbox {
     this.#topic = messageTopic(context.account.installationId)
     this.#parking = parking
     this.#lookups = new Lookups(context.platform)
+    this.#setAside = new SetAside(context.store)
+    this.#tally = new Tally(context)
   }
 
   async load(): Promise<void> {
     await this.#parking.load()
-    await this.#forgetSeen()
-    for (let after = 0; ; ) {
-      const page = await this.#context.store.scan(tables.setAside, { after, limit: 200 })
-      for (const { value } of page.rows) this.#countSetAside(value.installationId)
-      if (page.rows.length === 0) return
-      after = page.lastNumber
-    }
+    await this.#setAside.load()
   }
 
   /** A subscription begins after the cursor. */
@@ -119,7 +109,7 @@ export class Inbox {
     if (last === undefined) return
     await this.#process(addressed, [this.#cursors.write(this.#topic, last)], [])
     this.#cursors.committed(this.#topic, last)
-    this.#tellCounts()
+    this.#tally.tell()
   }
 
   /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
@@ -138,7 +128,7 @@ export class Inbox {
       if (account?.get(id)?.state === 'unverified') continue
       await this.#process(addressed, this.#parking.removalWrites(numbers), numbers)
     }
-    this.#tellCounts()
+    this.#tally.tell()
     return now.length < waiting.length
   }
 
@@ -148,24 +138,24 @@ export class Inbox {
     const parsed = envelopes.flatMap((envelope) => {
       // A node refuses these; one that does not is not followed.
       if (envelope.message.length > envelopeLimitBytes) {
-        this.#count('too_large')
+        this.#tally.count('too_large')
         return []
       }
       const parts = parseInboxMessage(envelope.message)
       if (parts.ok) return [{ envelope, parts: parts.value }]
-      this.#count(parts.code)
+      this.#tally.count(parts.code)
       return []
     })
     const opened = await this.#unsealing.open(parsed.map(({ parts }) => parts))
     return parsed.flatMap(({ envelope }, at) => {
       const result = opened[at]
       if (!result?.ok) {
-        this.#count('unsealing_failed')
+        this.#tally.count('unsealing_failed')
         return []
       }
       const metadata = checkMetadata(result.metadata, account)
       if (!metadata.ok) {
-        this.#count(metadata.code)
+        this.#tally.count(metadata.code)
         return []
       }
       return [{ envelope, opened: result, metadata: metadata.value }]
@@ -246,7 +236,7 @@ export class Inbox {
     decrypted.committed()
     this.#parking.committed(parking.kept)
     for (const { record } of outcome.touched) this.#conversations.committed(record)
-    for (const { isNew } of outcome.messages) if (!isNew) this.#count('duplicate_message')
+    for (const { isNew } of outcome.messages) if (!isNew) this.#tally.count('duplicate_message')
     if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
     const newest = outcome.messages.at(-1)
     if (newest) this.#conversations.arrived(newest.number)
@@ -266,8 +256,8 @@ export class Inbox {
         parkedNow.has(senderInstallationId) ||
         (!areParked && this.#parking.has(senderInstallationId))
       const isUnknown = !sender || sender.state === 'unknown' || sender.state === 'unverified'
-      if (!isBehind && sender && this.#isRevoked(sender, one)) this.#count('sender_revoked')
-      else if (!isBehind && areParked && isUnknown) this.#count('unknown_sender')
+      if (!isBehind && sender && this.#isRevoked(sender, one)) this.#tally.count('sender_revoked')
+      else if (!isBehind && areParked && isUnknown) this.#tally.count('unknown_sender')
       else if (isBehind || isUnknown) {
         parkedNow.add(senderInstallationId)
         parked.push({
@@ -284,7 +274,7 @@ export class Inbox {
     const verified = (await curves?.verify(signatures)) ?? crypto.verify(signatures)
     const authentic = candidates.filter((_, at) => {
       if (verified[at]) return true
-      this.#count('bad_header_signature')
+      this.#tally.count('bad_header_signature')
       return false
     })
     return { authentic, parked }
@@ -306,19 +296,19 @@ export class Inbox {
     const drafts: Omit<NewMessage, 'id'>[] = []
     for (const result of results) {
       if (!result.ok) {
-        this.#count(result.code)
+        this.#tally.count(result.code)
         continue
       }
       const { metadata, envelope } = result.from
       const payload = checkPayload(result.payload, metadata.senderAddress, account.address)
       if (!payload.ok) {
-        this.#count(payload.code)
-        if (payload.code === 'unsupported_version') writes.push(...this.#keepAside(result))
+        this.#tally.count(payload.code)
+        if (payload.code === 'unsupported_version') writes.push(...this.#setAside.writes(result))
         continue
       }
       // Compared in wasm already; again here, in case the two protobuf readers ever differ.
       if (!equalBytes(payload.value.headerHash, result.from.opened.headerHash)) {
-        this.#count('header_mismatch')
+        this.#tally.count('header_mismatch')
         continue
       }
       const type = readContentType(payload.value.contentBytes)
@@ -351,49 +341,13 @@ export class Inbox {
       if (!digest) return []
       const id = messageIdFromDigest(digest)
       if (ids.has(id)) {
-        this.#count('duplicate_message')
+        this.#tally.count('duplicate_message')
         return []
       }
       ids.add(id)
       return [{ ...draft, id }]
     })
     return { messages, writes }
-  }
-
-  #keepAside({ from, payload }: Decrypted & { ok: true }): readonly Write[] {
-    const { senderInstallationId, senderAddress } = from.metadata
-    const ofInstallation = this.#setAside.get(senderInstallationId) ?? 0
-    if (this.#setAsideTotal >= maxSetAside || ofInstallation >= maxSetAsidePerInstallation)
-      return []
-    this.#countSetAside(senderInstallationId)
-    return [
-      put(tables.setAside, this.#context.store.nextNumber(tables.setAside), {
-        payload,
-        address: senderAddress,
-        installationId: senderInstallationId,
-        nodeNs: from.envelope.nodeNs,
-      }),
-    ]
-  }
-
-  /** Digests are kept for the node's retention (section 7); no node serves older mail again. */
-  async #forgetSeen(): Promise<void> {
-    const { store, time } = this.#context
-    const oldest = time.clockNs() - seenLifetimeNs
-    for (;;) {
-      const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
-      const old = rows.filter(({ value }) => value.nodeNs < oldest)
-      if (old.length === 0) return
-      await store.advance([], () => ({
-        writes: old.map(({ number }) => remove(tables.seen, number)),
-        result: undefined,
-      }))
-    }
-  }
-
-  #countSetAside(installationId: string): void {
-    this.#setAsideTotal += 1
-    this.#setAside.set(installationId, (this.#setAside.get(installationId) ?? 0) + 1)
   }
 
   #touch(messages: readonly NewMessage[]) {
@@ -404,21 +358,5 @@ export class Inbox {
     return [...newest].map(([id, ms]) =>
       this.#conversations.touch(id, peerOf(id, this.#context.account.address), ms),
     )
-  }
-
-  /** Counted by code, never stored, never answered. Told once a batch: garbage comes in volume. */
-  #count(code: PadlockErrorCode): void {
-    this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
-  }
-
-  #tellCounts(): void {
-    for (const [code, count] of this.#counts) {
-      const { kind } = outcomeOf(code)
-      const outcome = code === 'duplicate_message' ? 'duplicate' : kind
-      if (outcome === 'kept' || outcome === 'parked') continue
-      this.#context.status.warn(code, count)
-      this.#context.emit({ kind: 'envelopes', outcome, code, count })
-    }
-    this.#counts.clear()
   }
 }
