@@ -25,6 +25,8 @@ let changing: Promise<void> = Promise.resolve()
 let current: Mode | undefined
 
 const openMode = (): void => {
+  // At once: what is written into a view that is going would go out by the old node, or be lost.
+  main.replaceChildren(element('p', { class: 'placeholder' }, 'One moment…'))
   changing = changing.then(async () => {
     const closing = current
     current = undefined

@@ -310,7 +310,11 @@ test('another node, or one that lost its data, takes both up again by itself', a
   const useNode = async (url: string) => {
     await page.getByRole('button', { name: 'Settings' }).click()
     await page.getByLabel('Address of the node').fill(url)
-    await page.getByRole('button', { name: 'Save' }).click()
+    const fieldsLeft = await page.getByRole('button', { name: 'Save' }).evaluate((save) => {
+      save.click()
+      return document.querySelectorAll('#main textarea').length
+    })
+    expect(fieldsLeft, 'nothing can be written into the view that is going').toBe(0)
   }
   const empty = await startNodeProcess()
   try {
