@@ -75,9 +75,12 @@ export class Connection {
     stopOnline()
   }
 
-  /** A conversation was added: subscribes anew if its peer is not among the topics yet. */
-  want(address: Address): void {
-    if (!this.#subscribed.has(address)) this.#resubscribe.abort()
+  /** There may be a new conversation: subscribes anew if its peer is not among the topics yet. */
+  async want(address: Address): Promise<void> {
+    if (this.#subscribed.has(address)) return
+    // Whoever only wrote what was rejected is no peer, however often that happens.
+    const peers = await this.peers()
+    if (peers.includes(address) && !this.#subscribed.has(address)) this.#resubscribe.abort()
   }
 
   close(): void {

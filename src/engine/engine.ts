@@ -137,7 +137,7 @@ export class Engine {
   async conversation(address: string): Promise<ConversationInfo> {
     const peer = checkAddress(address)
     const info = await this.#conversations.open(peer)
-    this.#connection.want(peer)
+    await this.#connection.want(peer)
     return info
   }
 
@@ -281,7 +281,7 @@ const assemble = async (context: Context): Promise<Parts> => {
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)
     outbox.retry(sender.address)
-    connection.want(sender.address)
+    connection.want(sender.address).catch(() => status.warn('storage_failed'))
   }
   return { directory, conversations, outbox, connection }
 }

@@ -299,7 +299,16 @@ test('an installation that the claimed account never granted is an unknown sende
 })
 
 test('a registered stranger cannot write into a conversation of others', async () => {
-  const pair = await aPair()
+  let subscriptions = 0
+  const pair = await aPair({
+    bob: (real) => ({
+      ...real,
+      subscribe: (...args) => {
+        subscriptions += 1
+        return real.subscribe(...args)
+      },
+    }),
+  })
   const mallory = anAccount()
   const database = freshDatabase()
   const { engine } = await pair.world.open({ account: mallory, database })
@@ -316,9 +325,16 @@ test('a registered stranger cannot write into a conversation of others', async (
     to: pair.bob,
     payload: textPayload(pair.id),
   })
+  await pair.atAlice.engine.send(pair.id, 'before')
+  await untilTexts(pair.atBob, pair.id, 1)
+  const before = subscriptions
   await pair.world.network.publish([envelope])
-  await expectHonest(pair)
+  for (const [at, text] of ['first', 'second', 'third'].entries()) {
+    await pair.atAlice.engine.send(pair.id, text)
+    await untilTexts(pair.atBob, pair.id, at + 2)
+  }
   expect(countOf(pair.atBob, 'wrong_participants')).toBe(1)
+  expect(subscriptions, 'nobody is followed for having written garbage').toBe(before)
 })
 
 test('a payload of a later version is set aside, not lost', async () => {
