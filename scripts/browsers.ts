@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { chromium, firefox, type LaunchOptions } from '@playwright/test'
+import { installDebianPackages, isRoot } from './debian-packages.ts'
 import { run } from './process.ts'
 
 export type BrowserName = 'chromium' | 'firefox'
@@ -12,8 +13,6 @@ const packages = { chromium: 'chromium', firefox: 'firefox-esr' } as const
 const builds = { chromium, firefox } as const
 
 const debianPath = (name: BrowserName): string => `/usr/bin/${packages[name]}`
-
-const isRoot = process.getuid?.() === 0
 
 /** Chromium's sandbox refuses root; the other switches keep it from calling home during a test. */
 const chromiumArgs = [
@@ -36,23 +35,6 @@ export const describeLaunch = (
   if (!existsSync(debianPath(name))) return { launchOptions: { args } }
   const launchOptions = { args, executablePath: debianPath(name) }
   return name === 'firefox' ? { channel: 'moz-firefox', launchOptions } : { launchOptions }
-}
-
-const installDebianPackages = async (names: readonly string[]): Promise<boolean> => {
-  if (!existsSync('/usr/bin/apt-get')) return false
-  const sudo = isRoot ? [] : ['sudo', '-n']
-  const apt = async (...args: string[]): Promise<boolean> => {
-    const [command = '', ...rest] = [...sudo, 'apt-get', ...args]
-    const env = { DEBIAN_FRONTEND: 'noninteractive' }
-    const { code, output } = await run(command, rest, { env, output: 'collect' })
-    if (code !== 0) console.log(output.trimEnd())
-    return code === 0
-  }
-  if (!isRoot && (await run('sudo', ['-n', 'true'], { output: 'collect' })).code !== 0) return false
-  return (
-    (await apt('update', '-q')) &&
-    (await apt('install', '-q', '-y', '--no-install-recommends', ...names))
-  )
 }
 
 /** Installs what is missing; returns one sentence when that fails, nothing when both are there. */

@@ -1,0 +1,226 @@
+/**
+ * A real PostgreSQL for tests and benches: Debian's package, installed where it is missing, and a
+ * cluster of its own in a temporary folder, on the loopback interface, with every commit on disk.
+ * With `DATABASE_URL` that server is used instead, and nothing is installed or started.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import { installDebianPackages, isRoot, runAsRoot } from './debian-packages.ts'
+
+export interface Postgres {
+  /** The superuser's connection string, to a database that tests leave alone. */
+  readonly url: string
+  /**
+   * `fast` ends sessions and writes a checkpoint; `immediate` is a crash of the server: it writes
+   * nothing more, and the next start recovers from the log.
+   * @throws Error when `DATABASE_URL` was given: that server belongs to someone else.
+   */
+  stop(mode: 'fast' | 'immediate'): Promise<void>
+  /** On the same port and data as before; returns once it accepts connections. */
+  start(): Promise<void>
+  /** The connection string of a new, empty database. */
+  createDatabase(): Promise<string>
+  /** Ends every session on it; nothing happens when it is gone already. */
+  dropDatabase(url: string): Promise<void>
+  /** Stops the server and removes its folder; databases on a `DATABASE_URL` stay. */
+  close(): Promise<void>
+}
+
+/** The folder of initdb and postgres: the newest of Debian's, else where PATH has them. */
+const findPrograms = (): string | undefined => {
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian) : []
+  const folders = versions
+    .sort((a, b) => Number(b) - Number(a))
+    .map((version) => join(debian, version, 'bin'))
+  return [...folders, ...(process.env.PATH ?? '').split(delimiter)].find(
+    (folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')),
+  )
+}
+
+/** Without this Debian's package starts a cluster of its own on the usual port. */
+const keepDebianFromStartingOne = (): Promise<boolean> =>
+  runAsRoot(
+    'sh',
+    '-c',
+    'mkdir -p /etc/postgresql-common && cd /etc/postgresql-common && ' +
+      '{ [ -e createcluster.conf ] || echo "create_main_cluster = false" > createcluster.conf; }',
+  )
+
+/** Installs PostgreSQL if needed; one sentence when that fails, nothing when it is there. */
+export const installPostgres = async (): Promise<string | undefined> => {
+  if (process.env.DATABASE_URL || findPrograms() !== undefined) return undefined
+  console.log('installing postgresql-15')
+  if (existsSync('/usr/bin/apt-get') && (await keepDebianFromStartingOne())) {
+    await installDebianPackages(['postgresql-15'])
+  }
+  return findPrograms() === undefined
+    ? 'The PostgreSQL tests need postgresql-15: install that package, or set DATABASE_URL, and run this again.'
+    : undefined
+}
+
+/**
+ * A server to make databases on; `close` it. Ends by itself when this process does.
+ * @throws Error with a sentence for the person who started this.
+ */
+export const ensurePostgres = async (): Promise<Postgres> => {
+  const given = process.env.DATABASE_URL
+  if (given) return { ...databasesOf(given), ...notOurs }
+  const missing = await installPostgres()
+  const programs = findPrograms()
+  if (missing !== undefined || programs === undefined) throw new Error(missing)
+  return startCluster(programs)
+}
+
+const notOurs = {
+  stop: () => Promise.reject(new Error('the server of DATABASE_URL is not stopped by tests')),
+  start: async () => {},
+  close: async () => {},
+}
+
+/** Making and dropping databases on a server. */
+const databasesOf = (url: string) => {
+  const runOnServer = async (sql: string) => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      await client.query(sql)
+    } finally {
+      await client.end()
+    }
+  }
+  return {
+    url,
+    createDatabase: async () => {
+      const name = `padlock_${randomBytes(8).toString('hex')}`
+      await runOnServer(`CREATE DATABASE ${name}`)
+      const created = new URL(url)
+      created.pathname = name
+      return created.href
+    },
+    dropDatabase: async (created: string) => {
+      const name = pg.escapeIdentifier(new URL(created).pathname.slice(1))
+      await runOnServer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    },
+  }
+}
+
+/** Whom the server runs as: initdb and postgres refuse root. */
+const findUser = (): { uid?: number; gid?: number } => {
+  if (!isRoot) return {}
+  for (const name of ['postgres', 'nobody']) {
+    try {
+      const id = (flag: string) =>
+        Number(execFileSync('id', [flag, name], { stdio: ['ignore', 'pipe', 'ignore'] }))
+      return { uid: id('-u'), gid: id('-g') }
+    } catch {
+      // The next one.
+    }
+  }
+  throw new Error('PostgreSQL does not run as root, and there is no user "nobody" either.')
+}
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+const startCluster = async (programs: string): Promise<Postgres> => {
+  const user = findUser()
+  const folder = mkdtempSync(join(tmpdir(), 'padlock-postgres-'))
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(folder, user.uid, user.gid)
+  const data = join(folder, 'data')
+  // A checkout in root's home is no place that this user can be in.
+  const options = { ...user, cwd: folder, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } }
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true })
+
+  let running: ChildProcess | undefined
+  const endNow = () => {
+    running?.kill('SIGQUIT')
+    removeFolder()
+  }
+  process.once('exit', endNow)
+
+  const password = randomBytes(16).toString('hex')
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, password, { mode: 0o644 })
+  try {
+    execFileSync(
+      join(programs, 'initdb'),
+      [
+        ...['-D', data, '-U', 'padlock', '--pwfile', passwordFile, '-A', 'scram-sha-256'],
+        // What initdb makes is worth nothing after a power cut; what the server writes is synced.
+        ...['-E', 'UTF8', '--locale=C', '--no-sync'],
+      ],
+      { ...options, stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+  } catch (error) {
+    process.off('exit', endNow)
+    removeFolder()
+    throw error
+  }
+  rmSync(passwordFile)
+
+  const port = await freePort()
+  const start = async () => {
+    const postgres = [
+      ...[join(programs, 'postgres'), '-D', data, '-p', `${port}`, '-k', folder],
+      ...['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=on', '-c', 'max_connections=200'],
+    ]
+    // The kernel tells the server when this process was killed and could not do so itself.
+    const leash = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig=QUIT'] : []
+    const [command = '', ...args] = [...leash, ...postgres]
+    const child = spawn(command, args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] })
+    running = child
+    await untilReady(child)
+  }
+  const stop = async (mode: 'fast' | 'immediate') => {
+    const ending = running
+    running = undefined
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
+    const ended = once(ending, 'exit')
+    ending.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
+    await ended
+  }
+  const close = async () => {
+    await stop('immediate')
+    process.off('exit', endNow)
+    removeFolder()
+  }
+  try {
+    await start()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const url = `postgres://padlock:${password}@127.0.0.1:${port}/postgres`
+  return { ...databasesOf(url), start, stop, close }
+}
+
+/** Resolves with the server's own word that it takes connections; rejects with its last ones. */
+const untilReady = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const last: string[] = []
+    child.once('error', reject)
+    child.once('exit', () => {
+      reject(new Error(`PostgreSQL ended before it took connections: ${last.join(' ')}`))
+    })
+    if (child.stderr === null) return
+    // Read to its end, or the server would wait for room to log.
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      last.push(line)
+      if (last.length > 5) last.shift()
+      if (line.includes('database system is ready to accept connections')) resolve()
+    })
+  })
