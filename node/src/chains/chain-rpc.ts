@@ -1,0 +1,133 @@
+/**
+ * One chain's RPC server, asked through viem: a result of the right shape, or an error that says
+ * whether the contract or the server is to blame.
+ */
+import {
+  BaseError,
+  type CallParameters,
+  CounterfactualDeploymentFailedError,
+  createClient,
+  custom,
+  ExecutionRevertedError,
+  type Hex,
+  HttpRequestError,
+  http,
+  isHex,
+  ResponseBodyTooLargeError,
+  RpcRequestError,
+} from 'viem'
+import { call } from 'viem/actions'
+import type { Address } from '../../../src/protocol/ids.ts'
+
+// The code of a contract is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains,
+// two hex digits a byte.
+const answerLimitBytes = 2 * 1024 * 1024
+
+// What one transaction may use since EIP-7825. Without a limit the server's own holds, often 50
+// million, and contracts that only burn gas would keep every place for longer.
+const gasLimit = 2n ** 24n
+
+// Without a sender a call comes from the zero address, which some contracts take for a simulation
+// that may skip their checks.
+const caller = '0x000000000000000000000000000000000000dEaD'
+
+/** A call to a contract; with a factory, one that deploys it first if it has no code. */
+export interface ContractCall {
+  readonly to: Address
+  readonly data: Hex
+  readonly deployment?: { readonly factory: Hex; readonly factoryData: Hex }
+}
+
+/** Each rejects with the signal's reason if it aborts, else with an error for the functions below. */
+export interface ChainRpc {
+  chainId(signal: AbortSignal): Promise<bigint>
+  hasCode(address: Address, signal: AbortSignal): Promise<boolean>
+  /** What the contract returns at the latest block; nothing, `0x`. */
+  call(request: ContractCall, signal: AbortSignal): Promise<Hex>
+}
+
+/** The server answered with JSON that is no answer to the question. */
+class UnusableAnswer extends Error {}
+
+export function openRpc(url: string): ChainRpc {
+  // Each question has one time limit for all that it needs, which comes as a signal: viem's own
+  // covers a single request, and not the reading of its body.
+  const server = http(url, { maxResponseBodySize: answerLimitBytes, timeout: 0 })({ retryCount: 0 })
+  const request = async (
+    asked: Parameters<typeof server.request>[0],
+    options?: Parameters<typeof server.request>[1],
+  ): Promise<Hex> => {
+    const result: unknown = await server.request(asked, options)
+    // viem takes a missing result for an empty one, and a proxy's own JSON has none.
+    if (!isHex(result)) throw new UnusableAnswer('no result')
+    return result
+  }
+  const client = createClient({
+    // A contract could otherwise name URLs (ERC-3668) that this node would then ask.
+    ccipRead: false,
+    transport: custom({ request }, { retryCount: 0 }),
+  })
+  return {
+    chainId: async (signal) => BigInt(await client.request({ method: 'eth_chainId' }, { signal })),
+    hasCode: async (address, signal) => {
+      const code = await client.request(
+        { method: 'eth_getCode', params: [address, 'latest'] },
+        { signal },
+      )
+      return code !== '0x'
+    },
+    call: async ({ to, data, deployment }, signal) => {
+      const parameters: CallParameters = {
+        account: caller,
+        gas: gasLimit,
+        blockTag: 'latest',
+        to,
+        data,
+        ...deployment,
+        requestOptions: { signal },
+      }
+      return (await call(client, parameters)).data ?? '0x'
+    },
+  }
+}
+
+const findCause = (error: unknown, matches: (cause: unknown) => boolean): unknown =>
+  error instanceof BaseError ? error.walk(matches) : null
+
+/**
+ * Whether the EVM ran the call and it failed: error code 3 or a sentence that viem knows, or, from
+ * servers with codes of their own, what the contract reverted with.
+ */
+export const isRevert = (error: unknown): boolean =>
+  findCause(
+    error,
+    (cause) =>
+      cause instanceof ExecutionRevertedError ||
+      cause instanceof CounterfactualDeploymentFailedError ||
+      (cause instanceof RpcRequestError && isHex(cause.data)),
+  ) !== null
+
+/** Whether the server answered with an error of JSON-RPC. */
+export const isRpcError = (error: unknown): boolean =>
+  findCause(error, (cause) => cause instanceof RpcRequestError) !== null
+
+/** Whether the answer was longer than any honest one. */
+export const isTooLarge = (error: unknown): boolean =>
+  findCause(error, (cause) => cause instanceof ResponseBodyTooLargeError) !== null
+
+/**
+ * Why a server could not be asked, for logs. Built from numbers only: the messages of viem hold the
+ * URL, and that often holds a key.
+ */
+export function describeTrouble(error: unknown): string {
+  const http = findCause(error, (cause) => cause instanceof HttpRequestError)
+  if (http instanceof HttpRequestError && typeof http.status === 'number') {
+    return `it answered HTTP ${http.status}`
+  }
+  const rpc = findCause(error, (cause) => cause instanceof RpcRequestError)
+  if (rpc instanceof RpcRequestError && Number.isInteger(rpc.code)) {
+    return `it answered JSON-RPC error ${rpc.code}`
+  }
+  const unusable = findCause(error, (cause) => cause instanceof UnusableAnswer)
+  return unusable === null ? 'no connection, or no JSON from it' : 'its answer has no result'
+}

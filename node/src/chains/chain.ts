@@ -1,0 +1,125 @@
+/**
+ * Whether a contract account takes a signature, by one chain's word: docs/protocol.md section 3.
+ * There is no ECDSA here at all, so no key of an ordinary account passes for a contract.
+ */
+import {
+  encodeFunctionData,
+  type Hex,
+  hashMessage,
+  parseAbi,
+  parseErc6492Signature,
+  toHex,
+} from 'viem'
+import type { ContractQuestion } from '../rules/contract-word.ts'
+import {
+  type ChainRpc,
+  type ContractCall,
+  describeTrouble,
+  isRevert,
+  isRpcError,
+  isTooLarge,
+} from './chain-rpc.ts'
+
+const erc1271 = parseAbi([
+  'function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)',
+])
+
+/** The selector of isValidSignature as a bytes4 in a word: the "magic value" of ERC-1271. */
+const accepted = `0x1626ba7e${'0'.repeat(56)}`
+
+/** The chain could not be asked; the message is for logs and never holds the URL. */
+export class ChainTrouble extends Error {}
+
+export interface Chain {
+  /** @throws ChainTrouble, or the signal's reason if it aborts. */
+  accepts(question: ContractQuestion, signal: AbortSignal): Promise<boolean>
+}
+
+/** A chain behind a server that has yet to say that it is this one. */
+export function openChain(id: bigint, rpc: ChainRpc): Chain {
+  // An answer of another chain would be an answer about another account with the same address.
+  let confirmed = false
+  const confirm = async (signal: AbortSignal): Promise<void> => {
+    const found = await rpc.chainId(signal)
+    if (found !== id) throw new ChainTrouble(`its server answers for chain ${found}`)
+    confirmed = true
+  }
+
+  return {
+    async accepts(question, signal) {
+      try {
+        if (!confirmed) await confirm(signal)
+        try {
+          return await ask(rpc, question, signal)
+        } catch (error) {
+          if (!isTooLarge(error)) throw error
+          // From the contract, if the server is well otherwise.
+          await confirm(signal)
+          return false
+        }
+      } catch (error) {
+        // The server may have been replaced while it was away.
+        confirmed = false
+        if (signal.aborted) throw signal.reason
+        if (error instanceof ChainTrouble) throw error
+        throw new ChainTrouble(describeTrouble(error))
+      }
+    },
+  }
+}
+
+async function ask(rpc: ChainRpc, question: ContractQuestion, signal: AbortSignal) {
+  const { address } = question
+  const unwrapped = unwrap(question.signature)
+  if (unwrapped === undefined) return false
+  const data = encodeFunctionData({
+    abi: erc1271,
+    functionName: 'isValidSignature',
+    args: [hashMessage(question.text), unwrapped.signature],
+  })
+  const request = { to: address, data }
+  // ERC-6492 would also let the factory data act on an account that is there and said no. Whoever
+  // uploads a signature gets no such say here: a deployment is for accounts without code.
+  if (await rpc.hasCode(address, signal)) return isAcceptedByDeployed(rpc, request, signal)
+  const { deployment } = unwrapped
+  if (deployment === undefined) return false
+  // viem's deployless call reverts if there is still no code after the factory ran.
+  return isAccepted(rpc, { ...request, deployment }, signal)
+}
+
+/** The signature for the contract, and its deployment if ERC-6492 wraps one; absent if broken. */
+function unwrap(
+  bytes: Uint8Array,
+): { readonly signature: Hex; readonly deployment?: ContractCall['deployment'] } | undefined {
+  try {
+    const { signature, address, data } = parseErc6492Signature(toHex(bytes))
+    if (address === undefined) return { signature }
+    return { signature, deployment: { factory: address, factoryData: data } }
+  } catch {
+    return undefined
+  }
+}
+
+/** Like OpenZeppelin's SignatureChecker: the first word counts, all 32 bytes of it. */
+async function isAccepted(rpc: ChainRpc, request: ContractCall, signal: AbortSignal) {
+  try {
+    const answer = await rpc.call(request, signal)
+    return answer.slice(0, accepted.length).toLowerCase() === accepted
+  } catch (error) {
+    if (isRevert(error)) return false
+    throw error
+  }
+}
+
+async function isAcceptedByDeployed(rpc: ChainRpc, request: ContractCall, signal: AbortSignal) {
+  try {
+    return await isAccepted(rpc, request, signal)
+  } catch (error) {
+    if (!isRpcError(error)) throw error
+    // Running out of gas has no code that all servers share, so it looks like trouble of the server.
+    // From within another call it is a revert like any other. This factory does nothing: it is left
+    // out for an account with code.
+    const deployment = { factory: request.to, factoryData: '0x' } as const
+    return isAccepted(rpc, { ...request, deployment }, signal)
+  }
+}

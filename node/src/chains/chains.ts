@@ -1,0 +1,82 @@
+/**
+ * The chains that this node can ask about contract accounts: each with a server, a time limit for
+ * every question, and a bound on how many are asked and wait at a time.
+ */
+import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
+import { ChainTrouble, openChain } from './chain.ts'
+import { openRpc } from './chain-rpc.ts'
+import { NoPlace, openPlaces } from './places.ts'
+
+export interface Chains {
+  /** The chains that can be asked, in the order of the options. */
+  readonly ids: readonly bigint[]
+  /**
+   * What the chain says. Never rejects: `unavailable` when its server gives no usable answer in
+   * time, when too many wait, for a chain that is not among `ids`, and after `close`.
+   */
+  verify(question: ContractQuestion): Promise<ContractWord>
+  /** Ends all that is under way with `unavailable`. */
+  close(): void
+}
+
+export interface ChainsOptions {
+  /** For one question, waiting for its turn included. */
+  readonly timeoutMs?: number
+  /** Questions to one chain at a time. */
+  readonly places?: number
+  /** Questions that may wait for a place at one chain. */
+  readonly queueLimit?: number
+  /** Told why a chain could not be asked, in words that never hold its URL. */
+  readonly onTrouble?: (chainId: bigint, why: string) => void
+}
+
+/**
+ * Chains by id with the URL of a server for each. Asks nothing yet: a server that is down at the
+ * start is `unavailable` until it is up, and one that answers for another chain stays so.
+ */
+export function openChains(
+  urls: ReadonlyMap<bigint, string>,
+  { timeoutMs = 8_000, places = 16, queueLimit = 256, onTrouble }: ChainsOptions = {},
+): Chains {
+  const chains = new Map(
+    [...urls].map(([id, url]) => [
+      id,
+      { chain: openChain(id, openRpc(url)), places: openPlaces(places, queueLimit) },
+    ]),
+  )
+  const underWay = new Set<AbortController>()
+  let isClosed = false
+
+  return {
+    ids: [...chains.keys()],
+    async verify(question) {
+      const asked = chains.get(question.chainId)
+      if (asked === undefined || isClosed) return 'unavailable'
+      const controller = new AbortController()
+      const late = setTimeout(
+        () => controller.abort(new ChainTrouble('no answer in time')),
+        timeoutMs,
+      )
+      underWay.add(controller)
+      const { signal } = controller
+      try {
+        const accepts = await asked.places.run(signal, () => asked.chain.accepts(question, signal))
+        return accepts ? 'valid' : 'invalid'
+      } catch (error) {
+        const isKnown = error instanceof ChainTrouble || error instanceof NoPlace
+        onTrouble?.(question.chainId, isKnown ? error.message : 'unexpected failure')
+        return 'unavailable'
+      } finally {
+        clearTimeout(late)
+        underWay.delete(controller)
+      }
+    },
+    close() {
+      isClosed = true
+      for (const controller of underWay) controller.abort(new ChainTrouble('the node is stopping'))
+    },
+  }
+}
+
+/** For a node without chains. */
+export const noChains: Chains = openChains(new Map())
