@@ -6,8 +6,25 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
-    exclude: ['tests/browser/**', 'tests/packaging/**'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'node',
+          include: ['tests/**/*.test.ts'],
+          exclude: ['tests/browser/**', 'tests/packaging/**', 'tests/node/contract/**'],
+        },
+      },
+      // Both stores of the node pass the same tests.
+      ...['sqlite', 'postgres'].map((store) => ({
+        extends: true as const,
+        test: {
+          name: store,
+          include: ['tests/node/contract/*.test.ts'],
+          env: { PADLOCK_TEST_STORE: store },
+        },
+      })),
+    ],
     environment: 'node',
     // Each file in a process of its own: wasm, node:sqlite and worker threads all live here.
     pool: 'forks',

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('.', import.meta.url))
 rmSync(new URL('./dist', import.meta.url), { recursive: true, force: true })
 await build({
   absWorkingDir: root,
-  entryPoints: ['src/main.ts', 'src/store/sqlite-worker.ts'],
+  entryPoints: ['src/main.ts', 'src/store/database-worker.ts'],
   // The thread is looked for beside the command.
   entryNames: '[name]',
   outdir: 'dist',

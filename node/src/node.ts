@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { listen } from './server/listen.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
-import { openSqliteThreadStore } from './store/sqlite-thread.ts'
+import { openThreadStore } from './store/database-thread.ts'
 
 export interface NodeOptions extends Omit<NodeServiceOptions, 'store'> {
   /** The folder that everything is kept in; made if it is not there. */
@@ -52,7 +52,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 
   async function openStore() {
     mkdirSync(data, { recursive: true, mode: 0o700 })
-    return openSqliteThreadStore({ ...options, file, ...(onFailure && { onFailure }) })
+    return openThreadStore({
+      ...options,
+      source: { kind: 'sqlite', file },
+      ...(onFailure && { onFailure }),
+    })
   }
 }
 

@@ -38,12 +38,15 @@ import {
   stockMinimum,
 } from '../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../src/protocol/prekey.ts'
-import { type Clock, dayNs, systemClock } from './clock.ts'
+import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
 import { refusal } from './refusal.ts'
+import type { ContractWord } from './rules/contract-word.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
+import { defaultRetentionNs } from './store/lifetimes.ts'
 import {
   type Cursor,
+  type NewEnvelope,
   type PageLimit,
   type Store,
   type StoredEnvelope,
@@ -56,10 +59,11 @@ import { labelUndecodable } from './undecodable.ts'
 
 export interface NodeServiceOptions {
   readonly store: Store
-  readonly clock?: Clock
+  /** Who is asked about contract signatures. */
+  readonly chains?: Chains
   /** What GetInfo says the node is. */
   readonly version?: string
-  /** How long inboxes keep their envelopes; this release announces it and drops nothing. */
+  /** How long inboxes keep their envelopes, as it is announced; the store forgets them. */
   readonly retentionNs?: bigint
   /** Time between two heartbeats; the protocol allows at most 25 s. */
   readonly heartbeatMs?: number
@@ -82,8 +86,9 @@ export interface RunningService {
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
 
 export function createNodeService(options: NodeServiceOptions): RunningService {
-  const { store, clock = systemClock, heartbeatMs = 20_000 } = options
-  const { version = 'padlock/1', retentionNs = 60n * dayNs, log = () => {} } = options
+  const { store, chains = noChains, heartbeatMs = 20_000 } = options
+  const { version = 'padlock/1', retentionNs = defaultRetentionNs, log = () => {} } = options
+  const { clock } = store
   const feed = new LiveFeed(store, options.liveLimit ?? defaultLiveLimit, stockMinimum)
 
   const access = (
@@ -96,6 +101,18 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
+  /** Asks the chains that the rules turn out to need, one signature after another. */
+  async function storeWithWords(envelopes: readonly NewEnvelope[]) {
+    const words = new Map<number, ContractWord>()
+    for (;;) {
+      const outcome = await store.publish(envelopes, words)
+      if (outcome.ok || 'code' in outcome) return outcome
+      // A store that asks what it was told would ask for ever.
+      if (words.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
+      words.set(outcome.envelopeIndex, await chains.verify(outcome.question))
+    }
+  }
+
   async function publish({ envelopes }: PublishRequest) {
     let bytes = 0
     for (const { message } of envelopes) bytes += message.length
@@ -103,7 +120,9 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
       throw refusal('too_large')
     }
     if (envelopes.length === 0) throw refusal('malformed')
-    const outcome = await store.publish(envelopes.map(({ topic, message }) => ({ topic, message })))
+    const outcome = await storeWithWords(
+      envelopes.map(({ topic, message }) => ({ topic, message })),
+    )
     if (!outcome.ok) throw refusal(outcome.code, { envelopeIndex: outcome.envelopeIndex })
     const receipts = outcome.receipts.map(({ sequence, nodeNs }) => ({ sequence, nodeNs }))
     return create(PublishResponseSchema, { receipts })

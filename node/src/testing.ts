@@ -3,15 +3,18 @@
  * whatever talks to a node.
  */
 import { createRouterTransport, type Transport } from '@connectrpc/connect'
-import { type Clock, systemClock } from './clock.ts'
+import { noChains } from './chains/chains.ts'
+import type { Clock } from './clock.ts'
 import { createNodeService, type NodeServiceOptions, type RunningService } from './service.ts'
-import { openSqliteStore } from './store/sqlite.ts'
+import type { StoreOptions } from './store/group-commit.ts'
+import { openSqliteStore } from './store/sqlite/sqlite.ts'
 import type { Store } from './store/store.ts'
 
-export interface InProcessNodeOptions extends Omit<NodeServiceOptions, 'store'> {
+export interface InProcessNodeOptions
+  extends Omit<NodeServiceOptions, 'store'>,
+    Omit<StoreOptions, 'chainIds'> {
   /** A path, or ':memory:', which is the default. */
   readonly file?: string
-  readonly chainIds?: readonly bigint[]
 }
 
 export interface InProcessNode {
@@ -24,14 +27,21 @@ export interface InProcessNode {
 }
 
 export function createInProcessNode(options: InProcessNodeOptions = {}): InProcessNode {
-  const { file = ':memory:', chainIds = [], clock = systemClock } = options
-  const store = openSqliteStore({ file, chainIds, clock })
-  const service = createNodeService({ ...options, store, clock })
+  const { file = ':memory:', chains = noChains } = options
+  return serveInProcess(openSqliteStore({ ...options, file, chainIds: chains.ids }), options)
+}
+
+/** A node on a store that is there already, and is closed with it. */
+export function serveInProcess(
+  store: Store,
+  options: Omit<NodeServiceOptions, 'store'> = {},
+): InProcessNode {
+  const service = createNodeService({ ...options, store })
   return {
     transport: createRouterTransport((router) => service.routes(router)),
     service,
     store,
-    clock,
+    clock: store.clock,
     async close() {
       service.close()
       await store.close()

@@ -72,11 +72,15 @@ export const buildRevocation = (fields: RevocationFields): Uint8Array =>
  * list is not in order; `not_supported_yet` for a contract account.
  */
 export function verifyRevocation(revocation: RevocationFields): Checked<Address> {
-  const text = buildRevocationText({
+  const text = revocationText(revocation)
+  return text.ok ? verifyAssociation(revocation, text.value) : text
+}
+
+/** The text that the revocation's signature covers; `malformed` if the list is not in order. */
+export const revocationText = (revocation: RevocationFields): Checked<string> =>
+  buildRevocationText({
     address: revocation.address,
     currentTime: revocation.currentTime,
     installations: revocation.installations,
     chainId: chainOf(revocation.signature),
   })
-  return text.ok ? verifyAssociation(revocation, text.value) : text
-}

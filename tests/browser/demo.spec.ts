@@ -311,7 +311,7 @@ test('another node, or one that lost its data, takes both up again by itself', a
     await page.getByRole('button', { name: 'Settings' }).click()
     await page.getByLabel('Address of the node').fill(url)
     const fieldsLeft = await page.getByRole('button', { name: 'Save' }).evaluate((save) => {
-      save.click()
+      if (save instanceof HTMLElement) save.click()
       return document.querySelectorAll('#main textarea').length
     })
     expect(fieldsLeft, 'nothing can be written into the view that is going').toBe(0)

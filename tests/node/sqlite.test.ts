@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Outcome, SqliteDatabase } from '../../node/src/store/sqlite-database.ts'
-import { openSqliteThreadStore } from '../../node/src/store/sqlite-thread.ts'
+import { openThreadStore } from '../../node/src/store/database-thread.ts'
+import type { Outcome } from '../../node/src/store/operations.ts'
+import { SqliteDatabase } from '../../node/src/store/sqlite/database.ts'
 import {
   bytesFor,
   dayNs,
@@ -57,7 +58,7 @@ const inspect = (sql: string) => {
 test('a store keeps its node id, and its file is for one process', async () => {
   const { nodeId } = open()
   expect(nodeId).toHaveLength(16)
-  await expect(openSqliteThreadStore({ file })).rejects.toThrow(/locked/)
+  await expect(openThreadStore({ source: { kind: 'sqlite', file } })).rejects.toThrow(/locked/)
   database?.close()
   expect(open().nodeId).toEqual(nodeId)
 })
@@ -72,7 +73,9 @@ test('a file of a newer release, or of something else, is refused and left alone
   open()
   inspect('PRAGMA user_version = 2')
   expect(open).toThrow(/newer release/)
-  await expect(openSqliteThreadStore({ file })).rejects.toThrow(/newer release/)
+  await expect(openThreadStore({ source: { kind: 'sqlite', file } })).rejects.toThrow(
+    /newer release/,
+  )
   expect(inspect('PRAGMA user_version')).toEqual([{ user_version: 2 }])
   writeFileSync(file, bytesFor('no database').toString().repeat(100))
   expect(open).toThrow(/not a database/)
@@ -92,10 +95,11 @@ test('the digest of an upload is known for 90 days', async () => {
   const upload = bob.upload({ createdNs: nowNs, oneTime: 1 })
   publish([await bob.bundle(nowNs)])
   const first = receipt(publish([upload]))
+  publish([mail(bob, 'newer')])
   const lastNs = nowNs + 90n * dayNs - 1n
-  database?.sweep(lastNs)
+  database?.sweep(lastNs, 60n * dayNs)
   expect(receipt(publish([upload], lastNs))).toEqual({ ...first, fresh: false })
-  database?.sweep(lastNs + 1n)
+  database?.sweep(lastNs + 1n, 60n * dayNs)
   expect(publish([upload], lastNs + 1n)).toMatchObject({ kind: 'refused', code: 'stale_upload' })
 })
 
@@ -104,7 +108,7 @@ test('a sweep forgets claims after ten minutes and unused keys after 30 days, no
   publish([await bob.bundle(nowNs), bob.upload({ createdNs: nowNs, oneTime: 3, fallback: true })])
   store.run([{ kind: 'claim', claimId: new Uint8Array(16), installationIds: [bob.id] }], nowNs)
   const count = (atNs: bigint) => {
-    open().sweep(atNs)
+    open().sweep(atNs, 60n * dayNs)
     const [row] = inspect(
       'SELECT (SELECT COUNT(*) FROM claim) AS claims, (SELECT COUNT(*) FROM prekey) AS keys',
     )
@@ -141,7 +145,12 @@ test('a request that storage cannot take fails alone', async () => {
 
 test('a thread that ends is told, and what waits for it is refused', async () => {
   let failed: string | undefined
-  const store = await openSqliteThreadStore({ file, onFailure: (reason) => (failed = reason) })
+  const store = await openThreadStore({
+    source: { kind: 'sqlite', file },
+    onFailure: (reason) => {
+      failed = reason
+    },
+  })
   await store.publish([await bob.bundle(nowNs - dayNs)])
   await store.close()
   // An orderly end is no failure.

@@ -1,6 +1,6 @@
 /** The seam of catch-up and live, moment by moment, where the tests under load meet it by chance. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openSqliteStore } from '../../node/src/store/sqlite.ts'
+import { openSqliteStore } from '../../node/src/store/sqlite/sqlite.ts'
 import type { Store } from '../../node/src/store/store.ts'
 import { LiveFeed } from '../../node/src/streams/live-feed.ts'
 import { type StreamEvent, subscribe } from '../../node/src/streams/subscription.ts'

@@ -1,8 +1,8 @@
 /** What a `contact-` topic accepts (docs/protocol.md sections 3, 5 and 13). */
 import {
+  grantText,
   parseContactBundle,
   sealingKeySignature,
-  verifyGrant,
 } from '../../../src/protocol/contact.ts'
 import type { Address } from '../../../src/protocol/ids.ts'
 import {
@@ -16,6 +16,7 @@ import { verifyStrict } from './ed25519.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
 import { checkWalletKind, kindOf } from './wallet-kind.ts'
+import { checkWalletSignature } from './wallet-signature.ts'
 
 export function acceptContact(
   address: Address,
@@ -35,8 +36,8 @@ export function acceptContact(
   }
   const wrongKind = checkWalletKind(bundle, state, context)
   if (wrongKind !== undefined) return wrongKind
-  const grant = verifyGrant(bundle)
-  if (!grant.ok) return passOn(grant)
+  const notGranted = checkWalletSignature(bundle, grantText(bundle), context)
+  if (notGranted !== undefined) return notGranted
   // Section 3: the grant names the installation, and this names the wallet; only both make it valid.
   if (!verifyStrict(sealingKeySignature(bundle))) return refused('bad_signature')
 

@@ -3,6 +3,7 @@ import type { IdentityKeys, InstallationId } from '../../../src/protocol/ids.ts'
 import { isNodeCode, type NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import type { Refusal } from '../../../src/protocol/result.ts'
+import type { ContractQuestion } from './contract-word.ts'
 
 /**
  * Which kind of signature an account uses: a plain wallet's, or a contract's on one chain. An account
@@ -44,7 +45,13 @@ export interface Refused {
   readonly code: NodeCode
 }
 
-export type Verdict = { readonly ok: true; readonly effect: Effect } | Refused
+/** Neither: first a chain must be asked about a contract's signature. */
+export interface Asks {
+  readonly ok: false
+  readonly question: ContractQuestion
+}
+
+export type Verdict = { readonly ok: true; readonly effect: Effect } | Refused | Asks
 
 export const accepted = (effect: Effect): Verdict => ({ ok: true, effect })
 

@@ -1,36 +1,35 @@
 /**
- * The embedded store as the service sees it, on whatever thread the database runs. Requests that
- * arrive while a transaction is written wait and share the next one (group commit), so that one write
- * to disk serves many of them.
+ * A database as the service sees it, on whatever thread it runs. Requests that arrive while a
+ * transaction is written wait and share the next one (group commit), so that one write to disk serves
+ * many of them.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
-import type { Operation, Outcome, SqliteOptions } from './sqlite-database.ts'
+import type { ContractWord } from '../rules/contract-word.ts'
+import { Announcer } from './announcer.ts'
+import { defaultRetentionNs } from './lifetimes.ts'
+import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
   type Commit,
   type Cursor,
+  type Interest,
   type NewEnvelope,
   type Page,
   type PageLimit,
   type PublishOutcome,
   type Stock,
   type Store,
-  type StoredEnvelope,
   StoreFailure,
 } from './store.ts'
 
-/** The calls of a database, wherever it runs. Their answers come in the order of the calls. */
-export interface DatabaseCalls {
-  readonly nodeId: Uint8Array
-  run(operations: readonly Operation[], nowNs: bigint): Promise<readonly Outcome[]>
-  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
-  stock(installationId: string, nowNs: bigint): Promise<Stock>
-  sweep(nowNs: bigint): Promise<void>
-  close(): Promise<void>
-}
-
-export interface SqliteStoreOptions extends SqliteOptions {
+export interface StoreOptions {
+  /** Node time; by default the database's, which several processes share. */
   readonly clock?: Clock
+  /** Chains whose contract signatures can be asked about. */
+  readonly chainIds?: readonly bigint[]
+  /** How long inboxes keep their envelopes. */
+  readonly retentionNs?: bigint
 }
 
 /** Bounds of one transaction: what comes after waits for the next. */
@@ -48,45 +47,76 @@ interface Waiting {
   readonly settle: (outcome: Outcome) => void
 }
 
-export class SqliteStore implements Store {
+export class GroupCommitStore implements Store {
   readonly nodeId: Uint8Array
   readonly chainIds: readonly bigint[]
+  readonly clock: Clock
   readonly #calls: DatabaseCalls
-  readonly #clock: Clock
-  readonly #listeners = new Set<(commit: Commit) => void>()
+  readonly #givenClock: Clock | undefined
+  readonly #retentionNs: bigint
+  readonly #announcer: Announcer
   readonly #sweeper: NodeJS.Timeout
+  #sweeping: Promise<void> | undefined
+  /** How far the database's clock is ahead of this machine's. */
+  #aheadNs = 0n
   #queue: Waiting[] = []
   #queueBytes = 0
   #writing: Promise<void> | undefined
   #closed = false
 
-  constructor(calls: DatabaseCalls, options: SqliteStoreOptions) {
+  constructor(calls: DatabaseCalls, options: StoreOptions) {
     this.nodeId = calls.nodeId
     this.chainIds = options.chainIds ?? []
     this.#calls = calls
-    this.#clock = options.clock ?? systemClock
-    // What a sweep misses is not given out either: it only keeps the file small.
-    this.#sweeper = setInterval(() => {
-      calls.sweep(this.#clock()).catch(() => {})
-    }, sweepIntervalMs)
+    this.#givenClock = options.clock
+    this.clock = options.clock ?? (() => systemClock() + this.#aheadNs)
+    this.#retentionNs = options.retentionNs ?? defaultRetentionNs
+    this.#announcer = new Announcer(this)
+    calls.onNews?.((news) => this.#announcer.hear(news))
+    // What a sweep has not reached is not given out either, inboxes aside.
+    this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
     this.#sweeper.unref()
   }
 
-  async publish(envelopes: readonly NewEnvelope[]): Promise<PublishOutcome> {
-    let bytes = 0
-    for (const { message } of envelopes) bytes += message.length
-    const outcome = await this.#enqueue({ kind: 'publish', envelopes }, bytes)
-    if (outcome.kind === 'published') return { ok: true, receipts: outcome.receipts }
-    if (outcome.kind === 'refused') {
-      return { ok: false, code: outcome.code, envelopeIndex: outcome.envelopeIndex }
-    }
-    throw new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')
+  /** How many requests wait to be stored. */
+  get waiting(): number {
+    return this.#queue.length
   }
 
-  async claim(claimId: Uint8Array, installationIds: readonly string[]): Promise<readonly Claim[]> {
-    const outcome = await this.#enqueue({ kind: 'claim', claimId, installationIds }, 0)
+  async publish(
+    envelopes: readonly NewEnvelope[],
+    words?: ReadonlyMap<number, ContractWord>,
+  ): Promise<PublishOutcome> {
+    let bytes = 0
+    for (const { message } of envelopes) bytes += message.length
+    const operation = { kind: 'publish', envelopes, ...(words && { words }) } as const
+    const outcome = await this.#enqueue(operation, bytes)
+    switch (outcome.kind) {
+      case 'published':
+        return { ok: true, receipts: outcome.receipts }
+      case 'refused':
+        return { ok: false, code: outcome.code, envelopeIndex: outcome.envelopeIndex }
+      case 'asks':
+        return { ok: false, question: outcome.question, envelopeIndex: outcome.envelopeIndex }
+      default:
+        throw failureOf(outcome)
+    }
+  }
+
+  async claim(
+    claimId: Uint8Array,
+    installationIds: readonly string[],
+    sparing?: ReadonlySet<string>,
+  ): Promise<readonly Claim[]> {
+    const operation = {
+      kind: 'claim',
+      claimId,
+      installationIds,
+      ...(sparing && { sparing }),
+    } as const
+    const outcome = await this.#enqueue(operation, 0)
     if (outcome.kind === 'claimed') return outcome.claims
-    throw new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')
+    throw failureOf(outcome)
   }
 
   async page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page> {
@@ -96,14 +126,19 @@ export class SqliteStore implements Store {
 
   async stock(installationId: string): Promise<Stock> {
     this.#assertOpen()
-    return this.#calls.stock(installationId, this.#clock()).catch(asStoreFailure)
+    return this.#calls.stock(installationId, this.clock()).catch(asStoreFailure)
   }
 
-  watch(listener: (commit: Commit) => void): () => void {
-    this.#listeners.add(listener)
-    return () => {
-      this.#listeners.delete(listener)
-    }
+  watch(listener: (commit: Commit) => void, interest: Interest): () => void {
+    return this.#announcer.watch(listener, interest)
+  }
+
+  /** Forgets what is too old, in small steps: what is to be stored goes between them. */
+  sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweepAll().finally(() => {
+      this.#sweeping = undefined
+    })
+    return this.#sweeping
   }
 
   async close(): Promise<void> {
@@ -111,7 +146,16 @@ export class SqliteStore implements Store {
     this.#closed = true
     clearInterval(this.#sweeper)
     await this.#writing
+    await this.#sweeping?.catch(() => {})
     await this.#calls.close()
+  }
+
+  async #sweepAll(): Promise<void> {
+    while (!this.#closed && (await this.#calls.sweep(this.clock(), this.#retentionNs))) {
+      // Whatever came meanwhile goes first.
+      await nextTurn()
+      await this.#writing
+    }
   }
 
   #assertOpen(): void {
@@ -139,7 +183,10 @@ export class SqliteStore implements Store {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch()
       const outcomes = await this.#runBatch(batch)
-      this.#announce(batch, outcomes)
+      this.#announcer.tell(
+        batch.map(({ operation }) => operation),
+        outcomes,
+      )
       for (const [index, { settle }] of batch.entries()) {
         settle(outcomes[index] ?? { kind: 'failed', reason: 'no answer' })
       }
@@ -165,31 +212,18 @@ export class SqliteStore implements Store {
   async #runBatch(batch: readonly Waiting[]): Promise<readonly Outcome[]> {
     try {
       const operations = batch.map(({ operation }) => operation)
-      return await this.#calls.run(operations, this.#clock())
+      const { outcomes, nowNs } = await this.#calls.run(operations, this.#givenClock?.())
+      this.#aheadNs = nowNs - systemClock()
+      return outcomes
     } catch (error) {
       const reason = error instanceof Error ? error.message : 'unknown'
       return batch.map(() => ({ kind: 'failed', reason }))
     }
   }
-
-  // The bytes of what was just stored are still here, so the database does not send them back.
-  #announce(batch: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    const envelopes: StoredEnvelope[] = []
-    const stocks: Stock[] = []
-    for (const [index, { operation }] of batch.entries()) {
-      const outcome = outcomes[index]
-      if (outcome?.kind === 'claimed') stocks.push(...outcome.stocks)
-      if (outcome?.kind !== 'published' || operation.kind !== 'publish') continue
-      for (const [position, { topic, message }] of operation.envelopes.entries()) {
-        const receipt = outcome.receipts[position]
-        if (receipt?.fresh !== true) continue
-        envelopes.push({ topic, message, sequence: receipt.sequence, nodeNs: receipt.nodeNs })
-      }
-    }
-    if (envelopes.length === 0 && stocks.length === 0) return
-    for (const listener of this.#listeners) listener({ envelopes, stocks })
-  }
 }
+
+const failureOf = (outcome: Outcome): StoreFailure =>
+  new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')
 
 function asStoreFailure(error: unknown): never {
   throw new StoreFailure('the database did not answer', { cause: error })

@@ -1,9 +1,11 @@
 /**
- * What the node asks of storage. One adapter is beside it, `sqlite.ts`; another on PostgreSQL will
- * pass the same contract tests. Every method is safe to call while others run.
+ * What the node asks of storage. Two databases are beside it, in `sqlite/` and `postgres/`; both pass
+ * the same contract tests. Every method is safe to call while others run.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
+import type { Clock } from '../clock.ts'
+import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
 
 /** An envelope as a client publishes it. */
 export interface NewEnvelope {
@@ -63,6 +65,14 @@ export interface Commit {
   readonly envelopes: readonly StoredEnvelope[]
   /** The installations whose stock shrank. */
   readonly stocks: readonly Stock[]
+  /** Something before it was not announced: whoever follows a topic must read it again. */
+  readonly missed: boolean
+}
+
+/** What somebody here wants to hear of. */
+export interface Interest {
+  topic(name: string): boolean
+  installation(id: string): boolean
 }
 
 /** Why nothing of a request was stored, and which of its envelopes was the first at fault. */
@@ -75,26 +85,43 @@ export interface PublishRefusal {
 export type PublishOutcome =
   | { readonly ok: true; readonly receipts: readonly Receipt[] }
   | PublishRefusal
+  /** Nothing is stored before a chain was asked about this envelope. */
+  | {
+      readonly ok: false
+      readonly question: ContractQuestion
+      readonly envelopeIndex: number
+    }
 
 export interface Store {
   /** 16 random bytes, made with the store. */
   readonly nodeId: Uint8Array
-  /** Chains whose contract signatures the node can check; none in this release. */
+  /** Chains whose contract signatures can be asked about. */
   readonly chainIds: readonly bigint[]
+  /** What node time is: the clock that `node_ns` is taken from. */
+  readonly clock: Clock
 
   /**
    * Checks and stores all envelopes, or none (docs/protocol.md section 5). Receipts come in the
    * order of the envelopes, once everything is on disk.
+   * @param words what chains said about contract signatures, by index of the envelope.
    * @throws StoreFailure if nothing could be stored for a reason that is not the request's.
    */
-  publish(envelopes: readonly NewEnvelope[]): Promise<PublishOutcome>
+  publish(
+    envelopes: readonly NewEnvelope[],
+    words?: ReadonlyMap<number, ContractWord>,
+  ): Promise<PublishOutcome>
 
   /**
    * One prekey for each installation, in the order asked. The same claim id gets the same key again
    * for ten minutes.
+   * @param sparing installations that were asked for too often: they only give their fallback key.
    * @throws StoreFailure
    */
-  claim(claimId: Uint8Array, installationIds: readonly string[]): Promise<readonly Claim[]>
+  claim(
+    claimId: Uint8Array,
+    installationIds: readonly string[],
+    sparing?: ReadonlySet<string>,
+  ): Promise<readonly Claim[]>
 
   /**
    * The next envelopes over all these topics, at least one if there is any.
@@ -106,11 +133,17 @@ export interface Store {
   stock(installationId: string): Promise<Stock>
 
   /**
-   * Calls `listener` after each commit. Whatever a `page` or `stock` asked later did not show is
-   * announced after its answer; whatever it did show may be announced before or after.
+   * Calls `listener` after each commit, also of other processes. Whatever a `page` or `stock` asked
+   * later did not show is announced after its answer; whatever it did show may be announced before or
+   * after. Envelopes of one topic may come out of order if several processes store them: a reader
+   * that sees a number skipped reads the topic again.
+   * @param interest what of other processes' commits is worth reading.
    * @returns ends it.
    */
-  watch(listener: (commit: Commit) => void): () => void
+  watch(listener: (commit: Commit) => void, interest: Interest): () => void
+
+  /** Forgets what is too old, in small steps between which others are served. */
+  sweep(): Promise<void>
 
   /** Finishes what is under way, then refuses everything. */
   close(): Promise<void>

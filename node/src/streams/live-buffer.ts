@@ -14,6 +14,7 @@ export class LiveBuffer {
   // By installation: of several notices about one stock only the newest matters.
   #stocks = new Map<string, Stock>()
   #overflowed = false
+  #missed = false
   #ended = false
   #wake: (() => void) | undefined
 
@@ -24,6 +25,11 @@ export class LiveBuffer {
   /** Whether something was lost since the last `restart`. */
   get overflowed(): boolean {
     return this.#overflowed
+  }
+
+  /** Whether something came by that was not pushed, since the last `restart`. */
+  get missed(): boolean {
+    return this.#missed
   }
 
   /** Whether nothing comes any more, because the reader left or the node stops. */
@@ -50,9 +56,15 @@ export class LiveBuffer {
     this.#wake?.()
   }
 
+  miss(): void {
+    this.#missed = true
+    this.#wake?.()
+  }
+
   /** Forgets envelopes: what comes from here on is collected, what came before is read elsewhere. */
   restart(): void {
     this.#overflowed = false
+    this.#missed = false
     this.#clear()
   }
 
@@ -89,9 +101,8 @@ export class LiveBuffer {
 
   /** Resolves when something is pushed or the buffer ends, at the latest after this many ms. */
   changed(timeoutMs: number): Promise<void> {
-    if (this.#ended || this.#overflowed || this.#envelopes.length > 0 || this.#stocks.size > 0) {
-      return Promise.resolve()
-    }
+    const isQuiet = !(this.#ended || this.#overflowed || this.#missed)
+    if (!isQuiet || this.#envelopes.length > 0 || this.#stocks.size > 0) return Promise.resolve()
     return new Promise((resolve) => {
       const settle = (): void => {
         clearTimeout(timer)

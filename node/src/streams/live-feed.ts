@@ -22,7 +22,10 @@ export class LiveFeed {
   constructor(store: Store, limit: PageLimit, stockMinimum: number) {
     this.#limit = limit
     this.#stockMinimum = stockMinimum
-    this.#stopWatching = store.watch((commit) => this.#deliver(commit))
+    this.#stopWatching = store.watch((commit) => this.#deliver(commit), {
+      topic: (name) => this.#byTopic.has(name),
+      installation: (id) => this.#byInstallation.has(id),
+    })
   }
 
   /** How many readers are connected. */
@@ -54,6 +57,7 @@ export class LiveFeed {
   }
 
   #deliver(commit: Commit): void {
+    if (commit.missed) for (const buffer of this.#buffers) buffer.miss()
     for (const envelope of commit.envelopes) {
       const buffers = this.#byTopic.get(envelope.topic)
       if (buffers === undefined) continue

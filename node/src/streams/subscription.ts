@@ -50,12 +50,10 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
   // Also while the reader takes nothing: then this generator stands still and would notice nothing.
   signal.addEventListener('abort', leave, { once: true })
   const heartbeat = new Heartbeat(heartbeatMs)
-  try {
-    yield { kind: 'started', nodeId: store.nodeId }
-    for (const id of options.installationIds) yield { kind: 'stock', stock: await store.stock(id) }
 
-    // Catch-up. The buffer collects from before each page on, so the last page and the buffer
-    // together have everything; what is in both is dropped by its sequence.
+  // The buffer collects from before each page on, so the last page and the buffer together have
+  // everything; what is in both is dropped by its sequence.
+  async function* catchUp(): AsyncGenerator<StreamEvent> {
     let hasMore = positions.size > 0
     while (hasMore && !signal.aborted && !buffer.ended) {
       buffer.restart()
@@ -65,8 +63,15 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       // Section 5: catch-up goes at the reader's pace. A buffer too small meanwhile is read again.
-      hasMore = page.hasMore || buffer.overflowed
+      hasMore = page.hasMore || buffer.overflowed || buffer.missed
     }
+  }
+
+  try {
+    yield { kind: 'started', nodeId: store.nodeId }
+    for (const id of options.installationIds) yield { kind: 'stock', stock: await store.stock(id) }
+
+    yield* catchUp()
     yield { kind: 'caught-up' }
 
     while (!signal.aborted) {
@@ -74,7 +79,13 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (buffer.overflowed) throw refusal('slow_reader')
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
-      const envelopes = moveOn(positions, buffer.take(frameLimit))
+      const taken = buffer.take(frameLimit)
+      // Several processes on one database may be heard of out of order: then the store tells it.
+      if (buffer.missed || skipsSome(positions, taken)) {
+        yield* catchUp()
+        continue
+      }
+      const envelopes = moveOn(positions, taken)
       if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
       else await buffer.changed(heartbeat.dueInMs())
     }
@@ -82,6 +93,20 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     signal.removeEventListener('abort', leave)
     leave()
   }
+}
+
+/** Whether some number between what the reader has and what comes is missing. */
+function skipsSome(
+  positions: ReadonlyMap<string, bigint>,
+  envelopes: readonly StoredEnvelope[],
+): boolean {
+  const next = new Map<string, bigint>()
+  return envelopes.some(({ topic, sequence }) => {
+    const position = next.get(topic) ?? positions.get(topic)
+    if (position === undefined || sequence <= position) return false
+    next.set(topic, sequence)
+    return sequence > position + 1n
+  })
 }
 
 /** Those that the reader does not have yet; from now on it has them. */

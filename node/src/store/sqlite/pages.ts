@@ -3,8 +3,8 @@
  * with one index probe for each topic that has nothing new.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { bytesOf, integerOf, prepare, type Statement } from './sqlite-rows.ts'
-import type { Cursor, Page, PageLimit, StoredEnvelope } from './store.ts'
+import type { Cursor, Page, PageLimit, StoredEnvelope } from '../store.ts'
+import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
 
 /** An envelope that may be next on its topic; its message is read once it is chosen. */
 interface Candidate {

@@ -1,10 +1,10 @@
 /** Accounts and installations: what the rules ask, and what accepted bundles and revocations change. */
 import type { DatabaseSync } from 'node:sqlite'
-import { sealingKeyWindowNs } from '../../../src/protocol/limits.ts'
-import type { KnownInstallation, RuleState } from '../rules/state.ts'
-import type { Effect, WalletKind } from '../rules/verdict.ts'
-import { newestUploadOf, type SqlitePrekeys } from './sqlite-prekeys.ts'
-import { bytesOf, integerOf, prepare, type Statement, textOf } from './sqlite-rows.ts'
+import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
+import type { KnownInstallation, RuleState } from '../../rules/state.ts'
+import type { Effect, WalletKind } from '../../rules/verdict.ts'
+import { newestUploadOf, type SqlitePrekeys } from './prekeys.ts'
+import { bytesOf, integerOf, prepare, type Statement, textOf } from './rows.ts'
 
 export class SqliteAccounts implements RuleState {
   readonly #prekeys: SqlitePrekeys

@@ -1,10 +1,10 @@
 /** Claiming prekeys: one key each, once; the same claim again; what is left when none are. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { PrekeyKind } from '../../src/gen/padlock/v1/contact_pb.ts'
-import { claimLimitInstallations } from '../../src/protocol/limits.ts'
-import { parsePrekeyUpload } from '../../src/protocol/prekey.ts'
+import type { InProcessNode } from '../../../node/src/testing.ts'
+import { PrekeyKind } from '../../../src/gen/padlock/v1/contact_pb.ts'
+import { claimLimitInstallations } from '../../../src/protocol/limits.ts'
+import { parsePrekeyUpload } from '../../../src/protocol/prekey.ts'
 import {
   dayNs,
   minuteNs,
@@ -17,7 +17,8 @@ import {
   TestInstallation,
   testAccount,
   testClock,
-} from './support.ts'
+} from '../support.ts'
+import { openNode } from './store.ts'
 
 let clock: TestClock
 let node: InProcessNode
@@ -26,7 +27,7 @@ let bob: TestInstallation
 
 beforeEach(async () => {
   clock = testClock()
-  node = createInProcessNode({ clock })
+  node = await openNode({ clock })
   client = nodeClient(node.transport)
   bob = await register(client, 'bob', clock.nowNs)
 })

@@ -1,9 +1,9 @@
 /** Query and inbox proofs: order, pages, limits, and who may read what. */
 import { Code } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import type { InboxProof } from '../../src/gen/padlock/v1/node_pb.ts'
-import { envelopeLimitBytes, topicsLimit } from '../../src/protocol/limits.ts'
+import type { InProcessNode } from '../../../node/src/testing.ts'
+import type { InboxProof } from '../../../src/gen/padlock/v1/node_pb.ts'
+import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts'
 import {
   bytesFor,
   mail,
@@ -17,7 +17,8 @@ import {
   TestInstallation,
   testAccount,
   testClock,
-} from './support.ts'
+} from '../support.ts'
+import { openNode } from './store.ts'
 
 let clock: TestClock
 let node: InProcessNode
@@ -27,7 +28,7 @@ let carol: TestInstallation
 
 beforeEach(async () => {
   clock = testClock()
-  node = createInProcessNode({ clock })
+  node = await openNode({ clock })
   client = nodeClient(node.transport)
   bob = await register(client, 'bob', clock.nowNs)
   carol = await register(client, 'carol', clock.nowNs)

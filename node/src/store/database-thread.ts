@@ -1,11 +1,18 @@
 /**
- * The embedded store with its database on a thread of its own, so that neither writing to disk nor
- * checking signatures holds up the streams.
+ * A store with its database on a thread of its own, so that neither writing to disk nor checking
+ * signatures holds up the streams.
  */
 import { Worker } from 'node:worker_threads'
-import { type DatabaseCalls, SqliteStore, type SqliteStoreOptions } from './group-commit.ts'
-import type { SqliteDatabase } from './sqlite-database.ts'
-import { type Store, StoreFailure } from './store.ts'
+import { GroupCommitStore, type StoreOptions } from './group-commit.ts'
+import type { DatabaseCalls, News } from './operations.ts'
+import type { PostgresOptions } from './postgres/postgres.ts'
+import type { SqliteOptions } from './sqlite/database.ts'
+import { StoreFailure } from './store.ts'
+
+/** Which database to open. */
+export type DatabaseSource =
+  | ({ readonly kind: 'sqlite' } & SqliteOptions)
+  | ({ readonly kind: 'postgres' } & PostgresOptions)
 
 type Method = 'run' | 'page' | 'stock' | 'sweep' | 'close'
 
@@ -14,7 +21,7 @@ export type Call = {
   [M in Method]: {
     readonly id: number
     readonly method: M
-    readonly args: Parameters<SqliteDatabase[M]>
+    readonly args: Parameters<DatabaseCalls[M]>
   }
 }[Method]
 
@@ -22,14 +29,16 @@ export type Call = {
 export type Answer =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly reason: string }
+  | { readonly id: 'news'; readonly news: News }
 
-export interface SqliteThreadOptions extends SqliteStoreOptions {
+export interface ThreadOptions extends StoreOptions {
+  readonly source: DatabaseSource
   /** Called if the thread ends before `close`: nothing can be stored or read from then on. */
   readonly onFailure?: (reason: string) => void
 }
 
-/** @throws StoreFailure if the file cannot be opened, is in use, or was made by a newer release. */
-export async function openSqliteThreadStore(options: SqliteThreadOptions): Promise<Store> {
+/** @throws StoreFailure if the database cannot be opened, is in use, or was made by a newer release. */
+export async function openThreadStore(options: ThreadOptions): Promise<GroupCommitStore> {
   const thread = new DatabaseThread(options)
   const nodeId = await thread.opened
   if (!(nodeId instanceof Uint8Array)) throw new StoreFailure('the database has no node id')
@@ -39,9 +48,10 @@ export async function openSqliteThreadStore(options: SqliteThreadOptions): Promi
     page: (...args) => thread.call('page', args),
     stock: (...args) => thread.call('stock', args),
     sweep: (...args) => thread.call('sweep', args),
+    onNews: (listener) => thread.onNews(listener),
     close: () => thread.close(),
   }
-  return new SqliteStore(calls, options)
+  return new GroupCommitStore(calls, options)
 }
 
 interface Pending {
@@ -55,14 +65,15 @@ class DatabaseThread {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   readonly #ended: Promise<void>
+  #tellNews: (news: News) => void = () => {}
   #nextId = 1
   #closing = false
 
-  constructor(options: SqliteThreadOptions) {
+  constructor(options: ThreadOptions) {
     // Beside this file there is the source when it runs from source, and the bundle when bundled.
-    const file = import.meta.url.endsWith('.ts') ? './sqlite-worker.ts' : './sqlite-worker.js'
+    const file = import.meta.url.endsWith('.ts') ? './database-worker.ts' : './database-worker.js'
     this.#worker = new Worker(new URL(file, import.meta.url), {
-      workerData: { file: options.file, chainIds: options.chainIds ?? [] },
+      workerData: options.source,
       // node:sqlite is a release candidate in Node 24 and says so at every start.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     })
@@ -82,16 +93,21 @@ class DatabaseThread {
     })
   }
 
+  onNews(listener: (news: News) => void): void {
+    this.#tellNews = listener
+  }
+
   call<M extends Method>(
     method: M,
-    args: Parameters<SqliteDatabase[M]>,
-  ): Promise<ReturnType<SqliteDatabase[M]>> {
+    args: Parameters<DatabaseCalls[M]>,
+  ): ReturnType<DatabaseCalls[M]>
+  call(method: Method, args: readonly unknown[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId
       this.#nextId += 1
       this.#pending.set(id, {
-        // The other end calls this very method, so the answer has its type.
-        resolve: (value) => resolve(value as ReturnType<SqliteDatabase[M]>),
+        // The other end calls this very method, so the answer has the type of its answer.
+        resolve,
         reject,
       })
       this.#worker.postMessage({ id, method, args })
@@ -105,6 +121,10 @@ class DatabaseThread {
   }
 
   #settle(answer: Answer): void {
+    if (answer.id === 'news') {
+      this.#tellNews(answer.news)
+      return
+    }
     const pending = this.#pending.get(answer.id)
     if (pending === undefined) return
     this.#pending.delete(answer.id)

@@ -1,9 +1,11 @@
 /** The `accept` vectors: what a node does with a message after it accepted others. */
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { verifyStrict } from '../../node/src/rules/ed25519.ts'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { everything, nodeClient, refusalOf } from './support.ts'
+import { noChains } from '../../../node/src/chains/chains.ts'
+import { verifyStrict } from '../../../node/src/rules/ed25519.ts'
+import type { InProcessNode } from '../../../node/src/testing.ts'
+import { everything, nodeClient, refusalOf } from '../support.ts'
+import { openNode } from './store.ts'
 
 type Bytes = string | { fill: string; times: string | number } | { concat: Bytes[] }
 
@@ -35,7 +37,7 @@ interface StrictCase {
 }
 
 const read = <T extends { op: string }>(file: string, op: string): T[] => {
-  const path = new URL(`../vectors/${file}.json`, import.meta.url)
+  const path = new URL(`../../vectors/${file}.json`, import.meta.url)
   const { cases }: { cases: T[] } = JSON.parse(readFileSync(path, 'utf8'))
   return cases.filter((vector) => vector.op === op)
 }
@@ -59,7 +61,10 @@ for (const [file, count] of [
 
     test.each(cases)('$name', async ({ input, output, code }) => {
       let nowNs = 0n
-      node = createInProcessNode({ clock: () => nowNs, chainIds: input.chain_ids.map(BigInt) })
+      node = await openNode({
+        clock: () => nowNs,
+        chains: { ...noChains, ids: input.chain_ids.map(BigInt) },
+      })
       const client = nodeClient(node.transport)
       for (const { topic, message, clock_ns } of input.before) {
         nowNs = BigInt(clock_ns)

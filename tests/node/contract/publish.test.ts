@@ -1,7 +1,7 @@
 /** Publish: sequence, time, idempotency, atomicity and its limits, on the real service and store. */
 import { Code } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import type { InProcessNode } from '../../../node/src/testing.ts'
 import {
   contactLimitBytes,
   envelopeLimitBytes,
@@ -9,7 +9,7 @@ import {
   requestLimitBytes,
   requestLimitEnvelopes,
   revocationLimitBytes,
-} from '../../src/protocol/limits.ts'
+} from '../../../src/protocol/limits.ts'
 import {
   everything,
   mail,
@@ -22,7 +22,8 @@ import {
   TestInstallation,
   testAccount,
   testClock,
-} from './support.ts'
+} from '../support.ts'
+import { openNode } from './store.ts'
 
 let clock: TestClock
 let node: InProcessNode
@@ -31,7 +32,7 @@ let bob: TestInstallation
 
 beforeEach(async () => {
   clock = testClock()
-  node = createInProcessNode({ clock })
+  node = await openNode({ clock })
   client = nodeClient(node.transport)
   bob = await register(client, 'bob', clock.nowNs)
 })
@@ -230,5 +231,5 @@ test('when the disk fails, the request is unavailable and the one after it is st
     status: Code.Unavailable,
     retryAfterMs: 1_000n,
   })
-  node = createInProcessNode({ clock })
+  node = await openNode({ clock })
 })

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { Code } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { envelopeLimitBytes, topicsLimit } from '../../src/protocol/limits.ts'
-import { readWhileOthersPublish } from './seam.ts'
+import type { InProcessNode, InProcessNodeOptions } from '../../../node/src/testing.ts'
+import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts'
+import { readWhileOthersPublish } from '../seam.ts'
 import {
   mail,
   minuteNs,
@@ -15,7 +15,8 @@ import {
   type TestInstallation,
   TestStream,
   testClock,
-} from './support.ts'
+} from '../support.ts'
+import { openNode } from './store.ts'
 
 let clock: TestClock
 let node: InProcessNode
@@ -23,10 +24,10 @@ let client: NodeClient
 let bob: TestInstallation
 const streams: TestStream[] = []
 
-type Options = Parameters<typeof createInProcessNode>[0]
+type Options = Omit<InProcessNodeOptions, 'clock'>
 const start = async (options: Options = {}) => {
   clock = testClock()
-  node = createInProcessNode({ clock, ...options })
+  node = await openNode({ clock, ...options })
   client = nodeClient(node.transport)
   bob = await register(client, 'bob', clock.nowNs)
 }

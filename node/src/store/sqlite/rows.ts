@@ -41,3 +41,9 @@ export function prepare(database: DatabaseSync, sql: string): Statement {
     run: (...values) => Number(statement.run(...values).changes),
   }
 }
+
+/** The row of a statement that always has one. */
+export function required(row: Row | undefined): Row {
+  if (row === undefined) throw new TypeError('a statement that returns a row returned none')
+  return row
+}

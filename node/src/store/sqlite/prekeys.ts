@@ -1,14 +1,19 @@
 /** The stock of prekeys: uploads go in, claims take out (docs/protocol.md sections 5 and 6). */
 import type { DatabaseSync } from 'node:sqlite'
-import { claimMemoryNs } from '../../../src/protocol/limits.ts'
-import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
-import { dayNs } from '../clock.ts'
-import type { Effect } from '../rules/verdict.ts'
-import { bytesOf, integerOf, prepare, type Row, type Statement } from './sqlite-rows.ts'
-import type { Claim, Stock } from './store.ts'
+import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
+import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
+import type { Effect } from '../../rules/verdict.ts'
+import { oneTimeLifetimeNs } from '../lifetimes.ts'
+import { sweepLimit } from '../operations.ts'
+import type { Claim, Stock } from '../store.ts'
+import { bytesOf, integerOf, prepare, type Row, type Statement } from './rows.ts'
 
-/** A one-time key that lay here so long is not given out any more (section 5). */
-const oneTimeLifetimeNs = 30n * dayNs
+interface ClaimRequest {
+  readonly claimId: Uint8Array
+  readonly installationId: string
+  /** Give the fallback only. */
+  readonly spare: boolean
+}
 
 export class SqlitePrekeys {
   readonly #installation: Statement
@@ -56,8 +61,14 @@ export class SqlitePrekeys {
        (claim_id, installation, is_fallback, curve25519, created_ns, signature, claimed_ns)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#forgetClaims = sql('DELETE FROM claim WHERE claimed_ns <= ?')
-    this.#dropExpired = sql('DELETE FROM prekey WHERE is_fallback = 0 AND stored_ns <= ?')
+    this.#forgetClaims = sql(
+      `DELETE FROM claim WHERE rowid IN
+       (SELECT rowid FROM claim WHERE claimed_ns <= ? ORDER BY claimed_ns LIMIT ?)`,
+    )
+    this.#dropExpired = sql(
+      `DELETE FROM prekey WHERE id IN
+       (SELECT id FROM prekey WHERE is_fallback = 0 AND stored_ns <= ? ORDER BY stored_ns LIMIT ?)`,
+    )
   }
 
   /** Adds an accepted upload to the stock. */
@@ -101,8 +112,7 @@ export class SqlitePrekeys {
 
   /** Gives out one key, or the one that this claim got before; `took` if the stock shrank. */
   claim(
-    claimId: Uint8Array,
-    installationId: string,
+    { claimId, installationId, spare }: ClaimRequest,
     nowNs: bigint,
   ): { readonly claim: Claim; readonly took: boolean } {
     const remembered = this.#recall.get(claimId, installationId, nowNs - claimMemoryNs)
@@ -113,7 +123,9 @@ export class SqlitePrekeys {
     if (installation === undefined || integerOf(installation, 'revoked') !== 0n) {
       return { claim: { installationId, prekey: undefined }, took: false }
     }
-    const oneTime = this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
+    const oneTime = spare
+      ? undefined
+      : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
     const row = oneTime ?? this.#fallback.get(installationId)
     if (row === undefined) return { claim: { installationId, prekey: undefined }, took: false }
     if (oneTime !== undefined) this.#remove.run(integerOf(oneTime, 'id'))
@@ -130,10 +142,11 @@ export class SqlitePrekeys {
     return { claim: { installationId, prekey }, took: oneTime !== undefined }
   }
 
-  /** Forgets what is too old to matter. */
-  sweep(nowNs: bigint): void {
-    this.#forgetClaims.run(nowNs - claimMemoryNs)
-    this.#dropExpired.run(nowNs - oneTimeLifetimeNs)
+  /** Forgets some of what is too old to matter; true if there is more. */
+  sweep(nowNs: bigint): boolean {
+    const claims = this.#forgetClaims.run(nowNs - claimMemoryNs, sweepLimit)
+    const keys = this.#dropExpired.run(nowNs - oneTimeLifetimeNs, sweepLimit)
+    return claims === sweepLimit || keys === sweepLimit
   }
 }
 

@@ -1,10 +1,11 @@
 /** What topics accept, beyond the vectors: rules that need several accounts, times or counts. */
 import { Code } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { buildContactBundle } from '../../src/protocol/contact.ts'
-import { installationsLimit } from '../../src/protocol/limits.ts'
-import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
+import type { ContractQuestion, ContractWord } from '../../../node/src/rules/contract-word.ts'
+import type { InProcessNode } from '../../../node/src/testing.ts'
+import { buildContactBundle } from '../../../src/protocol/contact.ts'
+import { installationsLimit } from '../../../src/protocol/limits.ts'
+import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
 import {
   bytesFor,
   dayNs,
@@ -21,15 +22,49 @@ import {
   TestInstallation,
   testAccount,
   testClock,
-} from './support.ts'
+} from '../support.ts'
+import { openNode } from './store.ts'
+
+/** A chain that says what it is told to. */
+const chains = {
+  ids: [8453n],
+  word: 'valid' as ContractWord,
+  asked: [] as ContractQuestion[],
+  async verify(question: ContractQuestion) {
+    chains.asked.push(question)
+    return chains.word
+  },
+  close: () => {},
+}
+
+/** A bundle whose grant a contract on this chain would have to confirm. */
+function contractBundle(bob: TestInstallation, chainId: bigint, createdNs: bigint) {
+  const key = bytesFor('sealing')
+  const { address } = bob.account
+  const signature = bob.sign(
+    sealingKeySigningBytes({ address, installationId: bob.id, createdNs, key }),
+  )
+  return {
+    topic: `contact-${address}`,
+    message: buildContactBundle({
+      keys: bob.keys,
+      address,
+      currentTime: '2026-11-20T08:13:00.000Z',
+      signature: { kind: 'erc1271', chainId, signature: new Uint8Array(65) },
+      sealingKey: { key, createdNs, signature },
+    }),
+  }
+}
 
 let clock: TestClock
 let node: InProcessNode
 let client: NodeClient
 
-beforeEach(() => {
+beforeEach(async () => {
   clock = testClock()
-  node = createInProcessNode({ clock, chainIds: [8453n] })
+  chains.word = 'valid'
+  chains.asked = []
+  node = await openNode({ clock, chains })
   client = nodeClient(node.transport)
 })
 afterEach(() => node.close())
@@ -152,29 +187,53 @@ test('an account has a hundred installations, and room again after a revocation'
   await accept(last)
 })
 
-test('a contract account is told that this release does not check it', async () => {
+test('a contract account is taken at the word of its chain, and not asked for what is known', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
-  const createdNs = clock.nowNs
-  const key = bytesFor('sealing')
-  const { address } = bob.account
-  const signature = bob.sign(
-    sealingKeySigningBytes({ address, installationId: bob.id, createdNs, key }),
-  )
-  const bundle = (chainId: bigint) => ({
-    topic: `contact-${address}`,
-    message: buildContactBundle({
-      keys: bob.keys,
-      address,
-      currentTime: '2026-11-20T08:13:00.000Z',
-      signature: { kind: 'erc1271', chainId, signature: new Uint8Array(65) },
-      sealingKey: { key, createdNs, signature },
-    }),
+  const bundle = contractBundle(bob, 8453n, clock.nowNs)
+  expect(await codeOf(contractBundle(bob, 1n, clock.nowNs))).toBe('chain_unknown')
+  expect(chains.asked).toHaveLength(0)
+
+  chains.word = 'unavailable'
+  expect(await refusalOf(client.publish({ envelopes: [bundle] }))).toMatchObject({
+    code: 'chain_unavailable',
+    status: Code.Unavailable,
   })
-  const refusal = await refusalOf(client.publish({ envelopes: [bundle(8453n)] }))
-  expect(refusal).toMatchObject({ code: 'not_supported_yet', status: Code.Unimplemented })
-  expect(await codeOf(bundle(1n))).toBe('chain_unknown')
-  await accept(await bob.bundle(createdNs))
-  expect(await codeOf(bundle(8453n))).toBe('wrong_signature_kind')
+  chains.word = 'invalid'
+  expect(await codeOf(bundle)).toBe('bad_signature')
+  chains.word = 'valid'
+  const [receipt] = (await client.publish({ envelopes: [bundle] })).receipts
+  const { address, chainId, text, signature } = chains.asked.at(-1) ?? {}
+  expect({ address, chainId }).toEqual({ address: bob.account.address, chainId: 8453n })
+  expect(text).toMatch(/\nChain ID: 8453$/)
+  expect(signature).toEqual(new Uint8Array(65))
+
+  // Known bytes are answered before any rule: also while the chain is away.
+  chains.word = 'unavailable'
+  const asked = chains.asked.length
+  expect((await client.publish({ envelopes: [bundle] })).receipts).toEqual([receipt])
+  expect(chains.asked).toHaveLength(asked)
+  expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('wrong_signature_kind')
+})
+
+test('a chain is asked for each envelope that needs it, and only if all before it are good', async () => {
+  const [one, two] = ['one', 'two'].map((name) => new TestInstallation(testAccount(name), name))
+  if (!one || !two) throw new Error('two')
+  const envelopes = [
+    contractBundle(one, 8453n, clock.nowNs),
+    contractBundle(two, 8453n, clock.nowNs),
+  ]
+  const stranger = {
+    topic: `message-${new TestInstallation(testAccount('nobody'), 'nobody').id}`,
+    message: new Uint8Array(64),
+  }
+  const refused = await refusalOf(client.publish({ envelopes: [stranger, ...envelopes] }))
+  expect(refused).toMatchObject({ code: 'recipient_gone', envelopeIndex: 0 })
+  expect(chains.asked).toHaveLength(0)
+  await client.publish({ envelopes })
+  expect(chains.asked.map(({ address }) => address)).toEqual([
+    one.account.address,
+    two.account.address,
+  ])
 })
 
 test('prekeys need a newer time than every upload before, and replace empties the stock', async () => {

@@ -1,0 +1,36 @@
+/** Whether the wallet signed a grant or a revocation: checked here, or asked of its chain. */
+import {
+  verifyAssociation,
+  type WalletAssociation,
+} from '../../../src/protocol/wallet-association.ts'
+import type { RuleContext } from './state.ts'
+import { type Asks, passOn, type Refused, refused } from './verdict.ts'
+
+/**
+ * Absent if the wallet signed this text. A contract's signature needs its chain's word: without it
+ * the question is what comes back, and the caller tries again with the answer.
+ */
+export function checkWalletSignature(
+  association: WalletAssociation,
+  text: string,
+  { contractWord }: RuleContext,
+): Refused | Asks | undefined {
+  const { address, signature } = association
+  if (signature.kind === 'eip191') {
+    const signed = verifyAssociation(association, text)
+    return signed.ok ? undefined : passOn(signed)
+  }
+  switch (contractWord) {
+    case 'valid':
+      return undefined
+    case 'invalid':
+      return refused('bad_signature')
+    case 'unavailable':
+      return refused('chain_unavailable')
+    case undefined:
+      return {
+        ok: false,
+        question: { chainId: signature.chainId, address, text, signature: signature.signature },
+      }
+  }
+}

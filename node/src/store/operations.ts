@@ -1,0 +1,76 @@
+/**
+ * What the databases are asked, wherever they run: operations in one transaction, pages, stocks,
+ * and what has to be forgotten. `group-commit.ts` makes a `Store` of it.
+ */
+import type { NodeCode } from '../../../src/protocol/node-codes.ts'
+import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
+import type { Claim, Cursor, NewEnvelope, Page, PageLimit, Receipt, Stock } from './store.ts'
+
+/** Something to be done in a transaction, alone or with others. */
+export type Operation =
+  | {
+      readonly kind: 'publish'
+      readonly envelopes: readonly NewEnvelope[]
+      /** By index of the envelope. */
+      readonly words?: ReadonlyMap<number, ContractWord>
+    }
+  | {
+      readonly kind: 'claim'
+      readonly claimId: Uint8Array
+      readonly installationIds: readonly string[]
+      /** Those that only give their fallback key now. */
+      readonly sparing?: ReadonlySet<string>
+    }
+
+/** What became of it. */
+export type Outcome =
+  | { readonly kind: 'published'; readonly receipts: readonly Receipt[] }
+  | { readonly kind: 'refused'; readonly code: NodeCode; readonly envelopeIndex: number }
+  | {
+      readonly kind: 'asks'
+      readonly question: ContractQuestion
+      readonly envelopeIndex: number
+    }
+  | {
+      readonly kind: 'claimed'
+      readonly claims: readonly Claim[]
+      readonly stocks: readonly Stock[]
+    }
+  /** Storage failed; nothing of it is stored. */
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/** What other processes on the same database stored. */
+export interface News {
+  /** Topics, each with the sequence that their news come after. */
+  readonly cursors: readonly Cursor[]
+  /** The installations whose stock shrank. */
+  readonly installationIds: readonly string[]
+  /** Some news are lost: whoever follows a topic must read it again. */
+  readonly missed: boolean
+}
+
+/** How much a sweep forgets at most, so that nothing waits long for it. */
+export const sweepLimit = 1_000
+
+/** The calls of a database. Those of one kind are answered in the order of the calls. */
+export interface DatabaseCalls {
+  readonly nodeId: Uint8Array
+  /**
+   * @param nowNs node time; absent: the database's own clock.
+   * @returns the outcomes, in the order of the operations, and the time that counted.
+   */
+  run(
+    operations: readonly Operation[],
+    nowNs: bigint | undefined,
+  ): Promise<{ readonly outcomes: readonly Outcome[]; readonly nowNs: bigint }>
+  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
+  stock(installationId: string, nowNs: bigint): Promise<Stock>
+  /**
+   * Forgets what is too old: claims, unused one-time keys, digests of uploads, and what lies on
+   * inboxes longer than `retentionNs`. @returns whether there is more.
+   */
+  sweep(nowNs: bigint, retentionNs: bigint): Promise<boolean>
+  /** What other processes store, from now on; a database for one process has none. */
+  onNews?(listener: (news: News) => void): void
+  close(): Promise<void>
+}

@@ -1,0 +1,235 @@
+/**
+ * What a batch of requests rests on, loaded under its locks: who locks what, and in which order.
+ *
+ * All locks are rows of `topic`, taken in the order of their names, so no two transactions wait for
+ * each other. A message rests on its installation not being revoked: so a revocation also locks the
+ * inboxes and prekeys of those it revokes, and a grant those of the one it grants.
+ */
+import { parseContactBundle } from '../../../../src/protocol/contact.ts'
+import { parseRevocation } from '../../../../src/protocol/revocation.ts'
+import {
+  contactTopic,
+  messageTopic,
+  parseTopic,
+  prekeyTopic,
+  revokedTopic,
+} from '../../../../src/protocol/topics.ts'
+import { oneTimeLifetimeNs } from '../lifetimes.ts'
+import { digestOf } from '../publishing.ts'
+import type { NewEnvelope } from '../store.ts'
+import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
+import { booleanOf, bytesOf, integerOf, type Session, textOf } from './session.ts'
+
+/** What the envelopes of a batch need to know of. */
+export class Needs {
+  /** Topics to be locked, those that are written to among them. */
+  readonly topics = new Set<string>()
+  readonly installations = new Set<string>()
+  readonly addresses = new Set<string>()
+  readonly pairs = new Map<string, { readonly address: string; readonly id: string }>()
+  /** Installations that may get a new sealing key. */
+  readonly granted = new Set<string>()
+  /** Installations that prekeys are uploaded for. */
+  readonly uploading = new Set<string>()
+  readonly digests: { readonly topic: string; readonly digest: Uint8Array }[] = []
+
+  add({ topic, message }: NewEnvelope): void {
+    const parts = parseTopic(topic)
+    // The rules refuse it without asking about anything.
+    if (!parts.ok) return
+    this.topics.add(topic)
+    this.digests.push({ topic, digest: digestOf(message) })
+    switch (parts.value.kind) {
+      case 'contact': {
+        const bundle = parseContactBundle(message)
+        if (bundle.ok) this.#addAccount(bundle.value.address, [bundle.value.installationId])
+        if (bundle.ok) this.granted.add(bundle.value.installationId)
+        return
+      }
+      case 'revoked': {
+        const revocation = parseRevocation(message)
+        if (revocation.ok) {
+          this.#addAccount(revocation.value.address, revocation.value.installationIds)
+        }
+        return
+      }
+      case 'prekey':
+        this.installations.add(parts.value.installationId)
+        this.uploading.add(parts.value.installationId)
+        return
+      case 'message':
+        this.installations.add(parts.value.installationId)
+    }
+  }
+
+  #addAccount(address: Parameters<typeof contactTopic>[0], ids: readonly InstallationIds[]): void {
+    this.addresses.add(address)
+    this.topics.add(contactTopic(address))
+    this.topics.add(revokedTopic(address))
+    for (const id of ids) {
+      this.installations.add(id)
+      this.pairs.set(pairKey(address, id), { address, id })
+      this.topics.add(messageTopic(id))
+      this.topics.add(prekeyTopic(id))
+    }
+  }
+}
+
+type InstallationIds = Parameters<typeof messageTopic>[0]
+
+/** Locks and loads all of it; topics that nobody wrote to have a row from here on, with sequence 0. */
+export async function loadState(session: Session, needs: Needs): Promise<LoadedState> {
+  const state = emptyState()
+  await lockTopics(session, needs, state)
+  await loadReceipts(session, needs, state)
+  await loadInstallations(session, needs, state)
+  if (needs.addresses.size > 0) await loadAccounts(session, needs, state)
+  if (needs.granted.size > 0) await loadBundles(session, needs, state)
+  return state
+}
+
+async function lockTopics(session: Session, needs: Needs, state: LoadedState): Promise<void> {
+  const names = [...needs.topics].sort()
+  // Inserted in the order of the locks too: whoever waits for a new row waits in that order.
+  await session.query(
+    `INSERT INTO topic (name, sequence, node_ns)
+     SELECT name, 0, 0 FROM unnest($1::text[]) WITH ORDINALITY AS asked (name, place)
+     ORDER BY place ON CONFLICT (name) DO NOTHING`,
+    [names],
+  )
+  const rows = await session.query(
+    `SELECT id, name, sequence, node_ns FROM topic WHERE name = ANY($1::text[])
+     ORDER BY name FOR UPDATE`,
+    [names],
+  )
+  for (const row of rows) {
+    state.topics.set(textOf(row, 'name'), {
+      id: integerOf(row, 'id'),
+      sequence: integerOf(row, 'sequence'),
+      nodeNs: integerOf(row, 'node_ns'),
+    })
+  }
+}
+
+async function loadReceipts(session: Session, needs: Needs, state: LoadedState): Promise<void> {
+  const asked = needs.digests.flatMap(({ topic, digest }) => {
+    const known = state.topics.get(topic)
+    return known !== undefined && known.sequence > 0n ? [{ topic, id: known.id, digest }] : []
+  })
+  if (asked.length === 0) return
+  const rows = await session.query(
+    `SELECT asked.place, envelope.sequence, envelope.node_ns
+     FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS asked (topic, digest, place)
+     JOIN envelope ON envelope.topic = asked.topic AND envelope.digest = asked.digest`,
+    [asked.map(({ id }) => id), asked.map(({ digest }) => digest)],
+  )
+  for (const row of rows) {
+    const one = asked[Number(integerOf(row, 'place')) - 1]
+    if (one === undefined) continue
+    state.receipts.set(receiptKey(one.topic, one.digest), {
+      sequence: integerOf(row, 'sequence'),
+      nodeNs: integerOf(row, 'node_ns'),
+      fresh: false,
+    })
+  }
+}
+
+async function loadInstallations(
+  session: Session,
+  needs: Needs,
+  state: LoadedState,
+): Promise<void> {
+  if (needs.installations.size === 0) return
+  for (const id of needs.installations) state.installations.set(id, undefined)
+  const rows = await session.query(
+    `SELECT id, address, ed25519, revoked, sealing_created_ns, newest_upload_ns
+     FROM installation WHERE id = ANY($1::text[])`,
+    [[...needs.installations]],
+  )
+  for (const row of rows) {
+    state.installations.set(textOf(row, 'id'), {
+      address: textOf(row, 'address'),
+      ed25519: bytesOf(row, 'ed25519'),
+      revoked: booleanOf(row, 'revoked'),
+      sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
+      newestUploadNs:
+        row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns'),
+    })
+  }
+}
+
+async function loadAccounts(session: Session, needs: Needs, state: LoadedState): Promise<void> {
+  const addresses = [...needs.addresses]
+  for (const address of addresses) {
+    state.accounts.set(address, undefined)
+    state.counts.set(address, { granted: 0, unrevoked: 0 })
+  }
+  const accounts = await session.query(
+    'SELECT address, chain_id FROM account WHERE address = ANY($1::text[])',
+    [addresses],
+  )
+  for (const row of accounts) {
+    state.accounts.set(
+      textOf(row, 'address'),
+      row.chain_id === null
+        ? { kind: 'eip191' }
+        : { kind: 'erc1271', chainId: BigInt(textOf(row, 'chain_id')) },
+    )
+  }
+  const counts = await session.query(
+    `SELECT address, count(*) AS granted, count(*) FILTER (WHERE NOT revoked) AS unrevoked
+     FROM installation WHERE address = ANY($1::text[]) GROUP BY address`,
+    [addresses],
+  )
+  for (const row of counts) {
+    state.counts.set(textOf(row, 'address'), {
+      granted: Number(integerOf(row, 'granted')),
+      unrevoked: Number(integerOf(row, 'unrevoked')),
+    })
+  }
+  const pairs = [...needs.pairs.values()]
+  for (const key of needs.pairs.keys()) state.revocations.set(key, false)
+  const revocations = await session.query(
+    `SELECT revocation.address, revocation.installation
+     FROM unnest($1::text[], $2::text[]) AS asked (address, id)
+     JOIN revocation ON revocation.address = asked.address AND revocation.installation = asked.id`,
+    [pairs.map(({ address }) => address), pairs.map(({ id }) => id)],
+  )
+  for (const row of revocations) {
+    state.revocations.set(pairKey(textOf(row, 'address'), textOf(row, 'installation')), true)
+  }
+}
+
+async function loadBundles(session: Session, needs: Needs, state: LoadedState): Promise<void> {
+  for (const id of needs.granted) state.bundles.set(id, [])
+  const rows = await session.query(
+    `SELECT installation, node_ns FROM accepted_bundle
+     WHERE installation = ANY($1::text[]) ORDER BY sequence DESC LIMIT 10000`,
+    [[...needs.granted]],
+  )
+  for (const row of rows) {
+    const id = textOf(row, 'installation')
+    state.bundles.set(id, [...(state.bundles.get(id) ?? []), integerOf(row, 'node_ns')])
+  }
+}
+
+/** To be called once the time is known: what is too old by then does not count. */
+export async function loadStocks(
+  session: Session,
+  needs: Needs,
+  state: LoadedState,
+  nowNs: bigint,
+): Promise<void> {
+  const ids = new Set([...needs.uploading, ...needs.granted])
+  if (ids.size === 0) return
+  for (const id of ids) state.stocks.set(id, 0)
+  const rows = await session.query(
+    `SELECT installation, count(*) AS count FROM prekey
+     WHERE installation = ANY($1::text[]) AND NOT is_fallback AND stored_ns > $2
+     GROUP BY installation`,
+    [[...ids], nowNs - oneTimeLifetimeNs],
+  )
+  for (const row of rows) {
+    state.stocks.set(textOf(row, 'installation'), Number(integerOf(row, 'count')))
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * The PostgreSQL store: any number of processes on one database, none of them special. A batch of
+ * requests is one transaction: lock the topics it rests on, load, decide in memory, write in bulk.
+ */
+import type pg from 'pg'
+import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
+import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
+import { publishRequest } from '../publishing.ts'
+import { StoreFailure } from '../store.ts'
+import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
+import { LoadedLedger } from './ledger.ts'
+import { loadState, loadStocks, Needs } from './loading.ts'
+import { migrate } from './migrate.ts'
+import { readPage } from './pages.ts'
+import {
+  integerOf,
+  isAboutValues,
+  isConflict,
+  makePool,
+  runStatement,
+  runTransaction,
+  type Session,
+  textOf,
+} from './session.ts'
+import { sweep } from './sweep.ts'
+import { ringOthers, Tail } from './tail.ts'
+import { writeLedger } from './writing.ts'
+
+export interface PostgresOptions {
+  /** postgres://user:password@host:port/database, and whatever else libpq's form allows. */
+  readonly url: string
+  /** Chains whose contract signatures can be asked about. */
+  readonly chainIds?: readonly bigint[]
+  /** How other processes' news come: by notification, or only by looking (for engines without). */
+  readonly doorbell?: 'notify' | 'poll'
+  /** Connections of this process at most, beside the one of the doorbell. */
+  readonly connections?: number
+}
+
+/** Transactions that got in each other's way are run again this often. */
+const conflictLimit = 5
+
+type Publish = Extract<Operation, { kind: 'publish' }>
+type ClaimOperation = Extract<Operation, { kind: 'claim' }>
+
+/** What a transaction changed, for the other processes. */
+interface Changes {
+  /** Each topic with the sequence before its first new envelope. */
+  readonly topics: ReadonlyMap<string, bigint>
+  readonly installations: readonly string[]
+}
+
+/** @throws Error if the database cannot be reached, or was made by a newer release. */
+export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
+  const { url, chainIds = [], doorbell = 'notify', connections = 8 } = options
+  const pool = makePool(url, connections)
+  try {
+    const nodeId = await migrate(pool)
+    await checkDurability(pool)
+    const database = new PostgresDatabase(pool, chainIds, await addWriter(pool), {
+      url,
+      usesBell: doorbell === 'notify',
+    })
+    await database.tail.start()
+    return {
+      nodeId,
+      run: (operations, nowNs) => database.run(operations, nowNs),
+      page: (cursors, limit) => readPage(pool, cursors, limit),
+      stock: (installationId, nowNs) => database.stock(installationId, nowNs),
+      sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
+      onNews: (listener) => database.tail.onNews(listener),
+      close: async () => {
+        await database.tail.close()
+        await pool.end()
+      },
+    }
+  } catch (error) {
+    await pool.end().catch(() => {})
+    throw error
+  }
+}
+
+/** The store on this thread: for tests and tools. @throws Error as `openPostgresCalls` */
+export const openPostgresStore = async (
+  options: PostgresOptions & StoreOptions,
+): Promise<GroupCommitStore> => new GroupCommitStore(await openPostgresCalls(options), options)
+
+class PostgresDatabase {
+  readonly tail: Tail
+  readonly writer: bigint
+  readonly #pool: pg.Pool
+  readonly #chainIds: readonly bigint[]
+  readonly #usesBell: boolean
+
+  constructor(
+    pool: pg.Pool,
+    chainIds: readonly bigint[],
+    writer: bigint,
+    bell: { readonly url: string; readonly usesBell: boolean },
+  ) {
+    this.#pool = pool
+    this.#chainIds = chainIds
+    this.writer = writer
+    this.#usesBell = bell.usesBell
+    this.tail = new Tail({ pool, own: writer, ...bell })
+  }
+
+  /** Requests that come together do not know of each other: publishes go first, claims after them. */
+  async run(operations: readonly Operation[], givenNs: bigint | undefined) {
+    const publishes = operations.filter((operation) => operation.kind === 'publish')
+    const claims = operations.filter((operation) => operation.kind === 'claim')
+    const clock = new BatchClock(givenNs)
+    const outcomes = new Map<Operation, Outcome>()
+    const keep = (asked: readonly Operation[], came: readonly Outcome[]): void => {
+      for (const [at, operation] of asked.entries()) {
+        outcomes.set(operation, came[at] ?? { kind: 'failed', reason: 'no answer' })
+      }
+    }
+    keep(publishes, await this.#attempt(publishes, (some) => this.#publish(some, clock)))
+    keep(claims, await this.#attempt(claims, (some) => this.#claim(some, clock)))
+    const nowNs = clock.latestNs ?? (await runClock(this.#pool))
+    return {
+      outcomes: operations.map(
+        (operation): Outcome => outcomes.get(operation) ?? { kind: 'failed', reason: 'lost' },
+      ),
+      nowNs,
+    }
+  }
+
+  async stock(installationId: string, nowNs: bigint) {
+    const stocks = await runTransaction(this.#pool, (session) =>
+      readStocks(session, [installationId], nowNs),
+    )
+    return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
+  }
+
+  async #attempt<O extends Operation>(
+    operations: readonly O[],
+    step: (operations: readonly O[]) => Promise<readonly Outcome[]>,
+  ): Promise<readonly Outcome[]> {
+    if (operations.length === 0) return []
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await step(operations)
+      } catch (error) {
+        if (isConflict(error) && tries < conflictLimit) continue
+        // Whether it was stored is not known; if it was, the list tells our own readers too.
+        this.tail.ring()
+        // One request that storage cannot take must not fail those that happened to come with it.
+        if (isAboutValues(error) && operations.length > 1) {
+          const parts: Outcome[] = []
+          for (const one of operations) parts.push(...(await this.#attempt([one], step)))
+          return parts
+        }
+        const reason = error instanceof Error ? error.message : 'unknown'
+        return operations.map(() => ({ kind: 'failed', reason }))
+      }
+    }
+  }
+
+  async #publish(operations: readonly Publish[], clock: BatchClock): Promise<readonly Outcome[]> {
+    const needs = new Needs()
+    for (const { envelopes } of operations) for (const one of envelopes) needs.add(one)
+    return this.#store(async (session) => {
+      const state = await loadState(session, needs)
+      // Taken under the locks, so that it is later than whatever was stored before.
+      const nowNs = await clock.read(session)
+      await loadStocks(session, needs, state, nowNs)
+      const before = new Map([...state.topics].map(([name, { sequence }]) => [name, sequence]))
+      const ledger = new LoadedLedger(state)
+      const outcomes = operations.map((operation) =>
+        publishRequest(ledger, operation, { nowNs, chainIds: this.#chainIds }),
+      )
+      await writeLedger(session, ledger, state)
+      const topics = new Map(ledger.rows.map(({ topic }) => [topic, before.get(topic) ?? 0n]))
+      return { result: outcomes, changes: { topics, installations: [] } }
+    })
+  }
+
+  #claim(operations: readonly ClaimOperation[], clock: BatchClock): Promise<readonly Outcome[]> {
+    return this.#store(async (session) => {
+      const claimed: ClaimResult = await claimPrekeys(session, operations, () =>
+        clock.read(session),
+      )
+      return {
+        result: claimed.outcomes,
+        changes: { topics: new Map(), installations: claimed.shrunk },
+      }
+    })
+  }
+
+  /** Runs a step in a transaction that is listed for the other processes, and rings at them. */
+  async #store<T>(
+    step: (session: Session) => Promise<{ readonly result: T; readonly changes: Changes }>,
+  ): Promise<T> {
+    const { result, number } = await runTransaction(this.#pool, async (session) => {
+      const { result, changes } = await step(session)
+      return { result, number: await list(session, this.writer, changes) }
+    })
+    if (number !== undefined) {
+      this.tail.told(number)
+      // A bell that is not heard delays: nothing waits for it.
+      if (this.#usesBell) void ringOthers(this.#pool, this.writer).catch(() => {})
+    }
+    return result
+  }
+}
+
+/** Numbers and lists a transaction; absent if it changed nothing. */
+async function list(
+  session: Session,
+  writer: bigint,
+  { topics, installations }: Changes,
+): Promise<bigint | undefined> {
+  if (topics.size === 0 && installations.length === 0) return undefined
+  const [row] = await session.query(
+    `WITH next AS (UPDATE writer SET number = number + 1 WHERE id = $1 RETURNING number)
+     INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
+     SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`,
+    [writer, [...topics.keys()], [...topics.values()], installations],
+  )
+  // Swept away as one of a process that is gone: it was asleep. Its next start has a number again.
+  if (row === undefined)
+    throw new StoreFailure('this process was away for too long; start it again')
+  return integerOf(row, 'number')
+}
+
+const clockText = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
+
+async function readClock(session: Session): Promise<bigint> {
+  const [row] = await session.query(`SELECT ${clockText} AS now_ns`)
+  if (row === undefined) throw new TypeError('no time')
+  return integerOf(row, 'now_ns')
+}
+
+const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
+
+/** The time of a batch: the database's, or the one that is given. */
+class BatchClock {
+  readonly #givenNs: bigint | undefined
+  latestNs: bigint | undefined
+
+  constructor(givenNs: bigint | undefined) {
+    this.#givenNs = givenNs
+  }
+
+  async read(session: Session): Promise<bigint> {
+    this.latestNs = this.#givenNs ?? (await readClock(session))
+    return this.latestNs
+  }
+}
+
+async function addWriter(pool: pg.Pool): Promise<bigint> {
+  const [row] = await runStatement(
+    pool,
+    `INSERT INTO writer (number, seen_ns) VALUES (0, ${clockText}) RETURNING id`,
+  )
+  if (row === undefined) throw new TypeError('no writer')
+  return integerOf(row, 'id')
+}
+
+/** What is acknowledged must be on disk: a server that answers earlier is refused. */
+async function checkDurability(pool: pg.Pool): Promise<void> {
+  for (const name of ['fsync', 'synchronous_commit', 'full_page_writes']) {
+    const [row] = await runStatement(pool, 'SELECT current_setting($1, true) AS value', [name])
+    if (row?.value === null || row === undefined) continue
+    if (textOf(row, 'value') === 'off') {
+      throw new Error(`the database has ${name} = off, and would lose what it acknowledged`)
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/** What is forgotten with time, a little at a time (docs/protocol.md sections 5 and 11). */
+import type pg from 'pg'
+import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
+import { dayNs, minuteNs } from '../../clock.ts'
+import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
+import { sweepLimit } from '../operations.ts'
+import { bytesOf, runTransaction, type Session } from './session.ts'
+
+/** What another process needs to hear of later than this it has to read again. */
+const batchMemoryNs = 5n * minuteNs
+/** A process that was not seen for so long is gone; one that only slept is told to start again. */
+const writerMemoryNs = 7n * dayNs
+/** Envelopes are stored in the order of time but for transactions that overlap. */
+const overlapNs = 60n * minuteNs
+
+const byAge = [
+  `DELETE FROM claim WHERE ctid = ANY (ARRAY(
+     SELECT ctid FROM claim WHERE claimed_ns <= $1 ORDER BY claimed_ns LIMIT ${sweepLimit}))
+   RETURNING 1`,
+  `DELETE FROM prekey WHERE ctid = ANY (ARRAY(
+     SELECT ctid FROM prekey WHERE NOT is_fallback AND stored_ns <= $1
+     ORDER BY stored_ns LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED)) RETURNING 1`,
+  `DELETE FROM batch WHERE ctid = ANY (ARRAY(
+     SELECT ctid FROM batch WHERE stored_ns <= $1 ORDER BY stored_ns LIMIT ${sweepLimit}))
+   RETURNING 1`,
+] as const
+
+/** Envelopes between two times whose topic is of a kind; sequence numbers lie with the topics. */
+const dropEnvelopes = `
+DELETE FROM envelope WHERE ctid = ANY (ARRAY(
+  SELECT envelope.ctid FROM envelope JOIN topic ON topic.id = envelope.topic
+  WHERE envelope.node_ns > $1 AND envelope.node_ns <= $2 AND topic.name LIKE $3
+  LIMIT ${sweepLimit})) RETURNING 1`
+
+/** @returns whether there is more. */
+export const sweep = (
+  pool: pg.Pool,
+  writer: bigint,
+  nowNs: bigint,
+  retentionNs: bigint,
+): Promise<boolean> =>
+  runTransaction(pool, async (session) => {
+    await session.query('UPDATE writer SET seen_ns = $2 WHERE id = $1', [writer, nowNs])
+    await session.query('DELETE FROM writer WHERE seen_ns <= $1', [nowNs - writerMemoryNs])
+    const ages = [claimMemoryNs, oneTimeLifetimeNs, batchMemoryNs]
+    let isMore = false
+    for (const [at, text] of byAge.entries()) {
+      const dropped = await session.query(text, [nowNs - (ages[at] ?? 0n)])
+      isMore ||= dropped.length === sweepLimit
+    }
+    const mail = await drop(session, 'message', nowNs - retentionNs)
+    const uploads = await drop(session, 'prekey', nowNs - uploadMemoryNs)
+    return isMore || mail || uploads
+  })
+
+/** The mark of how far it came keeps what stays for ever from being read again and again. */
+async function drop(session: Session, kind: string, untilNs: bigint): Promise<boolean> {
+  const name = `retention_mark_${kind}`
+  const [row] = await session.query('SELECT value FROM meta WHERE name = $1', [name])
+  const mark = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
+  const dropped = await session.query(dropEnvelopes, [mark - overlapNs, untilNs, `${kind}-%`])
+  if (dropped.length === sweepLimit) return true
+  if (untilNs > mark) {
+    const value = Buffer.alloc(8)
+    value.writeBigInt64BE(untilNs)
+    await session.query(
+      `INSERT INTO meta (name, value) VALUES ($1, $2)
+       ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+      [name, value],
+    )
+  }
+  return false
+}

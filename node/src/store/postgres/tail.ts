@@ -1,0 +1,199 @@
+/**
+ * What other processes store, told as news. Each process lists its transactions under numbers of its
+ * own, without gaps; here those of all others are followed. A notification only rings the bell: what
+ * there is to tell is always read from the list, so without notifications it is told a little later.
+ */
+import pg from 'pg'
+import type { News } from '../operations.ts'
+import type { Cursor } from '../store.ts'
+import { integerOf, type Row, runStatement, textsOf } from './session.ts'
+
+const channel = 'padlock'
+/** How often the list is read without a bell; with one, in case it was not heard. */
+const pollMs = 50
+const reassuranceMs = 1_000
+/** A failed connection is tried again after this. */
+const retryMs = 1_000
+/** Transactions of one writer that are read at once. */
+const batchesAtOnce = 200
+
+const readBatches = `
+SELECT writer.id, writer.number AS latest, batch.number, batch.topics, batch.after_sequences,
+  batch.installations
+FROM writer
+LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS seen (id, number) ON seen.id = writer.id
+LEFT JOIN LATERAL (
+  SELECT * FROM batch WHERE batch.writer = writer.id AND batch.number > coalesce(seen.number, 0)
+  ORDER BY number LIMIT ${batchesAtOnce}
+) AS batch ON true
+WHERE writer.number > coalesce(seen.number, 0)
+ORDER BY writer.id, batch.number`
+
+export class Tail {
+  readonly #pool: pg.Pool
+  readonly #url: string
+  readonly #usesBell: boolean
+  readonly #own: bigint
+  /** How far each writer was read. */
+  readonly #seen = new Map<bigint, bigint>()
+  #listener: (news: News) => void = () => {}
+  #bell: pg.Client | undefined
+  #wake: () => void = () => {}
+  #rang = false
+  #closed = false
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(options: {
+    readonly pool: pg.Pool
+    readonly url: string
+    readonly usesBell: boolean
+    readonly own: bigint
+  }) {
+    this.#pool = options.pool
+    this.#url = options.url
+    this.#usesBell = options.usesBell
+    this.#own = options.own
+  }
+
+  onNews(listener: (news: News) => void): void {
+    this.#listener = listener
+  }
+
+  /** Begins after what there is now. */
+  async start(): Promise<void> {
+    const writers = await runStatement(this.#pool, 'SELECT id, number FROM writer')
+    for (const row of writers) this.#seen.set(integerOf(row, 'id'), integerOf(row, 'number'))
+    if (this.#usesBell) await this.#hang()
+    this.#running = this.#run()
+  }
+
+  /** This process stored a transaction and has told its readers already. */
+  told(number: bigint): void {
+    const seen = this.#seen.get(this.#own) ?? 0n
+    // After a commit whose outcome was not heard of, that one is read from the list.
+    if (number === seen + 1n) this.#seen.set(this.#own, number)
+    else this.ring()
+  }
+
+  /** There may be something to read. */
+  ring(): void {
+    this.#rang = true
+    this.#wake()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.ring()
+    await this.#running
+    await this.#bell?.end().catch(() => {})
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      await this.#pause(this.#bell === undefined ? pollMs : reassuranceMs)
+      if (this.#closed) return
+      try {
+        while (await this.#read());
+        if (this.#usesBell && this.#bell === undefined) await this.#hang()
+      } catch {
+        // The database is away: what was stored meanwhile is on the list when it is back.
+        await this.#pause(retryMs)
+      }
+    }
+  }
+
+  /** @returns whether there may be more. */
+  async #read(): Promise<boolean> {
+    const seen = [...this.#seen]
+    const rows = await runStatement(this.#pool, readBatches, [
+      seen.map(([id]) => id),
+      seen.map(([, number]) => number),
+    ])
+    const cursors: Cursor[] = []
+    const installationIds = new Set<string>()
+    let missed = false
+    let isMore = false
+    const positions = new Map<bigint, bigint>()
+    for (const row of rows) {
+      const writer = integerOf(row, 'id')
+      const latest = integerOf(row, 'latest')
+      const position = positions.get(writer) ?? this.#seen.get(writer) ?? 0n
+      const number = row.number === null ? undefined : integerOf(row, 'number')
+      // A new writer is read from its first transaction, or, if the list has lost that, is missed.
+      if (number === undefined || number > position + 1n) missed = true
+      positions.set(writer, number ?? latest)
+      if (number === undefined) continue
+      cursors.push(...cursorsOf(row))
+      for (const id of textsOf(row, 'installations')) installationIds.add(id)
+      isMore ||= number < latest
+    }
+    for (const [writer, position] of positions) {
+      const now = this.#seen.get(writer) ?? 0n
+      if (position > now) this.#seen.set(writer, position)
+    }
+    if (missed || cursors.length > 0 || installationIds.size > 0) {
+      this.#listener({ cursors: lowest(cursors), installationIds: [...installationIds], missed })
+    }
+    return isMore
+  }
+
+  async #hang(): Promise<void> {
+    const bell = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'padlock-node doorbell',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    })
+    const fall = (): void => {
+      if (this.#bell === bell) this.#bell = undefined
+      bell.end().catch(() => {})
+    }
+    bell.on('error', fall)
+    bell.on('end', fall)
+    bell.on('notification', ({ payload }) => {
+      if (payload !== String(this.#own)) this.ring()
+    })
+    await bell.connect()
+    await bell.query(`LISTEN ${channel}`)
+    this.#bell = bell
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#wake = () => {}
+        this.#rang = false
+        resolve()
+      }
+      const timer = setTimeout(end, ms)
+      this.#wake = end
+      if (this.#rang) end()
+    })
+  }
+}
+
+/** Rings at the other processes. */
+export const ringOthers = async (pool: pg.Pool, own: bigint): Promise<void> => {
+  await runStatement(pool, 'SELECT pg_notify($1, $2)', [channel, String(own)])
+}
+
+function cursorsOf(row: Row): readonly Cursor[] {
+  const after = textsOf(row, 'after_sequences')
+  return textsOf(row, 'topics').map((topic, at) => ({
+    topic,
+    afterSequence: BigInt(after[at] ?? 0),
+  }))
+}
+
+/** One cursor a topic: from where on there is news. */
+function lowest(cursors: readonly Cursor[]): readonly Cursor[] {
+  const byTopic = new Map<string, Cursor>()
+  for (const cursor of cursors) {
+    const known = byTopic.get(cursor.topic)
+    if (known === undefined || cursor.afterSequence < known.afterSequence) {
+      byTopic.set(cursor.topic, cursor)
+    }
+  }
+  return [...byTopic.values()]
+}

@@ -1,0 +1,84 @@
+/**
+ * How a publish request becomes envelopes, whatever they are stored in (docs/protocol.md section 5):
+ * known bytes first, then the rules, then one time for all and the next number on each topic.
+ */
+import { hash } from 'node:crypto'
+import { acceptEnvelope } from '../rules/accept.ts'
+import type { RuleState } from '../rules/state.ts'
+import type { Effect } from '../rules/verdict.ts'
+import type { Operation, Outcome } from './operations.ts'
+import type { Receipt } from './store.ts'
+
+/** An envelope that the rules accepted. */
+export interface AcceptedEnvelope {
+  readonly topic: string
+  readonly message: Uint8Array
+  /** SHA-256 of the message. */
+  readonly digest: Uint8Array
+  readonly nodeNs: bigint
+  readonly effect: Effect
+}
+
+/** The state of a transaction as publishing sees it. What it is told shows in what it says next. */
+export interface Ledger extends RuleState {
+  /** What these bytes were answered when they were stored on that topic. */
+  receipt(topic: string, digest: Uint8Array): Receipt | undefined
+  /** The newest `node_ns` on a topic, also of what is gone by now; 0 if nothing ever lay there. */
+  latestNs(topic: string): bigint
+  /** Stores it and what it changes; returns its sequence number. */
+  append(envelope: AcceptedEnvelope): bigint
+  /** Runs a step of which everything stays, or, if it returns false, nothing. */
+  attempt(step: () => boolean): void
+}
+
+export interface PublishContext {
+  readonly nowNs: bigint
+  readonly chainIds: readonly bigint[]
+}
+
+export const digestOf = (message: Uint8Array): Uint8Array => hash('sha256', message, 'buffer')
+
+/** Stores all envelopes of a request, or none. */
+export function publishRequest(
+  ledger: Ledger,
+  { envelopes, words }: Extract<Operation, { kind: 'publish' }>,
+  { nowNs, chainIds }: PublishContext,
+): Outcome {
+  const digested = envelopes.map((envelope) => ({
+    ...envelope,
+    digest: digestOf(envelope.message),
+  }))
+  // One node_ns for everything that the request stores, above all that its topics had.
+  let nodeNs = nowNs
+  for (const { topic, digest } of digested) {
+    if (ledger.receipt(topic, digest) !== undefined) continue
+    const latestNs = ledger.latestNs(topic)
+    if (nodeNs <= latestNs) nodeNs = latestNs + 1n
+  }
+  const receipts: Receipt[] = []
+  let outcome: Outcome = { kind: 'published', receipts }
+  ledger.attempt(() => {
+    for (const [envelopeIndex, { topic, message, digest }] of digested.entries()) {
+      // Known bytes are answered before any other rule, and may be in this very request.
+      const known = ledger.receipt(topic, digest)
+      if (known !== undefined) {
+        receipts.push(known)
+        continue
+      }
+      const contractWord = words?.get(envelopeIndex)
+      const verdict = acceptEnvelope(topic, message, ledger, { nowNs, chainIds, contractWord })
+      if (!verdict.ok) {
+        outcome =
+          'question' in verdict
+            ? { kind: 'asks', question: verdict.question, envelopeIndex }
+            : { kind: 'refused', code: verdict.code, envelopeIndex }
+        return false
+      }
+      const { effect } = verdict
+      const sequence = ledger.append({ topic, message, digest, nodeNs, effect })
+      receipts.push({ sequence, nodeNs, fresh: true })
+    }
+    return true
+  })
+  return outcome
+}

@@ -1,0 +1,146 @@
+/**
+ * The embedded store itself: one SQLite file, every call synchronous. It runs on the thread that
+ * opened it; `sqlite.ts` makes a `Store` of it, on this thread or on one of its own.
+ *
+ * WAL with synchronous=FULL: a commit that was answered is on disk. The file is locked for this
+ * process, because live streams are fed by the process that commits.
+ */
+import { randomBytes } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
+import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
+import type { Operation, Outcome } from '../operations.ts'
+import { publishRequest } from '../publishing.ts'
+import type { Claim, Cursor, Page, PageLimit, Stock } from '../store.ts'
+import { SqliteLedger } from './ledger.ts'
+import { SqlitePages } from './pages.ts'
+import { SqlitePrekeys } from './prekeys.ts'
+import { bytesOf, integerOf, prepare, required } from './rows.ts'
+import { schemaSteps } from './schema.ts'
+import { SqliteSweep } from './sweep.ts'
+
+export interface SqliteOptions {
+  /** A path, or ':memory:'. */
+  readonly file: string
+  /** Chains whose contract signatures can be asked about. */
+  readonly chainIds?: readonly bigint[]
+}
+
+export class SqliteDatabase {
+  /** 16 random bytes, made with the file. */
+  readonly nodeId: Uint8Array
+  readonly #database: DatabaseSync
+  readonly #chainIds: readonly bigint[]
+  readonly #prekeys: SqlitePrekeys
+  readonly #ledger: SqliteLedger
+  readonly #pages: SqlitePages
+  readonly #sweep: SqliteSweep
+
+  /** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
+  constructor(options: SqliteOptions) {
+    this.#chainIds = options.chainIds ?? []
+    const database = new DatabaseSync(options.file)
+    this.#database = database
+    try {
+      // Before the first access, so that WAL needs no shared memory and a second process is refused.
+      database.exec('PRAGMA locking_mode = EXCLUSIVE')
+      database.exec('PRAGMA journal_mode = WAL')
+      database.exec('PRAGMA synchronous = FULL')
+      database.exec('PRAGMA cache_size = -65536')
+      migrate(database)
+      this.nodeId = readNodeId(database)
+    } catch (error) {
+      database.close()
+      throw error
+    }
+    this.#prekeys = new SqlitePrekeys(database)
+    this.#ledger = new SqliteLedger(database, this.#prekeys)
+    this.#pages = new SqlitePages(database)
+    this.#sweep = new SqliteSweep(database, this.#prekeys)
+  }
+
+  /**
+   * Does all of it in one transaction, so that one write to disk serves many requests. Each is atomic
+   * for itself. Outcomes come in the same order, after everything is on disk.
+   */
+  run(operations: readonly Operation[], nowNs: bigint): readonly Outcome[] {
+    try {
+      return this.#transaction(() => operations.map((operation) => this.#apply(operation, nowNs)))
+    } catch (error) {
+      // One request that storage cannot take must not fail those that happened to come with it.
+      if (operations.length > 1) {
+        return operations.flatMap((operation) => this.run([operation], nowNs))
+      }
+      return [{ kind: 'failed', reason: error instanceof Error ? error.message : 'unknown' }]
+    }
+  }
+
+  page(cursors: readonly Cursor[], limit: PageLimit): Page {
+    return this.#pages.page(cursors, limit)
+  }
+
+  stock(installationId: string, nowNs: bigint): Stock {
+    return this.#prekeys.stock(installationId, nowNs)
+  }
+
+  /** Forgets some of what is too old; true if there is more. */
+  sweep(nowNs: bigint, retentionNs: bigint): boolean {
+    return this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+
+  #apply(operation: Operation, nowNs: bigint): Outcome {
+    return operation.kind === 'publish'
+      ? publishRequest(this.#ledger, operation, { nowNs, chainIds: this.#chainIds })
+      : this.#claim(operation, nowNs)
+  }
+
+  #claim(operation: Extract<Operation, { kind: 'claim' }>, nowNs: bigint): Outcome {
+    const claims: Claim[] = []
+    const shrunk = new Set<string>()
+    for (const installationId of operation.installationIds) {
+      const spare = operation.sparing?.has(installationId) === true
+      const asked = { claimId: operation.claimId, installationId, spare }
+      const { claim, took } = this.#prekeys.claim(asked, nowNs)
+      claims.push(claim)
+      if (took) shrunk.add(installationId)
+    }
+    const stocks = [...shrunk].map((id) => this.#prekeys.stock(id, nowNs))
+    return { kind: 'claimed', claims, stocks }
+  }
+
+  #transaction<T>(step: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      const result = step()
+      this.#database.exec('COMMIT')
+      return result
+    } catch (error) {
+      // A failed COMMIT or a full disk may have ended the transaction already.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      throw error
+    }
+  }
+}
+
+function migrate(database: DatabaseSync): void {
+  const row = prepare(database, 'PRAGMA user_version').get()
+  const version = row === undefined ? 0 : Number(integerOf(row, 'user_version'))
+  if (version > schemaSteps.length) {
+    throw new Error('the data was written by a newer release of padlock-node; update it')
+  }
+  for (const [index, step] of schemaSteps.entries()) {
+    if (index < version) continue
+    database.exec(`BEGIN IMMEDIATE; ${step}; PRAGMA user_version = ${index + 1}; COMMIT`)
+  }
+}
+
+function readNodeId(database: DatabaseSync): Uint8Array {
+  prepare(database, `INSERT OR IGNORE INTO meta (name, value) VALUES ('node_id', ?)`).run(
+    randomBytes(nodeIdBytes),
+  )
+  const row = prepare(database, `SELECT value FROM meta WHERE name = 'node_id'`).get()
+  return bytesOf(required(row), 'value')
+}

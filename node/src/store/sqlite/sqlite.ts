@@ -1,0 +1,27 @@
+/** The embedded store on this thread: for tests and tools. A node runs it on a thread of its own. */
+import { systemClock } from '../../clock.ts'
+import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
+import type { DatabaseCalls } from '../operations.ts'
+import type { Store } from '../store.ts'
+import { SqliteDatabase, type SqliteOptions } from './database.ts'
+
+/** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
+export const openSqliteStore = (options: SqliteOptions & StoreOptions): Store =>
+  new GroupCommitStore(openSqliteCalls(options), options)
+
+/** @throws Error as `openSqliteStore` */
+export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
+  const database = new SqliteDatabase(options)
+  // `async`, so that what the database throws rejects.
+  return {
+    nodeId: database.nodeId,
+    run: async (operations, givenNs) => {
+      const nowNs = givenNs ?? systemClock()
+      return { outcomes: database.run(operations, nowNs), nowNs }
+    },
+    page: async (cursors, limit) => database.page(cursors, limit),
+    stock: async (installationId, nowNs) => database.stock(installationId, nowNs),
+    sweep: async (nowNs, retentionNs) => database.sweep(nowNs, retentionNs),
+    close: async () => database.close(),
+  }
+}

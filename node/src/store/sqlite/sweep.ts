@@ -1,0 +1,66 @@
+/**
+ * What is forgotten with time, a little at a time (docs/protocol.md sections 5 and 11). Rows are stored
+ * in the order of time, so a mark of how far it came is enough: no index is kept for it.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { uploadMemoryNs } from '../lifetimes.ts'
+import { sweepLimit } from '../operations.ts'
+import type { SqlitePrekeys } from './prekeys.ts'
+import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
+
+export class SqliteSweep {
+  readonly #prekeys: SqlitePrekeys
+  readonly #forgetUploads: Statement
+  readonly #mark: Statement
+  readonly #setMark: Statement
+  readonly #next: Statement
+  readonly #dropInbox: Statement
+
+  constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
+    this.#prekeys = prekeys
+    const sql = (text: string): Statement => prepare(database, text)
+    // The newest row stays: SQLite would give its number again, below the mark.
+    this.#forgetUploads = sql(
+      `DELETE FROM envelope WHERE id IN (SELECT id FROM envelope
+       WHERE message IS NULL AND node_ns <= ? AND id < (SELECT MAX(id) FROM envelope)
+       ORDER BY node_ns LIMIT ?)`,
+    )
+    this.#mark = sql(`SELECT value FROM meta WHERE name = 'retention_mark'`)
+    this.#setMark = sql(`INSERT OR REPLACE INTO meta (name, value) VALUES ('retention_mark', ?)`)
+    this.#next = sql(
+      `SELECT id, node_ns FROM envelope
+       WHERE id > ? AND id < (SELECT MAX(id) FROM envelope) ORDER BY id LIMIT ?`,
+    )
+    this.#dropInbox = sql(
+      `DELETE FROM envelope WHERE id > ? AND id <= ? AND EXISTS
+       (SELECT 1 FROM topic WHERE topic.id = envelope.topic AND topic.name GLOB 'message-*')`,
+    )
+  }
+
+  /** To be called in a transaction. @returns whether there is more. */
+  run(nowNs: bigint, retentionNs: bigint): boolean {
+    const keysAreLeft = this.#prekeys.sweep(nowNs)
+    const uploads = this.#forgetUploads.run(nowNs - uploadMemoryNs, sweepLimit)
+    const mailIsLeft = this.#dropMail(nowNs - retentionNs)
+    return keysAreLeft || uploads === sweepLimit || mailIsLeft
+  }
+
+  /** Sequence numbers lie with the topics, so nothing is numbered anew. */
+  #dropMail(untilNs: bigint): boolean {
+    const row = this.#mark.get()
+    const from = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
+    let to = from
+    let count = 0
+    for (const next of this.#next.all(from, sweepLimit)) {
+      if (integerOf(next, 'node_ns') > untilNs) break
+      to = integerOf(next, 'id')
+      count += 1
+    }
+    if (to === from) return false
+    this.#dropInbox.run(from, to)
+    const mark = Buffer.alloc(8)
+    mark.writeBigInt64BE(to)
+    this.#setMark.run(mark)
+    return count === sweepLimit
+  }
+}
