@@ -7,12 +7,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import { installDebianPackages, isRoot, runAsRoot } from './debian-packages.ts'
+import { freePort } from './free-port.ts'
 
 export interface Postgres {
   /** The superuser's connection string, to a database that tests leave alone. */
@@ -125,15 +125,6 @@ const findUser = (): { uid?: number; gid?: number } => {
     }
   }
   throw new Error('PostgreSQL does not run as root, and there is no user "nobody" either.')
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 const startCluster = async (programs: string): Promise<Postgres> => {

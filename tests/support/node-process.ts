@@ -1,6 +1,5 @@
 /** A real node in a process of its own, on a folder that survives it, behind a relay that can be cut. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,23 +24,18 @@ export interface NodeProcess {
 export const startNodeProcess = async (): Promise<NodeProcess> => {
   const data = await mkdtemp(join(tmpdir(), 'padlock-node-'))
   const proxy = await startProxy()
-  let child: ChildProcess | undefined
+  let running: SpawnedNode | undefined
   const start = async () => {
-    const started = spawn(process.execPath, [main, '--data', data, '--port', '0'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    child = started
-    proxy.target(await readPort(started))
+    running = spawnNode(['--data', data, '--port', '0'])
+    running.child.stderr?.pipe(process.stderr, { end: false })
+    proxy.target(await running.listening)
   }
   const kill = async () => {
     proxy.target(undefined)
     proxy.cut()
-    const ending = child
-    child = undefined
-    if (!ending || ending.exitCode !== null) return
-    const ended = once(ending, 'exit')
-    ending.kill('SIGKILL')
-    await ended
+    running?.child.kill('SIGKILL')
+    await running?.ended
+    running = undefined
   }
   await start()
   return {
@@ -58,13 +52,46 @@ export const startNodeProcess = async (): Promise<NodeProcess> => {
   }
 }
 
-/** The port in the line that the node prints when it listens. */
-const readPort = async (child: ChildProcess): Promise<number> => {
-  let printed = ''
-  for await (const chunk of child.stdout ?? []) {
-    printed += String(chunk)
-    const port = /http:\/\/[\d.]+:(\d+)/.exec(printed)?.[1]
-    if (port) return Number(port)
-  }
-  throw new Error(`the node ended before it listened: ${printed}`)
+/** A node's process itself, without a relay. */
+export interface SpawnedNode {
+  readonly child: ChildProcess
+  /** Its port, once it listens; rejects if it ends before. */
+  readonly listening: Promise<number>
+  /** Its exit code; null if a signal ended it. */
+  readonly ended: Promise<number | null>
+  /** The last of what it wrote to standard error. */
+  errors(): string
 }
+
+/** Starts a node from its sources, or another entry, with these arguments. */
+export const spawnNode = (args: readonly string[], entry = main): SpawnedNode => {
+  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let errors = ''
+  child.stderr.on('data', (chunk) => {
+    errors = (errors + String(chunk)).slice(-4096)
+  })
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => resolve(code))
+  })
+  const listening = readPort(child).catch((error: Error) => {
+    throw new Error(`${error.message}${errors}`)
+  })
+  // Who kills it before it listens does not wait for it.
+  listening.catch(() => {})
+  return { child, listening, ended, errors: () => errors }
+}
+
+/** The port in the line that the node prints when it listens. */
+const readPort = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => {
+    let printed = ''
+    // Read to its end, or the node would wait for room to write.
+    child.stdout?.on('data', (chunk) => {
+      printed = (printed + String(chunk)).slice(-4096)
+      const port = /http:\/\/[\d.]+:(\d+)/.exec(printed)?.[1]
+      if (port) resolve(Number(port))
+    })
+    child.once('close', () => {
+      reject(new Error(`the node ended before it listened: ${printed}`))
+    })
+  })

@@ -1,0 +1,52 @@
+/**
+ * The kill test for as long as one likes: nodes killed at random while clients work at full rate.
+ *
+ *     node scripts/kill.ts --store sqlite --kills 200 --seed 7
+ */
+import { parseArgs } from 'node:util'
+import { showReport } from '../tests/kill/report.ts'
+import { killOnSqlite } from '../tests/kill/sqlite.ts'
+
+const usage = `usage: node scripts/kill.ts [options]
+
+  --kills <number>  how often a node is killed (default: 200)
+  --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
+  --main <file>     the node's entry (default: its sources)`
+
+const fail = (sentence: string): never => {
+  console.error(`${sentence}\n${usage}`)
+  process.exit(1)
+}
+
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        kills: { type: 'string', default: '200' },
+        seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
+        store: { type: 'string', default: 'sqlite' },
+        main: { type: 'string' },
+      },
+    }).values
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const readCount = (name: string, text: string): number =>
+  /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
+
+const { kills, seed, store, main } = readOptions()
+const options = {
+  kills: readCount('kills', kills),
+  seed: readCount('seed', seed),
+  log: (line: string) => console.log(line),
+  ...(main === undefined ? {} : { main }),
+}
+if (store !== 'sqlite') fail(`--store wants sqlite, not "${store}"`)
+console.log(`seed ${options.seed}`)
+const startMs = performance.now()
+const report = await killOnSqlite(options)
+console.log(showReport(report))
+console.log(`${((performance.now() - startMs) / 1000).toFixed(0)} s, seed ${options.seed}`)
+process.exit(report.problems.length === 0 ? 0 : 1)

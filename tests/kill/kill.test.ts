@@ -1,0 +1,16 @@
+/**
+ * Nodes that are killed in the middle of everything, some times; `node scripts/kill.ts` does it for
+ * as long as one likes.
+ */
+import { expect, test } from 'vitest'
+import { runSeed } from '../support/random.ts'
+import { showReport } from './report.ts'
+import { killOnSqlite } from './sqlite.ts'
+
+test('nothing is lost, doubled or made up on SQLite when the node is killed ten times', async () => {
+  const seed = runSeed()
+  const report = await killOnSqlite({ seed, kills: 10 })
+  console.log(`seed ${seed}\n${showReport(report)}`)
+  expect(report.problems).toEqual([])
+  expect(report.counts.get('kills')).toBe(10)
+}, 60_000)
