@@ -11,7 +11,8 @@ import { remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { Authentic, Decrypted } from './incoming.ts'
 import type { Prekeys } from './prekeys.ts'
-import type { Session, Sessions } from './sessions.ts'
+import type { Session } from './session-rules.ts'
+import type { Sessions } from './sessions.ts'
 
 /** Of each processed envelope this much of its digest is kept (section 7, Replays). */
 const seenBytes = 8
@@ -95,7 +96,10 @@ export class Decryption {
         }
       }
       if (session && isChanged) {
-        changed.push({ ...session, lastDecryptedMs: platform.nowMs(), sentSince: 0 })
+        const now = platform.nowMs()
+        const first = session.firstDecryptedMs > 0 ? session.firstDecryptedMs : now
+        const times = { firstDecryptedMs: first, lastDecryptedMs: now }
+        changed.push({ ...session, ...times, sentSince: 0 })
       }
     }
 
@@ -129,6 +133,7 @@ export class Decryption {
     const [parts] = crypto.inspectPrekeyMessages([olmMessage])
     if (!parts?.ok) return failed('decryption_failed')
     if (!belongs(parts, one)) return failed('session_mismatch')
+    if (this.#sessions.wasPruned(one.sender.id, parts.sessionId)) return failed('session_unknown')
     const prekeySecret = used.some((key) => equalBytes(key, parts.prekey))
       ? undefined
       : this.#prekeys.find(parts.prekey)
@@ -147,6 +152,8 @@ export class Decryption {
       state: made.state,
       createdMs: platform.nowMs(),
       lastDecryptedMs: 0,
+      firstDecryptedMs: 0,
+      isClosed: false,
       sentSince: 0,
     }
     const usedOneTime = this.#prekeys.isOneTime(parts.prekey) ? parts.prekey : undefined

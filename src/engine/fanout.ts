@@ -15,7 +15,8 @@ import type { Write } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
-import { chooseSession, type Session, type Sessions } from './sessions.ts'
+import { chooseSession, type Session } from './session-rules.ts'
+import type { Sessions } from './sessions.ts'
 
 /** After a claim that gave no usable key an installation is left alone for this long (section 6). */
 const claimPauseMs = 3_600_000
@@ -117,6 +118,8 @@ export class Fanout {
           state: session.state,
           createdMs: platform.nowMs(),
           lastDecryptedMs: 0,
+          firstDecryptedMs: 0,
+          isClosed: false,
           sentSince: 0,
         },
       ]

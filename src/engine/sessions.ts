@@ -1,50 +1,31 @@
 /**
- * Olm sessions (docs/protocol.md section 7): which one to send on, which one to decrypt with, and
- * their states in memory. What memory holds is replaced only after the store has committed.
+ * Olm sessions (docs/protocol.md section 7) in the store and in memory. What memory holds is replaced
+ * only after the store has committed.
  */
 
 import { encodeBase64Url } from '../protocol/bytes.ts'
 import type { InstallationId } from '../protocol/ids.ts'
 import type { Store, Write } from '../store/store.ts'
-import { joinKey, put, tables } from '../store/tables.ts'
+import { joinKey, put, type SessionRecord, tables } from '../store/tables.ts'
+import { chooseToPrune, type Session } from './session-rules.ts'
 
-/** From that many sends without an answer a session is spent; Olm receivers bridge 2,000. */
-const spentAfterSends = 1_000
 /** Peer installations whose sessions stay in memory. */
 const maxInstallations = 2_000
+/** Of one installation, those with a state and the ids of those without; a peer has no reason for more. */
+const maxOfInstallation = 10_000
 
-export interface Session {
-  readonly installationId: InstallationId
-  /** 32 bytes. */
-  readonly sessionId: Uint8Array
-  /** Opaque and secret. */
-  readonly state: Uint8Array
-  readonly createdMs: number
-  /** 0: nothing decrypted yet. */
-  readonly lastDecryptedMs: number
-  /** Sends with nothing decrypted since. */
-  readonly sentSince: number
+/** The sessions with one installation. */
+interface Known {
+  readonly live: readonly Session[]
+  /** Ids of removed ones. */
+  readonly pruned: ReadonlySet<string>
 }
 
-/** Of these the one to send on; undefined if a new one is needed. Pure. */
-export const chooseSession = (sessions: readonly Session[]): Session | undefined => {
-  let best: Session | undefined
-  for (const session of sessions) {
-    if (session.sentSince >= spentAfterSends) continue
-    const isBetter =
-      best === undefined ||
-      session.lastDecryptedMs > best.lastDecryptedMs ||
-      (session.lastDecryptedMs === 0 &&
-        best.lastDecryptedMs === 0 &&
-        session.createdMs >= best.createdMs)
-    if (isBetter) best = session
-  }
-  return best
-}
+const nothing: Known = { live: [], pruned: new Set() }
 
 export class Sessions {
   readonly #store: Store
-  readonly #byInstallation = new Map<InstallationId, readonly Session[]>()
+  readonly #byInstallation = new Map<InstallationId, Known>()
 
   constructor(store: Store) {
     this.#store = store
@@ -55,7 +36,7 @@ export class Sessions {
     await Promise.all(
       Array.from(new Set(ids), async (id) => {
         const read = this.#byInstallation.has(id) ? undefined : await this.#read(id)
-        const known = this.#byInstallation.get(id) ?? read ?? []
+        const known = this.#byInstallation.get(id) ?? read ?? nothing
         // Set again, so that the map's order is the order of last use.
         this.#byInstallation.delete(id)
         this.#byInstallation.set(id, known)
@@ -65,29 +46,24 @@ export class Sessions {
 
   /** Those of an installation that was loaded. */
   of(id: InstallationId): readonly Session[] {
-    return this.#byInstallation.get(id) ?? []
+    return this.#byInstallation.get(id)?.live ?? []
+  }
+
+  /** Whether a session was removed long ago: a prekey message never makes it again. */
+  wasPruned(id: InstallationId, sessionId: Uint8Array): boolean {
+    return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
   }
 
   writes(sessions: Iterable<Session>): readonly Write[] {
-    return Array.from(sessions, (session) =>
-      put(tables.sessions, joinKey(session.installationId, encodeBase64Url(session.sessionId)), {
-        installationId: session.installationId,
-        sessionId: session.sessionId,
-        state: session.state,
-        createdMs: BigInt(session.createdMs),
-        lastDecryptedMs: BigInt(session.lastDecryptedMs),
-        sentSince: session.sentSince,
-      }),
-    )
+    return Array.from(sessions, (session) => this.#write(session, false))
   }
 
   /** To be called when what `writes` gave is committed. */
   committed(sessions: Iterable<Session>): void {
     for (const session of sessions) {
-      const others = this.of(session.installationId).filter(
-        (other) => encodeBase64Url(other.sessionId) !== encodeBase64Url(session.sessionId),
-      )
-      this.#byInstallation.set(session.installationId, [...others, session])
+      const { live, pruned } = this.#byInstallation.get(session.installationId) ?? nothing
+      const others = live.filter((other) => !isSame(other, session))
+      this.#byInstallation.set(session.installationId, { live: [...others, session], pruned })
     }
     for (const id of this.#byInstallation.keys()) {
       if (this.#byInstallation.size <= maxInstallations) break
@@ -95,15 +71,78 @@ export class Sessions {
     }
   }
 
-  async #read(group: InstallationId): Promise<readonly Session[]> {
-    const rows = await this.#store.list(tables.sessions, { group, limit: 1_000 })
-    return rows.map(({ value }) => ({
-      installationId: group,
-      sessionId: value.sessionId,
-      state: value.state,
-      createdMs: Number(value.createdMs),
-      lastDecryptedMs: Number(value.lastDecryptedMs),
-      sentSince: value.sentSince,
-    }))
+  /**
+   * Removes what section 7 says, of the installations in memory: of others nothing changed since they
+   * were here. The ids stay.
+   */
+  async prune(nowMs: number): Promise<void> {
+    for (const id of [...this.#byInstallation.keys()]) {
+      const old = chooseToPrune(this.of(id), nowMs)
+      if (old.length === 0) continue
+      await this.#store.advance([], () => ({
+        writes: old.map((session) => this.#write(session, true)),
+        result: undefined,
+      }))
+      const { live, pruned } = this.#byInstallation.get(id) ?? nothing
+      this.#byInstallation.set(id, {
+        live: live.filter((session) => !old.includes(session)),
+        pruned: new Set([...pruned, ...old.map(({ sessionId }) => encodeBase64Url(sessionId))]),
+      })
+    }
+  }
+
+  /** Writes that close every session there is: this is an older copy of itself (section 10). */
+  async closeWrites(): Promise<readonly Write[]> {
+    const records = await this.#store.all(tables.sessions)
+    return records.flatMap(({ value }) =>
+      value.pruned || value.closed ? [] : [putRecord({ ...value, closed: true })],
+    )
+  }
+
+  /** To be called when what `closeWrites` gave is committed. */
+  forgetMemory(): void {
+    this.#byInstallation.clear()
+  }
+
+  #write(session: Session, pruned: boolean): Write {
+    return putRecord({
+      installationId: session.installationId,
+      sessionId: session.sessionId,
+      state: pruned ? new Uint8Array() : session.state,
+      createdMs: BigInt(session.createdMs),
+      firstDecryptedMs: BigInt(session.firstDecryptedMs),
+      lastDecryptedMs: BigInt(session.lastDecryptedMs),
+      sentSince: session.sentSince,
+      closed: session.isClosed,
+      pruned,
+    })
+  }
+
+  async #read(group: InstallationId): Promise<Known> {
+    const rows = await this.#store.list(tables.sessions, { group, limit: maxOfInstallation })
+    const live: Session[] = []
+    const pruned = new Set<string>()
+    for (const { value } of rows) {
+      if (value.pruned) pruned.add(encodeBase64Url(value.sessionId))
+      else {
+        live.push({
+          installationId: group,
+          sessionId: value.sessionId,
+          state: value.state,
+          createdMs: Number(value.createdMs),
+          firstDecryptedMs: Number(value.firstDecryptedMs),
+          lastDecryptedMs: Number(value.lastDecryptedMs),
+          sentSince: value.sentSince,
+          isClosed: value.closed,
+        })
+      }
+    }
+    return { live, pruned }
   }
 }
+
+const isSame = (a: Session, b: Session): boolean =>
+  encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)
+
+const putRecord = (record: Omit<SessionRecord, '$typeName'>): Write =>
+  put(tables.sessions, joinKey(record.installationId, encodeBase64Url(record.sessionId)), record)

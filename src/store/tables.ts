@@ -37,6 +37,7 @@ export {
   type OutboxRecord,
   type OutboxRow,
   type ParkedRecord,
+  type SessionRecord,
 } from '../gen/padlock/store/v1/records_pb.ts'
 
 /** How primary keys are kept: a fixed name, a running number, or a keyed hash of a text. */

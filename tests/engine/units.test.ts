@@ -7,7 +7,6 @@ import { Lookups } from '../../src/engine/lookups.ts'
 import { NodeTime } from '../../src/engine/node-time.ts'
 import { type NewlyParked, Parking } from '../../src/engine/parking.ts'
 import { Serial } from '../../src/engine/serial.ts'
-import { chooseSession, type Session } from '../../src/engine/sessions.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import {
   type Address,
@@ -45,59 +44,6 @@ const aPlatform = () => {
   }
   return { clock, platform }
 }
-
-// chooseSession: docs/protocol.md section 7.
-
-const sessions: fc.Arbitrary<readonly Session[]> = fc.array(
-  fc.record({
-    installationId: fc.constant(installation(1)),
-    sessionId: fc.uint8Array({ minLength: 32, maxLength: 32 }),
-    state: fc.constant(new Uint8Array()),
-    createdMs: fc.integer({ min: 1, max: 20 }),
-    lastDecryptedMs: fc.integer({ min: 0, max: 5 }),
-    sentSince: fc.constantFrom(0, 1, 999, 1_000, 1_001, 5_000),
-  }),
-  { maxLength: 8 },
-)
-
-test('a session is chosen exactly if one is not spent, and never a spent one', () => {
-  fc.assert(
-    fc.property(sessions, (all) => {
-      const usable = all.filter(({ sentSince }) => sentSince < 1_000)
-      const chosen = chooseSession(all)
-      expect(chosen === undefined).toBe(usable.length === 0)
-      if (chosen) expect(usable).toContain(chosen)
-    }),
-    { seed: runSeed() },
-  )
-})
-
-test('the session that decrypted last is chosen; if none did, the newest', () => {
-  fc.assert(
-    fc.property(sessions, (all) => {
-      const chosen = chooseSession(all)
-      if (!chosen) return
-      for (const other of all.filter(({ sentSince }) => sentSince < 1_000)) {
-        expect(other.lastDecryptedMs).toBeLessThanOrEqual(chosen.lastDecryptedMs)
-        if (chosen.lastDecryptedMs === 0) {
-          expect(other.createdMs).toBeLessThanOrEqual(chosen.createdMs)
-        }
-      }
-    }),
-    { seed: runSeed() },
-  )
-})
-
-test('what is not chosen does not matter: without it the choice is the same', () => {
-  fc.assert(
-    fc.property(sessions, fc.nat(7), (all, at) => {
-      const chosen = chooseSession(all)
-      if (all[at] === chosen) return
-      expect(chooseSession(all.filter((_, nth) => nth !== at))).toBe(chosen)
-    }),
-    { seed: runSeed() },
-  )
-})
 
 // Backoff.
 
