@@ -1,0 +1,91 @@
+/** The node as a process of its own: what it prints and how much memory it takes. */
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const main = fileURLToPath(new URL('../../node/src/main.ts', import.meta.url))
+
+export interface FuzzNode {
+  readonly url: string
+  /** Whether the process is there. */
+  readonly alive: boolean
+  /** Everything that it printed. */
+  readonly output: string
+  /** Its resident memory in MiB. */
+  memory(): number
+  close(): Promise<void>
+}
+
+export interface FuzzNodeOptions {
+  readonly args?: readonly string[]
+  /** Open files and connections that the process may have. */
+  readonly descriptors?: number
+}
+
+function residentKiB(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  } catch {
+    // No /proc here; ps counts in KiB everywhere.
+    return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' }))
+  }
+}
+
+/** Starts a node on a fresh folder; resolves when it listens. */
+export async function startFuzzNode(options: FuzzNodeOptions = {}): Promise<FuzzNode> {
+  const { args = [], descriptors } = options
+  const data = await mkdtemp(join(tmpdir(), 'padlock-fuzz-'))
+  const command = [process.execPath, main, '--data', data, '--port', '0', ...args]
+  // `exec` keeps the process id, and with it what is measured, the node's own.
+  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command]
+  const [program = '', ...rest] = descriptors === undefined ? command : limited
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const exited = once(child, 'exit')
+  let output = ''
+  const listening = Promise.withResolvers<string>()
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+      const [url] = /http:\/\/[\d.]+:\d+/.exec(output) ?? []
+      if (url !== undefined) listening.resolve(url)
+    })
+  }
+  void exited.then(() => listening.reject(new Error(`the node did not start: ${output}`)))
+  const url = await listening.promise
+  return {
+    url,
+    get alive() {
+      return child.exitCode === null && child.signalCode === null
+    },
+    get output() {
+      return output
+    },
+    memory: () => Math.round(residentKiB(child.pid ?? 0) / 1024),
+    async close() {
+      child.kill('SIGKILL')
+      await exited
+      await rm(data, { recursive: true, force: true })
+    },
+  }
+}
+
+/** What a node must never print: failures of its own, where they happened, and what it was sent. */
+export function faultsInOutput(output: string, secrets: readonly string[]): string[] {
+  const spellings = secrets.flatMap((secret) => [
+    secret,
+    // Without the padding and the first character, whose bits depend on what stands around it.
+    Buffer.from(secret).toString('base64').slice(1, -4),
+    Buffer.from(secret).toString('hex'),
+  ])
+  return output
+    .split('\n')
+    .filter(
+      (line) =>
+        /defect|storage failed|uncaught|unhandled|^\s+at |Warning/i.test(line) ||
+        spellings.some((spelling) => line.includes(spelling)),
+    )
+}

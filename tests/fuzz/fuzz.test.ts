@@ -1,0 +1,81 @@
+/**
+ * Three thousand good and bad requests over real sockets to a node in a process of its own. The long
+ * run is `node scripts/fuzz.ts`; PADLOCK_SEED chooses other requests.
+ */
+import { createGrpcTransport } from '@connectrpc/connect-node'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { mail, nodeClient, register } from '../node/support.ts'
+import { runSeed, seededRandom } from '../support/random.ts'
+import { faultOf, readOutcome } from './answers.ts'
+import { Campaign } from './campaign.ts'
+import { type FuzzNode, faultsInOutput, startFuzzNode } from './fuzz-node.ts'
+import { swarmCalls } from './limits.ts'
+import { canary, FuzzWorld } from './samples.ts'
+import { openWire } from './transports.ts'
+
+const seed = runSeed()
+let node: FuzzNode
+
+beforeAll(async () => {
+  node = await startFuzzNode()
+})
+afterAll(() => node.close())
+
+const works = async (name: string) => {
+  const client = nodeClient(createGrpcTransport({ baseUrl: node.url }))
+  const { nodeNs } = await client.getInfo({})
+  const bob = await register(client, name, nodeNs)
+  const { receipts } = await client.publish({ envelopes: [mail(bob, 'hello')] })
+  expect(receipts).toMatchObject([{ sequence: 1n }])
+}
+
+test('each of 3,000 requests, good and bad, gets its answer, and nothing refused is stored', {
+  timeout: 120_000,
+}, async () => {
+  const campaign = await Campaign.begin(node, seed)
+  try {
+    // The first third brings the process to the size that it works in.
+    await campaign.run({ first: 0, requests: 1_000, concurrency: 12 })
+    const warm = node.memory()
+    const rate = await campaign.run({ first: 1_000, requests: 2_000, concurrency: 12 })
+    const memory = node.memory()
+    const { stored } = await campaign.compare()
+    console.log(
+      `seed ${seed}: ${Math.round(rate)} requests/s, ${stored} stored, ${warm} MiB, then ${memory} MiB`,
+    )
+    expect(campaign.faults).toEqual([])
+    // The harness would prove nothing if it only ever sent one kind of request.
+    for (const ending of ['success', 'refused: malformed', 'refused: too_large', 'HTTP 404']) {
+      expect(campaign.endings.get(ending), ending).toBeGreaterThan(5)
+    }
+    expect(stored).toBeGreaterThan(500)
+    expect(memory).toBeLessThan(warm + 192)
+  } finally {
+    campaign.close()
+  }
+  expect(faultsInOutput(node.output, [canary])).toEqual([])
+  await works('after bad input')
+})
+
+test('a request of a million parts is refused and costs little', {
+  timeout: 300_000,
+}, async () => {
+  const client = nodeClient(createGrpcTransport({ baseUrl: node.url }))
+  const { nodeId, nodeNs } = await client.getInfo({})
+  const world = new FuzzWorld(seed, nodeId, nodeNs)
+  const wire = openWire(node.url)
+  const before = node.memory()
+  const costs: string[] = []
+  for (const call of swarmCalls(world, seededRandom(seed), 30)) {
+    const what = `${call.rpc}, ${call.carrier.name}, ${call.what}`
+    const start = performance.now()
+    const answer = await wire.send(call)
+    const ms = Math.round(performance.now() - start)
+    const growth = node.memory() - before
+    expect(faultOf(call, readOutcome(call.rpc, answer)), what).toBeUndefined()
+    if (ms > 2_000 || growth > 256) costs.push(`${what}: ${ms} ms, ${growth} MiB`)
+  }
+  wire.close()
+  expect(costs).toEqual([])
+  await works('after swarms')
+})
