@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util'
 import packageJson from '../package.json' with { type: 'json' }
 import { type RunningNode, startNode } from './node.ts'
+import { createLog, observeByLog } from './observe/log.ts'
 
 const help = `padlock-node ${packageJson.version}: stores and streams sealed envelopes for Padlock clients
 
@@ -58,7 +59,7 @@ try {
     port,
     host,
     version: `padlock/1 padlock-node/${packageJson.version}`,
-    log: (line) => console.error(`padlock-node: ${line}`),
+    observer: observeByLog(createLog({ level: 'info' })),
     onFailure: (reason) => fail(`${reason}. Start it again.`),
   })
 } catch (error) {

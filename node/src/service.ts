@@ -3,18 +3,10 @@
  * store, and says refusals in codes. What a topic accepts is in `rules/`, streams are in `streams/`.
  */
 import { create } from '@bufbuild/protobuf'
-import { Code, ConnectError, type ConnectRouter } from '@connectrpc/connect'
-import {
-  EdDsaSignatureSchema,
-  PrekeyKind,
-  type SignedPrekey as SignedPrekeyMessage,
-  SignedPrekeySchema,
-} from '../../src/gen/padlock/v1/contact_pb.ts'
+import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
 import {
   type ClaimPrekeysRequest,
   ClaimPrekeysResponseSchema,
-  type Envelope,
-  EnvelopeSchema,
   GetInfoResponseSchema,
   type InboxProof,
   NodeService,
@@ -23,8 +15,6 @@ import {
   type QueryRequest,
   QueryResponseSchema,
   type SubscribeRequest,
-  type SubscribeResponse,
-  SubscribeResponseSchema,
   type TopicCursor,
 } from '../../src/gen/padlock/v1/node_pb.ts'
 import { parseInstallationId } from '../../src/protocol/ids.ts'
@@ -37,25 +27,22 @@ import {
   requestLimitEnvelopes,
   stockMinimum,
 } from '../../src/protocol/limits.ts'
-import type { SignedPrekey } from '../../src/protocol/prekey.ts'
+import { createCalls } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
+import type { Limited, RateLimits } from './limits/rate-limits.ts'
+import { observeStore } from './observe/observed-store.ts'
+import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import type { ContractWord } from './rules/contract-word.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
+import { callerKey } from './server/caller.ts'
 import { defaultRetentionNs } from './store/lifetimes.ts'
-import {
-  type Cursor,
-  type NewEnvelope,
-  type PageLimit,
-  type Store,
-  type StoredEnvelope,
-  StoreFailure,
-} from './store/store.ts'
+import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
 import { defaultLiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
-import { type StreamEvent, subscribe } from './streams/subscription.ts'
-import { labelUndecodable } from './undecodable.ts'
+import { subscribe } from './streams/subscription.ts'
+import { cursorOf, envelopeMessage, eventMessage, prekeyMessage } from './wire.ts'
 
 export interface NodeServiceOptions {
   readonly store: Store
@@ -69,8 +56,10 @@ export interface NodeServiceOptions {
   readonly heartbeatMs?: number
   /** How much may wait for a reader that does not keep up. */
   readonly liveLimit?: PageLimit
-  /** Hears of failures that are not a client's. A line holds no message, key or signature. */
-  readonly log?: (line: string) => void
+  /** What a caller may ask of this process; by default anything. */
+  readonly limits?: RateLimits
+  /** Hears what happens: calls, what is stored and streamed, failures that are not a client's. */
+  readonly observer?: Observer
 }
 
 export interface RunningService {
@@ -86,10 +75,16 @@ export interface RunningService {
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
 
 export function createNodeService(options: NodeServiceOptions): RunningService {
-  const { store, chains = noChains, heartbeatMs = 20_000 } = options
-  const { version = 'padlock/1', retentionNs = defaultRetentionNs, log = () => {} } = options
+  const { chains = noChains, heartbeatMs = 20_000, limits, observer = silentObserver } = options
+  const { version = 'padlock/1', retentionNs = defaultRetentionNs } = options
+  const store =
+    options.observer === undefined ? options.store : observeStore(options.store, observer)
   const { clock } = store
   const feed = new LiveFeed(store, options.liveLimit ?? defaultLiveLimit, stockMinimum)
+  const calls = createCalls(observer, limits)
+  const admit = (limited: Limited | undefined): void => {
+    if (limited !== undefined) throw calls.refuse(limited)
+  }
 
   const access = (
     cursors: readonly TopicCursor[],
@@ -102,33 +97,42 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   }
 
   /** Asks the chains that the rules turn out to need, one signature after another. */
-  async function storeWithWords(envelopes: readonly NewEnvelope[]) {
+  async function storeWithWords(envelopes: readonly NewEnvelope[], caller: string) {
     const words = new Map<number, ContractWord>()
     for (;;) {
       const outcome = await store.publish(envelopes, words)
       if (outcome.ok || 'code' in outcome) return outcome
       // A store that asks what it was told would ask for ever.
       if (words.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
-      words.set(outcome.envelopeIndex, await chains.verify(outcome.question))
+      admit(limits?.chainQuestion(caller))
+      const word = await chains.verify(outcome.question)
+      observer.chainAnswered(word)
+      words.set(outcome.envelopeIndex, word)
     }
   }
 
-  async function publish({ envelopes }: PublishRequest) {
+  async function publish({ envelopes }: PublishRequest, caller: string) {
     let bytes = 0
     for (const { message } of envelopes) bytes += message.length
     if (envelopes.length > requestLimitEnvelopes || bytes > requestLimitBytes) {
       throw refusal('too_large')
     }
     if (envelopes.length === 0) throw refusal('malformed')
+    admit(limits?.publish(caller, envelopes))
     const outcome = await storeWithWords(
       envelopes.map(({ topic, message }) => ({ topic, message })),
+      caller,
     )
     if (!outcome.ok) throw refusal(outcome.code, { envelopeIndex: outcome.envelopeIndex })
+    for (const [index, { topic, message }] of envelopes.entries()) {
+      if (outcome.receipts[index]?.fresh === true) observer.stored(kindOf(topic), message.length)
+    }
     const receipts = outcome.receipts.map(({ sequence, nodeNs }) => ({ sequence, nodeNs }))
     return create(PublishResponseSchema, { receipts })
   }
 
-  async function query({ topics, limit, proofs }: QueryRequest) {
+  async function query({ topics, limit, proofs }: QueryRequest, caller: string) {
+    admit(limits?.query(caller, topics.length))
     const allowed = access(topics, proofs)
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
     if (allowed.installationIds.length > 0) throw refusal('malformed')
@@ -143,26 +147,44 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     })
   }
 
-  async function* openSubscription({ topics, proofs }: SubscribeRequest, signal: AbortSignal) {
-    const allowed = access(topics, proofs)
-    const served = new Set(allowed.topics)
-    const events = subscribe({
-      store,
-      feed,
-      clock,
-      heartbeatMs,
-      signal,
-      cursors: topics.filter(({ topic }) => served.has(topic)).map(cursorOf),
-      installationIds: allowed.installationIds,
-    })
-    for await (const event of events) yield eventMessage(event)
+  async function* openSubscription(
+    { topics, proofs }: SubscribeRequest,
+    { signal, values }: HandlerContext,
+  ) {
+    const place = limits?.openStream(values.get(callerKey))
+    if (place !== undefined && place.kind !== 'open') throw calls.refuse(place)
+    try {
+      const allowed = access(topics, proofs)
+      const served = new Set(allowed.topics)
+      const events = subscribe({
+        store,
+        feed,
+        clock,
+        heartbeatMs,
+        signal,
+        cursors: topics.filter(({ topic }) => served.has(topic)).map(cursorOf),
+        installationIds: allowed.installationIds,
+      })
+      for await (const event of events) {
+        if (event.kind === 'envelopes') observer.streamed(event.envelopes.length)
+        yield eventMessage(event)
+      }
+    } finally {
+      place?.close()
+    }
   }
 
-  async function claimPrekeys({ claimId, installationIds }: ClaimPrekeysRequest) {
+  async function claimPrekeys({ claimId, installationIds }: ClaimPrekeysRequest, caller: string) {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
     const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
     if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
-    const claims = await store.claim(claimId, installationIds)
+    const sparing = limits?.claim(caller, claimId, installationIds)
+    if (sparing !== undefined && sparing.size > 0) observer.limited('claims', sparing.size)
+    const claims = await store.claim(claimId, installationIds, sparing)
+    for (const { prekey } of claims) {
+      if (prekey === undefined) observer.claimed('not_available')
+      else observer.claimed(prekey.kind === 'fallback' ? 'fallback' : 'one_time')
+    }
     return create(ClaimPrekeysResponseSchema, {
       claimed: claims.map(({ installationId, prekey }) => ({
         installationId,
@@ -181,45 +203,31 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
       limits: limitsOfInfo,
     })
 
-  /** What failed here becomes `unavailable`; a defect is told to the log and not to the caller. */
-  const ours = new WeakSet<ConnectError>()
-  const translate = (error: unknown): ConnectError => {
-    const translated = error instanceof ConnectError ? error : describe(error)
-    ours.add(translated)
-    return translated
-  }
-  const describe = (error: unknown): ConnectError => {
-    if (error instanceof StoreFailure) {
-      log(`storage failed: ${error.message}`)
-      return refusal('unavailable', { retryAfterMs: 1_000 })
-    }
-    log(`defect: ${error instanceof Error ? withoutMessage(error) : typeof error}`)
-    return new ConnectError('internal error', Code.Internal)
-  }
   const guard = async <T>(call: Promise<T>): Promise<T> => {
     try {
       return await call
     } catch (error) {
-      throw translate(error)
+      throw calls.translate(error)
     }
   }
+  const callerOf = ({ values }: HandlerContext): string => values.get(callerKey)
 
   return {
     routes(router) {
       router.service(
         NodeService,
         {
-          publish: (request) => guard(publish(request)),
-          query: (request) => guard(query(request)),
-          claimPrekeys: (request) => guard(claimPrekeys(request)),
+          publish: (request, context) => guard(publish(request, callerOf(context))),
+          query: (request, context) => guard(query(request, callerOf(context))),
+          claimPrekeys: (request, context) => guard(claimPrekeys(request, callerOf(context))),
           getInfo,
           async *subscribe(request, context) {
             try {
-              yield* openSubscription(request, context.signal)
+              yield* openSubscription(request, context)
             } catch (error) {
               // The reader went away while it was being written to: nobody is left to answer.
               if (isBrokenConnection(error)) return
-              throw translate(error)
+              throw calls.translate(error)
             }
           },
         },
@@ -227,7 +235,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         {
           readMaxBytes,
           compressMinBytes: 0xffffffff,
-          requestGate: (context) => labelUndecodable(context, (error) => ours.has(error)),
+          requestGate: calls.begin,
         },
       )
     },
@@ -242,49 +250,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
 
 type AllowedAccess = Extract<Access, { ok: true }>
 
-// A cursor beyond what any topic reaches is at its end; SQLite's integers have 63 bits.
-const greatestSequence = 2n ** 63n - 1n
-
-const cursorOf = ({ topic, afterSequence }: TopicCursor): Cursor => ({
-  topic,
-  afterSequence: afterSequence > greatestSequence ? greatestSequence : afterSequence,
-})
-
-const envelopeMessage = ({ topic, sequence, nodeNs, message }: StoredEnvelope): Envelope =>
-  create(EnvelopeSchema, { topic, sequence, nodeNs, message })
-
-const prekeyMessage = ({ kind, key, createdNs, signature }: SignedPrekey): SignedPrekeyMessage =>
-  create(SignedPrekeySchema, {
-    kind: kind === 'fallback' ? PrekeyKind.FALLBACK : PrekeyKind.ONE_TIME,
-    curve25519: key,
-    createdNs,
-    signature: create(EdDsaSignatureSchema, { signature }),
-  })
-
-function eventMessage(event: StreamEvent): SubscribeResponse {
-  switch (event.kind) {
-    case 'started':
-      return create(SubscribeResponseSchema, {
-        event: { case: 'started', value: { nodeId: event.nodeId } },
-      })
-    case 'envelopes':
-      return create(SubscribeResponseSchema, {
-        event: {
-          case: 'envelopes',
-          value: { envelopes: event.envelopes.map(envelopeMessage) },
-        },
-      })
-    case 'caught-up':
-      return create(SubscribeResponseSchema, { event: { case: 'caughtUp', value: {} } })
-    case 'heartbeat':
-      return create(SubscribeResponseSchema, {
-        event: { case: 'heartbeat', value: { nodeNs: event.nodeNs } },
-      })
-    case 'stock':
-      return create(SubscribeResponseSchema, {
-        event: { case: 'prekeyStock', value: event.stock },
-      })
-  }
+// Whatever was stored is of one of the four kinds.
+function kindOf(topic: string): StoredKind {
+  const kind = topic.slice(0, topic.indexOf('-'))
+  return kind === 'contact' || kind === 'revoked' || kind === 'prekey' ? kind : 'message'
 }
 
 /** What Node says when the other side of a stream is gone. */
@@ -292,7 +261,3 @@ const isBrokenConnection = (error: unknown): boolean =>
   error instanceof Error &&
   'code' in error &&
   /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|EPIPE)/.test(String(error.code))
-
-// A message may quote what was being read; where it happened is enough to find a defect.
-const withoutMessage = (error: Error): string =>
-  [error.name, ...(error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))].join('\n')

@@ -1,0 +1,79 @@
+/**
+ * What all calls have in common: counted once each, however they end; refused before their body is
+ * read if their caller asks too much; and what fails in this program told to its operator, not to the
+ * caller.
+ */
+import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
+import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
+import type { Limited, RateLimits } from './limits/rate-limits.ts'
+import type { Observer } from './observe/observer.ts'
+import { refusal } from './refusal.ts'
+import { callerKey } from './server/caller.ts'
+import { StoreFailure } from './store/store.ts'
+import { labelUndecodable } from './undecodable.ts'
+
+export interface Calls {
+  /** To be called when a call begins. @throws ConnectError `rate_limited` */
+  begin(context: HandlerContext): void
+  /** The error that a call ends with. */
+  translate(error: unknown): ConnectError
+  /** `rate_limited`, counted. */
+  refuse(limited: Limited): ConnectError
+}
+
+export function createCalls(observer: Observer, limits: RateLimits | undefined): Calls {
+  const ours = new WeakSet<ConnectError>()
+
+  const translate = (error: unknown): ConnectError => {
+    const translated = error instanceof ConnectError ? error : describe(error)
+    ours.add(translated)
+    return translated
+  }
+  const describe = (error: unknown): ConnectError => {
+    if (error instanceof StoreFailure) {
+      observer.storageFailed(error.message)
+      return refusal('unavailable', { retryAfterMs: 1_000 })
+    }
+    observer.defect(error instanceof Error ? withoutMessage(error) : typeof error)
+    return new ConnectError('internal error', Code.Internal)
+  }
+  const refuse = ({ kind, retryAfterMs, envelopeIndex = 0 }: Limited): ConnectError => {
+    observer.limited(kind, 1)
+    return refusal('rate_limited', { retryAfterMs, envelopeIndex })
+  }
+
+  return {
+    begin(context) {
+      const startedMs = performance.now()
+      const caller = context.values.get(callerKey)
+      const { signal } = context
+      labelUndecodable(context, (error) => ours.has(error))
+      const end = (): void =>
+        observer.callEnded({
+          rpc: context.method.name,
+          code: codeOf(signal.reason),
+          durationMs: performance.now() - startedMs,
+          caller,
+        })
+      // Connect aborts the signal of every call at its end, with its error if it has one.
+      if (signal.aborted) end()
+      else signal.addEventListener('abort', end, { once: true })
+      const limited = limits?.request(caller)
+      if (limited !== undefined) throw translate(refuse(limited))
+    },
+    translate,
+    refuse,
+  }
+}
+
+/** How a call ended that ended for this reason: ours in our codes, others in gRPC's. */
+function codeOf(reason: unknown): string {
+  if (!(reason instanceof ConnectError)) return 'ok'
+  const [detail] = reason.findDetails(ErrorDetailSchema)
+  if (detail !== undefined) return detail.code
+  return Code[reason.code].replaceAll(/\B[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+}
+
+// A message may quote what was being read; where it happened is enough to find a defect.
+const withoutMessage = (error: Error): string =>
+  [error.name, ...(error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))].join('\n')

@@ -1,0 +1,196 @@
+/**
+ * Who asks too much, of this process: `rate_limited` with the time after which it is not too much any
+ * more, and claims that only get fallback keys (docs/protocol.md section 5, "Exhaustion"). Buckets of
+ * a caller come before those that it shares with others, so that nobody can use up what is everybody's
+ * with requests that are refused.
+ */
+import { ClaimMemory } from './claim-memory.ts'
+import { type Rates, rateDefaults } from './rates.ts'
+import { TokenBuckets } from './token-buckets.ts'
+
+/** Whose limit it was. */
+export const limitKinds = [
+  'requests',
+  'published_bytes',
+  'published_envelopes',
+  'caller_inbox',
+  'inbox',
+  'queries',
+  'streams',
+  'open_streams',
+  'chain_questions',
+  'claims',
+] as const
+
+export type LimitKind = (typeof limitKinds)[number]
+
+/** A request that must wait. */
+export interface Limited {
+  readonly kind: LimitKind
+  /** A retry after this time succeeds, if nothing else is asked meanwhile; 0: nobody can know. */
+  readonly retryAfterMs: number
+  /** The envelope whose inbox it is; absent if it is not about one. */
+  readonly envelopeIndex?: number
+}
+
+/** What comes back undefined may go on. What is limited costs nothing. */
+export interface RateLimits {
+  /** Any request, before its body is read. */
+  request(caller: string): Limited | undefined
+  publish(
+    caller: string,
+    envelopes: readonly { readonly topic: string; readonly message: Uint8Array }[],
+  ): Limited | undefined
+  query(caller: string, topics: number): Limited | undefined
+  /** A subscription; `close` is to be called once it ended. */
+  openStream(caller: string): Limited | { readonly kind: 'open'; readonly close: () => void }
+  /** One question to a chain. */
+  chainQuestion(caller: string): Limited | undefined
+  /** Of these installations those that only give their fallback key. Never refused. */
+  claim(
+    caller: string,
+    claimId: Uint8Array,
+    installationIds: readonly string[],
+  ): ReadonlySet<string>
+}
+
+export interface RateLimitsOptions {
+  /** Milliseconds since any start; never goes back. */
+  readonly clock?: () => number
+  /** Callers that nothing is counted of; by default none. */
+  readonly exempt?: (caller: string) => boolean
+  /** Keys remembered of each rate at most. */
+  readonly keysLimit?: number
+}
+
+/** A row and its places in indexes, besides the message. */
+const envelopeOverheadBytes = 256
+const topicsOfQuery = 100
+const hourSeconds = 3_600
+
+interface Charge {
+  readonly kind: LimitKind
+  readonly buckets: TokenBuckets | undefined
+  readonly key: string
+  readonly tokens: number
+  readonly envelopeIndex?: number
+}
+
+/**
+ * Limits with these rates, and the defaults for those not named. Memory is bounded: with 100,000 keys
+ * of each rate, which takes as many callers or inboxes, about 100 MB.
+ */
+export function createRateLimits(
+  rates: Partial<Rates> = {},
+  options: RateLimitsOptions = {},
+): RateLimits {
+  const { clock = () => performance.now(), exempt = () => false, keysLimit = 100_000 } = options
+  const rate = { ...rateDefaults, ...rates }
+  const buckets = (perSecond: number, burst: number): TokenBuckets | undefined =>
+    perSecond === 0 ? undefined : new TokenBuckets({ perSecond, burst, keysLimit })
+  const requests = buckets(rate.requestsPerSecond, rate.requestsBurst)
+  const bytes = buckets(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
+  const envelopes = buckets(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
+  const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
+  const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
+  const queries = buckets(rate.queriesPerSecond, rate.queriesBurst)
+  const streams = buckets(rate.streamsPerSecond, rate.streamsBurst)
+  const chainQuestions = buckets(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
+  const claims = buckets(rate.claimsPerSecond, rate.claimsBurst)
+  const callerTarget = buckets(
+    rate.callerTargetClaimsPerHour / hourSeconds,
+    rate.callerTargetClaimsBurst,
+  )
+  const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
+  const claimMemory = new ClaimMemory(keysLimit)
+  const open = new Map<string, number>()
+
+  /** Takes all of it, or nothing and says how long it takes until all of it is there. */
+  function charge(charges: readonly Charge[]): Limited | undefined {
+    const nowMs = clock()
+    let worst: Limited | undefined
+    for (const { kind, buckets, key, tokens, envelopeIndex } of charges) {
+      const retryAfterMs = buckets?.waitMs(key, tokens, nowMs) ?? 0
+      if (retryAfterMs <= (worst?.retryAfterMs ?? 0)) continue
+      worst = { kind, retryAfterMs, ...(envelopeIndex !== undefined && { envelopeIndex }) }
+    }
+    if (worst !== undefined) return worst
+    for (const { buckets, key, tokens } of charges) buckets?.take(key, tokens, nowMs)
+    return undefined
+  }
+
+  const chargeOne = (kind: LimitKind, of: TokenBuckets | undefined, key: string, tokens = 1) =>
+    exempt(key) ? undefined : charge([{ kind, buckets: of, key, tokens }])
+
+  function claimCharges(caller: string, id: string): readonly Charge[] {
+    return [
+      { kind: 'claims', buckets: claims, key: caller, tokens: 1 },
+      { kind: 'claims', buckets: callerTarget, key: `${caller} ${id}`, tokens: 1 },
+      { kind: 'claims', buckets: target, key: id, tokens: 1 },
+    ]
+  }
+
+  return {
+    request: (caller) => chargeOne('requests', requests, caller),
+    publish(caller, published) {
+      if (exempt(caller)) return undefined
+      let size = 0
+      const inboxes = new Map<string, { first: number; count: number }>()
+      for (const [index, { topic, message }] of published.entries()) {
+        size += message.length + envelopeOverheadBytes
+        if (!topic.startsWith('message-')) continue
+        const seen = inboxes.get(topic)
+        if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
+        else seen.count += 1
+      }
+      const charges: Charge[] = [
+        { kind: 'published_bytes', buckets: bytes, key: caller, tokens: size },
+        { kind: 'published_envelopes', buckets: envelopes, key: caller, tokens: published.length },
+      ]
+      for (const [topic, { first, count }] of inboxes) {
+        const about = { tokens: count, envelopeIndex: first }
+        charges.push(
+          { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
+          { kind: 'inbox', buckets: inbox, key: topic, ...about },
+        )
+      }
+      return charge(charges)
+    },
+    query: (caller, topics) =>
+      chargeOne('queries', queries, caller, Math.max(1, Math.ceil(topics / topicsOfQuery))),
+    openStream(caller) {
+      if (exempt(caller)) return { kind: 'open', close() {} }
+      const count = open.get(caller) ?? 0
+      if (rate.openStreams > 0 && count >= rate.openStreams) {
+        return { kind: 'open_streams', retryAfterMs: 0 }
+      }
+      const limited = chargeOne('streams', streams, caller)
+      if (limited !== undefined) return limited
+      open.set(caller, count + 1)
+      let isOpen = true
+      return {
+        kind: 'open',
+        close() {
+          if (!isOpen) return
+          isOpen = false
+          const left = (open.get(caller) ?? 1) - 1
+          if (left === 0) open.delete(caller)
+          else open.set(caller, left)
+        },
+      }
+    },
+    chainQuestion: (caller) => chargeOne('chain_questions', chainQuestions, caller),
+    claim(caller, claimId, installationIds) {
+      if (exempt(caller)) return new Set()
+      const nowMs = clock()
+      const known = claimMemory.recall(claimId, installationIds, nowMs)
+      if (known !== undefined) return known
+      const sparing = new Set<string>()
+      for (const id of new Set(installationIds)) {
+        if (charge(claimCharges(caller, id)) !== undefined) sparing.add(id)
+      }
+      claimMemory.remember(claimId, installationIds, sparing, nowMs)
+      return sparing
+    },
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Token buckets by key. A bucket is one number, the time at which it is full again, so a full bucket
+ * is no different from one that was never used, and forgetting it changes nothing.
+ */
+
+export interface BucketOptions {
+  /** Tokens that come back. Above 0. */
+  readonly perSecond: number
+  /** Tokens in a full bucket. */
+  readonly burst: number
+  /** Keys remembered at most; beyond that the ones used longest ago are forgotten. */
+  readonly keysLimit: number
+}
+
+// Times are fractions of milliseconds since a start; sums of them are this exact.
+const toleranceMs = 1e-3
+
+export class TokenBuckets {
+  readonly #msPerToken: number
+  readonly #burst: number
+  readonly #keysLimit: number
+  // In the order of use.
+  readonly #fullAtMs = new Map<string, number>()
+
+  constructor({ perSecond, burst, keysLimit }: BucketOptions) {
+    this.#msPerToken = 1_000 / perSecond
+    this.#burst = Math.max(1, burst)
+    this.#keysLimit = keysLimit
+  }
+
+  /** How many keys are remembered. */
+  get size(): number {
+    return this.#fullAtMs.size
+  }
+
+  /**
+   * How long until so many tokens are there, 0 if they are, in whole milliseconds. More than a full
+   * bucket has are there when it is full: asking again after this time always succeeds, if nobody
+   * else takes them.
+   */
+  waitMs(key: string, tokens: number, nowMs: number): number {
+    const missingMs = Math.max(0, (this.#fullAtMs.get(key) ?? 0) - nowMs)
+    const capacityMs = this.#burst * this.#msPerToken
+    const overMs = missingMs + Math.min(tokens, this.#burst) * this.#msPerToken - capacityMs
+    return overMs <= toleranceMs ? 0 : Math.ceil(overMs)
+  }
+
+  /** Takes tokens, also ones that are not there: then it takes longer until there are any. */
+  take(key: string, tokens: number, nowMs: number): void {
+    const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(key) ?? 0) + tokens * this.#msPerToken
+    this.#fullAtMs.delete(key)
+    this.#fullAtMs.set(key, fullAtMs)
+    if (this.#fullAtMs.size <= this.#keysLimit) return
+    const [oldest] = this.#fullAtMs.keys()
+    if (oldest !== undefined) this.#fullAtMs.delete(oldest)
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What happens in a node, told to whoever counts it or writes it down. The service knows this
+ * interface only; metrics and logs are two of its implementations.
+ */
+import type { LimitKind } from '../limits/rate-limits.ts'
+import type { ContractWord } from '../rules/contract-word.ts'
+
+/** A call from its first byte to its last. */
+export interface EndedCall {
+  /** The name of the RPC as in the schema: `Publish`. */
+  readonly rpc: string
+  /** `ok`, a code of docs/protocol.md section 13, or a gRPC status in snake case. */
+  readonly code: string
+  readonly durationMs: number
+  readonly caller: string
+}
+
+/** The kinds of topics, and what has none of them. */
+export type StoredKind = 'contact' | 'revoked' | 'prekey' | 'message'
+export type StoreOperation = 'publish' | 'claim' | 'page' | 'stock'
+export type ClaimResult = 'one_time' | 'fallback' | 'not_available'
+
+export interface Observer {
+  callEnded(call: EndedCall): void
+  /** A limit was passed; of claims: this many installations gave their fallback for it. */
+  limited(kind: LimitKind, count: number): void
+  /** An envelope that was not stored before is on disk. */
+  stored(kind: StoredKind, bytes: number): void
+  /** Envelopes handed to a reader. */
+  streamed(envelopes: number): void
+  claimed(result: ClaimResult): void
+  /** The store answered, or failed, after this time. */
+  storeAnswered(operation: StoreOperation, durationMs: number): void
+  chainAnswered(word: ContractWord): void
+  /** The store failed; the reason is its own and names nothing that was sent. */
+  storageFailed(reason: string): void
+  /** Something that should not happen: the kind of error and where, without its message. */
+  defect(where: string): void
+}
+
+/** One that hears nothing. */
+export const silentObserver: Observer = {
+  callEnded() {},
+  limited() {},
+  stored() {},
+  streamed() {},
+  claimed() {},
+  storeAnswered() {},
+  chainAnswered() {},
+  storageFailed() {},
+  defect() {},
+}
+
+/** Tells each of them. */
+export function observeAll(...observers: readonly Observer[]): Observer {
+  const tell = (one: (observer: Observer) => void): void => {
+    for (const observer of observers) one(observer)
+  }
+  return {
+    callEnded: (call) => tell((each) => each.callEnded(call)),
+    limited: (kind, count) => tell((each) => each.limited(kind, count)),
+    stored: (kind, bytes) => tell((each) => each.stored(kind, bytes)),
+    streamed: (envelopes) => tell((each) => each.streamed(envelopes)),
+    claimed: (result) => tell((each) => each.claimed(result)),
+    storeAnswered: (operation, ms) => tell((each) => each.storeAnswered(operation, ms)),
+    chainAnswered: (word) => tell((each) => each.chainAnswered(word)),
+    storageFailed: (reason) => tell((each) => each.storageFailed(reason)),
+    defect: (where) => tell((each) => each.defect(where)),
+  }
+}
