@@ -28,6 +28,8 @@ export function labelUndecodable(
     () => {
       const error: unknown = signal.reason
       if (!(error instanceof ConnectError) || isOurs(error)) return
+      // Refused while its body was read, with a code.
+      if (error.findDetails(ErrorDetailSchema).length > 0) return
       const code = codeOf.get(error.code)
       if (code === undefined) return
       Object.assign(error, { code: nodeCodes[code] })

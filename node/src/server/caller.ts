@@ -21,7 +21,10 @@ export function nameCaller(address: string | undefined): string {
   return `${new ipaddr.IPv6([a, b, c, d, 0, 0, 0, 0]).toString()}/64`
 }
 
-/** Whether a caller, as `nameCaller` names it, is this machine itself. */
+/**
+ * Whether a caller, as `nameCaller` names it, is this machine itself: its proxy if it says nothing of
+ * its callers, its operator, a program beside it.
+ */
 export const isLocal = (caller: string): boolean => caller.startsWith('127.') || caller === '::/64'
 
 /**

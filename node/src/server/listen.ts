@@ -1,40 +1,83 @@
 /**
- * One cleartext port for gRPC-web and Connect over HTTP/1.1, and gRPC over HTTP/2, with CORS for
- * browsers. TLS belongs here when it comes.
+ * One port for gRPC-web and Connect over HTTP/1.1 and HTTP/2, and gRPC over HTTP/2, in clear or with
+ * TLS, with CORS for browsers and bounds on what strangers may hold.
  */
-import http from 'node:http'
-import http2 from 'node:http2'
-import net, { type Socket } from 'node:net'
+import net from 'node:net'
 import { type ConnectRouter, cors as corsLists } from '@connectrpc/connect'
 import cors from 'cors'
+import { BodyBudget } from './body-budget.ts'
+import { isLocal } from './caller.ts'
+import { ConnectionGate } from './connection-gate.ts'
+import { connectionsByDescriptors } from './descriptors.ts'
+import { createHttpServers, type HttpLimits } from './http-servers.ts'
 import { sniffProtocol } from './protocol-sniffer.ts'
-import { createRpcHandler, type Request, type Response } from './rpc-handler.ts'
+import { createRpcHandler } from './rpc-handler.ts'
+import { type CertificateFiles, type CertificateNews, openTls, type TlsLayer } from './tls.ts'
+
+export interface ServerLimits extends HttpLimits {
+  /** Open connections; never more than the limit of open files leaves. */
+  readonly connections: number
+  /** Of one caller; not counted behind a trusted proxy, where all come from it. */
+  readonly connectionsOfCaller: number
+  /** Bytes of request bodies in memory. */
+  readonly bodyBytes: number
+}
+
+/** For a node on the internet with a few gigabytes of memory. */
+export const defaultServerLimits: ServerLimits = {
+  headersTimeoutMs: 30_000,
+  requestTimeoutMs: 120_000,
+  idleTimeoutMs: 75_000,
+  concurrentStreams: 1_000,
+  connections: 10_000,
+  connectionsOfCaller: 200,
+  bodyBytes: 256 * 1024 * 1024,
+}
 
 export interface ListenOptions {
   readonly host: string
   /** 0 for any free one. */
   readonly port: number
   readonly routes: (router: ConnectRouter) => void
+  /** Absent: in clear. */
+  readonly tls?: CertificateFiles
+  readonly onCertificate?: (news: CertificateNews) => void
+  /** How many proxies in front are trusted to say who calls; 0 by default. */
+  readonly trustedHops?: number
+  readonly limits?: Partial<ServerLimits>
+  /** Callers that are limited only together with all others; by default this machine itself. */
+  readonly exempt?: (caller: string) => boolean
 }
 
 export interface Listener {
   /** Where clients reach it, without a slash at the end. */
   readonly url: string
+  /** How many connections may be open. */
+  readonly connectionLimit: number
+  /** How many are. */
+  readonly connections: number
+  /** How many were turned away as too many. */
+  readonly connectionsRefused: number
+  /** Bytes of request bodies in memory. */
+  readonly bodyBytes: number
+  /** Reads the certificate again. */
+  reloadCertificate(): void
   /** Takes no more connections, waits for requests under way at most this long, then cuts the rest. */
   close(graceMs: number): Promise<void>
 }
 
-/**
- * A connection on which nothing moves for so long is cut. Heartbeats keep a stream alive, unless its
- * reader takes nothing: then this ends it.
- */
-const idleLimitMs = 120_000
-/** Requests under way at a time on one HTTP/2 connection. */
-const concurrentStreams = 256
-
-/** @throws Error with a `code` as of `net.Server.listen`, EADDRINUSE for instance. */
+/** @throws Error with a `code` as of `net.Server.listen`, EADDRINUSE for instance, or of the files. */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const answer = createRpcHandler(options.routes)
+  const limits = { ...defaultServerLimits, ...options.limits }
+  const { trustedHops = 0, exempt = isLocal } = options
+  const connectionLimit = Math.min(limits.connections, connectionsByDescriptors())
+  const gate = new ConnectionGate({
+    total: connectionLimit,
+    perCaller: trustedHops === 0 ? limits.connectionsOfCaller : Number.POSITIVE_INFINITY,
+    exempt,
+  })
+  const bodies = new BodyBudget(limits.bodyBytes, exempt)
+  const answer = createRpcHandler({ routes: options.routes, trustedHops, bodies })
   const allowBrowsers = cors({
     // Nothing here rests on who sends a request, so any page may talk to any node.
     origin: '*',
@@ -43,73 +86,86 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     exposedHeaders: [...corsLists.exposedHeaders],
     maxAge: 7_200,
   })
-  let closing = false
-  const handle = (request: Request, response: Response): void => {
-    response.once('finish', () => {
-      if (closing) setImmediate(() => http1.closeIdleConnections())
-    })
+  const servers = createHttpServers(limits, (request, response) => {
     allowBrowsers(request, response, () => answer(request, response))
-  }
-
-  const http1 = http.createServer(handle)
-  http1.timeout = idleLimitMs
-  const sessions = new Set<http2.ServerHttp2Session>()
-  const http2Server = http2.createServer(
-    { settings: { maxConcurrentStreams: concurrentStreams } },
-    handle,
-  )
-  // A session that times out is destroyed, as nothing listens for it.
-  http2Server.setTimeout(idleLimitMs)
-  http2Server.on('session', (session) => {
-    sessions.add(session)
-    session.once('close', () => sessions.delete(session))
   })
-  // What a peer breaks, it breaks for itself; the session is gone already.
-  http2Server.on('sessionError', () => {})
+  const takeBySniffing = (socket: net.Socket): void =>
+    sniffProtocol(socket, limits.headersTimeoutMs, (protocol) => servers.take(protocol, socket))
+  const tls = options.tls && openTlsLayer(options.tls)
 
-  const sockets = new Set<Socket>()
   const server = net.createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
     // Resets are routine, and an error without a listener would end the process.
     socket.on('error', () => {})
-    sniffProtocol(socket, (protocol) => {
-      const target = protocol === 'http2' ? http2Server : http1
-      target.emit('connection', socket)
-    })
+    if (!gate.admit(socket)) return
+    if (tls === undefined) takeBySniffing(socket)
+    else tls.take(socket)
   })
+  try {
+    await bind(server, options.port, options.host)
+  } catch (error) {
+    tls?.close()
+    servers.close()
+    throw error
+  }
 
-  await new Promise<void>((resolve, reject) => {
+  return {
+    url: urlOf(server.address(), options.host, tls === undefined ? 'http' : 'https'),
+    connectionLimit,
+    get connections() {
+      return gate.size
+    },
+    get connectionsRefused() {
+      return gate.refused
+    },
+    get bodyBytes() {
+      return bodies.used
+    },
+    reloadCertificate: () => tls?.reload(),
+    async close(graceMs) {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => resolve())
+      })
+      servers.drain()
+      const timer = setTimeout(() => gate.destroyAll(), graceMs)
+      await closed
+      clearTimeout(timer)
+      tls?.close()
+      servers.close()
+    },
+  }
+
+  function openTlsLayer(files: CertificateFiles): TlsLayer {
+    const { onCertificate } = options
+    return openTls(
+      {
+        ...files,
+        handshakeTimeoutMs: limits.headersTimeoutMs,
+        ...(onCertificate && { onNews: onCertificate }),
+      },
+      (protocol, socket) => {
+        if (protocol === undefined) takeBySniffing(socket)
+        else servers.take(protocol, socket)
+      },
+    )
+  }
+}
+
+function bind(server: net.Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, options.host, () => {
+    server.listen(port, host, () => {
       server.off('error', reject)
       resolve()
     })
   })
-  // The HTTP/1.1 server gets its connections handed over; this starts its watch over slow requests.
-  http1.emit('listening')
-
-  return {
-    url: urlOf(server.address(), options.host),
-    async close(graceMs) {
-      closing = true
-      const closed = new Promise<void>((resolve) => {
-        server.close(() => resolve())
-      })
-      for (const session of sessions) session.close()
-      http1.closeIdleConnections()
-      const timer = setTimeout(() => {
-        for (const socket of sockets) socket.destroy()
-      }, graceMs)
-      await closed
-      clearTimeout(timer)
-      http1.close()
-    },
-  }
 }
 
-function urlOf(address: net.AddressInfo | string | null, host: string): string {
+function urlOf(
+  address: net.AddressInfo | string | null,
+  host: string,
+  scheme: 'http' | 'https',
+): string {
   const port = address === null || typeof address === 'string' ? '' : `:${address.port}`
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host
-  return `http://${net.isIPv6(name) ? `[${name}]` : name}${port}`
+  return `${scheme}://${net.isIPv6(name) ? `[${name}]` : name}${port}`
 }

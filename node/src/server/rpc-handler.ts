@@ -1,25 +1,39 @@
 /**
- * Brings HTTP requests of both versions to the RPCs. `connectNodeAdapter` does the same, but prints
- * every connection that breaks in the middle, and lets an impossible Host header end the process.
+ * Brings HTTP requests of both versions to the RPCs, each with its caller. `connectNodeAdapter` does
+ * the same, but prints every connection that breaks in the middle, and lets an impossible Host header
+ * end the process.
  */
 import type http from 'node:http'
 import type http2 from 'node:http2'
-import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect'
+import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
+import type { BodyBudget } from './body-budget.ts'
+import { callerKey, callerOf } from './caller.ts'
+import { countBody, watchBegin } from './request-body.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
 
+export interface RpcHandlerOptions {
+  readonly routes: (router: ConnectRouter) => void
+  /** How many proxies in front are trusted to say who calls. */
+  readonly trustedHops: number
+  readonly bodies: BodyBudget
+}
+
+type Universal = ReturnType<typeof universalRequestFromNodeRequest>
+type Answer = Parameters<typeof universalResponseToNodeResponse>[0]
+
 /** Answers every request; a path that is no RPC with 404. */
 export function createRpcHandler(
-  routes: (router: ConnectRouter) => void,
+  options: RpcHandlerOptions,
 ): (request: Request, response: Response) => void {
   const router = createConnectRouter({ acceptCompression: [compressionGzip] })
-  routes(router)
+  options.routes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
   return (request, response) => {
@@ -33,15 +47,35 @@ export function createRpcHandler(
       )
       return
     }
+    const { socket, headers } = request
+    const caller = callerOf(socket, headers['x-forwarded-for'], options.trustedHops)
+    const values = createContextValues().set(callerKey, caller)
+    let universal: Universal
     try {
-      const call = handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
-      // Refusals are answers. What fails here is the connection, which its peer broke.
-      call
-        .then((answer) => universalResponseToNodeResponse(answer, response))
-        .catch(() => response.destroy())
+      universal = universalRequestFromNodeRequest(request, response, undefined, values)
     } catch {
       // Without a Host header, or with one that makes no URL, there is nothing to call.
       answerPlainly(response, 400, 'The request names no host.\n')
+      return
+    }
+    const share = options.bodies.open(caller)
+    response.once('close', share.release)
+    // Refusals are answers. What fails here is the connection, which its peer broke.
+    handler(counted(universal))
+      .then((answer) => universalResponseToNodeResponse(released(answer), response))
+      .catch(() => response.destroy())
+
+    function counted(call: Universal): Universal {
+      const { body } = call
+      const isStream = typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+      return isStream ? { ...call, body: countBody(body, share) } : call
+    }
+
+    // A subscription stays open long after its request was read.
+    function released(answer: Answer): Answer {
+      const { body } = answer
+      if (body === undefined) return answer
+      return { ...answer, body: watchBegin(body, share.release) }
     }
   }
 }

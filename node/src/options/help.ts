@@ -1,0 +1,86 @@
+/** The table of options as people read it: `--help`, and the tables of docs/node.md. */
+import { groups, type Option, optionNames, optionTable, variableOf } from './table.ts'
+
+const width = 100
+const indent = ' '.repeat(6)
+
+const wrap = (text: string, before: string): string => {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && before.length + line.length + 1 + word.length > width) {
+      lines.push(before + line)
+      line = word
+    } else {
+      line = line === '' ? word : `${line} ${word}`
+    }
+  }
+  return [...lines, before + line].join('\n')
+}
+
+const describe = (name: (typeof optionNames)[number]): string => {
+  const { kind, help, ...rest }: Option<unknown> = optionTable[name]
+  const byDefault = rest.default ? ` (default: ${rest.default})` : ''
+  return `  --${name} ${kind.placeholder}${byDefault}\n${wrap(help, indent)}`
+}
+
+const optionsText = groups
+  .map((group) => {
+    const names = optionNames.filter((name) => optionTable[name].group === group)
+    return [group, ...names.map(describe)].join('\n')
+  })
+  .join('\n\n')
+
+/** What `padlock-node --help` prints. */
+export const helpText = (version: string): string =>
+  `padlock-node ${version}: stores and streams sealed envelopes for Padlock clients
+
+Usage: padlock-node [options]                      run a node
+       padlock-node backup | restore | check ...   <command> --help says more
+
+Every option can be given in the environment too: --tls-cert is PADLOCK_TLS_CERT. The command line
+goes first. Times are 500ms, 30s, 2m or 1h (a bare number is seconds), sizes 64KiB, 32MiB or 1GiB.
+
+${optionsText}
+
+  --help, --version
+
+Signals
+  SIGTERM, SIGINT   stop: /readyz says no, subscriptions end with a code that clients retry, requests
+                    under way finish within --stop-grace. A second one ends it at once. Nothing that
+                    was acknowledged is lost either way, nor by SIGKILL.
+  SIGHUP            read the certificate again.
+
+Exit codes
+  0   stopped as asked
+  1   cannot start, or cannot go on: one sentence on standard error says why
+
+Requests have limits of the protocol that no option changes: 1 MiB an envelope, 25 MiB and 500
+envelopes a request, 1,000 topics a subscription.`
+
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+
+/** The same as tables in Markdown, one for each group. */
+export const optionsMarkdown = (): string =>
+  groups
+    .map((group) => {
+      const rows = optionNames
+        .filter((name) => optionTable[name].group === group)
+        .map((name) => {
+          const { kind, help, ...rest }: Option<unknown> = optionTable[name]
+          const cells = [
+            `\`--${name} ${cell(kind.placeholder)}\`<br>\`${variableOf(name)}\``,
+            cell(help),
+            rest.default ? `\`${rest.default}\`` : '',
+          ]
+          return `| ${cells.join(' | ')} |`
+        })
+      return [
+        `### ${group}`,
+        '',
+        '| option | meaning | default |',
+        '| --- | --- | --- |',
+        ...rows,
+      ].join('\n')
+    })
+    .join('\n\n')

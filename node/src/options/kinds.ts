@@ -1,0 +1,127 @@
+/** How the values of options are written: each kind reads a text, or says in words what it wants. */
+import { parseChainOptions } from '../chains/chain-option.ts'
+
+/** Why a value is none, as the end of a sentence that begins with the option. */
+export class Problem {
+  readonly why: string
+
+  constructor(why: string) {
+    this.why = why
+  }
+}
+
+/** A way to write a value. */
+export interface Kind<T> {
+  /** What stands for a value in the help: `<folder>`. */
+  readonly placeholder: string
+  /** May be given several times, or as several texts with commas between in its variable. */
+  readonly isRepeatable?: boolean
+  read(texts: readonly string[]): T | Problem
+}
+
+const single = <T>(placeholder: string, read: (text: string) => T | Problem): Kind<T> => ({
+  placeholder,
+  read: ([text = '', ...more]) =>
+    more.length > 0 ? new Problem('is given more than once.') : read(text),
+})
+
+/** Any text but an empty one. */
+export const aText = (placeholder: string): Kind<string> =>
+  single(placeholder, (text) => (text === '' ? new Problem('needs a value.') : text))
+
+/** One of a few words. */
+export const oneOf = <const W extends string>(...words: readonly W[]): Kind<W> =>
+  single(words.join('|'), (text) => {
+    const word = words.find((known) => known === text)
+    return word ?? new Problem(`${text} is not one of ${words.join(', ')}.`)
+  })
+
+const wholeNumber = (text: string, from: number, to: number): number | undefined => {
+  const value = Number(text)
+  return /^\d{1,15}$/.test(text) && value >= from && value <= to ? value : undefined
+}
+
+/** A whole number within bounds, these included. */
+export const aCount = (from: number, to: number): Kind<number> =>
+  single(
+    '<number>',
+    (text) =>
+      wholeNumber(text, from, to) ??
+      new Problem(`${text} is not a whole number from ${from} to ${to}.`),
+  )
+
+const readPort = (text: string): number | Problem =>
+  wholeNumber(text, 0, 65_535) ?? new Problem(`${text} is not a port number (0 to 65535).`)
+
+/** A TCP port; 0 is any free one. */
+export const aPort: Kind<number> = single('<port>', readPort)
+
+/** A TCP port, or nothing. */
+export const aPortOrOff: Kind<number | undefined> = single('<port>|off', (text) =>
+  text === 'off' ? undefined : readPort(text),
+)
+
+const units = (table: Readonly<Record<string, number>>, bare: number) => {
+  const pattern = new RegExp(`^(\\d{1,12})(${Object.keys(table).join('|')})?$`)
+  return (text: string): number | undefined => {
+    const [, digits, unit] = pattern.exec(text) ?? []
+    if (digits === undefined) return undefined
+    return Number(digits) * (unit === undefined ? bare : (table[unit] ?? Number.NaN))
+  }
+}
+
+const milliseconds = units({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }, 1_000)
+const bytes = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
+
+/** A time with its unit, in milliseconds; without a unit, of seconds. */
+export const aTime = (fromMs: number, toMs: number): Kind<number> =>
+  single('<time>', (text) => {
+    const value = milliseconds(text)
+    if (value !== undefined && value >= fromMs && value <= toMs) return value
+    const bounds = `${showTime(fromMs)} to ${showTime(toMs)}`
+    return new Problem(`${text} is not a time from ${bounds}, such as 500ms, 30s or 2m.`)
+  })
+
+/** An amount of bytes. */
+export const aSize = (from: number, to: number): Kind<number> =>
+  single('<size>', (text) => {
+    const value = bytes(text)
+    if (value !== undefined && value >= from && value <= to) return value
+    const bounds = `${showSize(from)} to ${showSize(to)}`
+    return new Problem(`${text} is not a size from ${bounds}, such as 64KiB, 32MiB or 1GiB.`)
+  })
+
+/** A time as it is written in an option. */
+export const showTime = (ms: number): string => {
+  if (ms % 60_000 === 0 && ms > 0) return `${ms / 60_000}m`
+  return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`
+}
+
+/** A size as it is written in an option. */
+export const showSize = (size: number): string => {
+  for (const [unit, of] of [
+    ['GiB', 1024 ** 3],
+    ['MiB', 1024 ** 2],
+    ['KiB', 1024],
+  ] as const) {
+    if (size >= of && size % of === 0) return `${size / of}${unit}`
+  }
+  return `${size}`
+}
+
+/** The connection string of a PostgreSQL. It may hold a password, so a problem repeats none of it. */
+export const aDatabase: Kind<string> = single('<url>', (text) => {
+  const url = URL.parse(text)
+  const isPostgres = url?.protocol === 'postgres:' || url?.protocol === 'postgresql:'
+  return isPostgres ? text : new Problem('is not a URL of the form postgres://user@host:5432/name.')
+})
+
+/** Chains by id with the URL of a server for each, which may hold a key. */
+export const chains: Kind<ReadonlyMap<bigint, string>> = {
+  placeholder: '<id>=<url>',
+  isRepeatable: true,
+  read(texts) {
+    const read = parseChainOptions(texts)
+    return 'problem' in read ? new Problem(`is not right. ${read.problem}`) : read
+  },
+}

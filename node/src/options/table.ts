@@ -1,0 +1,209 @@
+/** Every option of a node, once: what is parsed, `--help` and docs/node.md all come from here. */
+import {
+  aCount,
+  aDatabase,
+  aPort,
+  aPortOrOff,
+  aSize,
+  aText,
+  aTime,
+  chains,
+  type Kind,
+  oneOf,
+} from './kinds.ts'
+
+export const groups = [
+  'Storage',
+  'Listening',
+  'Contract wallets',
+  'Watching',
+  'Limits of connections',
+] as const
+export type Group = (typeof groups)[number]
+
+export interface Option<T> {
+  readonly group: Group
+  readonly kind: Kind<T>
+  /** As it would be written; absent: nothing unless it is given. */
+  readonly default?: string
+  /** Sentences for an operator. */
+  readonly help: string
+}
+
+type Given<T> = Option<T> & { readonly default: string }
+
+// With a default there always is a value.
+function option<T>(described: Given<T>): Given<T>
+function option<T>(described: Option<T>): Option<T | undefined>
+function option<T>(described: Option<T>): Option<T | undefined> {
+  return described
+}
+
+const mebibyte = 1024 ** 2
+const hourMs = 3_600_000
+
+/**
+ * By name: `--name`, and `PADLOCK_NAME` in the environment. Defaults are for a node on the internet
+ * with a few gigabytes of memory.
+ */
+export const optionTable = {
+  data: option({
+    group: 'Storage',
+    kind: aText('<folder>'),
+    default: './padlock-data',
+    help: 'Where everything is kept, in SQLite; made if missing, for one process at a time.',
+  }),
+  database: option({
+    group: 'Storage',
+    kind: aDatabase,
+    help: 'A PostgreSQL instead of a folder: postgres://user:password@host:5432/name. Any number of nodes may share one. Others on the machine can read a command line, so give a password in the environment.',
+  }),
+  doorbell: option({
+    group: 'Storage',
+    kind: oneOf('notify', 'poll'),
+    default: 'notify',
+    help: 'How nodes on one PostgreSQL hear of each other: LISTEN and NOTIFY, or by looking several times a second, for engines and poolers without.',
+  }),
+  'database-connections': option({
+    group: 'Storage',
+    kind: aCount(2, 200),
+    default: '8',
+    help: 'Connections of this process to PostgreSQL at most, beside one for the doorbell.',
+  }),
+  'retention-days': option({
+    group: 'Storage',
+    kind: aCount(1, 3_650),
+    default: '60',
+    help: 'How long inboxes keep envelopes. Keys, grants and revocations are kept for ever.',
+  }),
+  port: option({
+    group: 'Listening',
+    kind: aPort,
+    default: '8787',
+    help: 'One port for gRPC, gRPC-web and Connect, over HTTP/2 and HTTP/1.1. 0 is any free one.',
+  }),
+  host: option({
+    group: 'Listening',
+    kind: aText('<address>'),
+    default: '127.0.0.1',
+    help: 'The address to listen on; 0.0.0.0 or :: for every interface.',
+  }),
+  'tls-cert': option({
+    group: 'Listening',
+    kind: aText('<file>'),
+    help: 'Certificate chain in PEM. With it the port speaks TLS (1.2 or later) only. Read again when it changes and on SIGHUP; open connections stay.',
+  }),
+  'tls-key': option({
+    group: 'Listening',
+    kind: aText('<file>'),
+    help: 'Its private key in PEM.',
+  }),
+  'trust-proxy': option({
+    group: 'Listening',
+    kind: aCount(0, 10),
+    default: '0',
+    help: 'How many proxies of yours stand in front. The caller is then that many entries from the right in X-Forwarded-For. 0: the header is ignored. Never more than there are: callers could choose their address.',
+  }),
+  'stop-grace': option({
+    group: 'Listening',
+    kind: aTime(0, hourMs),
+    default: '10s',
+    help: 'How long requests under way may take to finish after SIGTERM.',
+  }),
+  chain: option({
+    group: 'Contract wallets',
+    kind: chains,
+    default: '',
+    help: 'A chain and the RPC server to ask about contract wallets (ERC-1271, ERC-6492) on it; may be repeated, in the environment with commas between. Without it contract wallets are refused with chain_unknown.',
+  }),
+  'log-level': option({
+    group: 'Watching',
+    kind: oneOf('error', 'warn', 'info', 'debug'),
+    default: 'info',
+    help: 'What is written to standard error, a JSON object a line. Only debug holds addresses; nothing holds messages, keys or signatures.',
+  }),
+  'admin-port': option({
+    group: 'Watching',
+    kind: aPortOrOff,
+    default: 'off',
+    help: 'A second port for /healthz, /readyz and /metrics (Prometheus), without TLS; 9464 is customary.',
+  }),
+  'admin-host': option({
+    group: 'Watching',
+    kind: aText('<address>'),
+    default: '127.0.0.1',
+    help: 'The address of the second port. Never a public one.',
+  }),
+  'max-connections': option({
+    group: 'Limits of connections',
+    kind: aCount(1, 1_000_000),
+    default: '10000',
+    help: 'Open connections at most, and never more than the limit of open files leaves; further ones are closed at once.',
+  }),
+  'max-connections-per-caller': option({
+    group: 'Limits of connections',
+    kind: aCount(1, 1_000_000),
+    default: '200',
+    help: 'Of one IPv4 address or IPv6 /64. Not counted from this machine itself, nor with --trust-proxy, where all come from the proxy.',
+  }),
+  'max-streams': option({
+    group: 'Limits of connections',
+    kind: aCount(1, 100_000),
+    default: '1000',
+    help: 'Requests and subscriptions at a time on one HTTP/2 connection; a client waits with further ones.',
+  }),
+  'max-body-bytes': option({
+    group: 'Limits of connections',
+    kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
+    default: '256MiB',
+    help: 'Bytes of request bodies in memory at a time, over all connections, and a quarter of it for one caller; beyond that a request is refused with rate_limited. One request is at most 25 MiB.',
+  }),
+  'headers-timeout': option({
+    group: 'Limits of connections',
+    kind: aTime(100, hourMs),
+    default: '30s',
+    help: 'How long a connection may take until its first request has begun, TLS included, and the headers of a later one to arrive.',
+  }),
+  'request-timeout': option({
+    group: 'Limits of connections',
+    kind: aTime(100, hourMs),
+    default: '2m',
+    help: 'How long a request may take to arrive as a whole.',
+  }),
+  'idle-timeout': option({
+    group: 'Limits of connections',
+    kind: aTime(100, 24 * hourMs),
+    default: '75s',
+    help: 'A connection without a request, and a stream whose reader takes nothing, is cut after this. Heartbeats, every 20 s, keep a subscription alive. A proxy should give up its idle connections earlier.',
+  }),
+  'live-envelopes': option({
+    group: 'Limits of connections',
+    kind: aCount(500, 1_000_000),
+    default: '8192',
+    help: 'Live envelopes that may wait for one subscriber; one that falls further behind is ended with slow_reader and catches up when it comes again.',
+  }),
+  'live-bytes': option({
+    group: 'Limits of connections',
+    kind: aSize(25 * mebibyte, 1024 * mebibyte),
+    default: '32MiB',
+    help: 'The same in bytes of messages. Envelopes are shared between the subscribers they wait for.',
+  }),
+} as const satisfies Record<string, Option<unknown>>
+
+export type OptionName = keyof typeof optionTable
+
+type ValueOf<O> = O extends Option<infer T> ? T : never
+
+/** What the operator decided, by option. */
+export type Settings = {
+  readonly [N in OptionName]: ValueOf<(typeof optionTable)[N]>
+}
+
+/** All names, in the order of the help. */
+export const optionNames = Object.keys(optionTable).filter(
+  (name): name is OptionName => name in optionTable,
+)
+
+/** The environment variable of an option. */
+export const variableOf = (name: OptionName): string =>
+  `PADLOCK_${name.toUpperCase().replaceAll('-', '_')}`

@@ -1,0 +1,58 @@
+/** How many connections are open, in all and of each caller. */
+import type { Socket } from 'node:net'
+import { nameCaller } from './caller.ts'
+
+export interface ConnectionLimits {
+  readonly total: number
+  readonly perCaller: number
+  /** Whose connections count only in all. */
+  readonly exempt: (caller: string) => boolean
+}
+
+export class ConnectionGate {
+  readonly #limits: ConnectionLimits
+  readonly #sockets = new Set<Socket>()
+  readonly #byCaller = new Map<string, number>()
+  #refused = 0
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.#sockets.size
+  }
+
+  /** How many were turned away since the start. */
+  get refused(): number {
+    return this.#refused
+  }
+
+  /** Counts the connection until it closes; false if it is one too many: then it is closed at once. */
+  admit(socket: Socket): boolean {
+    const caller = nameCaller(socket.remoteAddress)
+    const { total, perCaller, exempt } = this.#limits
+    const ofCaller = this.#byCaller.get(caller) ?? 0
+    const isFull = ofCaller >= perCaller && !exempt(caller)
+    if (this.#sockets.size >= total || isFull) {
+      this.#refused += 1
+      socket.destroy()
+      return false
+    }
+    this.#sockets.add(socket)
+    this.#byCaller.set(caller, ofCaller + 1)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      const left = (this.#byCaller.get(caller) ?? 1) - 1
+      if (left === 0) this.#byCaller.delete(caller)
+      else this.#byCaller.set(caller, left)
+    })
+    return true
+  }
+
+  /** Cuts all of them. */
+  destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+}
