@@ -11,6 +11,7 @@ import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
 import type { Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
 import type { Claim, Cursor, Page, PageLimit, Stock } from '../store.ts'
+import { OnlineBackup } from './backup.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
@@ -28,6 +29,8 @@ export interface SqliteOptions {
 export class SqliteDatabase {
   /** 16 random bytes, made with the file. */
   readonly nodeId: Uint8Array
+  /** Copies it while it is in use; whoever may ask for that writes only `between` its steps. */
+  readonly copy: OnlineBackup
   readonly #database: DatabaseSync
   readonly #chainIds: readonly bigint[]
   readonly #prekeys: SqlitePrekeys
@@ -52,6 +55,7 @@ export class SqliteDatabase {
       database.close()
       throw error
     }
+    this.copy = new OnlineBackup(database)
     this.#prekeys = new SqlitePrekeys(database)
     this.#ledger = new SqliteLedger(database, this.#prekeys)
     this.#pages = new SqlitePages(database)

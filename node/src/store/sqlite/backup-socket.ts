@@ -1,0 +1,168 @@
+/**
+ * How `padlock-node backup` asks a running node for a copy of its database: a socket in the data
+ * folder that only the node's own user can open. One line asks, lines of progress answer, and whoever
+ * hangs up ends the copy.
+ */
+import { chmodSync, rmSync } from 'node:fs'
+import { createConnection, createServer, type Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import type { BackupProgress, OnlineBackup } from './backup.ts'
+
+/** The socket beside a database file. */
+export const backupSocketOf = (file: string): string => join(dirname(file), 'backup.sock')
+
+/** A longer path does not fit a socket's address (unix(7): 108 bytes with the final zero). */
+export const socketPathLimitBytes = 107
+
+const lineLimit = 8_192
+const requestLimitMs = 5_000
+const progressIntervalMs = 500
+
+interface Reply {
+  readonly progress?: BackupProgress
+  readonly done?: true
+  readonly error?: string
+}
+
+/**
+ * Takes requests until the function it returns is called. The caller holds the lock of the database:
+ * a socket that lies there belongs to nobody any more. Where no socket can be had, none is there, and
+ * the node goes on without.
+ */
+export function takeBackupRequests(path: string, copy: OnlineBackup): () => void {
+  if (Buffer.byteLength(path) > socketPathLimitBytes) return () => {}
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    answer(socket, copy)
+  })
+  server.on('error', () => {})
+  // Neither it nor who is connected keeps the thread alive.
+  server.unref()
+  try {
+    rmSync(path, { force: true })
+    server.listen(path, () => {
+      try {
+        chmodSync(path, 0o600)
+      } catch {
+        server.close()
+      }
+    })
+  } catch {
+    return () => {}
+  }
+  return () => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+}
+
+function answer(socket: Socket, copy: OnlineBackup): void {
+  const say = (reply: Reply): void => {
+    if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`)
+  }
+  socket.unref()
+  socket.on('error', () => {})
+  socket.setTimeout(requestLimitMs, () => socket.destroy())
+  let asked = false
+  readLines(socket, (line) => {
+    if (asked) return
+    asked = true
+    socket.setTimeout(0)
+    const file = fileIn(line)
+    if (file === undefined) {
+      socket.end(`${JSON.stringify({ error: 'not a request for a backup' })}\n`)
+      return
+    }
+    let toldMs = 0
+    copy
+      .copyTo(file, (progress) => {
+        if (socket.destroyed) throw new Error('nobody waits for it any more')
+        if (performance.now() - toldMs < progressIntervalMs) return
+        toldMs = performance.now()
+        say({ progress })
+      })
+      .then(
+        () => say({ done: true }),
+        (error: unknown) => say({ error: error instanceof Error ? error.message : 'unknown' }),
+      )
+      .finally(() => socket.end())
+  })
+}
+
+function fileIn(line: string): string | undefined {
+  const request = parse(line)
+  return typeof request === 'object' && request !== null && 'backup' in request
+    ? typeof request.backup === 'string'
+      ? request.backup
+      : undefined
+    : undefined
+}
+
+/**
+ * Asks the node that has this socket for a copy at this path, absolute, of a file that is not there.
+ * @returns false if no node listens there.
+ * @throws Error with what the node said, or that it ended meanwhile.
+ */
+export async function askForBackup(
+  path: string,
+  file: string,
+  onProgress: (progress: BackupProgress) => void,
+): Promise<boolean> {
+  if (Buffer.byteLength(path) > socketPathLimitBytes) return false
+  const socket = createConnection(path)
+  return new Promise((resolve, reject) => {
+    let connected = false
+    socket.once('connect', () => {
+      connected = true
+      socket.write(`${JSON.stringify({ backup: file })}\n`)
+    })
+    socket.once('error', (error) => {
+      const code = 'code' in error ? error.code : undefined
+      if (!connected && (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK')) {
+        resolve(false)
+      } else reject(error)
+    })
+    socket.once('close', () => reject(new Error('the node ended before the copy was whole')))
+    readLines(socket, (line) => {
+      const reply = parse(line)
+      if (typeof reply !== 'object' || reply === null) return
+      if ('done' in reply) resolve(true)
+      else if ('error' in reply) reject(new Error(String(reply.error)))
+      else if ('progress' in reply) {
+        const progress = readProgress(reply.progress)
+        if (progress !== undefined) onProgress(progress)
+      }
+    })
+  })
+}
+
+function readProgress(value: unknown): BackupProgress | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  if (!('totalPages' in value) || !('remainingPages' in value)) return undefined
+  const { totalPages, remainingPages } = value
+  return typeof totalPages === 'number' && typeof remainingPages === 'number'
+    ? { totalPages, remainingPages }
+    : undefined
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+/** Calls `take` for each whole line; a line without end is not collected for ever. */
+function readLines(socket: Socket, take: (line: string) => void): void {
+  let rest = ''
+  socket.setEncoding('utf8')
+  socket.on('data', (chunk) => {
+    const lines = (rest + String(chunk)).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) take(line)
+    if (rest.length > lineLimit) socket.destroy()
+  })
+}
