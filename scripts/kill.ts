@@ -2,13 +2,17 @@
  * The kill test for as long as one likes: nodes killed at random while clients work at full rate.
  *
  *     node scripts/kill.ts --store sqlite --kills 200 --seed 7
+ *     node scripts/kill.ts --store postgres --kills 100
  */
 import { parseArgs } from 'node:util'
+import { killOnPostgres } from '../tests/kill/postgres.ts'
 import { showReport } from '../tests/kill/report.ts'
 import { killOnSqlite } from '../tests/kill/sqlite.ts'
 
 const usage = `usage: node scripts/kill.ts [options]
 
+  --store <kind>    sqlite (default), or postgres: three nodes, and a server that crashes
+                    after every fifth kill
   --kills <number>  how often a node is killed (default: 200)
   --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
   --main <file>     the node's entry (default: its sources)`
@@ -43,10 +47,15 @@ const options = {
   log: (line: string) => console.log(line),
   ...(main === undefined ? {} : { main }),
 }
-if (store !== 'sqlite') fail(`--store wants sqlite, not "${store}"`)
+if (store !== 'sqlite' && store !== 'postgres') {
+  fail(`--store wants sqlite or postgres, not "${store}"`)
+}
 console.log(`seed ${options.seed}`)
 const startMs = performance.now()
-const report = await killOnSqlite(options)
+const report =
+  store === 'postgres'
+    ? await killOnPostgres({ ...options, crashEvery: 5 })
+    : await killOnSqlite(options)
 console.log(showReport(report))
 console.log(`${((performance.now() - startMs) / 1000).toFixed(0)} s, seed ${options.seed}`)
 process.exit(report.problems.length === 0 ? 0 : 1)

@@ -17,6 +17,8 @@ import { freePort } from './free-port.ts'
 export interface Postgres {
   /** The superuser's connection string, to a database that tests leave alone. */
   readonly url: string
+  /** False for that of `DATABASE_URL`, which nobody stops. */
+  readonly isOurs: boolean
   /**
    * `fast` ends sessions and writes a checkpoint; `immediate` is a crash of the server: it writes
    * nothing more, and the next start recovers from the log.
@@ -80,6 +82,7 @@ export const ensurePostgres = async (): Promise<Postgres> => {
 }
 
 const notOurs = {
+  isOurs: false,
   stop: () => Promise.reject(new Error('the server of DATABASE_URL is not stopped by tests')),
   start: async () => {},
   close: async () => {},
@@ -196,7 +199,7 @@ const startCluster = async (programs: string): Promise<Postgres> => {
     throw error
   }
   const url = `postgres://padlock:${password}@127.0.0.1:${port}/postgres`
-  return { ...databasesOf(url), start, stop, close }
+  return { ...databasesOf(url), isOurs: true, start, stop, close }
 }
 
 /** Resolves with the server's own word that it takes connections; rejects with its last ones. */

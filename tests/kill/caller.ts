@@ -86,7 +86,9 @@ export class Caller {
   /** Notes a failure and goes to another node. */
   failed(error: unknown): void {
     const { code, rawMessage } = ConnectError.from(error)
-    this.#ledger.count(`calls ended by ${Code[code]}`)
+    const isBroken = [Code.Aborted, Code.Canceled, Code.Unavailable].includes(code)
+    const why = isBroken ? '' : ` (${rawMessage})`
+    this.#ledger.count(`calls ended by ${Code[code]}${why}`)
     // What a node says of its own defects; a broken connection says something else.
     if (code === Code.Internal && rawMessage === 'internal error') {
       this.#ledger.report('a node answered with an internal error')

@@ -146,10 +146,18 @@ export class Ledger {
     }
   }
 
-  /** Waits for so many more acknowledged requests; false if they do not come in time. */
-  async progress(count: number, timeoutMs: number): Promise<boolean> {
+  /**
+   * Waits for so many more acknowledged requests; false if they do not come in time. What is to be
+   * done `then` is done before the process that acknowledged the last one can do anything else.
+   */
+  async progress(count: number, timeoutMs: number, then = () => {}): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
-    const waiter = { count: this.#acknowledged + count, wake: () => resolve(true) }
+    const wake = () => {
+      this.#waiters.delete(waiter)
+      then()
+      resolve(true)
+    }
+    const waiter: Waiter = { count: this.#acknowledged + count, wake }
     this.#waiters.add(waiter)
     const timer = setTimeout(() => resolve(false), timeoutMs)
     const came = await promise

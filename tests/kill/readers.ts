@@ -71,14 +71,17 @@ export class Subscriber {
   readonly reader: Reader
   readonly #world: World
   readonly #client: Client
+  readonly #restlessness: number
   readonly #wanted = new Map<Member, boolean>()
   #abort = new AbortController()
   #moved = Promise.withResolvers<void>()
   #caughtUp = Promise.withResolvers<void>()
   #closed = false
 
-  constructor(world: World) {
+  /** After each frame it leaves with this probability, and comes back. */
+  constructor(world: World, restlessness: number) {
     this.#world = world
+    this.#restlessness = restlessness
     this.#client = world.newClient()
     this.reader = new Reader(world, 'subscriber')
   }
@@ -152,8 +155,7 @@ export class Subscriber {
         if (live) ledger.count('subscriber envelopes while live', envelopes.length)
       }
       this.#moved.resolve()
-      // A reader that goes and comes back, too.
-      if (!this.#world.stopping && random.chance(0.003)) this.cut()
+      if (!this.#world.stopping && random.chance(this.#restlessness)) this.cut()
     }
   }
 

@@ -38,7 +38,8 @@ export interface KillReport {
 
 const publishers = 6
 const claimers = 2
-const subscribers = 4
+/** Subscribers by how often they leave: two that stay, and two that catch up all the time. */
+const restlessness = [0.003, 0.003, 0.1, 0.3]
 const firstMembers = 16
 /** A node that answers nothing for so long after a start does not work any more. */
 const standstillMs = 20_000
@@ -54,8 +55,8 @@ export async function runKillTest(options: KillOptions): Promise<KillReport> {
   try {
     const world = new World(seed, nodes, ledger)
     await prepare(world)
-    const running = Array.from({ length: subscribers }, () => {
-      const subscriber = new Subscriber(world)
+    const running = restlessness.map((chance) => {
+      const subscriber = new Subscriber(world, chance)
       readers.push(subscriber)
       return subscriber.run()
     })
@@ -101,10 +102,20 @@ async function killAndStart(world: World, options: KillOptions): Promise<void> {
   const random = seededRandom(world.seed)
   for (let kill = 1; kill <= kills; kill += 1) {
     const index = random.below(options.nodes)
-    // Somewhere in the work: after so many answers, and a moment that no answer marks.
-    await expectProgress(world, 1 + random.below(150))
-    await sleep(random.below(20))
-    await nodes.kill(index)
+    const requests = 1 + random.below(150)
+    if (random.chance(0.5)) {
+      // With an answer just read: what it acknowledges has to be in the file by then.
+      let killed: Promise<void> | undefined
+      await expectProgress(world, requests, () => {
+        killed = nodes.kill(index)
+      })
+      await (killed ?? nodes.kill(index))
+    } else {
+      // Anywhere in the work.
+      await expectProgress(world, requests)
+      await sleep(random.below(20))
+      await nodes.kill(index)
+    }
     ledger.count('kills')
     if (options.nodes > 1) await expectProgress(world, 1 + random.below(50))
     // Killed while it starts, too: before, in and after whatever it does to the store.
@@ -126,8 +137,8 @@ async function killAndStart(world: World, options: KillOptions): Promise<void> {
   await expectProgress(world, 100)
 }
 
-async function expectProgress(world: World, requests: number): Promise<void> {
-  if (await world.ledger.progress(requests, standstillMs)) return
+async function expectProgress(world: World, requests: number, then?: () => void): Promise<void> {
+  if (await world.ledger.progress(requests, standstillMs, then)) return
   world.ledger.report(`not ${requests} requests were acknowledged within ${standstillMs} ms`)
 }
 
