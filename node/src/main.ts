@@ -1,88 +1,125 @@
 #!/usr/bin/env node
 /** The `padlock-node` command. */
-import { parseArgs } from 'node:util'
 import packageJson from '../package.json' with { type: 'json' }
-import { type RunningNode, startNode } from './node.ts'
-import { createLog, observeByLog } from './observe/log.ts'
+import { createRateLimits } from './limits/rate-limits.ts'
+import { type RunningNode, showDatabase, startNode } from './node.ts'
+import { createLog, type Log, observeByLog } from './observe/log.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { observeAll } from './observe/observer.ts'
+import { helpText } from './options/help.ts'
+import { exemptionOf, nodeOptionsOf } from './options/node-options.ts'
+import { readOptions } from './options/read.ts'
+import type { Settings } from './options/table.ts'
 
-const help = `padlock-node ${packageJson.version}: stores and streams sealed envelopes for Padlock clients
+const { version } = packageJson
 
-Usage: padlock-node [options]
-
-  --data <folder>   where everything is kept (default: ./padlock-data)
-  --port <number>   the port to listen on (default: 8787)
-  --host <address>  the address to listen on (default: 127.0.0.1; 0.0.0.0 for every interface)
-  --help            print this
-  --version         print the version
-
-One port answers gRPC, gRPC-web and Connect, without TLS: put a proxy that does TLS and HTTP/2 in
-front of a node that others reach. Stop it with Ctrl-C or SIGTERM; nothing acknowledged is lost.`
-
-function fail(message: string): never {
-  console.error(`padlock-node: ${message}`)
+function fail(sentence: string): never {
+  console.error(`padlock-node: ${sentence}`)
   process.exit(1)
 }
 
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        data: { type: 'string', default: './padlock-data' },
-        port: { type: 'string', default: '8787' },
-        host: { type: 'string', default: '127.0.0.1' },
-        help: { type: 'boolean', default: false },
-        version: { type: 'boolean', default: false },
-      },
+const asked = readOptions(process.argv.slice(2), process.env)
+switch (asked.kind) {
+  case 'help':
+    console.log(helpText(version))
+    break
+  case 'version':
+    console.log(version)
+    break
+  case 'problem':
+    fail(asked.sentence)
+    break
+  case 'run':
+    await run(asked.settings, asked.warnings)
+}
+
+async function run(settings: Settings, warnings: readonly string[]): Promise<void> {
+  const log = createLog({ level: settings['log-level'] })
+  for (const warning of warnings) log.warn(warning)
+  failLoudly(log)
+  const node = await start(settings, log)
+  const { database, data } = settings
+  console.log(`padlock-node ${version}`)
+  console.log(`node id    ${Buffer.from(node.nodeId).toString('hex')}`)
+  console.log(
+    database === undefined ? `data       ${data}` : `database   ${showDatabase(database)}`,
+  )
+  console.log(`listening  ${node.url}`)
+  if (node.adminUrl !== undefined) console.log(`admin      ${node.adminUrl}`)
+  if (node.connectionLimit < settings['max-connections']) {
+    log.warn('The limit of open files leaves fewer connections than --max-connections.', {
+      count: node.connectionLimit,
     })
-    return values
+  }
+  log.info('The node has started.', {
+    version,
+    url: node.url,
+    nodeId: Buffer.from(node.nodeId).toString('hex'),
+    database: database === undefined ? 'sqlite' : 'postgres',
+  })
+  stopOnSignals(node, log)
+}
+
+async function start(settings: Settings, log: Log): Promise<RunningNode> {
+  const metrics = createMetrics()
+  const exempt = exemptionOf(settings)
+  const { rate } = settings
+  try {
+    return await startNode({
+      ...nodeOptionsOf(settings),
+      version: `padlock/1 padlock-node/${version}`,
+      metrics,
+      observer: observeAll(metrics.observer, observeByLog(log)),
+      exempt,
+      ...(rate !== 'off' && { limits: createRateLimits(rate, { exempt }) }),
+      onChainTrouble: (chainId, reason) =>
+        log.warn('A chain could not be asked.', { chainId, reason }),
+      onCertificate: (news) => {
+        if (news.kind === 'loaded') {
+          log.info(`The certificate is valid until ${news.validUntil.toISOString()}.`)
+        } else {
+          log.error('The new certificate is not used.', { reason: news.why })
+        }
+      },
+      onUntrustedProxy: () =>
+        log.warn('X-Forwarded-For is ignored, so a proxy counts as one caller: see --trust-proxy.'),
+      onFailure: (reason) => fail(`${reason}. Start it again.`),
+    })
   } catch (error) {
-    return fail(`${error instanceof Error ? error.message : 'wrong arguments'} Try --help.`)
+    return fail(error instanceof Error ? error.message : 'cannot start.')
   }
 }
 
-const { data, host, ...given } = readArguments()
-if (given.help) {
-  console.log(help)
-  process.exit(0)
+function stopOnSignals(node: RunningNode, log: Log): void {
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      // A second one means now; what was acknowledged is on disk either way.
+      if (stopping) process.exit(1)
+      stopping = true
+      console.log(`${signal}: stopping`)
+      log.info('The node is stopping.', { signal })
+      node.close().then(
+        () => {
+          console.log('stopped')
+          process.exit(0)
+        },
+        (error: unknown) => fail(error instanceof Error ? error.message : 'cannot stop.'),
+      )
+    })
+  }
+  process.on('SIGHUP', () => node.reloadCertificate())
 }
-if (given.version) {
-  console.log(packageJson.version)
-  process.exit(0)
-}
-const port = Number(given.port)
-if (!/^\d+$/.test(given.port) || port > 65_535) fail(`--port ${given.port} is not a port number.`)
 
-let node: RunningNode
-try {
-  node = await startNode({
-    data,
-    port,
-    host,
-    version: `padlock/1 padlock-node/${packageJson.version}`,
-    observer: observeByLog(createLog({ level: 'info' })),
-    onFailure: (reason) => fail(`${reason}. Start it again.`),
-  })
-} catch (error) {
-  fail(error instanceof Error ? error.message : 'cannot start.')
-}
-console.log(`padlock-node ${packageJson.version}`)
-console.log(`node id    ${Buffer.from(node.nodeId).toString('hex')}`)
-console.log(`data       ${data}`)
-console.log(`listening  ${node.url}`)
-
-let stopping = false
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    // A second one means now; what was acknowledged is on disk either way.
-    if (stopping) process.exit(1)
-    stopping = true
-    console.log(`${signal}: stopping`)
-    node.close().then(
-      () => {
-        console.log('stopped')
-        process.exit(0)
-      },
-      (error: unknown) => fail(error instanceof Error ? error.message : 'cannot stop.'),
-    )
-  })
+/** What nobody caught leaves the process in no known state. Its message may quote what was sent. */
+function failLoudly(log: Log): void {
+  const end = (error: unknown): void => {
+    const stack = error instanceof Error ? (error.stack ?? '').split('\n') : []
+    const places = stack.filter((line) => /^\s+at /.test(line))
+    const where = [error instanceof Error ? error.name : typeof error, ...places].join('\n')
+    log.error('This is a defect of the node, which ends here; please report it.', { where })
+    process.exit(1)
+  }
+  process.on('uncaughtException', end)
+  process.on('unhandledRejection', end)
 }

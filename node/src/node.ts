@@ -1,62 +1,150 @@
-/** A node from its data folder to its port. */
+/** A node from its storage to its port. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { listen } from './server/listen.ts'
+import { type ChainsOptions, openChains } from './chains/chains.ts'
+import { type AdminServer, startAdminServer } from './observe/admin.ts'
+import type { Metrics } from './observe/metrics.ts'
+import { createReadiness } from './observe/readiness.ts'
+import { addServerFigures } from './server/figures.ts'
+import { type ListenOptions, listen } from './server/listen.ts'
+import { CertificateProblem } from './server/tls.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
-import { openThreadStore } from './store/database-thread.ts'
+import { type DatabaseSource, openThreadStore } from './store/database-thread.ts'
+import type { PostgresOptions } from './store/postgres/postgres.ts'
 
-export interface NodeOptions extends Omit<NodeServiceOptions, 'store'> {
-  /** The folder that everything is kept in; made if it is not there. */
-  readonly data: string
-  /** 0 for any free one. */
-  readonly port: number
-  readonly host: string
+/** Where everything is kept: in a folder that is made if it is not there, or in a PostgreSQL. */
+export type Storage =
+  | { readonly data: string; readonly database?: undefined }
+  | { readonly database: Omit<PostgresOptions, 'chainIds'>; readonly data?: undefined }
+
+interface Parts
+  extends Omit<NodeServiceOptions, 'store' | 'chains'>,
+    Omit<ListenOptions, 'routes' | 'limits'> {
+  /** Servers of chains, by chain id; by default none. */
+  readonly chains?: ReadonlyMap<bigint, string>
+  readonly onChainTrouble?: ChainsOptions['onTrouble']
+  readonly serverLimits?: ListenOptions['limits']
+  /** A second port, for the operator. */
+  readonly admin?: { readonly host: string; readonly port: number }
+  /** What the second port shows; its observer is to be among those of the service. */
+  readonly metrics?: Metrics
+  /** How long requests under way get at a stop. */
+  readonly stopGraceMs?: number
   /** Called if the node cannot go on: its database thread ended. */
   readonly onFailure?: (reason: string) => void
 }
 
+export type NodeOptions = Storage & Parts
+
 export interface RunningNode {
+  /** Where clients reach it, without a slash at the end. */
   readonly url: string
+  /** The second port; absent if there is none. */
+  readonly adminUrl: string | undefined
   readonly nodeId: Uint8Array
-  /** Ends the streams, answers what is under way, closes the file. */
+  /** How many connections may be open. */
+  readonly connectionLimit: number
+  /** Reads the certificate again. */
+  reloadCertificate(): void
+  /** Is not ready any more, ends the streams, answers what is under way, closes the database. */
   close(): Promise<void>
 }
 
-/** Requests under way at a stop get this long. */
-const stopGraceMs = 5_000
-
 /** @throws Error, with a sentence for the person who starts it. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { data, port, host, onFailure } = options
-  const file = join(data, 'node.sqlite')
-  const store = await openStore().catch((error: unknown) => {
-    throw new Error(sentence(error, `the data in ${data}`), { cause: error })
-  })
-  const service = createNodeService({ ...options, store })
-  const listener = await listen({ host, port, routes: service.routes }).catch(
-    async (error: unknown) => {
-      service.close()
-      await store.close()
-      throw new Error(sentence(error, `${host}:${port}`), { cause: error })
-    },
-  )
-  return {
-    url: listener.url,
-    nodeId: store.nodeId,
-    async close() {
-      service.close()
-      await listener.close(stopGraceMs)
-      await store.close()
-    },
+  const { port, host, admin, metrics, stopGraceMs = 10_000 } = options
+  const { chains: urls = new Map<bigint, string>(), onChainTrouble } = options
+  const opened: { close(): unknown }[] = []
+  const closeAll = async (): Promise<void> => {
+    for (const part of opened.splice(0).reverse()) await part.close()
+  }
+  const readiness = createReadiness()
+  try {
+    const adminServer = await openAdmin()
+    const store = await openStore()
+    opened.push(store)
+    const chains = openChains(urls, onChainTrouble && { onTrouble: onChainTrouble })
+    opened.push(chains)
+    const service = createNodeService({ ...options, store, chains })
+    opened.push(service)
+    const server = await named(
+      `${host}:${port}`,
+      listen({
+        ...options,
+        routes: service.routes,
+        limits: options.serverLimits ?? {},
+      }),
+    )
+    metrics?.watch(() => ({
+      streams: service.subscribers,
+      streamBytes: 0,
+      storeWaiting: store.waiting,
+    }))
+    if (metrics) addServerFigures(metrics.registry, server)
+    readiness.serve(store)
+    return {
+      url: server.url,
+      adminUrl: adminServer?.url,
+      nodeId: store.nodeId,
+      connectionLimit: server.connectionLimit,
+      reloadCertificate: () => server.reloadCertificate(),
+      async close() {
+        readiness.drain()
+        service.close()
+        await server.close(stopGraceMs)
+        await closeAll()
+      },
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
   }
 
-  async function openStore() {
-    mkdirSync(data, { recursive: true, mode: 0o700 })
-    return openThreadStore({
-      ...options,
-      source: { kind: 'sqlite', file },
-      ...(onFailure && { onFailure }),
-    })
+  /** First, so that it can tell that the rest is still starting. */
+  async function openAdmin(): Promise<AdminServer | undefined> {
+    if (admin === undefined || metrics === undefined) return undefined
+    const { registry } = metrics
+    const server = await named(
+      `${admin.host}:${admin.port}`,
+      startAdminServer({ ...admin, registry, isReady: () => readiness.isReady() }),
+    )
+    opened.push(server)
+    return server
+  }
+
+  function openStore() {
+    const chainIds = [...urls.keys()]
+    const { data, database } = options
+    const [what, source]: [string, DatabaseSource] =
+      database === undefined
+        ? [`the data in ${data}`, { kind: 'sqlite', file: join(data, 'node.sqlite'), chainIds }]
+        : [
+            `the database ${showDatabase(database.url)}`,
+            { kind: 'postgres', ...database, chainIds },
+          ]
+    return named(
+      what,
+      (async () => {
+        if (data !== undefined) mkdirSync(data, { recursive: true, mode: 0o700 })
+        return openThreadStore({ ...options, source, chainIds })
+      })(),
+    )
+  }
+}
+
+/** A connection string without its user, password and parameters. */
+export function showDatabase(text: string): string {
+  const url = URL.parse(text)
+  return url === null ? 'postgres://…' : `postgres://${url.host}${url.pathname}`
+}
+
+/** The same, or the reason why not as a sentence about what was opened. */
+async function named<T>(what: string, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening
+  } catch (error) {
+    if (error instanceof CertificateProblem) throw error
+    throw new Error(sentence(error, what), { cause: error })
   }
 }
 
@@ -69,5 +157,7 @@ function sentence(error: unknown, what: string): string {
   if (code === 'EADDRNOTAVAIL') return `${what} is not an address of this machine.`
   if (/database is locked/.test(message)) return `${what} is in use by another node.`
   if (/not a database|malformed/.test(message)) return `${what} is not a node's, or is damaged.`
-  return `${what} cannot be used: ${message}.`
+  // What several addresses of one name failed with has no words of its own.
+  if (message === '') return `${what} cannot be reached.`
+  return `${what} cannot be used: ${message.replace(/\.$/, '')}.`
 }

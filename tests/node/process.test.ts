@@ -129,7 +129,11 @@ test('it says what it is, stops cleanly on SIGTERM, and keeps everything', async
     'SIGTERM: stopping',
     'stopped',
   ])
-  expect(first.errors).toEqual([])
+  // Standard error is the log: a start and an end, nothing that would wake anybody.
+  expect(first.errors.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ level: 30, message: 'The node has started.', url: first.url }),
+    expect.objectContaining({ level: 30, message: 'The node is stopping.', signal: 'SIGTERM' }),
+  ])
 
   const second = await startChild()
   expect(second.output[1]).toBe(first.output[1])

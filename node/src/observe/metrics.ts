@@ -106,7 +106,7 @@ export function createMetrics(): Metrics {
   })
   // Series that exist from the start can be watched for their first increase.
   for (const kind of limitKinds) limited.inc({ kind }, 0)
-  for (const of of ['storage', 'code']) failures.inc({ of }, 0)
+  for (const part of ['storage', 'code']) failures.inc({ of: part }, 0)
 
   let levels: () => Levels = () => ({ streams: 0, streamBytes: 0, storeWaiting: 0 })
   const addGauge = (name: string, help: string, read: (levels: Levels) => number): void => {

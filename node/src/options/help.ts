@@ -1,4 +1,6 @@
 /** The table of options as people read it: `--help`, and the tables of docs/node.md. */
+import { rateDefaults } from '../limits/rates.ts'
+import { rateNames } from './kinds.ts'
 import { groups, type Option, optionNames, optionTable, variableOf } from './table.ts'
 
 const width = 100
@@ -31,6 +33,15 @@ const optionsText = groups
   })
   .join('\n\n')
 
+const ratesText = (): string => {
+  const cells = [...rateNames].map(([written, name]) => `${written}=${rateDefaults[name]}`)
+  const rows: string[] = []
+  for (let at = 0; at < cells.length; at += 2) {
+    rows.push(`  ${(cells[at] ?? '').padEnd(46)}${cells[at + 1] ?? ''}`.trimEnd())
+  }
+  return rows.join('\n')
+}
+
 /** What `padlock-node --help` prints. */
 export const helpText = (version: string): string =>
   `padlock-node ${version}: stores and streams sealed envelopes for Padlock clients
@@ -44,6 +55,9 @@ goes first. Times are 500ms, 30s, 2m or 1h (a bare number is seconds), sizes 64K
 ${optionsText}
 
   --help, --version
+
+Rates
+${ratesText()}
 
 Signals
   SIGTERM, SIGINT   stop: /readyz says no, subscriptions end with a code that clients retry, requests

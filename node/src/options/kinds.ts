@@ -1,5 +1,6 @@
 /** How the values of options are written: each kind reads a text, or says in words what it wants. */
 import { parseChainOptions } from '../chains/chain-option.ts'
+import { type Rates, rateDefaults } from '../limits/rates.ts'
 
 /** Why a value is none, as the end of a sentence that begins with the option. */
 export class Problem {
@@ -123,5 +124,39 @@ export const chains: Kind<ReadonlyMap<bigint, string>> = {
   read(texts) {
     const read = parseChainOptions(texts)
     return 'problem' in read ? new Problem(`is not right. ${read.problem}`) : read
+  },
+}
+
+const kebab = (name: string): string =>
+  name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+const isRate = (name: string): name is keyof Rates => name in rateDefaults
+
+/** Each rate by the name that an operator writes: `requests-per-second`. */
+export const rateNames: ReadonlyMap<string, keyof Rates> = new Map(
+  Object.keys(rateDefaults)
+    .filter(isRate)
+    .map((name) => [kebab(name), name]),
+)
+
+/** Rates by name, or `off` for none at all. */
+export const rates: Kind<Partial<Rates> | 'off'> = {
+  placeholder: '<name>=<number>|off',
+  isRepeatable: true,
+  read(texts) {
+    if (texts.includes('off')) {
+      return texts.length === 1 ? 'off' : new Problem('off leaves nothing to set.')
+    }
+    const given: Partial<Record<keyof Rates, number>> = {}
+    for (const text of texts) {
+      const [, written = '', number = ''] = /^([a-z-]+)=(\d{1,15}(?:\.\d{1,6})?)$/.exec(text) ?? []
+      const name = rateNames.get(written)
+      if (name === undefined) {
+        return new Problem(`${text} is not <name>=<number> with a name that --help lists, or off.`)
+      }
+      if (given[name] !== undefined) return new Problem(`${written} is given more than once.`)
+      given[name] = Number(number)
+    }
+    return given
   },
 }

@@ -10,6 +10,7 @@ import {
   chains,
   type Kind,
   oneOf,
+  rates,
 } from './kinds.ts'
 
 export const groups = [
@@ -17,6 +18,7 @@ export const groups = [
   'Listening',
   'Contract wallets',
   'Watching',
+  'Limits of callers',
   'Limits of connections',
 ] as const
 export type Group = (typeof groups)[number]
@@ -134,6 +136,18 @@ export const optionTable = {
     default: '127.0.0.1',
     help: 'The address of the second port. Never a public one.',
   }),
+  rate: option({
+    group: 'Limits of callers',
+    kind: rates,
+    default: '',
+    help: 'How much a caller, one IPv4 address or IPv6 /64, may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 is no limit, off no limit at all. Beyond it a request is refused with rate_limited and the time to wait, and a claim gets fallback keys.',
+  }),
+  'limit-local': option({
+    group: 'Limits of callers',
+    kind: oneOf('no', 'yes'),
+    default: 'no',
+    help: 'Whether callers on this machine are limited like all others. A proxy on this machine that --trust-proxy does not count is one such caller.',
+  }),
   'max-connections': option({
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
@@ -144,7 +158,7 @@ export const optionTable = {
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
     default: '200',
-    help: 'Of one IPv4 address or IPv6 /64. Not counted from this machine itself, nor with --trust-proxy, where all come from the proxy.',
+    help: 'Of one caller. Not counted with --trust-proxy, where all come from the proxy: let it count.',
   }),
   'max-streams': option({
     group: 'Limits of connections',

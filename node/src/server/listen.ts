@@ -44,6 +44,8 @@ export interface ListenOptions {
   readonly onCertificate?: (news: CertificateNews) => void
   /** How many proxies in front are trusted to say who calls; 0 by default. */
   readonly trustedHops?: number
+  /** Called once, when a proxy says who calls and none is trusted. */
+  readonly onUntrustedProxy?: () => void
   readonly limits?: Partial<ServerLimits>
   /** Callers that are limited only together with all others; by default this machine itself. */
   readonly exempt?: (caller: string) => boolean
@@ -60,13 +62,15 @@ export interface Listener {
   readonly connectionsRefused: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
+  /** When the certificate in use expires; absent in clear. */
+  readonly certificateUntil: Date | undefined
   /** Reads the certificate again. */
   reloadCertificate(): void
   /** Takes no more connections, waits for requests under way at most this long, then cuts the rest. */
   close(graceMs: number): Promise<void>
 }
 
-/** @throws Error with a `code` as of `net.Server.listen`, EADDRINUSE for instance, or of the files. */
+/** @throws CertificateProblem, or Error with a `code` as of `net.Server.listen`, such as EADDRINUSE. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const limits = { ...defaultServerLimits, ...options.limits }
   const { trustedHops = 0, exempt = isLocal } = options
@@ -77,7 +81,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     exempt,
   })
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
-  const answer = createRpcHandler({ routes: options.routes, trustedHops, bodies })
+  const answer = createRpcHandler({ ...options, trustedHops, bodies })
   const allowBrowsers = cors({
     // Nothing here rests on who sends a request, so any page may talk to any node.
     origin: '*',
@@ -119,6 +123,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     },
     get bodyBytes() {
       return bodies.used
+    },
+    get certificateUntil() {
+      return tls?.validUntil
     },
     reloadCertificate: () => tls?.reload(),
     async close(graceMs) {

@@ -23,6 +23,8 @@ export interface RpcHandlerOptions {
   /** How many proxies in front are trusted to say who calls. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
+  /** Called once, when a proxy says who calls and none is trusted. */
+  readonly onUntrustedProxy?: () => void
 }
 
 type Universal = ReturnType<typeof universalRequestFromNodeRequest>
@@ -36,6 +38,16 @@ export function createRpcHandler(
   options.routes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
+  let hasTold = false
+  const callerBehind = ({ socket, headers }: Request): string => {
+    const forwardedFor = headers['x-forwarded-for']
+    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasTold) {
+      hasTold = true
+      options.onUntrustedProxy?.()
+    }
+    return callerOf(socket, forwardedFor, options.trustedHops)
+  }
+
   return (request, response) => {
     const [path = ''] = (request.url ?? '').split('?', 1)
     const handler = handlers.get(path)
@@ -47,8 +59,7 @@ export function createRpcHandler(
       )
       return
     }
-    const { socket, headers } = request
-    const caller = callerOf(socket, headers['x-forwarded-for'], options.trustedHops)
+    const caller = callerBehind(request)
     const values = createContextValues().set(callerKey, caller)
     let universal: Universal
     try {

@@ -29,6 +29,8 @@ export type CertificateNews =
 export interface TlsLayer {
   /** Does the handshake; then `onConnection` of the layer gets it. A failed one is closed. */
   take(socket: Socket): void
+  /** When the certificate in use expires. */
+  readonly validUntil: Date
   /** Reads the files again. */
   reload(): void
   /** Ends the watch over the files. */
@@ -38,12 +40,12 @@ export interface TlsLayer {
 /** Certificate and key are two files, and tools write them one after the other. */
 const settleMs = 500
 
-/** @throws Error if the files cannot be read or do not fit each other. */
+/** @throws CertificateProblem if the files cannot be read or do not fit each other. */
 export function openTls(
   options: TlsOptions,
   onConnection: (protocol: 'http1' | 'http2' | undefined, socket: tls.TLSSocket) => void,
 ): TlsLayer {
-  let current = readCertificate(options)
+  let current = readFirst(options)
   const server = tls.createServer({
     ...current.pem,
     minVersion: 'TLSv1.2',
@@ -88,6 +90,9 @@ export function openTls(
     take: (socket) => {
       server.emit('connection', socket)
     },
+    get validUntil() {
+      return current.validUntil
+    },
     reload,
     close() {
       clearTimeout(timer)
@@ -113,6 +118,14 @@ interface Certificate {
   readonly validUntil: Date
 }
 
+function readFirst(files: CertificateFiles): Certificate {
+  try {
+    return readCertificate(files)
+  } catch (error) {
+    throw new CertificateProblem(error)
+  }
+}
+
 function readCertificate(files: CertificateFiles): Certificate {
   const pem = { cert: readFileSync(files.certificate), key: readFileSync(files.key) }
   // Throws unless the two fit each other.
@@ -129,6 +142,9 @@ function reasonOf(error: unknown): string {
     : `not a certificate and its key in PEM (${error.message})`
 }
 
-/** Why a certificate cannot be used, as a sentence for whoever starts the node. */
-export const certificateSentence = (error: unknown): string =>
-  `--tls-cert and --tls-key cannot be used: ${reasonOf(error)}.`
+/** The files cannot be used; the message is a sentence for whoever starts the node. */
+export class CertificateProblem extends Error {
+  constructor(cause: unknown) {
+    super(`--tls-cert and --tls-key cannot be used: ${reasonOf(cause)}.`, { cause })
+  }
+}

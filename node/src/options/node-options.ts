@@ -1,0 +1,48 @@
+/** What an operator decided, in the terms of the node's parts. */
+
+import { dayNs } from '../clock.ts'
+import type { NodeOptions } from '../node.ts'
+import { isLocal } from '../server/caller.ts'
+import type { Settings } from './table.ts'
+
+/** Whom limits of callers leave out. */
+export const exemptionOf = (settings: Settings): ((caller: string) => boolean) =>
+  settings['limit-local'] === 'yes' ? () => false : isLocal
+
+/** Everything but what watches the node. */
+export function nodeOptionsOf(settings: Settings): NodeOptions {
+  const certificate = settings['tls-cert']
+  const key = settings['tls-key']
+  const adminPort = settings['admin-port']
+  const { database } = settings
+  return {
+    ...(database === undefined
+      ? { data: settings.data }
+      : {
+          database: {
+            url: database,
+            doorbell: settings.doorbell,
+            connections: settings['database-connections'],
+          },
+        }),
+    port: settings.port,
+    host: settings.host,
+    ...(certificate !== undefined && key !== undefined && { tls: { certificate, key } }),
+    trustedHops: settings['trust-proxy'],
+    exempt: exemptionOf(settings),
+    chains: settings.chain,
+    retentionNs: BigInt(settings['retention-days']) * dayNs,
+    liveLimit: { envelopes: settings['live-envelopes'], bytes: settings['live-bytes'] },
+    ...(adminPort !== undefined && { admin: { host: settings['admin-host'], port: adminPort } }),
+    stopGraceMs: settings['stop-grace'],
+    serverLimits: {
+      headersTimeoutMs: settings['headers-timeout'],
+      requestTimeoutMs: settings['request-timeout'],
+      idleTimeoutMs: settings['idle-timeout'],
+      concurrentStreams: settings['max-streams'],
+      connections: settings['max-connections'],
+      connectionsOfCaller: settings['max-connections-per-caller'],
+      bodyBytes: settings['max-body-bytes'],
+    },
+  }
+}
