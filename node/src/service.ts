@@ -56,6 +56,8 @@ export interface NodeServiceOptions {
   readonly heartbeatMs?: number
   /** How much may wait for a reader that does not keep up. */
   readonly liveLimit?: PageLimit
+  /** How many bytes may wait for all readers together; beyond it the slowest are ended. */
+  readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits
   /** Hears what happens: calls, what is stored and streamed, failures that are not a client's. */
@@ -67,6 +69,8 @@ export interface RunningService {
   routes(router: ConnectRouter): void
   /** How many subscriptions are open. */
   readonly subscribers: number
+  /** Bytes of envelopes that wait for them. */
+  readonly waitingBytes: number
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
 }
@@ -80,7 +84,12 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   const store =
     options.observer === undefined ? options.store : observeStore(options.store, observer)
   const { clock } = store
-  const feed = new LiveFeed(store, options.liveLimit ?? defaultLiveLimit, stockMinimum)
+  const feed = new LiveFeed(
+    store,
+    options.liveLimit ?? defaultLiveLimit,
+    stockMinimum,
+    options.liveTotalBytes,
+  )
   const calls = createCalls(observer, limits)
   const admit = (limited: Limited | undefined): void => {
     if (limited !== undefined) throw calls.refuse(limited)
@@ -241,6 +250,9 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     },
     get subscribers() {
       return feed.size
+    },
+    get waitingBytes() {
+      return feed.memory.waitingBytes
     },
     close() {
       feed.close()

@@ -1,7 +1,12 @@
-/** The seam of catch-up and live, moment by moment, where the tests under load meet it by chance. */
+/**
+ * The seam of catch-up and live, moment by moment, where the tests under load meet it by chance; news
+ * that come in the wrong order or not at all; and what readers that take nothing may hold.
+ */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openSqliteStore } from '../../node/src/store/sqlite/sqlite.ts'
-import type { Store } from '../../node/src/store/store.ts'
+import type { Commit, Cursor, Store, StoredEnvelope } from '../../node/src/store/store.ts'
 import { LiveFeed } from '../../node/src/streams/live-feed.ts'
 import { type StreamEvent, subscribe } from '../../node/src/streams/subscription.ts'
 import { stockMinimum } from '../../src/protocol/limits.ts'
@@ -115,4 +120,200 @@ test('a reader that stands still too long after caught-up is ended', async () =>
   expect(await next()).toHaveLength(10)
   await publish(11, 11)
   await expect(next()).rejects.toThrow(/too slowly/)
+})
+
+/** A store that tells what other processes stored when and in whatever order it is asked to. */
+class ToldStore {
+  readonly nodeId = new Uint8Array(16)
+  readonly chainIds = []
+  readonly clock = clock
+  readonly stored: StoredEnvelope[] = []
+  pages = 0
+  #tell: (commit: Commit) => void = () => {}
+
+  watch(listener: (commit: Commit) => void) {
+    this.#tell = listener
+    return () => {}
+  }
+
+  async page(cursors: readonly Cursor[]) {
+    this.pages += 1
+    const after = new Map(cursors.map(({ topic, afterSequence }) => [topic, afterSequence]))
+    const envelopes = this.stored.filter(
+      ({ topic, sequence }) => sequence > (after.get(topic) ?? sequence),
+    )
+    return { envelopes, hasMore: false }
+  }
+
+  async stock(installationId: string) {
+    return { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
+  }
+
+  /** Stores so many on a topic, and tells nobody. */
+  add(topic: string, count: number, bytes = 8) {
+    const before = this.stored.filter((envelope) => envelope.topic === topic).length
+    const added = Array.from({ length: count }, (_, n) => ({
+      topic,
+      sequence: BigInt(before + n + 1),
+      nodeNs: BigInt(this.stored.length + n),
+      message: new Uint8Array(bytes),
+    }))
+    this.stored.push(...added)
+    return added
+  }
+
+  announce(envelopes: readonly StoredEnvelope[], missed = false) {
+    this.#tell({ envelopes, stocks: [], missed })
+  }
+
+  publish = neverCalled
+  claim = neverCalled
+  sweep = neverCalled
+  close = neverCalled
+}
+
+const neverCalled = () => Promise.reject(new Error('nobody asks this here'))
+
+async function caughtUp(told: ToldStore, envelopes?: number) {
+  const next = open(told, envelopes)
+  while ((await next()) !== 'caught-up') {
+    // Whatever comes before is not what these tests are about.
+  }
+  told.pages = 0
+  return next
+}
+
+test('what is told in the wrong order is read from the store, and comes in order and once', async () => {
+  const told = new ToldStore()
+  told.add(bob.inbox, 3)
+  const next = await caughtUp(told)
+  const [fourth, fifth, sixth] = told.add(bob.inbox, 3)
+  if (!fourth || !fifth || !sixth) throw new Error('three were added')
+  told.announce([fifth])
+  told.announce([fourth])
+  expect(await next()).toEqual([4, 5, 6])
+  expect(told.pages).toBe(1)
+  // The same ones again are known by their numbers; what follows goes on without a reading.
+  told.announce([fourth, fifth])
+  told.announce([sixth])
+  told.announce(told.add(bob.inbox, 1))
+  expect(await next()).toEqual([7])
+  expect(told.pages).toBe(1)
+})
+
+test('a number that is skipped inside what waits is noticed too', async () => {
+  const told = new ToldStore()
+  const next = await caughtUp(told)
+  const [first, second, third] = told.add(bob.inbox, 3)
+  if (!first || !second || !third) throw new Error('three were added')
+  told.announce([first, third])
+  expect(await next()).toEqual([1, 2, 3])
+  expect(told.pages).toBe(1)
+  expect(second.sequence).toBe(2n)
+})
+
+test('a number that is gone for good does not stop what comes after it', async () => {
+  const told = new ToldStore()
+  told.add(bob.inbox, 1)
+  const next = await caughtUp(told)
+  const [gone, here] = told.add(bob.inbox, 2)
+  if (!gone || !here) throw new Error('two were added')
+  told.stored.splice(told.stored.indexOf(gone), 1)
+  told.announce([here])
+  expect(await next()).toEqual([3])
+})
+
+test('a reader is given what nobody told it of, once it hears that something was missed', async () => {
+  const told = new ToldStore()
+  const next = await caughtUp(told)
+  told.add(bob.inbox, 2)
+  const waiting = next()
+  told.announce([], true)
+  expect(await waiting).toEqual([1, 2])
+  told.announce([], true)
+  told.announce(told.add(bob.inbox, 1))
+  expect(await next()).toEqual([3])
+})
+
+const mebibyte = 1024 * 1024
+const anInbox = (n: number) => `message-${`${n}`.padStart(43, 'A')}`
+const waiting = (reader: number, feed: LiveFeed) =>
+  feed.open({ topics: [anInbox(reader)], installationIds: [] }).buffer
+
+test('what waits for all readers together is bounded: the fullest lose theirs, the others nothing', () => {
+  const told = new ToldStore()
+  const bounded = new LiveFeed(told, { envelopes: 1_000, bytes: 64 * mebibyte }, 0, 4 * mebibyte)
+  const buffers = Array.from({ length: 100 }, (_, reader) => waiting(reader, bounded))
+  let most = 0
+  for (let round = 0; round < 20; round += 1) {
+    for (const reader of buffers.keys()) {
+      // Every tenth gets four times what the others get.
+      told.announce(told.add(anInbox(reader), 1, reader % 10 === 0 ? 16_384 : 4_096))
+      most = Math.max(most, bounded.memory.waitingBytes)
+    }
+  }
+  expect(most).toBeLessThanOrEqual(4 * mebibyte)
+  expect(most).toBeGreaterThan(3 * mebibyte)
+  const ended = [...buffers.keys()].filter((reader) => buffers[reader]?.overflowed)
+  expect(ended.length).toBeGreaterThan(0)
+  for (const buffer of buffers) {
+    if (buffer.overflowed) continue
+    // Who was not ended has everything.
+    expect(buffer.take({ envelopes: 1_000, bytes: 64 * mebibyte })).toHaveLength(20)
+  }
+  for (const reader of buffers.keys()) if (reader % 10 === 0) expect(ended).toContain(reader)
+  expect(bounded.memory.waitingBytes).toBe(0)
+  bounded.close()
+})
+
+test('an envelope that waits for a thousand readers is held, and counted, once', () => {
+  const told = new ToldStore()
+  const shared = new LiveFeed(told, { envelopes: 1_000, bytes: 64 * mebibyte }, 0, 4 * mebibyte)
+  const buffers = Array.from({ length: 1_000 }, () => waiting(0, shared))
+  for (let n = 0; n < 3; n += 1) told.announce(told.add(anInbox(0), 1, mebibyte))
+  expect(shared.memory.waitingBytes).toBeLessThan(3.1 * mebibyte)
+  expect(buffers.some(({ overflowed }) => overflowed)).toBe(false)
+  const everything = { envelopes: 1_000, bytes: 64 * mebibyte }
+  for (const buffer of buffers.slice(1)) expect(buffer.take(everything)).toHaveLength(3)
+  expect(shared.memory.waitingBytes).toBeGreaterThan(3 * mebibyte)
+  buffers[0]?.end()
+  expect(shared.memory.waitingBytes).toBe(0)
+  shared.close()
+})
+
+test('two thousand readers that take nothing hold no more memory than they may together', () => {
+  const limit = 64 * mebibyte
+  const told = new ToldStore()
+  const bounded = new LiveFeed(told, { envelopes: 8_192, bytes: 32 * mebibyte }, 0, limit)
+  const buffers = Array.from({ length: 2_000 }, (_, reader) => waiting(reader, bounded))
+  const before = heldBytes()
+  // 4 KiB in turn for each, 512 MiB in all; nobody reads.
+  for (let n = 0; n < 131_072; n += 1) {
+    const envelope = { topic: anInbox(n % 2_000), sequence: 1n, nodeNs: 1n }
+    told.announce([{ ...envelope, message: new Uint8Array(4_096) }])
+  }
+  expect(buffers.some(({ overflowed }) => overflowed)).toBe(true)
+  expect(heldBytes() - before).toBeLessThan(1.25 * limit)
+  bounded.close()
+})
+
+/** Bytes of messages and objects that are still referred to. */
+function heldBytes(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+test('while many readers take nothing, frames are small', async () => {
+  const told = new ToldStore()
+  told.add(bob.inbox, 8, 256 * 1024)
+  const small = new LiveFeed(told, { envelopes: 100, bytes: mebibyte }, 0, 2 * mebibyte)
+  expect(small.memory.frameLimit.bytes).toBe(mebibyte)
+  const taken = small.memory.lend(told.stored)
+  expect(small.memory.frameLimit.bytes).toBe(64 * 1024)
+  taken()
+  taken()
+  expect(small.memory.frameLimit.bytes).toBe(mebibyte)
+  small.close()
 })

@@ -3,13 +3,15 @@
  * here, `overflowed` says so, and the reader's stream decides what that means.
  */
 import type { PageLimit, Stock, StoredEnvelope } from '../store/store.ts'
+import type { LiveMemory, WaitingEnvelope } from './live-memory.ts'
 
 /** How much may wait for one reader: at least one publish request at its largest, 25 MiB. */
 export const defaultLiveLimit: PageLimit = { envelopes: 8_192, bytes: 32 * 1024 * 1024 }
 
 export class LiveBuffer {
   readonly #limit: PageLimit
-  #envelopes: StoredEnvelope[] = []
+  readonly #memory: LiveMemory
+  #envelopes: WaitingEnvelope[] = []
   #bytes = 0
   // By installation: of several notices about one stock only the newest matters.
   #stocks = new Map<string, Stock>()
@@ -18,8 +20,14 @@ export class LiveBuffer {
   #ended = false
   #wake: (() => void) | undefined
 
-  constructor(limit: PageLimit) {
+  constructor(limit: PageLimit, memory: LiveMemory) {
     this.#limit = limit
+    this.#memory = memory
+  }
+
+  /** How many bytes of messages wait. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Whether something was lost since the last `restart`. */
@@ -37,16 +45,23 @@ export class LiveBuffer {
     return this.#ended
   }
 
-  push(envelope: StoredEnvelope): void {
+  push(waiting: WaitingEnvelope): void {
     if (this.#overflowed || this.#ended) return
-    const bytes = this.#bytes + envelope.message.length
+    const bytes = this.#bytes + waiting.envelope.message.length
     if (this.#envelopes.length >= this.#limit.envelopes || bytes > this.#limit.bytes) {
-      this.#overflowed = true
-      this.#clear()
-    } else {
-      this.#envelopes.push(envelope)
-      this.#bytes = bytes
+      this.overflow()
+      return
     }
+    this.#memory.hold(waiting)
+    this.#envelopes.push(waiting)
+    this.#bytes = bytes
+    this.#wake?.()
+  }
+
+  /** Loses everything that waits. */
+  overflow(): void {
+    this.#overflowed = true
+    this.#clear()
     this.#wake?.()
   }
 
@@ -79,16 +94,17 @@ export class LiveBuffer {
   take(limit: PageLimit): readonly StoredEnvelope[] {
     let count = 0
     let bytes = 0
-    for (const { message } of this.#envelopes) {
+    for (const { envelope } of this.#envelopes) {
       if (count === limit.envelopes) break
-      if (count > 0 && bytes + message.length > limit.bytes) break
-      bytes += message.length
+      if (count > 0 && bytes + envelope.message.length > limit.bytes) break
+      bytes += envelope.message.length
       count += 1
     }
     const taken = this.#envelopes.slice(0, count)
     this.#envelopes = this.#envelopes.slice(count)
     this.#bytes -= bytes
-    return taken
+    for (const waiting of taken) this.#memory.release(waiting)
+    return taken.map(({ envelope }) => envelope)
   }
 
   /** Takes the stock notices that wait. */
@@ -117,6 +133,7 @@ export class LiveBuffer {
   }
 
   #clear(): void {
+    for (const waiting of this.#envelopes) this.#memory.release(waiting)
     this.#envelopes = []
     this.#bytes = 0
   }

@@ -1,6 +1,7 @@
 /** Brings what the store commits to the streams that asked for it. */
-import type { Commit, PageLimit, Store, StoredEnvelope } from '../store/store.ts'
+import type { Commit, PageLimit, Store } from '../store/store.ts'
 import { LiveBuffer } from './live-buffer.ts'
+import { defaultTotalLimitBytes, LiveMemory, waitingOf } from './live-memory.ts'
 
 /** What one reader wants to hear of. */
 export interface Interest {
@@ -11,6 +12,8 @@ export interface Interest {
 }
 
 export class LiveFeed {
+  /** What all its readers hold together. */
+  readonly memory: LiveMemory
   readonly #limit: PageLimit
   readonly #stockMinimum: number
   readonly #buffers = new Set<LiveBuffer>()
@@ -19,7 +22,17 @@ export class LiveFeed {
   readonly #stopWatching: () => void
   #closed = false
 
-  constructor(store: Store, limit: PageLimit, stockMinimum: number) {
+  /**
+   * @param limit what may wait for one reader.
+   * @param totalLimitBytes what may wait for all of them; beyond it the fullest ones lose it all.
+   */
+  constructor(
+    store: Pick<Store, 'watch'>,
+    limit: PageLimit,
+    stockMinimum: number,
+    totalLimitBytes = defaultTotalLimitBytes,
+  ) {
+    this.memory = new LiveMemory(totalLimitBytes)
     this.#limit = limit
     this.#stockMinimum = stockMinimum
     this.#stopWatching = store.watch((commit) => this.#deliver(commit), {
@@ -35,7 +48,7 @@ export class LiveFeed {
 
   /** Collects from now on, until the returned function is called. */
   open(interest: Interest): { readonly buffer: LiveBuffer; readonly leave: () => void } {
-    const buffer = new LiveBuffer(this.#limit)
+    const buffer = new LiveBuffer(this.#limit, this.memory)
     if (this.#closed) buffer.end()
     this.#buffers.add(buffer)
     for (const topic of interest.topics) addTo(this.#byTopic, topic, buffer)
@@ -61,8 +74,9 @@ export class LiveFeed {
     for (const envelope of commit.envelopes) {
       const buffers = this.#byTopic.get(envelope.topic)
       if (buffers === undefined) continue
-      const detached = detach(envelope)
-      for (const buffer of buffers) buffer.push(detached)
+      const waiting = waitingOf(envelope)
+      for (const buffer of buffers) buffer.push(waiting)
+      if (this.memory.isFull) this.#relieve()
     }
     for (const stock of commit.stocks) {
       if (stock.oneTimeLeft >= this.#stockMinimum) continue
@@ -71,13 +85,18 @@ export class LiveFeed {
       }
     }
   }
-}
 
-// A message is a view into its request. Waiting for a slow reader it would keep all 25 MiB of it.
-const detach = (envelope: StoredEnvelope): StoredEnvelope =>
-  envelope.message.byteLength === envelope.message.buffer.byteLength
-    ? envelope
-    : { ...envelope, message: Uint8Array.from(envelope.message) }
+  /** Ends the readers that most waits for, so that one who reads is not ended for others. */
+  #relieve(): void {
+    const fullestFirst = [...this.#buffers]
+      .filter(({ bytes }) => bytes > 0)
+      .sort((a, b) => b.bytes - a.bytes)
+    for (const buffer of fullestFirst) {
+      if (this.memory.hasRoom) return
+      buffer.overflow()
+    }
+  }
+}
 
 function addTo(index: Map<string, Set<LiveBuffer>>, key: string, buffer: LiveBuffer): void {
   const buffers = index.get(key)

@@ -3,10 +3,9 @@
  * caught-up, then what is stored from then on, and heartbeats (docs/protocol.md section 5).
  */
 
-import { pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
 import type { Clock } from '../clock.ts'
 import { refusal } from '../refusal.ts'
-import type { Cursor, PageLimit, Stock, Store, StoredEnvelope } from '../store/store.ts'
+import type { Cursor, Stock, Store, StoredEnvelope } from '../store/store.ts'
 import type { LiveFeed } from './live-feed.ts'
 
 export type StreamEvent =
@@ -30,12 +29,6 @@ export interface SubscriptionOptions {
 }
 
 /**
- * A frame may have 4 MiB (section 11). A reader that takes nothing holds two of them in memory here,
- * so they are smaller; of ordinary messages a frame has 500 all the same.
- */
-const frameLimit: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 1024 * 1024 }
-
-/**
  * Ends only when the reader leaves.
  * @throws ConnectError `slow_reader` if the reader did not keep up, `unavailable` when the node stops
  * @throws StoreFailure
@@ -47,9 +40,22 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     topics: [...positions.keys()],
     installationIds: options.installationIds,
   })
+  let frameTaken = (): void => {}
   // Also while the reader takes nothing: then this generator stands still and would notice nothing.
-  signal.addEventListener('abort', leave, { once: true })
+  const gone = (): void => {
+    leave()
+    frameTaken()
+  }
+  signal.addEventListener('abort', gone, { once: true })
   const heartbeat = new Heartbeat(heartbeatMs)
+
+  // A reader asks for what comes next once it has taken this.
+  function* frameOf(envelopes: readonly StoredEnvelope[]): Generator<StreamEvent> {
+    if (envelopes.length === 0) return
+    frameTaken = feed.memory.lend(envelopes)
+    yield { kind: 'envelopes', envelopes }
+    frameTaken()
+  }
 
   // The buffer collects from before each page on, so the last page and the buffer together have
   // everything; what is in both is dropped by its sequence.
@@ -58,9 +64,8 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     while (hasMore && !signal.aborted && !buffer.ended) {
       buffer.restart()
       const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
-      const page = await store.page(cursors, frameLimit)
-      const envelopes = moveOn(positions, page.envelopes)
-      if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+      const page = await store.page(cursors, feed.memory.frameLimit)
+      yield* frameOf(moveOn(positions, page.envelopes))
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       // Section 5: catch-up goes at the reader's pace. A buffer too small meanwhile is read again.
       hasMore = page.hasMore || buffer.overflowed || buffer.missed
@@ -79,19 +84,19 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (buffer.overflowed) throw refusal('slow_reader')
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
-      const taken = buffer.take(frameLimit)
+      const taken = buffer.take(feed.memory.frameLimit)
       // Several processes on one database may be heard of out of order: then the store tells it.
       if (buffer.missed || skipsSome(positions, taken)) {
         yield* catchUp()
         continue
       }
       const envelopes = moveOn(positions, taken)
-      if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+      if (envelopes.length > 0) yield* frameOf(envelopes)
       else await buffer.changed(heartbeat.dueInMs())
     }
   } finally {
-    signal.removeEventListener('abort', leave)
-    leave()
+    signal.removeEventListener('abort', gone)
+    gone()
   }
 }
 
