@@ -60,7 +60,8 @@ test.each([
 })
 
 test('more connections than descriptors end neither the node nor what it stores', async () => {
-  const { node, client } = await start({ descriptors: 128 })
+  // A node keeps 128 of them for itself.
+  const { node, client } = await start({ descriptors: 256 })
   const { nodeNs } = await client.getInfo({})
   const bob = await register(client, 'bob', nodeNs)
   await openMany(node, 400)
