@@ -1,0 +1,62 @@
+/**
+ * Verifies everything that a node stored: that nothing is missing between the first and the last of a
+ * topic, that bytes are those that were published, that signatures hold, and that the tables say what
+ * the topics say. Reads only.
+ */
+import { type Clock, dayNs, systemClock } from '../../clock.ts'
+import { defaultRetentionNs, uploadMemoryNs } from '../lifetimes.ts'
+import { Expected } from './expected.ts'
+import { LogCheck, logStatement } from './logs.ts'
+import { type CheckReport, Findings } from './report.ts'
+import type { CheckSource } from './source.ts'
+import { checkTables } from './tables.ts'
+
+export interface CheckOptions {
+  /** How long the node keeps what lies on inboxes. */
+  readonly retentionNs?: bigint
+  readonly clock?: Clock
+  /** Called now and then with the number of envelopes that were read. */
+  readonly onProgress?: (envelopes: number) => void
+}
+
+/** @throws Error if the database cannot be read; what is wrong with what it says is in the report. */
+export async function checkDatabase(
+  source: CheckSource,
+  options: CheckOptions = {},
+): Promise<CheckReport> {
+  const { retentionNs = defaultRetentionNs, clock = systemClock, onProgress } = options
+  const findings = new Findings()
+  const { nodeId, schemaVersion, problems } = await source.describe()
+  const report = (): CheckReport => ({
+    nodeId,
+    schemaVersion,
+    counts: findings.counts,
+    problemCount: findings.problemCount,
+    problems: findings.problems,
+  })
+  for (const problem of problems) findings.add('database', problem)
+  if (problems.length > 0) return report()
+  if (nodeId === undefined) findings.add('database', 'there is no node id of 16 bytes')
+
+  const nowNs = clock()
+  const expected = new Expected()
+  try {
+    const logs = new LogCheck({
+      findings,
+      expected,
+      mayLackAfter: (kind, nodeNs) =>
+        source.dropsInAnyOrder &&
+        // A sweep that begins just now is a little ahead.
+        nodeNs <= nowNs - (kind === 'prekey' ? uploadMemoryNs : retentionNs) + dayNs / 24n,
+    })
+    for await (const chunk of source.rows(logStatement)) {
+      for (const row of chunk) logs.take(row)
+      onProgress?.(findings.counts.envelopes)
+    }
+    logs.end()
+    await checkTables(source, expected, findings)
+  } finally {
+    expected.close()
+  }
+  return report()
+}
