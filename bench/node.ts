@@ -1,216 +1,118 @@
 /**
- * What a node costs: publishes a second one by one and in batches, how late a subscriber hears of
- * them, registrations, and how long the node's streams were held up meanwhile. The node runs in this
- * process as `padlock-node` does; the clients run in another, on the same machine.
+ * What a node costs on either store, beside the same rows written by a bare loop in the same run.
+ * README.md says what is measured and how to read it.
  *
- *   node bench/node.ts [--seconds 5]
+ *   node bench/node.ts [--store sqlite|postgres|both] [--seconds 3] [--rounds 2] [--quick]
+ *                      [--fill 10000000] [--profile]
  */
-import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import http2 from 'node:http2'
-import { tmpdir } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { createGrpcTransport } from '@connectrpc/connect-node'
-import { startNode } from '../node/src/node.ts'
-import { PublishRequestSchema, PublishResponseSchema } from '../src/gen/padlock/v1/node_pb.ts'
+import nodePackage from '../node/package.json' with { type: 'json' }
+import { root } from '../scripts/files.ts'
+import { ensurePostgres, type Postgres } from '../scripts/postgres.ts'
+import { type Measurement, printRows, summarize, writeRows } from './node/report.ts'
 import {
-  minuteNs,
-  nodeClient,
-  TestInstallation,
-  TestStream,
-  testAccount,
-} from '../tests/node/support.ts'
+  measureLatency,
+  measurePublishing,
+  measureServing,
+  measureStart,
+  measureSubscribers,
+} from './node/rows.ts'
+import { openStage, type Stage, type StoreKind, startServer } from './node/stage.ts'
+import { printProfile } from './node/where.ts'
 
-interface Task {
-  readonly name: string
-  readonly url: string
-  readonly seconds: number
-  readonly callers: number
-  /** Envelopes of 1 KiB a request; 0 for registrations. */
-  readonly batch: number
-  /** Whether a subscriber listens and its delay is measured. */
-  readonly listen: boolean
+const { values } = parseArgs({
+  options: {
+    store: { type: 'string', default: 'both' },
+    /** Of each row, besides its warm-up. */
+    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '2' },
+    /** Whether it works, not what it costs. */
+    quick: { type: 'boolean', default: false },
+    /** Also with so many envelopes in the store. */
+    fill: { type: 'string', default: '0' },
+    /** Only where the time of publishing in batches goes. */
+    profile: { type: 'boolean', default: false },
+  },
+})
+const seconds = values.quick ? 0.5 : Number(values.seconds)
+const rounds = values.quick ? 1 : Number(values.rounds)
+const subscribers = values.quick ? 200 : 5_000
+const latencies = values.quick ? 50 : 500
+const base = 10_000
+const large = Number(values.fill)
+const kinds = (['sqlite', 'postgres'] as const).filter(
+  (kind) => values.store === 'both' || values.store === kind,
+)
+if (kinds.length === 0 || !(seconds > 0) || !(rounds >= 1) || !(large >= 0)) {
+  throw new Error('--store is sqlite, postgres or both; the other figures are numbers')
 }
 
-interface Result {
-  readonly requestsPerSecond: number
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
+const start = performance.now()
+const say = (what: string): void => {
+  console.error(`${((performance.now() - start) / 1_000).toFixed(0).padStart(4)} s  ${what}`)
 }
 
-const tasks: Pick<Task, 'name' | 'callers' | 'batch' | 'listen'>[] = [
-  { name: 'publish one by one, 1 caller', callers: 1, batch: 1, listen: false },
-  { name: 'publish one by one, 64 callers', callers: 64, batch: 1, listen: false },
-  { name: 'publish in batches of 20, 1 caller', callers: 1, batch: 20, listen: false },
-  { name: 'publish in batches of 20, 16 callers', callers: 16, batch: 20, listen: false },
-  { name: 'one publisher, until a subscriber has it', callers: 1, batch: 1, listen: true },
-  { name: '16 × 20, until a subscriber has it', callers: 16, batch: 20, listen: true },
-  { name: 'register (bundle, 50 prekeys, fallback)', callers: 8, batch: 0, listen: false },
-]
+const measured: { readonly stored: number; readonly rows: readonly Measurement[] }[] = []
 
-const self = fileURLToPath(import.meta.url)
-if (process.send === undefined) await measure()
-else process.on('message', (task: Task) => void load(task).then((result) => process.send?.(result)))
+/** Every rate, at the size that the store has. */
+async function measureRates(stage: Stage, stored: number): Promise<void> {
+  measured.push({ stored, rows: [await measureStart(stage, 3)] })
+  const server = await startServer(stage.source)
+  for (let round = 1; round <= rounds; round += 1) {
+    say(`${stage.kind}, ${stored} stored: round ${round}`)
+    const publishing = await measurePublishing(stage, server, seconds)
+    const serving = await measureServing(stage, server, seconds)
+    measured.push({ stored, rows: [...publishing, ...serving] })
+  }
+  await server.close()
+}
 
-async function measure(): Promise<void> {
-  const { values } = parseArgs({ options: { seconds: { type: 'string', default: '5' } } })
-  const data = mkdtempSync(join(tmpdir(), 'padlock-bench-'))
-  const node = await startNode({ data, port: 0, host: '127.0.0.1' })
-  const clients = fork(self)
-  const rows: Record<string, Record<string, string>> = {}
-  for (const task of tasks) {
-    const delay = monitorEventLoopDelay({ resolution: 1 })
-    delay.enable()
-    const result = await new Promise<Result>((resolve) => {
-      clients.once('message', resolve)
-      clients.send({ ...task, url: node.url, seconds: Number(values.seconds) })
-    })
-    delay.disable()
-    rows[task.name] = {
-      'per second': result.perSecond.toFixed(0),
-      'requests per second': result.requestsPerSecond.toFixed(0),
-      'p50 ms': result.p50Ms.toFixed(1),
-      'p99 ms': result.p99Ms.toFixed(1),
-      'node held up p99 ms': (delay.percentile(99) / 1e6).toFixed(1),
-      'max ms': (delay.max / 1e6).toFixed(0),
+async function measureStore(kind: StoreKind, postgres: Postgres | undefined): Promise<void> {
+  say(`${kind}: tables, accounts, prekeys`)
+  const stage = await openStage(kind, postgres)
+  try {
+    await stage.fill(base)
+    if (values.profile) {
+      await printProfile(stage, seconds)
+      return
     }
-  }
-  console.table(rows)
-  clients.disconnect()
-  await node.close()
-  rmSync(data, { recursive: true })
-}
-
-/** Runs in the other process. */
-async function load(task: Task): Promise<Result> {
-  const client = nodeClient(createGrpcTransport({ baseUrl: task.url }))
-  const { nodeId, nodeNs } = await client.getInfo({})
-  const bob = new TestInstallation(testAccount('bob'), 'bob')
-  await client.publish({ envelopes: [await bob.bundle(1n)] })
-  const delays: number[] = []
-  const sentAt = new Map<string, number>()
-  let stream: TestStream | undefined
-  let listening: Promise<void> | undefined
-  const topic = task.listen ? bob.inbox : undefined
-  if (topic !== undefined) {
-    const last = (await lastSequence(client, bob, nodeId, nodeNs)) ?? 0n
-    stream = new TestStream(client, {
-      topics: [{ topic, afterSequence: last }],
-      proofs: [bob.proof(nodeId, nodeNs + 5n * minuteNs)],
-    })
-    await stream.nextOf('caughtUp')
-    const reader = stream
-    listening = (async () => {
-      for (;;) {
-        for (const { message } of (await reader.nextOf('envelopes')).envelopes) {
-          const at = sentAt.get(keyOf(message))
-          if (at !== undefined) delays.push(performance.now() - at)
-        }
-      }
-    })().catch(() => {})
-  }
-  const requests = task.batch === 0 ? await registrations(task.seconds * 400) : undefined
-  const session = http2.connect(task.url)
-  session.setMaxListeners(0)
-  const untilMs = performance.now() + task.seconds * 1_000
-  let done = 0
-  let next = 0
-  const caller = async (): Promise<void> => {
-    while (performance.now() < untilMs) {
-      const body =
-        requests === undefined ? batchOf(bob.inbox, task.batch, sentAt) : requests[next++]
-      if (body === undefined) return
-      const startedMs = performance.now()
-      await publish(session, body)
-      if (stream === undefined) delays.push(performance.now() - startedMs)
-      done += 1
+    const server = await startServer(stage.source)
+    say(`${kind}: latency`)
+    measured.push({ stored: base, rows: await measureLatency(stage, server, latencies) })
+    await server.close()
+    await measureRates(stage, base)
+    say(`${kind}: subscribers`)
+    measured.push({ stored: base, rows: await measureSubscribers(stage, subscribers) })
+    if (large > 0) {
+      say(`${kind}: filling`)
+      const took = await stage.fill(large)
+      say(`${kind}: ${large} envelopes filled in ${took.toFixed(0)} s`)
+      await measureRates(stage, large)
     }
-  }
-  const startedMs = performance.now()
-  await Promise.all(Array.from({ length: task.callers }, caller))
-  const seconds = (performance.now() - startedMs) / 1_000
-  stream?.close()
-  await listening
-  session.close()
-  delays.sort((a, b) => a - b)
-  return {
-    requestsPerSecond: done / seconds,
-    perSecond: (done * Math.max(1, task.batch)) / seconds,
-    p50Ms: delays[Math.floor(delays.length * 0.5)] ?? 0,
-    p99Ms: delays[Math.floor(delays.length * 0.99)] ?? 0,
+  } finally {
+    await stage.close()
   }
 }
 
-async function lastSequence(
-  client: ReturnType<typeof nodeClient>,
-  one: TestInstallation,
-  nodeId: Uint8Array,
-  nodeNs: bigint,
-): Promise<bigint | undefined> {
-  const message = new Uint8Array(Buffer.from(`mark ${performance.now()} ${nodeNs}`))
-  await client.publish({ envelopes: [{ topic: one.inbox, message }] })
-  const { receipts } = await client.publish({ envelopes: [{ topic: one.inbox, message }] })
-  return nodeId.length === 16 ? receipts[0]?.sequence : undefined
+const postgres = kinds.includes('postgres') ? await ensurePostgres() : undefined
+try {
+  for (const kind of kinds) await measureStore(kind, postgres)
+} finally {
+  await postgres?.close()
 }
-
-let counter = Date.now() * 1_000
-const keyOf = (message: Uint8Array): string => Buffer.from(message.subarray(0, 8)).toString('hex')
-
-function batchOf(topic: string, count: number, sentAt: Map<string, number>): Buffer {
-  const envelopes = Array.from({ length: count }, () => {
-    const message = new Uint8Array(1_024)
-    new DataView(message.buffer).setBigUint64(0, BigInt(counter++))
-    sentAt.set(keyOf(message), performance.now())
-    return { topic, message }
+if (measured.length > 0) {
+  say('done\n')
+  const rows = summarize(measured)
+  printRows(rows)
+  const name = writeRows(join(root, 'bench/results'), rows, {
+    'padlock-node': nodePackage.version,
+    node: process.versions.node,
+    cores: availableParallelism(),
+    secondsOfRow: seconds,
+    rounds,
+    seconds: Math.round((performance.now() - start) / 1_000),
   })
-  return frame(envelopes)
-}
-
-async function registrations(count: number): Promise<Buffer[]> {
-  const bodies: Buffer[] = []
-  const account = (n: number) => testAccount(`bench ${counter} ${n}`)
-  for (let n = 0; n < count; n += 1) {
-    const one = new TestInstallation(account(n), `bench ${counter} ${n}`)
-    bodies.push(
-      frame([await one.bundle(1n), one.upload({ createdNs: 1n, oneTime: 50, fallback: true })]),
-    )
-  }
-  return bodies
-}
-
-function frame(envelopes: { topic: string; message: Uint8Array }[]): Buffer {
-  const body = toBinary(PublishRequestSchema, create(PublishRequestSchema, { envelopes }))
-  const framed = Buffer.alloc(5 + body.length)
-  framed.writeUInt32BE(body.length, 1)
-  framed.set(body, 5)
-  return framed
-}
-
-/** One gRPC call on a bare HTTP/2 session, so that the client takes as little of the machine as it can. */
-function publish(session: http2.ClientHttp2Session, body: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': '/padlock.v1.NodeService/Publish',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    })
-    const chunks: Buffer[] = []
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-    stream.on('trailers', (trailers) => {
-      if (trailers['grpc-status'] !== '0') reject(new Error(`status ${trailers['grpc-status']}`))
-    })
-    stream.on('error', reject)
-    stream.on('end', () => {
-      const answer = Buffer.concat(chunks).subarray(5)
-      if (fromBinary(PublishResponseSchema, answer).receipts.length > 0) resolve()
-      else reject(new Error('no receipt'))
-    })
-    stream.end(body)
-  })
+  console.log(`\nwritten to bench/results/${name}`)
 }

@@ -1,0 +1,76 @@
+/**
+ * A database without the node: fills it, and writes, reads and takes the same rows by a bare loop, which
+ * is the limit that the node is compared with. In a process of its own.
+ */
+import type { DatabaseSource } from '../../node/src/store/database-thread.ts'
+import { answerCalls } from './children.ts'
+import { openPostgresEngine } from './engine-postgres.ts'
+import { openSqliteEngine } from './engine-sqlite.ts'
+import { makeInboxes } from './inboxes.ts'
+
+/** One database, its tables made by the node. Everything is on disk when a promise resolves. */
+export interface Engine {
+  /** Accounts, topics, prekeys, and what is to be replayed. */
+  prepare(): Promise<void>
+  /** So many small envelopes more, spread over the inboxes. */
+  fill(envelopes: number): Promise<void>
+  /** To be called before `write` when others wrote: it numbers envelopes itself. */
+  refresh(): Promise<void>
+  /** One transaction with so many envelopes of 1 KiB, each on the next inbox. */
+  write(envelopes: number): Promise<void>
+  /** One page of 500. @returns how many came. */
+  read(): Promise<number>
+  /** One transaction with so many prekeys taken, each of another installation. */
+  claim(keys: number): Promise<void>
+  close(): Promise<void>
+}
+
+let engine: Engine | undefined
+
+const opened = (): Engine => {
+  if (engine === undefined) throw new Error('no database is open')
+  return engine
+}
+
+/** Repeats a step. @returns its results a second, after a warm-up. */
+async function repeat(seconds: number, step: () => Promise<number>): Promise<number> {
+  const warmMs = performance.now() + seconds * 250
+  while (performance.now() < warmMs) await step()
+  const startedMs = performance.now()
+  let count = 0
+  while (performance.now() - startedMs < seconds * 1_000) count += await step()
+  return (count / (performance.now() - startedMs)) * 1_000
+}
+
+const calls = {
+  async open(source: DatabaseSource) {
+    const inboxes = makeInboxes()
+    engine =
+      source.kind === 'sqlite'
+        ? openSqliteEngine(source.file, inboxes)
+        : await openPostgresEngine(source.url, inboxes)
+  },
+  prepare: () => opened().prepare(),
+  fill: (envelopes: number) => opened().fill(envelopes),
+  async write({ seconds, envelopes }: { readonly seconds: number; readonly envelopes: number }) {
+    await opened().refresh()
+    return repeat(seconds, async () => {
+      await opened().write(envelopes)
+      return envelopes
+    })
+  },
+  read: (seconds: number) => repeat(seconds, () => opened().read()),
+  claim: ({ seconds, keys }: { readonly seconds: number; readonly keys: number }) =>
+    repeat(seconds, async () => {
+      await opened().claim(keys)
+      return keys
+    }),
+  async close() {
+    await engine?.close()
+    engine = undefined
+  },
+}
+
+export type EngineCalls = typeof calls
+
+answerCalls(calls)
