@@ -13,4 +13,4 @@ test('nothing is lost, doubled or made up on SQLite when the node is killed ten 
   console.log(`seed ${seed}\n${showReport(report)}`)
   expect(report.problems).toEqual([])
   expect(report.counts.get('kills')).toBe(10)
-}, 60_000)
+}, 120_000)

@@ -48,7 +48,7 @@ export class NodeGroup {
   /** Begins to start one; `listening` resolves when it does, rejects if it ends first. */
   launch(index: number): SpawnedNode {
     const port = this.#ports[index]
-    const node = spawnNode([...this.#options.args, '--port', `${port}`], this.#options.main)
+    const node = spawnNode([...this.#options.args, '--port', `${port}`], this.#options)
     this.#nodes.set(index, node)
     void node.ended.then((code) => {
       if (this.#nodes.get(index) !== node) return

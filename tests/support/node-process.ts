@@ -63,9 +63,18 @@ export interface SpawnedNode {
   errors(): string
 }
 
-/** Starts a node from its sources, or another entry, with these arguments. */
-export const spawnNode = (args: readonly string[], entry = main): SpawnedNode => {
-  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+export interface SpawnOptions {
+  /** Another entry than the sources. */
+  readonly main?: string
+  /** A command that starts the node, as setpriv does, and its own arguments. */
+  readonly through?: readonly string[]
+}
+
+/** Starts a node with these arguments. */
+export const spawnNode = (args: readonly string[], options: SpawnOptions = {}): SpawnedNode => {
+  const words = [...(options.through ?? []), process.execPath, options.main ?? main, ...args]
+  const [command = '', ...rest] = words
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
   let errors = ''
   child.stderr.on('data', (chunk) => {
     errors = (errors + String(chunk)).slice(-4096)
