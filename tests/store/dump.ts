@@ -1,7 +1,7 @@
 /** Everything that lies in every database, read past the store, and a search through it. */
 
 import { encodeHex, encodeUtf8 } from '../../src/protocol/bytes.ts'
-import { request } from './support.ts'
+import { request } from './request.ts'
 
 export interface Marker {
   readonly name: string

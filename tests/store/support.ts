@@ -6,6 +6,7 @@ import { openIdbStore } from '../../src/store/idb.ts'
 import type { Row, Store, Write } from '../../src/store/store.ts'
 import { add, put, tables } from '../../src/store/tables.ts'
 import { freshDatabase, loadTestCrypto } from '../support/engine.ts'
+import { request } from './request.ts'
 
 const crypto = await loadTestCrypto()
 
@@ -61,11 +62,7 @@ export const codeOf = async (call: Promise<unknown>): Promise<string> => {
   }
 }
 
-export const request = <T>(asked: IDBRequest<T>): Promise<T> =>
-  new Promise((resolve, reject) => {
-    asked.onsuccess = () => resolve(asked.result)
-    asked.onerror = () => reject(asked.error)
-  })
+export { request }
 
 /** The database without the store, at whatever version it has; closed when the test ends. */
 export const openRaw = async (database: string, version?: number): Promise<IDBDatabase> => {

@@ -1,0 +1,62 @@
+/**
+ * The simulation of everything for as many seeds as one likes. A seed that fails is repeated with
+ * `--seeds 1 --seed S --verbose`, which shows everything that happened.
+ *
+ *     npm run simulate -- --seeds 100
+ */
+import { parseArgs } from 'node:util'
+import { runCampaign, showReport } from '../tests/simulation/campaign.ts'
+
+const usage = `usage: npm run simulate -- [options]
+
+  --seeds <number>  how many (default: 20)
+  --seed <number>   the first of them (default: any)
+  --jobs <number>   processes at the same time (default: 1)
+  --verbose         shows everything that happened`
+
+const fail = (sentence: string): never => {
+  console.error(`${sentence}\n${usage}`)
+  process.exit(1)
+}
+
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: 'string', default: '20' },
+        seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
+        jobs: { type: 'string', default: '1' },
+        verbose: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const readCount = (name: string, text: string): number =>
+  /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
+
+const values = readOptions()
+const beganMs = performance.now()
+const report = await runCampaign({
+  firstSeed: readCount('seed', values.seed),
+  seeds: readCount('seeds', values.seeds),
+  jobs: Math.max(1, readCount('jobs', values.jobs)),
+  verbose: values.verbose,
+  tell: (outcome) => {
+    const { seed, problems } = outcome
+    const how =
+      problems.length > 0
+        ? `${problems.length} problems, repeat with --seeds 1 --seed ${seed} --verbose`
+        : 'good'
+    const cost = 'realMs' in outcome ? `, ${(outcome.realMs / 1_000).toFixed(1)} s` : ''
+    console.log(`seed ${seed}: ${how}${cost}`)
+    for (const problem of problems.slice(0, 20)) console.log(`  ${problem}`)
+  },
+})
+console.log(showReport(report))
+const seconds = (performance.now() - beganMs) / 1_000
+const hours = report.outcomes.reduce((sum, { virtualMs }) => sum + virtualMs, 0) / 3_600_000
+console.log(`${seconds.toFixed(0)} s, ${(hours / seconds).toFixed(1)} virtual hours a second`)
+process.exit(report.failures.length === 0 ? 0 : 1)

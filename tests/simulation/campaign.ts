@@ -1,0 +1,111 @@
+/** Many seeds, each in a process of its own, so that one leaves nothing behind for the next. */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Outcome } from './run.ts'
+
+/** A seed that takes longer hangs. */
+const seedLimitMs = 300_000
+
+export interface CampaignOptions {
+  readonly firstSeed: number
+  readonly seeds: number
+  /** Processes at the same time. */
+  readonly jobs: number
+  /** No further seed is begun after so long. */
+  readonly limitMs?: number
+  readonly verbose?: boolean
+  /** Hears of each seed when it is done. */
+  readonly tell?: (outcome: Outcome | Failure) => void
+}
+
+/** A seed whose process ended without a verdict. */
+export interface Failure {
+  readonly seed: number
+  readonly problems: readonly string[]
+}
+
+export interface Report {
+  readonly outcomes: readonly Outcome[]
+  /** Seeds with problems. */
+  readonly failures: readonly (Outcome | Failure)[]
+  readonly faults: ReadonlyMap<string, number>
+}
+
+export const runCampaign = async (options: CampaignOptions): Promise<Report> => {
+  const { firstSeed, seeds, jobs, limitMs = Number.POSITIVE_INFINITY, tell } = options
+  const endMs = performance.now() + limitMs
+  const outcomes: Outcome[] = []
+  const failures: (Outcome | Failure)[] = []
+  const faults = new Map<string, number>()
+  let next = firstSeed
+  const work = async () => {
+    while (next < firstSeed + seeds && performance.now() < endMs) {
+      const seed = next++
+      const outcome = await runSeed(seed, options.verbose === true)
+      if ('digest' in outcome) {
+        outcomes.push(outcome)
+        for (const [kind, count] of Object.entries(outcome.faults)) {
+          faults.set(kind, (faults.get(kind) ?? 0) + count)
+        }
+      }
+      if (outcome.problems.length > 0) failures.push(outcome)
+      tell?.(outcome)
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, work))
+  return { outcomes, failures, faults }
+}
+
+/** One seed in a process of its own. */
+export const runSeed = async (seed: number, verbose = false): Promise<Outcome | Failure> => {
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+  const child = spawn(process.execPath, [main, `${seed}`, ...(verbose ? ['--verbose'] : [])], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Dates are formatted in it.
+    env: { ...process.env, TZ: 'UTC' },
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), seedLimitMs)
+  let last = ''
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const lines = (last + chunk).split('\n')
+    last = lines.pop() ?? ''
+    for (const line of lines) {
+      if (line.startsWith('{')) last = `${line}\n`
+      else if (verbose) console.log(line)
+    }
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    errors = (errors + chunk).slice(-4_000)
+  })
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  clearTimeout(timer)
+  if (code === 0 && last.startsWith('{')) return JSON.parse(last) as Outcome
+  return { seed, problems: [`the process ended with ${code ?? 'a signal'}: ${errors.trim()}`] }
+}
+
+export const showReport = ({ outcomes, failures, faults }: Report): string => {
+  const sum = (value: (outcome: Outcome) => number): number =>
+    outcomes.reduce((total, outcome) => total + value(outcome), 0)
+  const most = (value: (outcome: Outcome) => number): number =>
+    outcomes.reduce((greatest, outcome) => Math.max(greatest, value(outcome)), 0)
+  const hours = sum(({ virtualMs }) => virtualMs) / 3_600_000
+  const injected = [...faults.values()].reduce((total, count) => total + count, 0)
+  return [
+    ...[...faults]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([kind, count]) => `${String(count).padStart(9)}  ${kind}`),
+    `${outcomes.length} seeds, ${injected} faults, ${hours.toFixed(0)} virtual hours, ` +
+      `${sum(({ devices }) => devices)} devices`,
+    `${sum(({ messages }) => messages)} messages written, ${sum(({ figures }) => figures.sent)} sent, ` +
+      `${sum(({ figures }) => figures.deliveries)} deliveries due, ` +
+      `${sum(({ figures }) => figures.owedKept)} owed and had, ` +
+      `${sum(({ figures }) => figures.owedMissing)} owed and not had`,
+    `largest stores: ${most(({ sizes }) => sizes.sessionsOfOne)} sessions with one installation, ` +
+      `${most(({ sizes }) => sizes.seen)} seen, ${most(({ sizes }) => sizes.outbox)} in the outbox`,
+    ...failures.map(
+      ({ seed, problems }) =>
+        `FAILED seed ${seed}: ${problems.length} problems, the first: ${problems[0]}`,
+    ),
+  ].join('\n')
+}

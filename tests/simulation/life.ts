@@ -1,0 +1,100 @@
+/**
+ * One run of an installation's program, from its start to its end. When it crashes nothing of it goes
+ * on: whatever it waits for never comes, whatever it still asks for is never done.
+ */
+import type { Network } from '../../src/network/network.ts'
+import type { Platform } from '../../src/platform/platform.ts'
+import type { Store } from '../../src/store/store.ts'
+
+const never = new Promise<never>(() => undefined)
+
+export class Life {
+  #isOver = false
+  #commitsLeft: number
+  readonly #onCrash: () => void
+
+  /** @param commitsLeft it crashes right after so many storage transactions. */
+  constructor(commitsLeft: number, onCrash: () => void) {
+    this.#commitsLeft = commitsLeft
+    this.#onCrash = onCrash
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  crash(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#onCrash()
+  }
+
+  /** No crash any more: what is over stays so. */
+  spare(): void {
+    this.#commitsLeft = Number.POSITIVE_INFINITY
+  }
+
+  /** The result, unless it is over by then. */
+  async still<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isOver) return never
+    try {
+      const result = await work()
+      return this.#isOver ? await never : result
+    } catch (error) {
+      if (this.#isOver) return never
+      throw error
+    }
+  }
+
+  committed(): void {
+    this.#commitsLeft -= 1
+    if (this.#commitsLeft <= 0) this.crash()
+  }
+
+  store(real: Store): Store {
+    return {
+      get: (table, key) => this.still(() => real.get(table, key)),
+      list: (table, options) => this.still(() => real.list(table, options)),
+      all: (table) => this.still(() => real.all(table)),
+      scan: (table, options) => this.still(() => real.scan(table, options)),
+      nextNumber: (table) => real.nextNumber(table),
+      advance: (reads, step, durability) =>
+        this.still(async () => {
+          const result = await real.advance(reads, step, durability)
+          this.committed()
+          return result
+        }),
+      close: () => real.close(),
+    }
+  }
+
+  network(real: Network): Network {
+    const life = this
+    return {
+      getInfo: (signal) => this.still(() => real.getInfo(signal)),
+      publish: (envelopes, signal) => this.still(() => real.publish(envelopes, signal)),
+      query: (topics, signal) => this.still(() => real.query(topics, signal)),
+      claimPrekeys: (claimId, ids, signal) =>
+        this.still(() => real.claimPrekeys(claimId, ids, signal)),
+      async *subscribe(topics, proof, signal) {
+        const frames = real.subscribe(topics, proof, signal)[Symbol.asyncIterator]()
+        try {
+          for (;;) {
+            const next = await life.still(() => frames.next())
+            if (next.done) return
+            yield next.value
+          }
+        } finally {
+          await frames.return?.()
+        }
+      },
+    }
+  }
+
+  platform(real: Platform): Platform {
+    return {
+      ...real,
+      wait: (ms, signal) => this.still(() => real.wait(ms, signal)),
+    }
+  }
+}

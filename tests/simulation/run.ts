@@ -1,0 +1,73 @@
+/** One seed, from the first timer to the verdict. Once a process: it takes the platform's time and chance away. */
+import 'fake-indexeddb/auto'
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
+import { dumpDatabases } from '../store/dump.ts'
+import { Journal } from './journal.ts'
+import { Random } from './random.ts'
+import { liveThrough, type ScenarioOptions } from './scenario.ts'
+import { judgeStores, type StoreSizes } from './stores.ts'
+import { replaceSurroundings } from './surroundings.ts'
+import { type Figures, judge } from './verdict.ts'
+import { VirtualTime } from './virtual-time.ts'
+import { World } from './world.ts'
+
+export interface Outcome {
+  readonly seed: number
+  /** SHA-256 of everything that was noted, and of all that lies in the databases. */
+  readonly digest: string
+  readonly problems: readonly string[]
+  readonly faults: Readonly<Record<string, number>>
+  readonly figures: Figures
+  readonly sizes: StoreSizes
+  readonly devices: number
+  readonly messages: number
+  readonly virtualMs: number
+  readonly realMs: number
+  readonly timers: number
+}
+
+export interface RunOptions extends ScenarioOptions {
+  readonly seed: number
+  /** Hears every line of the journal. */
+  readonly listen?: (line: string) => void
+}
+
+export const run = async (options: RunOptions): Promise<Outcome> => {
+  const { seed, listen = () => undefined } = options
+  const realNow = performance.now.bind(performance)
+  const began = realNow()
+  const wasm = await readFile(new URL('../../wasm/pkg/padlock.wasm', import.meta.url))
+  const crypto = await loadWasmCrypto(new Uint8Array(wasm))
+  const time = new VirtualTime()
+  const journal = new Journal(time, listen)
+  process.on('unhandledRejection', (reason) => {
+    journal.problem(
+      `an unhandled rejection: ${reason instanceof Error ? reason.stack : String(reason)}`,
+    )
+  })
+  replaceSurroundings(time, new Random(seed, 'platform'))
+  return time.drive(async () => {
+    const world = new World(seed, { time, crypto, journal })
+    const sent = await liveThrough(world, options)
+    const figures = await judge(world, sent)
+    for (const device of world.devices) await device.close()
+    const sizes = await judgeStores(world)
+    await world.close()
+    const databases = createHash('sha256').update(await dumpDatabases())
+    return {
+      seed,
+      digest: `${journal.digest} ${databases.digest('hex')}`,
+      problems: journal.problems,
+      faults: journal.faults,
+      figures,
+      sizes,
+      devices: world.devices.length,
+      messages: sent.length,
+      virtualMs: time.nowMs,
+      realMs: realNow() - began,
+      timers: time.ran,
+    }
+  })
+}

@@ -1,0 +1,116 @@
+/**
+ * Takes real time and real chance out of this process: timers, clocks and random bytes of the
+ * platform come from the virtual time and from the seed. For a process that simulates and does nothing else.
+ */
+import nodeCrypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
+import nodeTimers from 'node:timers/promises'
+import type { Random } from './random.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+/** Where the true wall clock stands at the beginning. */
+export const startMs = Date.UTC(2026, 10, 20, 8)
+
+/** One task of the database, on average half of it. */
+const taskMs = 0.2
+
+export const replaceSurroundings = (time: VirtualTime, random: Random): void => {
+  const nowMs = () => startMs + time.nowMs
+  replaceTimers(time, random)
+  replaceClocks(time, nowMs)
+  replaceChance(time, random)
+  syncBuiltinESMExports()
+}
+
+const set = (target: object, name: string, value: unknown): void => {
+  Object.defineProperty(target, name, { value, configurable: true, writable: true })
+}
+
+/** What Node's timers are to those who set them. */
+class Handle {
+  cancel: () => void
+  constructor(cancel: () => void) {
+    this.cancel = cancel
+  }
+  unref(): this {
+    return this
+  }
+  ref(): this {
+    return this
+  }
+  hasRef(): boolean {
+    return true
+  }
+}
+
+const replaceTimers = (time: VirtualTime, random: Random): void => {
+  const clear = (handle: unknown) => {
+    if (handle instanceof Handle) handle.cancel()
+  }
+  const setOnce = (run: (...values: unknown[]) => void, ms = 0, ...values: unknown[]) =>
+    new Handle(time.after(Math.max(1, ms), () => run(...values)))
+  const setAgain = (run: (...values: unknown[]) => void, ms = 0, ...values: unknown[]) => {
+    const next = () =>
+      time.after(Math.max(1, ms), () => {
+        handle.cancel = next()
+        run(...values)
+      })
+    const handle = new Handle(next())
+    return handle
+  }
+  const setTask = (run: (...values: unknown[]) => void, ...values: unknown[]) =>
+    new Handle(time.task(random.fraction() * taskMs, () => run(...values)))
+  set(globalThis, 'setTimeout', setOnce)
+  set(globalThis, 'clearTimeout', clear)
+  set(globalThis, 'setInterval', setAgain)
+  set(globalThis, 'clearInterval', clear)
+  set(globalThis, 'setImmediate', setTask)
+  set(globalThis, 'clearImmediate', clear)
+  set(nodeTimers, 'setImmediate', () => new Promise<void>((resolve) => setTask(() => resolve())))
+}
+
+const replaceClocks = (time: VirtualTime, nowMs: () => number): void => {
+  const RealDate = Date
+  class VirtualDate extends RealDate {
+    constructor(...values: readonly unknown[]) {
+      if (values.length === 0) super(Math.floor(nowMs()))
+      else super(...(values as [number]))
+    }
+    static override now(): number {
+      return Math.floor(nowMs())
+    }
+  }
+  set(globalThis, 'Date', VirtualDate)
+  set(performance, 'now', () => time.nowMs)
+}
+
+const replaceChance = (time: VirtualTime, random: Random): void => {
+  const { subtle } = globalThis.crypto
+  // One after the other, as a pool of threads answers in no order that could be repeated.
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
+    time.hold(() => {
+      const result = last.then(work, work)
+      last = result.catch(() => undefined)
+      return result
+    })
+  const seeded = {
+    getRandomValues: <T extends ArrayBufferView>(view: T): T => {
+      random.fill(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+      return view
+    },
+    subtle: {
+      generateKey: (algorithm: { name: string }, extractable: boolean, usages: KeyUsage[]) =>
+        inTurn(() =>
+          subtle.importKey('raw', random.bytes(32), algorithm.name, extractable, usages),
+        ),
+      encrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
+        inTurn(() => subtle.encrypt(algorithm, key, data)),
+      decrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
+        inTurn(() => subtle.decrypt(algorithm, key, data)),
+    },
+  }
+  set(globalThis, 'crypto', seeded)
+  set(nodeCrypto, 'randomBytes', (length: number) => Buffer.from(random.bytes(length)))
+  set(Math, 'random', () => random.fraction())
+}

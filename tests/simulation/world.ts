@@ -1,0 +1,92 @@
+/** Everyone and everything of one simulation: the node, people, their devices, and time. */
+import type { Transport } from '@connectrpc/connect'
+import { createInProcessNode, type InProcessNode, serveInProcess } from '../../node/src/testing.ts'
+import type { Crypto } from '../../src/crypto/crypto.ts'
+import { networkOver } from '../../src/network/connect.ts'
+import type { Network } from '../../src/network/network.ts'
+import { Chaos } from './chaos.ts'
+import { Device } from './device.ts'
+import type { Journal } from './journal.ts'
+import { createPerson, type Person } from './people.ts'
+import { Random } from './random.ts'
+import { startMs } from './surroundings.ts'
+import { readTruth } from './truth.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export class World {
+  readonly seed: number
+  readonly time: VirtualTime
+  readonly crypto: Crypto
+  readonly journal: Journal
+  readonly chaos: Chaos
+  readonly people: readonly Person[]
+  readonly devices: Device[] = []
+  readonly #node: InProcessNode
+  #serving: InProcessNode | undefined
+
+  constructor(
+    seed: number,
+    { time, crypto, journal }: { time: VirtualTime; crypto: Crypto; journal: Journal },
+  ) {
+    this.seed = seed
+    this.time = time
+    this.crypto = crypto
+    this.journal = journal
+    this.chaos = new Chaos(this.random('chaos'), journal)
+    this.#node = createInProcessNode({ clock: () => this.nodeNs })
+    this.#serving = this.#node
+    const random = this.random('people')
+    const count = random.between(3, 5)
+    this.people = Array.from({ length: count }, (_, at) =>
+      createPerson('ABCDE'[at] ?? `${at}`, random),
+    )
+  }
+
+  random(stream: string): Random {
+    return new Random(this.seed, stream)
+  }
+
+  get nodeNs(): bigint {
+    return BigInt(Math.floor(startMs + this.time.nowMs)) * 1_000_000n
+  }
+
+  readonly nodeTransport = (): Transport | undefined => this.#serving?.transport
+
+  /** The node as it is, without weather. */
+  get network(): Network {
+    return networkOver(this.#node.transport)
+  }
+
+  /** The node's program ends and comes back later on the same data. */
+  async restartNode(downMs: number): Promise<void> {
+    if (!this.#serving) return
+    this.journal.fault('node restarted', `for ${Math.round(downMs / 1_000)} s`)
+    this.#serving.service.close()
+    this.#serving = undefined
+    await this.time.sleep(downMs)
+    this.#serving = serveInProcess(this.#node.store)
+    this.journal.note('the node is back')
+  }
+
+  addDevice(person: Person): Device {
+    const nth = this.devices.filter((device) => device.person === person).length + 1
+    const device = new Device(this, person, `${person.name}${nth}`)
+    this.devices.push(device)
+    return device
+  }
+
+  /** The account takes an installation back. Does nothing while the node does not know it. */
+  async revoke(device: Device): Promise<void> {
+    const { journal, network } = this
+    const registered = [...(await readTruth(this))].find(([id]) => id === device.installationId)
+    if (!registered) return
+    journal.fault('revoked', device.name)
+    device.isRevoked = true
+    await network.publish([await device.person.revocation(registered[1].keys)])
+  }
+
+  async close(): Promise<void> {
+    for (const device of this.devices) await device.close()
+    await this.#node.close()
+  }
+}
