@@ -91,5 +91,6 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
   parking_full: 'Too many envelopes of unknown senders wait; the newest was dropped.',
   unsupported_version: 'The message was written by a newer release. Update Padlock.',
   node_withholding: 'The node does not show what another installation saw there.',
+  node_equivocating: 'The node shows this installation something else than another one.',
   gap: 'Envelopes of this inbox are missing at the node: retention, or withheld.',
 }

@@ -6,8 +6,10 @@
 
 import type { NodeEnvelope } from '../network/network.ts'
 import { parseContactBundle, sealingKeySignature, verifyGrant } from '../protocol/contact.ts'
+import { nextHead } from '../protocol/heads.ts'
 import {
   type Address,
+  digestEnvelope,
   formatAddress,
   type IdentityKeys,
   type InstallationId,
@@ -17,7 +19,7 @@ import { contactTopic, parseTopic, revokedTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
 import { joinKey, put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
-import type { Cursors } from './cursors.ts'
+import type { Cursors, Position } from './cursors.ts'
 import type { Installation } from './model.ts'
 import { nsToMs } from './node-time.ts'
 import { Serial } from './serial.ts'
@@ -150,40 +152,54 @@ export class Directory {
   async #query(addresses: readonly Address[]): Promise<void> {
     const { network, closing } = this.#context
     const topics = addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)])
+    const { nodeId } = this.#cursors
     for (let hasMore = true; hasMore; ) {
       const positions = await Promise.all(
         topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
       )
       const page = await network.query(positions, closing)
-      await this.apply(page.envelopes)
-      // A node that promises more and sends nothing would keep us here for ever.
-      hasMore = page.hasMore && page.envelopes.length > 0
+      // What another node answered is not counted as this one's.
+      if (this.#cursors.nodeId !== nodeId) return this.#query(addresses)
+      const isNews = await this.apply(page.envelopes)
+      // A node that promises more and sends nothing new would keep us here for ever.
+      hasMore = page.hasMore && isNews
     }
     if (this.#read.size > maxAccounts) this.#read.clear()
     for (const address of addresses) this.#read.add(address)
   }
 
-  /** Takes envelopes of contact and revoked topics, in order; those seen before are skipped. */
-  apply(envelopes: readonly NodeEnvelope[]): Promise<void> {
+  /**
+   * Takes envelopes of contact and revoked topics, in order; those seen before are skipped.
+   *
+   * @returns whether any was new
+   */
+  apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
     return this.#serial.run(() => this.#apply(envelopes))
   }
 
-  async #apply(envelopes: readonly NodeEnvelope[]): Promise<void> {
+  async #apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
+    const { nodeId } = this.#cursors
     const changed = new Map<Address, Map<InstallationId, KnownInstallation>>()
     const touched = new Map<string, KnownInstallation>()
-    const positions = new Map<string, bigint>()
+    const positions = new Map<string, Position>()
+    const writes: Write[] = []
     const news: { readonly installation: KnownInstallation; readonly gained: boolean }[] = []
 
     for (const envelope of envelopes) {
       const topic = parseTopic(envelope.topic)
       if (!topic.ok || (topic.value.kind !== 'contact' && topic.value.kind !== 'revoked')) continue
       const { address, kind } = topic.value
-      const position = positions.get(envelope.topic) ?? (await this.#cursors.load(envelope.topic))
-      if (envelope.sequence <= position) continue
-      positions.set(envelope.topic, envelope.sequence)
+      const position =
+        positions.get(envelope.topic) ?? (await this.#cursors.position(envelope.topic))
+      if (envelope.sequence <= position.sequence) continue
+      if (position.sequence > 0n) writes.push(this.#cursors.writeEarlier(envelope.topic, position))
+      positions.set(envelope.topic, {
+        sequence: envelope.sequence,
+        head: nextHead(position.head, digestEnvelope(envelope.message)),
+      })
       const account = changed.get(address) ?? new Map(await this.account(address))
       changed.set(address, account)
-      const wasKnown = position > 0n || this.#read.has(address)
+      const wasKnown = position.sequence > 0n || this.#read.has(address)
       const updates =
         kind === 'contact'
           ? this.#readBundle(address, envelope, account)
@@ -198,12 +214,17 @@ export class Directory {
         }
       }
     }
-    if (positions.size === 0) return
+    // What was read of one node is no position at another.
+    if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
 
-    const writes: Write[] = [...touched].map(([key, installation]) => write(key, installation))
-    for (const [topic, sequence] of positions) writes.push(this.#cursors.write(topic, sequence))
+    for (const [key, installation] of touched) writes.push(write(key, installation))
+    for (const [topic, { sequence, head }] of positions) {
+      writes.push(this.#cursors.write(topic, sequence, head))
+    }
     await this.#context.store.advance([], () => ({ writes, result: undefined }))
-    for (const [topic, sequence] of positions) this.#cursors.committed(topic, sequence)
+    for (const [topic, { sequence, head }] of positions) {
+      if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
+    }
     for (const [address, account] of changed) this.#remember(address, account)
     for (const { installation, gained } of news) {
       this.#context.emit({
@@ -214,6 +235,7 @@ export class Directory {
     for (const address of new Set([...touched.values()].map(({ address }) => address))) {
       this.onChange(address)
     }
+    return true
   }
 
   #readBundle(

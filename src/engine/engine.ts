@@ -18,6 +18,7 @@ import { Cursors } from './cursors.ts'
 import { Decryption } from './decryption.ts'
 import { Directory } from './directory.ts'
 import { Fanout } from './fanout.ts'
+import { Heads } from './heads.ts'
 import { Inbox } from './inbox.ts'
 import { MessageStates } from './message-states.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
@@ -234,7 +235,8 @@ const assemble = async (context: Context): Promise<Parts> => {
     decryption,
     parking,
   )
-  const fanout = new Fanout(context, sessions)
+  const heads = new Heads(context, cursors, directory)
+  const fanout = new Fanout(context, sessions, heads)
   const outbox = new Outbox(
     context,
     new Composer(context, conversations),
@@ -272,12 +274,14 @@ const assemble = async (context: Context): Promise<Parts> => {
   }
   connection.onLive = () => {
     if (status.current.state !== 'revoked') outbox.setOnline(true)
+    void heads.compare()
   }
   connection.onDown = () => outbox.setOnline(false)
   directory.onChange = (address) => {
     outbox.retry(address)
     if (address === account.address) void checkOwn()
   }
+  inbox.onHeads = (claims) => heads.hear(claims)
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)
     outbox.retry(sender.address)

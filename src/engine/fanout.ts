@@ -15,6 +15,7 @@ import type { Write } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
+import { addTold, type Heads, type OwnHeads, wasTold } from './heads.ts'
 import { chooseSession, type Session } from './session-rules.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -49,11 +50,13 @@ export interface SealedFanout {
 export class Fanout {
   readonly #context: Context
   readonly #sessions: Sessions
+  readonly #heads: Heads
   readonly #pausedUntilMs = new Map<InstallationId, number>()
 
-  constructor(context: Context, sessions: Sessions) {
+  constructor(context: Context, sessions: Sessions, heads: Heads) {
     this.#context = context
     this.#sessions = sessions
+    this.#heads = heads
   }
 
   /** Something of this installation works again: claim at the next need. */
@@ -69,6 +72,7 @@ export class Fanout {
     recipients: readonly KnownInstallation[],
   ): Promise<ReadonlyMap<InstallationId, Session>> {
     await this.#sessions.load(recipients.map(({ id }) => id))
+    await this.#heads.load(recipients.map(({ address }) => address))
     const needing = recipients.filter(
       ({ id }) => !chooseSession(this.#sessions.of(id)) && !this.#isPaused(id),
     )
@@ -185,13 +189,7 @@ export class Fanout {
         plans.set(recipient.id, plan)
       }
     }
-    const payloads = messages.map((message) =>
-      buildPayload({
-        convoId: message.conversationId,
-        contentBytes: message.content,
-        composedNs: message.composedNs,
-      }),
-    )
+    const payloads = new Payloads(messages, this.#heads)
     const requests = [...plans.values()].map(({ recipient, messages: indexes }) => {
       const session = this.#sessionFor(recipient.id, fresh)
       if (!session) throw new PadlockError('internal')
@@ -201,17 +199,18 @@ export class Fanout {
         recipientAddress: recipient.address,
         recipientInstallationId: recipient.id,
       }
+      const { headsTold, built } = payloads.of(indexes, session.headsTold)
       return {
         recipient,
         indexes,
-        session,
+        session: { ...session, headsTold },
         request: {
           state: session.state,
           sealingKey: recipient.sealingKey,
           recipientInstallationId: recipient.id,
           metadata: buildMetadataPart(fields),
           signingFields: headerSigningFields(fields),
-          payloads: indexes.flatMap((at) => payloads[at] ?? []),
+          payloads: built,
         },
       }
     })
@@ -245,5 +244,53 @@ export class Fanout {
     }
     const writes = fresh.size > 0 ? [remove(tables.claim, 'claim')] : []
     return { sessions, writes, rows }
+  }
+}
+
+/** The payloads of messages: with heads where a session has not told them yet, without elsewhere. */
+class Payloads {
+  readonly #messages: readonly FanoutMessage[]
+  readonly #heads: Heads
+  readonly #current = new Map<ConversationId, OwnHeads | undefined>()
+  /** By message and whether it tells heads; content may be large, so each is built once. */
+  readonly #built = new Map<string, Uint8Array>()
+
+  constructor(messages: readonly FanoutMessage[], heads: Heads) {
+    this.#messages = messages
+    this.#heads = heads
+  }
+
+  /** Those of one session, in order, and what it has told then. */
+  of(indexes: readonly number[], toldBefore: Uint8Array | undefined) {
+    let headsTold = toldBefore
+    const built = indexes.flatMap((at) => {
+      const message = this.#messages[at]
+      if (!message) return []
+      const heads = this.#headsOf(message.conversationId)
+      if (!heads || wasTold(headsTold, heads.digest)) return [this.#build(at, message, undefined)]
+      headsTold = addTold(headsTold, heads.digest)
+      return [this.#build(at, message, heads)]
+    })
+    return { headsTold, built }
+  }
+
+  #headsOf(id: ConversationId): OwnHeads | undefined {
+    if (!this.#current.has(id)) this.#current.set(id, this.#heads.of(id))
+    return this.#current.get(id)
+  }
+
+  #build(at: number, message: FanoutMessage, heads: OwnHeads | undefined): Uint8Array {
+    const name = `${at} ${heads !== undefined}`
+    const payload =
+      this.#built.get(name) ??
+      buildPayload({
+        convoId: message.conversationId,
+        contentBytes: message.content,
+        composedNs: message.composedNs,
+        heads: heads?.heads,
+        nodeId: heads?.nodeId,
+      })
+    this.#built.set(name, payload)
+    return payload
   }
 }

@@ -24,6 +24,7 @@ import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './
 import type { Cursors } from './cursors.ts'
 import type { Decryption } from './decryption.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
+import type { HeadsClaim } from './heads.ts'
 import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from './incoming.ts'
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
@@ -48,6 +49,8 @@ export class Inbox {
   #next: bigint | undefined
   /** Something authentic came from this installation. */
   onHeard: (sender: KnownInstallation) => void = () => undefined
+  /** Authentic payloads told heads. */
+  onHeads: (claims: readonly HeadsClaim[]) => void = () => undefined
 
   constructor(
     context: Context,
@@ -182,10 +185,12 @@ export class Inbox {
     workedOff: readonly number[],
   ): Promise<void> {
     const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
-    await this.#context.ratchets.run(async () => {
-      await this.#save(authentic, parked, more)
+    const claims = await this.#context.ratchets.run(async () => {
+      const claims = await this.#save(authentic, parked, more)
       this.#parking.removed(workedOff)
+      return claims
     })
+    if (claims.length > 0) this.onHeads(claims)
     // Outside of the ratchets' queue, as these may want to enter it.
     for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
   }
@@ -195,7 +200,7 @@ export class Inbox {
     authentic: readonly Authentic[],
     parked: readonly NewlyParked[],
     more: readonly Write[],
-  ): Promise<void> {
+  ): Promise<readonly HeadsClaim[]> {
     const { store, platform } = this.#context
     const decrypted = await this.#decryption.decrypt(authentic)
     const kept = this.#check(decrypted.results)
@@ -240,6 +245,7 @@ export class Inbox {
     if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
     const newest = outcome.messages.at(-1)
     if (newest) this.#conversations.arrived(newest.number)
+    return kept.claims
   }
 
   /** Step 3: who sent it, and did they sign it; who is not known is parked. */
@@ -293,6 +299,7 @@ export class Inbox {
   #check(results: readonly Decrypted[]) {
     const { account, crypto } = this.#context
     const writes: Write[] = []
+    const claims: HeadsClaim[] = []
     const drafts: Omit<NewMessage, 'id'>[] = []
     for (const result of results) {
       if (!result.ok) {
@@ -311,6 +318,8 @@ export class Inbox {
         this.#tally.count('header_mismatch')
         continue
       }
+      const { heads, nodeId } = payload.value
+      if (heads.length > 0) claims.push({ claimant: result.from.sender, heads, nodeId })
       const type = readContentType(payload.value.contentBytes)
       // Installations talk to each other in these; a release that does not know one drops it.
       if (type && isInternalType(type)) continue
@@ -347,7 +356,7 @@ export class Inbox {
       ids.add(id)
       return [{ ...draft, id }]
     })
-    return { messages, writes }
+    return { messages, writes, claims }
   }
 
   #touch(messages: readonly NewMessage[]) {

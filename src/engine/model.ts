@@ -104,6 +104,17 @@ export type ClientEvent =
   /** Either account of a conversation, or one's own, gained an installation. */
   | { readonly kind: 'installation-added'; readonly installation: Installation }
   | { readonly kind: 'installation-revoked'; readonly installation: Installation }
+  /**
+   * An installation of oneself or a peer saw another history at the node than this one: entries are
+   * withheld here (`node_withholding`), or replaced (`node_equivocating`). It may lie.
+   */
+  | {
+      readonly kind: 'node-accused'
+      readonly code: 'node_withholding' | 'node_equivocating'
+      /** Whose devices the history is of. */
+      readonly account: string
+      readonly claimant: Installation
+    }
   /** Envelopes of the inbox that were not kept. */
   | {
       readonly kind: 'envelopes'

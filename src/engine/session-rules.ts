@@ -24,6 +24,8 @@ export interface Session {
   readonly sentSince: number
   /** Never sent on again, as this is an older copy of itself; still decrypts. */
   readonly isClosed: boolean
+  /** Which heads were told in it (heads.ts); absent: none. */
+  readonly headsTold?: Uint8Array | undefined
 }
 
 /** Of these the one to send on; undefined if a new one is needed. */

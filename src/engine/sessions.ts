@@ -115,6 +115,7 @@ export class Sessions {
       sentSince: session.sentSince,
       closed: session.isClosed,
       pruned,
+      headsTold: session.headsTold ?? new Uint8Array(),
     })
   }
 
@@ -134,6 +135,7 @@ export class Sessions {
           lastDecryptedMs: Number(value.lastDecryptedMs),
           sentSince: value.sentSince,
           isClosed: value.closed,
+          headsTold: value.headsTold,
         })
       }
     }

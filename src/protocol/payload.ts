@@ -9,7 +9,7 @@ import {
   TopicHeadSchema,
 } from '../gen/padlock/v1/message_pb.ts'
 import { equalBytes } from './bytes.ts'
-import { type Address, type Conversation, type ConversationId, parseConversationId } from './ids.ts'
+import { type Address, type ConversationId, parseConversationId } from './ids.ts'
 import { contentLimitBytes, digestBytes, nodeIdBytes } from './limits.ts'
 import { decodeMessage, takeBytes } from './protobuf.ts'
 import { bad, type Checked, good } from './result.ts'
@@ -97,21 +97,22 @@ export function parsePayload(bytes: Uint8Array): Checked<Payload> {
     contentBytes: message.contentBytes,
     composedNs: message.composedNs,
     retransmits,
-    heads: readHeads(message.heads, conversation.value),
+    heads: readHeads(message.heads, conversation.value.participants),
     nodeId: takeBytes(message.nodeId, nodeIdBytes),
   })
 }
 
+/** The topics that have heads: the contact and revoked topics of these accounts. */
+export const headTopics = (addresses: readonly Address[]): ReadonlySet<Topic> =>
+  new Set(addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)]))
+
 /** Heads of other topics are ignored (section 8), and so is a second one of the same topic. */
 function readHeads(
   messages: readonly { topic: string; sequence: bigint; hash: Uint8Array }[],
-  conversation: Conversation,
+  participants: readonly Address[],
 ): readonly TopicHead[] {
   const heads: TopicHead[] = []
-  const expected = new Set<Topic>(
-    conversation.participants.flatMap((address) => [contactTopic(address), revokedTopic(address)]),
-  )
-  for (const topic of expected) {
+  for (const topic of headTopics(participants)) {
     const message = messages.find((candidate) => candidate.topic === topic)
     const hash = takeBytes(message?.hash, digestBytes)
     if (message !== undefined && hash !== undefined) {
