@@ -59,7 +59,7 @@ export function createHttpServers(
   const http2Server = http2.createServer(
     { settings: { maxConcurrentStreams: concurrentStreams, initialWindowSize: windowBytes } },
     (request, response) => {
-      limitStream(request.stream, limits)
+      limitBody(request.stream, requestTimeoutMs)
       handle(request, response)
     },
   )
@@ -94,12 +94,9 @@ export function createHttpServers(
   }
 }
 
-/** What Node's HTTP/1.1 server does for each request, for a stream of HTTP/2. */
-function limitStream(stream: http2.ServerHttp2Stream, limits: HttpLimits): void {
-  const cut = (): void => stream.close(http2.constants.NGHTTP2_CANCEL)
-  // Others on the connection may go on while the reader of this one takes nothing.
-  stream.setTimeout(limits.idleTimeoutMs, cut)
-  const timer = setTimeout(cut, limits.requestTimeoutMs)
+/** What Node's HTTP/1.1 server does for the body of each request, for a stream of HTTP/2. */
+function limitBody(stream: http2.ServerHttp2Stream, limitMs: number): void {
+  const timer = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), limitMs)
   stream.once('end', () => clearTimeout(timer))
   stream.once('close', () => clearTimeout(timer))
 }

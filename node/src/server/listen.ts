@@ -81,7 +81,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     exempt,
   })
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
-  const answer = createRpcHandler({ ...options, trustedHops, bodies })
+  const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies })
   const allowBrowsers = cors({
     // Nothing here rests on who sends a request, so any page may talk to any node.
     origin: '*',

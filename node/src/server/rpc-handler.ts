@@ -4,16 +4,16 @@
  * end the process.
  */
 import type http from 'node:http'
-import type http2 from 'node:http2'
+import http2 from 'node:http2'
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
+import { countBody, timeTaking } from './bodies.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { callerKey, callerOf } from './caller.ts'
-import { countBody, watchBegin } from './request-body.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
@@ -23,6 +23,8 @@ export interface RpcHandlerOptions {
   /** How many proxies in front are trusted to say who calls. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
+  /** How long a part of an answer may wait for its reader. */
+  readonly idleTimeoutMs: number
   /** Called once, when a proxy says who calls and none is trusted. */
   readonly onUntrustedProxy?: () => void
 }
@@ -71,9 +73,14 @@ export function createRpcHandler(
     }
     const share = options.bodies.open(caller)
     response.once('close', share.release)
+    // What was written last must be taken too.
+    response.once('finish', () => {
+      const timer = setTimeout(cut, options.idleTimeoutMs)
+      response.once('close', () => clearTimeout(timer))
+    })
     // Refusals are answers. What fails here is the connection, which its peer broke.
     handler(counted(universal))
-      .then((answer) => universalResponseToNodeResponse(released(answer), response))
+      .then((answer) => universalResponseToNodeResponse(timed(answer), response))
       .catch(() => response.destroy())
 
     function counted(call: Universal): Universal {
@@ -83,10 +90,16 @@ export function createRpcHandler(
     }
 
     // A subscription stays open long after its request was read.
-    function released(answer: Answer): Answer {
+    function timed(answer: Answer): Answer {
       const { body } = answer
       if (body === undefined) return answer
-      return { ...answer, body: watchBegin(body, share.release) }
+      const taking = { limitMs: options.idleTimeoutMs, begun: share.release, stalled: cut }
+      return { ...answer, body: timeTaking(body, taking) }
+    }
+
+    function cut(): void {
+      if ('stream' in response) response.stream.close(http2.constants.NGHTTP2_CANCEL)
+      else response.destroy()
     }
   }
 }

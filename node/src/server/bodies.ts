@@ -1,0 +1,56 @@
+/** Bodies on their way: those of requests are counted while in memory, those of answers must be taken. */
+import { refusal } from '../refusal.ts'
+import type { BodyShare } from './body-budget.ts'
+
+/** When a node that has too much in memory is asked to be tried again. */
+const retryAfterMs = 1_000
+
+/**
+ * The same bytes.
+ * @throws ConnectError `rate_limited` when there is no room for them.
+ */
+export async function* countBody(
+  body: AsyncIterable<Uint8Array>,
+  share: BodyShare,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    if (!share.take(chunk.length)) throw refusal('rate_limited', { retryAfterMs })
+    yield chunk
+  }
+}
+
+/** How much an answer is written at a time: who takes less in the time limit takes nothing. */
+const stepBytes = 256 * 1024
+
+export interface Taking {
+  readonly limitMs: number
+  /** Called before the first bytes, or at the end if there are none; may be called again. */
+  readonly begun: () => void
+  /** Called when a part was not taken within the limit. */
+  readonly stalled: () => void
+}
+
+/**
+ * The same bytes, in parts whose taking is timed: whoever asks for the next one has written the one
+ * before. Node's own time limit for a stream of HTTP/2 does not tell it from others on its connection.
+ */
+export async function* timeTaking(
+  body: AsyncIterable<Uint8Array>,
+  { limitMs, begun, stalled }: Taking,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of body) {
+      begun()
+      for (let at = 0; at < chunk.length; at += stepBytes) {
+        const timer = setTimeout(stalled, limitMs)
+        try {
+          yield chunk.subarray(at, at + stepBytes)
+        } finally {
+          clearTimeout(timer)
+        }
+      }
+    }
+  } finally {
+    begun()
+  }
+}
