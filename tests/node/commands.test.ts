@@ -186,7 +186,7 @@ test('a copy of a node that stores at full rate is sound and has what was acknow
   }
 }, 120_000)
 
-test('a backup whose asker goes away leaves nothing, and the node takes the next', async () => {
+test('a backup is never written over, and a node that stops takes its socket with it', async () => {
   const node = await startNode()
   const refused = await backup('--data', data, '--to', join(folder, 'missing', 'copy'))
   expect(refused).toMatchObject({ code: 1, text: expect.stringMatching(/is not there/) })
@@ -198,6 +198,38 @@ test('a backup whose asker goes away leaves nothing, and the node takes the next
   node.child.kill('SIGTERM')
   expect(await node.ended).toBe(0)
   expect(existsSync(join(data, 'backup.sock'))).toBe(false)
+})
+
+test('a copy that is given up leaves nothing, and what waited for its steps is stored', async () => {
+  const database = new SqliteDatabase({ file })
+  const publish = (envelopes: { topic: string; message: Uint8Array }[]) =>
+    database.run([{ kind: 'publish', envelopes }], nowNs)
+  publish([await bob.bundle(nowNs)])
+  for (let n = 0; n < 40; n += 1) publish([mail(bob, `${n}`, 1_000_000)])
+  const target = join(folder, 'copy')
+  const order: string[] = []
+  const stored: Promise<unknown>[] = []
+  const store = (name: string) => {
+    const done = database.copy.between(() => publish([mail(bob, name)]))
+    stored.push(done.then(() => order.push(name)))
+  }
+  const copying = database.copy.copyTo(target, ({ remainingPages, totalPages }) => {
+    expect(statSync(target).mode & 0o777).toBe(0o600)
+    if (order.length > 0 && remainingPages < totalPages / 2) throw new Error('given up')
+    store('between steps')
+  })
+  store('at once')
+  await expect(database.copy.copyTo(join(folder, 'other'), () => {})).rejects.toThrow(/under way/)
+  await expect(copying).rejects.toThrow('given up')
+  await Promise.all(stored)
+  expect(order.slice(0, 2)).toEqual(['at once', 'between steps'])
+  expect(readdirSync(folder)).toEqual(['data'])
+
+  const stopping = database.copy.copyTo(target, () => {})
+  await Promise.all([expect(stopping).rejects.toThrow(/stopping/), database.copy.stop()])
+  database.close()
+  expect(readdirSync(folder)).toEqual(['data'])
+  expect(await check('--data', data)).toMatchObject({ code: 0 })
 })
 
 test('the data of a stopped node, and of a killed one, is copied whole', async () => {
@@ -546,17 +578,22 @@ describe('a check of PostgreSQL', () => {
   test('finds the same damage', async () => {
     const { url, store } = await filled()
     await store.close()
+    // Those whose tables the engines keep differently: each case costs a database.
+    const chosen = /^(a gap|a topic that counts|a revocation that no row|a prekey of a revoked)/
     const all: [string, RegExp][] = [
-      ...damages.map(([, sql, finding]): [string, RegExp] => [sql, finding]),
+      ...damages
+        .filter(([name]) => chosen.test(name))
+        .map(([, sql, finding]): [string, RegExp] => [sql, finding]),
       ...byteDamages.map(([, sql, finding]): [string, RegExp] => [sql(bytes), finding]),
       [await flipDamage(bytes), flipped],
     ]
+    expect(all).toHaveLength(7)
     for (const [sql, finding] of all) {
       // Each on a fresh copy of the same data.
       const damaged = await cloneOf(url)
       const client = new pg.Client({ connectionString: damaged })
       await client.connect()
-      await client.query(sql.replaceAll('is_fallback = 0', 'NOT is_fallback'))
+      await client.query(sql)
       await client.end()
       const { code, text } = await check('--database', damaged)
       expect(text).toMatch(finding)

@@ -25,8 +25,8 @@ Usage: padlock-node check [--data <folder> | --file <file> | --database <url>]
   --file <file>     a file that padlock-node backup made
   --database <url>  a PostgreSQL database; nodes may run meanwhile (default: PADLOCK_DATABASE)
   --retention-days <number>
-                    how long the nodes keep mail (default: 60): PostgreSQL is swept in any order,
-                    so older gaps are not counted
+                    how long the nodes keep mail (default: PADLOCK_RETENTION_DAYS, else 60):
+                    PostgreSQL is swept in any order, so older gaps are not counted
   --help            print this
 
 Reads only. Numbers without gaps, times, digests and sizes of every envelope; the signatures of
@@ -43,7 +43,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
       data: { type: 'string' },
       file: { type: 'string' },
       database: { type: 'string' },
-      'retention-days': { type: 'string', default: '60' },
+      'retention-days': { type: 'string' },
       help: { type: 'boolean' },
     })
     if (options.help) {
@@ -52,7 +52,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
     }
     const given = [options.data, options.file, options.database].filter((one) => one !== undefined)
     if (given.length > 1) throw new CommandError('one of --data, --file and --database is enough.')
-    const days = options['retention-days']
+    const days = options['retention-days'] ?? (process.env.PADLOCK_RETENTION_DAYS || '60')
     if (!/^\d{1,6}$/.test(days)) throw new CommandError('--retention-days must be a whole number.')
     const { what, source } = await open(options)
     const startedMs = performance.now()
