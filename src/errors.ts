@@ -93,6 +93,7 @@ export const codes = {
   parking_full: final,
   unsupported_version: final,
   node_withholding: final,
+  restored: final,
   node_equivocating: final,
   gap: final,
 } as const satisfies Record<string, CodeEntry>

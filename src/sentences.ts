@@ -90,6 +90,8 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
   duplicate_message: 'The message arrived before.',
   parking_full: 'Too many envelopes of unknown senders wait; the newest was dropped.',
   unsupported_version: 'The message was written by a newer release. Update Padlock.',
+  restored:
+    'This device has an older copy of its data. It repaired itself; what came meanwhile may be lost here.',
   node_withholding: 'The node does not show what another installation saw there.',
   node_equivocating: 'The node shows this installation something else than another one.',
   gap: 'Envelopes of this inbox are missing at the node: retention, or withheld.',

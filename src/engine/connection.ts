@@ -31,6 +31,8 @@ export class Connection {
   peers: () => Promise<readonly Address[]> = async () => []
   /** The node answered, before anything else is asked of it. */
   onNode: (nodeId: Uint8Array) => Promise<void> = async () => undefined
+  /** All that there was is processed; nothing is sent yet. */
+  onCaughtUp: () => Promise<void> = async () => undefined
   onLive: () => void = () => undefined
   onDown: () => void = () => undefined
   onStock: (oneTimeLeft: number, newestCreatedNs: bigint) => void = () => undefined
@@ -125,6 +127,7 @@ export class Connection {
           this.#directory.caughtUp()
           await pump.drained()
           await this.#workOffParked()
+          await this.onCaughtUp()
           this.#backoff.reset()
           status.setState('live')
           this.onLive()

@@ -37,7 +37,7 @@ export class Decryption {
   }
 
   /** Digests are kept for the node's retention (section 7); no node serves older mail again. */
-  async load(): Promise<void> {
+  async forgetOld(): Promise<void> {
     const { store, time } = this.#context
     const oldest = time.clockNs() - seenLifetimeNs
     for (;;) {

@@ -5,6 +5,7 @@
  */
 
 import type { NodeEnvelope } from '../network/network.ts'
+import { encodeBase64 } from '../protocol/bytes.ts'
 import { parseContactBundle, sealingKeySignature, verifyGrant } from '../protocol/contact.ts'
 import { nextHead } from '../protocol/heads.ts'
 import {
@@ -283,6 +284,10 @@ export class Directory {
       id: installation.id,
       address: formatAddress(installation.address),
       isThis: installation.id === this.#context.account.installationId,
+      keys: {
+        curve25519: encodeBase64(installation.keys.curve25519),
+        ed25519: encodeBase64(installation.keys.ed25519),
+      },
       createdAtMs: nsToMs(installation.firstSeenNs),
       state:
         installation.revokedNs > 0n

@@ -8,30 +8,21 @@ import { PadlockError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { HeldLock, Platform } from '../platform/platform.ts'
 import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
-import { coveredPeersLimit } from '../protocol/limits.ts'
 import type { Store } from '../store/store.ts'
-import { Composer } from './composer.ts'
-import { Connection } from './connection.ts'
+import { assemble, type Parts } from './assembly.ts'
+import type { Connection } from './connection.ts'
 import type { Context } from './context.ts'
-import { Conversations } from './conversations.ts'
-import { Cursors } from './cursors.ts'
-import { Decryption } from './decryption.ts'
-import { Directory } from './directory.ts'
-import { Fanout } from './fanout.ts'
-import { Heads } from './heads.ts'
-import { Inbox } from './inbox.ts'
-import { MessageStates } from './message-states.ts'
+import type { Conversations } from './conversations.ts'
+import type { Directory } from './directory.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
 import { NodeTime } from './node-time.ts'
-import { Outbox } from './outbox.ts'
-import { Parking } from './parking.ts'
-import { Prekeys } from './prekeys.ts'
-import { openAccount, registerAtNode, type SignText } from './registration.ts'
-import { Sealing } from './sealing.ts'
+import type { Outbox } from './outbox.ts'
+import { openAccount, type SignText } from './registration.ts'
+import { forgetIfRevoked } from './renewal.ts'
+import { revokeInstallations } from './revoking.ts'
 import { Serial } from './serial.ts'
-import { Sessions } from './sessions.ts'
 import { StatusBoard } from './status.ts'
-import { Unsealing } from './unsealing.ts'
+import type { Upkeep } from './upkeep.ts'
 
 /** A second tab waits this long for a closing one before it is told (docs/architecture.md section 4). */
 const lockWaitMs = 3_000
@@ -46,6 +37,8 @@ export interface EngineOptions {
   readonly curves?: Curves | undefined
   readonly network: Network
   readonly platform: Platform
+  /** Whether to make new keys if this installation was revoked. */
+  readonly renew?: boolean
   /** Opens the store of the database; `onLost` is called when it is taken away. */
   openStore(onLost: () => void): Promise<Store>
   readonly signText: SignText
@@ -60,12 +53,22 @@ export class Engine {
   readonly #conversations: Conversations
   readonly #outbox: Outbox
   readonly #connection: Connection
+  readonly #upkeep: Upkeep
+  readonly #signText: SignText
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
-  private constructor(context: Context, lock: HeldLock, closing: AbortController, parts: Parts) {
+  private constructor(
+    context: Context,
+    lock: HeldLock,
+    closing: AbortController,
+    parts: Parts,
+    signText: SignText,
+  ) {
     this.#context = context
+    this.#signText = signText
+    this.#upkeep = parts.upkeep
     this.#closing = closing
     this.#lock = lock
     this.#directory = parts.directory
@@ -92,6 +95,7 @@ export class Engine {
         // Whatever still fails then fails for this reason.
         engine?.close().catch(() => undefined)
       })
+      if (options.renew) await forgetIfRevoked(store)
       const time = new NodeTime(platform)
       const surroundings = { crypto, curves, store, network, platform, time }
       const account = await openAccount(surroundings, address, options.signText, signal)
@@ -105,7 +109,7 @@ export class Engine {
         closing: closing.signal,
         emit: options.emit,
       }
-      engine = new Engine(context, lock, closing, await assemble(context))
+      engine = new Engine(context, lock, closing, await assemble(context), options.signText)
       engine.#start()
       return engine
     } catch (error) {
@@ -116,7 +120,7 @@ export class Engine {
   }
 
   #start(): void {
-    this.#running = Promise.all([this.#connection.run(), this.#outbox.run()])
+    this.#running = Promise.all([this.#connection.run(), this.#outbox.run(), this.#upkeep.run()])
     void this.#lock.lost.then(() => {
       this.#context.status.warn('leadership_lost')
       return this.close()
@@ -179,7 +183,7 @@ export class Engine {
   /** Of any account, as its topics tell now; of one's own without an address. */
   async installations(address: string | undefined): Promise<readonly Installation[]> {
     const account = address === undefined ? this.#context.account.address : checkAddress(address)
-    await this.#directory.refresh([account])
+    await this.#directory.reread(account)
     const known = await this.#directory.account(account)
     return [...known.values()]
       .filter(({ state }) => state !== 'unknown')
@@ -188,6 +192,11 @@ export class Engine {
 
   async canMessage(address: string): Promise<boolean> {
     return (await this.installations(address)).some(({ state }) => state === 'valid')
+  }
+
+  /** Revokes installations of one's own account; the wallet is asked once. */
+  async revoke(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    await revokeInstallations(this.#context, this.#directory, this.#signText, ids, signal)
   }
 
   /** Ends everything; what was stored stays. */
@@ -206,88 +215,6 @@ export class Engine {
       this.#lock.release()
     }
   }
-}
-
-interface Parts {
-  readonly directory: Directory
-  readonly conversations: Conversations
-  readonly outbox: Outbox
-  readonly connection: Connection
-}
-
-/** Makes the parts, loads what they keep in memory, and tells them of each other. */
-const assemble = async (context: Context): Promise<Parts> => {
-  const { account, status } = context
-  const cursors = new Cursors(context.store)
-  const directory = new Directory(context, cursors)
-  const conversations = new Conversations(context)
-  const sessions = new Sessions(context.store)
-  const prekeys = new Prekeys(context)
-  const unsealing = new Unsealing(context)
-  const decryption = new Decryption(context, sessions, prekeys)
-  const parking = new Parking(context.store)
-  const inbox = new Inbox(
-    context,
-    directory,
-    conversations,
-    cursors,
-    unsealing,
-    decryption,
-    parking,
-  )
-  const heads = new Heads(context, cursors, directory)
-  const fanout = new Fanout(context, sessions, heads)
-  const outbox = new Outbox(
-    context,
-    new Composer(context, conversations),
-    new MessageStates(context, conversations),
-    directory,
-    new Sealing(context, directory, sessions, fanout),
-  )
-  const connection = new Connection(context, cursors, directory, inbox)
-  await Promise.all([
-    prekeys.load(),
-    unsealing.load(),
-    decryption.load(),
-    inbox.load(),
-    outbox.load(),
-  ])
-
-  const checkOwn = async () => {
-    const own = (await directory.account(account.address)).get(account.installationId)
-    if (!own || own.revokedNs === 0n) return
-    status.setState('revoked')
-    outbox.setOnline(false)
-  }
-  await checkOwn()
-  const topUp = (left: number, newestCreatedNs: bigint) => {
-    prekeys.topUp(left, newestCreatedNs).catch((error: unknown) => {
-      // Tried again at the next stock notice.
-      status.warn(error instanceof PadlockError ? error.code : 'internal')
-    })
-  }
-  connection.peers = async () =>
-    (await conversations.list(coveredPeersLimit)).map(({ peer }) => checkAddress(peer))
-  connection.onStock = topUp
-  connection.onNode = async (nodeId) => {
-    if (status.current.state !== 'revoked') await registerAtNode(context, prekeys, nodeId)
-  }
-  connection.onLive = () => {
-    if (status.current.state !== 'revoked') outbox.setOnline(true)
-    void heads.compare()
-  }
-  connection.onDown = () => outbox.setOnline(false)
-  directory.onChange = (address) => {
-    outbox.retry(address)
-    if (address === account.address) void checkOwn()
-  }
-  inbox.onHeads = (claims) => heads.hear(claims)
-  inbox.onHeard = (sender) => {
-    fanout.unpause(sender.id)
-    outbox.retry(sender.address)
-    connection.want(sender.address).catch(() => status.warn('storage_failed'))
-  }
-  return { directory, conversations, outbox, connection }
 }
 
 const checkAddress = (text: string): Address => {

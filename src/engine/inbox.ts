@@ -81,7 +81,13 @@ export class Inbox {
 
   /** A subscription begins after the cursor. */
   async begin(): Promise<void> {
+    this.#tally.begin()
     this.#next = (await this.#cursors.load(this.#topic)) + 1n
+  }
+
+  /** Envelopes of this subscription that no sealing key here opened. */
+  get unopened(): number {
+    return this.#tally.unopened
   }
 
   /**

@@ -70,6 +70,8 @@ export interface Installation {
   readonly isThis: boolean
   /** When the node first had it. */
   readonly createdAtMs: number
+  /** Its keys as the wallet was shown them when it granted it: unpadded standard base64. */
+  readonly keys: { readonly curve25519: string; readonly ed25519: string }
   readonly state: 'valid' | 'unverified' | 'revoked'
 }
 
@@ -104,6 +106,11 @@ export type ClientEvent =
   /** Either account of a conversation, or one's own, gained an installation. */
   | { readonly kind: 'installation-added'; readonly installation: Installation }
   | { readonly kind: 'installation-revoked'; readonly installation: Installation }
+  /**
+   * This is an older copy of its database and repaired itself; so many envelopes were sealed to keys
+   * that the copy does not have, and are lost here.
+   */
+  | { readonly kind: 'restored'; readonly unopened: number }
   /**
    * An installation of oneself or a peer saw another history at the node than this one: entries are
    * withheld here (`node_withholding`), or replaced (`node_equivocating`). It may lie.

@@ -1,76 +1,49 @@
 /**
- * Prekeys (docs/protocol.md section 6): made, uploaded, topped up, used once. The one-time secrets
- * lie apart from the identity, as only prekey messages need them.
+ * The own prekeys (docs/protocol.md section 6): used once, topped up, rotated, dropped when nobody can
+ * use them any more. One upload at a time; the one-time secrets lie apart from the identity, as only
+ * prekey messages need them.
  */
 
-import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import { encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
-import type { InstallationId } from '../protocol/ids.ts'
-import { stockMinimum, stockTarget } from '../protocol/limits.ts'
-import { buildPrekeyUpload, parsePrekeyUpload, type SignedPrekey } from '../protocol/prekey.ts'
-import { type PrekeyKindName, prekeySigningBytes } from '../protocol/signing-bytes.ts'
+import {
+  fallbackLifetimeNs,
+  stockLimit,
+  stockMinimum,
+  stockTarget,
+  unusedPrekeyLifetimeNs,
+} from '../protocol/limits.ts'
+import { parsePrekeyUpload } from '../protocol/prekey.ts'
 import { prekeyTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
 import { put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
+import { makePrekeys, type PrekeySecret, type UploadKind } from './prekey-uploads.ts'
 
-export interface PrekeySecret {
-  readonly secret: Uint8Array
-  readonly publicKey: Uint8Array
+/** What the node has of ours, as far as is known. */
+interface Stock {
+  readonly oneTimeLeft: number
+  /** `created_ns` of the newest upload it took. */
+  readonly newestCreatedNs: bigint
+}
+
+/** Secrets and bytes of an upload that is not stored yet. */
+export interface MadeUpload {
   readonly createdNs: bigint
+  readonly upload: Uint8Array
+  readonly oneTime: readonly PrekeySecret[]
+  readonly fallback: readonly PrekeySecret[]
 }
 
-interface Signer {
-  readonly crypto: Crypto
-  readonly identity: Uint8Array
-  readonly installationId: InstallationId
-  readonly createdNs: bigint
-}
-
-/** Secrets to store, and the upload that publishes their other halves. */
-export const makePrekeys = (
-  { crypto, identity, installationId, createdNs }: Signer,
-  count: number,
-  kind: 'first' | 'more' | 'replacement',
-) => {
-  const withFallback = kind !== 'more'
-
-  const pairs = crypto.createKeyPairs(count + (withFallback ? 1 : 0))
-  const kindOf = (at: number): PrekeyKindName => (at < count ? 'one-time' : 'fallback')
-  const signatures = crypto.sign(
-    identity,
-    pairs.map(({ publicKey }, at) =>
-      prekeySigningBytes({ kind: kindOf(at), installationId, createdNs, key: publicKey }),
-    ),
-  )
-  const signed = pairs.map(({ publicKey }, at): SignedPrekey => {
-    const signature = signatures[at]
-    if (!signature) throw new PadlockError('internal')
-    return { kind: kindOf(at), key: publicKey, createdNs, signature }
-  })
-  const secrets = pairs.map((pair): PrekeySecret => ({ ...pair, createdNs }))
-  const fallback = signed[count]
-  return {
-    oneTime: secrets.slice(0, count),
-    fallback: secrets.slice(count),
-    upload: buildPrekeyUpload({
-      installationId,
-      oneTime: signed.slice(0, count),
-      ...(fallback ? { fallback } : {}),
-      replace: kind === 'replacement',
-    }),
-  }
-}
-
-/** The own prekeys: secrets by public key, and the stock at the node. */
 export class Prekeys {
   readonly #context: Context
   #oneTime = new Map<string, PrekeySecret>()
+  /** Newest first; the previous one is kept until the next rotation. */
   #fallback: readonly PrekeySecret[] = []
   #pendingUpload: Uint8Array = new Uint8Array()
   #lastCreatedNs = 0n
-  #toppingUp = false
+  #stock: Stock | undefined
+  #refilling: Promise<void> | undefined
 
   constructor(context: Context) {
     this.#context = context
@@ -108,96 +81,212 @@ export class Prekeys {
     return [this.#write([...this.#oneTime].filter(([key]) => !gone.has(key)).map(([, s]) => s))]
   }
 
-  /** To be called when what `useWrites` gave is committed. */
+  /** To be called when what `useWrites` gave is committed: whoever wrote had claimed a key. */
   committed(used: readonly Uint8Array[]): void {
     for (const key of used) this.#oneTime.delete(encodeBase64Url(key))
+    if (!this.#stock || used.length === 0) return
+    const { oneTimeLeft, newestCreatedNs } = this.#stock
+    this.#stock = { oneTimeLeft: Math.max(0, oneTimeLeft - used.length), newestCreatedNs }
+    if (this.#isLow()) void this.refill()
+  }
+
+  /** The node said how much it has. */
+  heardStock(oneTimeLeft: number, newestCreatedNs: bigint): Promise<void> {
+    this.#stock = { oneTimeLeft, newestCreatedNs }
+    return this.#isLow() || this.#pendingUpload.length > 0 ? this.refill() : Promise.resolve()
+  }
+
+  /** Whether the node took an upload that is not known here: this is an older copy of itself. */
+  isBehind(newestCreatedNs: bigint): boolean {
+    return newestCreatedNs > this.#lastCreatedNs
+  }
+
+  /** While live: drops what nobody can use any more, and rotates the fallback key. */
+  async keepUp(): Promise<void> {
+    const { time } = this.#context
+    const now = time.nodeNs() ?? time.clockNs()
+    await this.#context.ratchets.run(() => this.#dropUnused(now - unusedPrekeyLifetimeNs))
+    const [newest] = this.#fallback
+    if (!newest || newest.createdNs <= now - fallbackLifetimeNs) await this.refill('rotation')
   }
 
   /**
-   * Fills the node's stock up to 50 if fewer than 25 are left there. One upload at a time; one that
-   * was not acknowledged is sent again with the same bytes.
+   * Sends what was not acknowledged, with the same bytes; else fills the stock up to 50. What fails
+   * is tried again at the next notice, connect or hour.
    */
-  async topUp(oneTimeLeft: number, newestCreatedNs: bigint): Promise<void> {
-    if (this.#toppingUp) return
-    if (oneTimeLeft >= stockMinimum && this.#pendingUpload.length === 0) return
-    this.#toppingUp = true
-    try {
-      if (this.#pendingUpload.length === 0) {
-        await this.#context.ratchets.run(() =>
-          this.#prepareUpload(stockTarget - oneTimeLeft, newestCreatedNs),
-        )
-      }
-      await this.#publishPending()
-    } finally {
-      this.#toppingUp = false
-    }
+  refill(kind: UploadKind = 'more'): Promise<void> {
+    this.#refilling ??= this.#refill(kind)
+      .catch((error: unknown) => {
+        if (this.#context.closing.aborted) return
+        this.#context.status.warn(error instanceof PadlockError ? error.code : 'internal')
+      })
+      .finally(() => {
+        this.#refilling = undefined
+      })
+    return this.#refilling
   }
 
   /** A full new stock for a node that has none of ours: new one-time keys and a new fallback. */
   async replace(): Promise<void> {
+    await this.#refilling
     // One that was not acknowledged goes again with the same bytes (section 6).
     const pending = parsePrekeyUpload(this.#pendingUpload)
     if (!pending.ok || !pending.value.replace) {
-      await this.#context.ratchets.run(() => this.#prepareUpload(stockTarget, 0n, 'replacement'))
+      await this.#context.ratchets.run(() => this.#prepare('replacement'))
     }
     await this.#publishPending()
   }
 
-  async #prepareUpload(
+  /**
+   * A replacement, for a transaction that does more (section 10, restored client). It goes out with the
+   * next `refill`.
+   *
+   * @param newestCreatedNs what the new `created_ns` must be above.
+   */
+  makeReplacement(newestCreatedNs: bigint): MadeUpload {
+    return this.#make('replacement', stockTarget, newestCreatedNs)
+  }
+
+  #isLow(): boolean {
+    return this.#stock !== undefined && this.#stock.oneTimeLeft < stockMinimum
+  }
+
+  async #refill(kind: UploadKind): Promise<void> {
+    if (this.#pendingUpload.length === 0) {
+      await this.#context.ratchets.run(() => this.#prepare(kind))
+    }
+    await this.#publishPending()
+  }
+
+  async #prepare(kind: UploadKind): Promise<void> {
+    const left =
+      kind === 'replacement' ? 0 : Math.min(this.#stock?.oneTimeLeft ?? stockTarget, stockLimit)
+    const count = Math.max(0, stockTarget - left)
+    if (count === 0 && kind === 'more') return
+    await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n))
+  }
+
+  #make(
+    kind: UploadKind,
     count: number,
     newestCreatedNs: bigint,
-    kind: 'more' | 'replacement' = 'more',
-  ): Promise<void> {
-    const { crypto, account, store, time } = this.#context
+    carried?: PrekeySecret,
+  ): MadeUpload {
+    const { crypto, account, time } = this.#context
     const last = newestCreatedNs > this.#lastCreatedNs ? newestCreatedNs : this.#lastCreatedNs
     const createdNs = time.createdNs(last)
-    const made = makePrekeys({ crypto, ...account, createdNs }, count, kind)
-    // The one before is kept until the next rotation: mail to it may be under way.
-    const fallback = [...made.fallback, ...this.#fallback].slice(0, 2)
-    await store.advance(
+    const made = makePrekeys({ crypto, ...account, createdNs }, { count, kind, carried })
+    const others = this.#fallback.filter((old) =>
+      made.fallback.every((secret) => !equalBytes(secret.publicKey, old.publicKey)),
+    )
+    return {
+      createdNs,
+      upload: made.upload,
+      oneTime: made.oneTime,
+      // The one before is kept until the next rotation: mail to it may be under way.
+      fallback: [...made.fallback, ...others].slice(0, 2),
+    }
+  }
+
+  /** Secrets are on the disk before their public halves leave. */
+  async #save(made: MadeUpload): Promise<void> {
+    await this.#context.store.advance(
       [{ table: tables.times, key: 'times' }],
       (rows) => {
         const times = rows.get(tables.times, 'times')
         if (!times) throw new PadlockError('storage_damaged')
         return {
           writes: [
-            put(tables.prekeys, 'prekeys', {
-              oneTime: [...this.#oneTime.values(), ...made.oneTime],
-              fallback,
-              pendingUpload: made.upload,
-            }),
-            put(tables.times, 'times', { ...times.value, lastCreatedNs: createdNs }),
+            ...this.writesOf(made),
+            put(tables.times, 'times', { ...times.value, lastCreatedNs: made.createdNs }),
           ],
           result: undefined,
         }
       },
       'strict',
     )
-    for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
-    this.#fallback = fallback
-    this.#pendingUpload = made.upload
-    this.#lastCreatedNs = createdNs
+    this.saved(made)
   }
 
-  async #publishPending(): Promise<void> {
-    const { network, store, account, closing } = this.#context
-    const message = this.#pendingUpload
+  /** The record of prekeys with an upload that was made. */
+  writesOf(made: MadeUpload): readonly Write[] {
+    return [
+      put(tables.prekeys, 'prekeys', {
+        oneTime: [...this.#oneTime.values(), ...made.oneTime],
+        fallback: [...made.fallback],
+        pendingUpload: made.upload,
+      }),
+    ]
+  }
+
+  /** To be called when what `writesOf` gave is committed. */
+  saved(made: MadeUpload): void {
+    for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
+    this.#fallback = made.fallback
+    this.#pendingUpload = made.upload
+    this.#lastCreatedNs = made.createdNs
+  }
+
+  async #publishPending(tries = 2): Promise<void> {
+    const upload = parsePrekeyUpload(this.#pendingUpload)
+    if (!upload.ok) return
+    const { network, account, closing } = this.#context
+    const topic = prekeyTopic(account.installationId)
     try {
-      await network.publish([{ topic: prekeyTopic(account.installationId), message }], closing)
+      await network.publish([{ topic, message: this.#pendingUpload }], closing)
     } catch (error) {
-      // The node has a newer upload or is full: these keys are never served, so new ones replace them.
-      const final =
-        error instanceof PadlockError &&
-        (error.code === 'stale_upload' || error.code === 'stock_full')
-      if (!final) throw error
+      const code = error instanceof PadlockError ? error.code : undefined
+      if (code !== 'stale_upload' && code !== 'stock_full') throw error
+      await this.#context.ratchets.run(() => this.#discard(upload.value.createdNs))
+      if (tries === 1) throw error
+      return this.#publishPending(tries - 1)
     }
-    await this.#context.ratchets.run(async () => {
-      this.#pendingUpload = new Uint8Array()
-      await store.advance([], () => ({
-        writes: [this.#write([...this.#oneTime.values()])],
-        result: undefined,
-      }))
-    })
+    await this.#context.ratchets.run(() => this.#acknowledged())
+    const before = upload.value.replace ? 0 : (this.#stock?.oneTimeLeft ?? 0)
+    this.#stock = {
+      oneTimeLeft: before + upload.value.oneTime.length,
+      newestCreatedNs: upload.value.createdNs,
+    }
+  }
+
+  async #acknowledged(): Promise<void> {
+    this.#pendingUpload = new Uint8Array()
+    await this.#context.store.advance([], () => ({
+      writes: [this.#write([...this.#oneTime.values()])],
+      result: undefined,
+    }))
+  }
+
+  /**
+   * The node will never serve these keys: their secrets go. A fallback among them comes with the next
+   * upload, signed again (section 6).
+   */
+  async #discard(createdNs: bigint): Promise<void> {
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    const carriedKey = pending.ok ? pending.value.fallback?.key : undefined
+    for (const [key, secret] of this.#oneTime) {
+      if (secret.createdNs === createdNs) this.#oneTime.delete(key)
+    }
+    this.#pendingUpload = new Uint8Array()
+    const carried = this.#fallback.find(
+      ({ publicKey }) => carriedKey !== undefined && equalBytes(publicKey, carriedKey),
+    )
+    const left = this.#stock?.oneTimeLeft ?? 0
+    const kind = carried ? 'rotation' : 'more'
+    const count = Math.max(0, stockTarget - left)
+    if (count === 0 && !carried) return this.#acknowledged()
+    const made = this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried)
+    await this.#save(made)
+  }
+
+  async #dropUnused(untilNs: bigint): Promise<void> {
+    const kept = [...this.#oneTime].filter(([, { createdNs }]) => createdNs > untilNs)
+    if (kept.length === this.#oneTime.size) return
+    await this.#context.store.advance([], () => ({
+      writes: [this.#write(kept.map(([, secret]) => secret))],
+      result: undefined,
+    }))
+    this.#oneTime = new Map(kept)
   }
 
   #write(oneTime: readonly PrekeySecret[]): Write {

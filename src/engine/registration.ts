@@ -17,13 +17,15 @@ import { stockTarget, walletSignatureBytes } from '../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic } from '../protocol/topics.ts'
+import { normaliseV } from '../protocol/wallet-signature.ts'
 import type { Store } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
 import type { Account, Context, Surroundings } from './context.ts'
-import { makePrekeys, type Prekeys } from './prekeys.ts'
+import { makePrekeys } from './prekey-uploads.ts'
+import type { Prekeys } from './prekeys.ts'
 
 /** Gets the wallet's EIP-191 signature over a text. */
-export type SignText = (text: string, address: Address) => Promise<Uint8Array>
+export type SignText = (text: string, address: Address, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
  * @throws PadlockError other_account, wallet_*, network_unavailable and the node's refusals
@@ -133,7 +135,7 @@ const register = async (
 
   const currentTime = formatCurrentTime(platform.nowMs())
   const text = buildGrantText({ address, currentTime, keys })
-  const signature = normaliseV(await unlessAborted(signText(text, address), signal))
+  const signature = normaliseV(await unlessAborted(signText(text, address, signal), signal))
   // Not r, s, v: a contract account signed, which needs its chain to be checked (ERC-1271).
   if (signature.length !== walletSignatureBytes) throw new PadlockError('not_supported_yet')
   const bundle = {
@@ -148,12 +150,11 @@ const register = async (
 
   const prekeys = makePrekeys(
     { crypto, identity, installationId: id.value, createdNs },
-    stockTarget,
-    'first',
+    { count: stockTarget, kind: 'first' },
   )
   await store.advance(
-    [],
-    () => ({
+    [{ table: tables.times, key: 'times' }],
+    (rows) => ({
       writes: [
         put(tables.identity, 'identity', {
           address,
@@ -166,7 +167,11 @@ const register = async (
         }),
         put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
         put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
-        put(tables.times, 'times', { lastComposedNs: 0n, lastCreatedNs: createdNs }),
+        put(tables.times, 'times', {
+          // Of an installation that was here before; its history stays.
+          lastComposedNs: rows.get(tables.times, 'times')?.value.lastComposedNs ?? 0n,
+          lastCreatedNs: createdNs,
+        }),
       ],
       result: undefined,
       // Public halves without their secrets would be a device that nobody can write to.
@@ -226,11 +231,3 @@ const unlessAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     signal.addEventListener('abort', abort, { once: true })
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
-
-/** Some wallets give v as 0 or 1; the wire knows 27 and 28 only (section 4). */
-const normaliseV = (signature: Uint8Array): Uint8Array => {
-  const normal = Uint8Array.from(signature)
-  const v = normal[64]
-  if (normal.length === 65 && (v === 0 || v === 1)) normal[64] = v + 27
-  return normal
-}

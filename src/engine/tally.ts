@@ -15,7 +15,16 @@ export class Tally {
     this.#context = context
   }
 
+  /** Envelopes that no sealing key here opened, since `begin`. */
+  unopened = 0
+
+  /** A subscription begins. */
+  begin(): void {
+    this.unopened = 0
+  }
+
   count(code: PadlockErrorCode): void {
+    if (code === 'unsealing_failed') this.unopened += 1
     this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
   }
 

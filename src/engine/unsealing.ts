@@ -4,32 +4,27 @@
  */
 
 import type { CryptoResult, EnvelopeToOpen, OpenedEnvelope } from '../crypto/crypto.ts'
-import { PadlockError } from '../errors.ts'
 import { encBytes } from '../protocol/limits.ts'
-import { tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
+import type { SealingKeys } from './sealing-keys.ts'
 
 export class Unsealing {
   readonly #context: Context
-  #secrets: readonly Uint8Array[] = []
+  readonly #keys: SealingKeys
 
-  constructor(context: Context) {
+  constructor(context: Context, keys: SealingKeys) {
     this.#context = context
-  }
-
-  async load(): Promise<void> {
-    const sealing = await this.#context.store.get(tables.sealing, 'sealing')
-    if (!sealing) throw new PadlockError('storage_damaged')
-    this.#secrets = sealing.value.secrets.map(({ secret }) => secret)
+    this.#keys = keys
   }
 
   async open(
     envelopes: readonly EnvelopeToOpen[],
   ): Promise<readonly CryptoResult<OpenedEnvelope>[]> {
     const { crypto, curves, account } = this.#context
-    const [current, ...previous] = this.#secrets
+    const { secrets } = this.#keys
+    const [current, ...previous] = secrets
     if (!current || envelopes.length === 0) return []
-    if (!curves) return crypto.open(this.#secrets, account.installationId, envelopes)
+    if (!curves) return crypto.open(secrets, account.installationId, envelopes)
 
     const shared = await curves.agree(
       current,

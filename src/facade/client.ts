@@ -27,6 +27,11 @@ export interface ClientOptions {
   readonly node: string
   /** Name of the local database; absent: one for each account. */
   readonly database?: string
+  /**
+   * Whether to make new keys, asking the wallet, if this installation was revoked. The history stays.
+   * Without it a client that was revoked opens, shows its history and sends nothing.
+   */
+  readonly renew?: boolean
   /** Ends the creation; a client that exists is ended by `close`. */
   readonly signal?: AbortSignal
 }
@@ -96,6 +101,20 @@ export interface Client {
    */
   canMessage(address: string): Promise<boolean>
   /**
+   * Revokes devices of one's own account for ever, with one signature of the wallet: they receive
+   * nothing more and can send nothing. This device may be among them.
+   *
+   * @example
+   * const others = (await client.installations()).filter(({ isThis }) => !isThis)
+   * await client.revoke(others.map(({ id }) => id))
+   * @throws PadlockError invalid_argument, wallet_rejected, wallet_failed, wallet_wrong_account,
+   * network_unavailable, aborted, closed
+   */
+  revoke(
+    installationIds: readonly string[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<void>
+  /**
    * Ends the client; what is stored stays. Calls that still wait fail with `closed`.
    *
    * @example
@@ -139,7 +158,7 @@ export const openClient = async (
   try {
     const client = new OpenClient(engineered, wallet)
     const { node, database } = options
-    await client.open({ node, address, database, wasm }, signal)
+    await client.open({ node, address, database, wasm, renew: options.renew === true }, signal)
     return client
   } catch (error) {
     engineered.terminate()
@@ -231,6 +250,13 @@ class OpenClient implements Client {
 
   canMessage(address: string): Promise<boolean> {
     return this.#worker.canMessage({ address }, { timeoutMs: callTimeoutMs })
+  }
+
+  revoke(
+    installationIds: readonly string[],
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    return this.#worker.revoke({ ids: [...installationIds] }, { signal })
   }
 
   close(): Promise<void> {

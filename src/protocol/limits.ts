@@ -87,6 +87,8 @@ export const sealingKeyWindowNs = dayNs
 export const sealingKeysPerWindow = 4
 /** A sealing key is replaced after this time (section 2). */
 export const sealingKeyLifetimeNs = 30n * dayNs
+/** The secret of a one-time prekey that nobody used is dropped after this time (section 2). */
+export const unusedPrekeyLifetimeNs = 90n * dayNs
 /** A fallback prekey is replaced after this time (section 2). */
 export const fallbackLifetimeNs = 7n * dayNs
 /** How long a node remembers a claim (section 5). */

@@ -55,3 +55,11 @@ export function recoverAddress(hash: Uint8Array, signature: Uint8Array): Checked
 }
 
 const toBigInt = (bytes: Uint8Array): bigint => BigInt(`0x${encodeHex(bytes)}`)
+
+/** Some wallets give v as 0 or 1; the wire knows 27 and 28 only (section 4). */
+export const normaliseV = (signature: Uint8Array): Uint8Array => {
+  const normal = Uint8Array.from(signature)
+  const v = normal[64]
+  if (normal.length === 65 && (v === 0 || v === 1)) normal[64] = v + 27
+  return normal
+}

@@ -28,6 +28,8 @@ export interface OpenRequest {
   readonly address: string
   /** Absent: one for each account. */
   readonly database: string | undefined
+  /** Whether to make new keys if this installation was revoked. */
+  readonly renew: boolean
   /** Where padlock.wasm lies, or its bytes. */
   readonly wasm: string | Uint8Array<ArrayBuffer>
 }
@@ -62,6 +64,8 @@ export interface WorkerApi {
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }>
   installations(arg: { readonly address: string | undefined }): Promise<readonly Installation[]>
   canMessage(arg: { readonly address: string }): Promise<boolean>
+  /** Revokes installations of the own account; may take as long as the person does. */
+  revoke(arg: { readonly ids: readonly string[] }, signal: AbortSignal): Promise<void>
   close(arg: { readonly deleteData: boolean }): Promise<void>
 }
 

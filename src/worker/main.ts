@@ -73,8 +73,10 @@ export const serve = (port: Port): void => {
           curves: await findCurves(crypto),
           network,
           platform: browserPlatform,
+          renew: arg.renew,
           openStore: (onLost) => openIdbStore(database, crypto, onLost),
-          signText: (text, address) => host.remote.signText({ text, address }, { signal }),
+          signText: (text, address, asking) =>
+            host.remote.signText({ text, address }, { signal: asking }),
           emit,
         },
         AbortSignal.any([signal, ending.signal]),
@@ -96,6 +98,7 @@ export const serve = (port: Port): void => {
       running().nextMessages(after, conversationId, signal),
     installations: async ({ address }) => running().installations(address),
     canMessage: async ({ address }) => running().canMessage(address),
+    revoke: async ({ ids }, signal) => running().revoke(ids, signal),
     close: async ({ deleteData }) => {
       ending.abort()
       await engine?.close()

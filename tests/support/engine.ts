@@ -45,6 +45,7 @@ export interface OpenOptions {
   readonly store?: (real: Store) => Store
   readonly platform?: Partial<Platform>
   readonly signal?: AbortSignal
+  readonly renew?: boolean
 }
 
 export interface EngineWorld {
@@ -103,9 +104,10 @@ export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise
             const store = await openIdbStore(database, crypto, onLost)
             return opening.store?.(store) ?? store
           },
-          signText: (text) => {
+          ...(opening.renew === undefined ? {} : { renew: opening.renew }),
+          signText: (text, _, asking) => {
             asked.push(text)
-            return sign(text, signal)
+            return sign(text, asking)
           },
           emit: (event) => events.push(event),
         },

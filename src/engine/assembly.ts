@@ -1,0 +1,130 @@
+/** The parts of the engine: made, loaded, and told of each other. */
+
+import { parseAddress } from '../protocol/ids.ts'
+import { coveredPeersLimit } from '../protocol/limits.ts'
+import { Composer } from './composer.ts'
+import { Connection } from './connection.ts'
+import type { Context } from './context.ts'
+import { Conversations } from './conversations.ts'
+import { Cursors } from './cursors.ts'
+import { Decryption } from './decryption.ts'
+import { Directory } from './directory.ts'
+import { Fanout } from './fanout.ts'
+import { Heads } from './heads.ts'
+import { Inbox } from './inbox.ts'
+import { MessageStates } from './message-states.ts'
+import { Outbox } from './outbox.ts'
+import { Parking } from './parking.ts'
+import { Prekeys } from './prekeys.ts'
+import { registerAtNode } from './registration.ts'
+import { repairIfRestored } from './restored.ts'
+import { Sealing } from './sealing.ts'
+import { SealingKeys } from './sealing-keys.ts'
+import { Sessions } from './sessions.ts'
+import { Unsealing } from './unsealing.ts'
+import { Upkeep } from './upkeep.ts'
+
+/** What the engine itself needs of them. */
+export interface Parts {
+  readonly directory: Directory
+  readonly conversations: Conversations
+  readonly outbox: Outbox
+  readonly connection: Connection
+  readonly upkeep: Upkeep
+}
+
+/** Makes the parts, loads what they keep in memory, and tells them of each other. */
+export const assemble = async (context: Context): Promise<Parts> => {
+  const { account, status } = context
+  const cursors = new Cursors(context.store)
+  const directory = new Directory(context, cursors)
+  const conversations = new Conversations(context)
+  const sessions = new Sessions(context.store)
+  const prekeys = new Prekeys(context)
+  const sealingKeys = new SealingKeys(context)
+  const unsealing = new Unsealing(context, sealingKeys)
+  const decryption = new Decryption(context, sessions, prekeys)
+  const parking = new Parking(context.store)
+  const inbox = new Inbox(
+    context,
+    directory,
+    conversations,
+    cursors,
+    unsealing,
+    decryption,
+    parking,
+  )
+  const heads = new Heads(context, cursors, directory)
+  const fanout = new Fanout(context, sessions, heads)
+  const outbox = new Outbox(
+    context,
+    new Composer(context, conversations),
+    new MessageStates(context, conversations),
+    directory,
+    new Sealing(context, directory, sessions, fanout),
+  )
+  const connection = new Connection(context, cursors, directory, inbox)
+  await Promise.all([
+    prekeys.load(),
+    sealingKeys.load(),
+    decryption.forgetOld(),
+    inbox.load(),
+    outbox.load(),
+  ])
+
+  const upkeep = new Upkeep(context, { sealingKeys, prekeys, sessions, decryption })
+  const isRevoked = () => status.current.state === 'revoked'
+  const checkOwn = async () => {
+    const own = (await directory.account(account.address)).get(account.installationId)
+    if (!own || own.revokedNs === 0n) return
+    status.setState('revoked')
+    outbox.setOnline(false)
+    upkeep.setLive(false)
+  }
+  await checkOwn()
+  let newestUploadNs = 0n
+  let stockAtStart: number | undefined
+  connection.peers = async () =>
+    (await conversations.list(coveredPeersLimit)).flatMap(({ peer }) => {
+      const address = parseAddress(peer)
+      return address.ok ? [address.value] : []
+    })
+  connection.onStock = (left, newestCreatedNs) => {
+    newestUploadNs = newestCreatedNs
+    // Before it is known that this is not an older copy of itself, nothing is uploaded.
+    if (status.current.state === 'live') void prekeys.heardStock(left, newestCreatedNs)
+    else stockAtStart = left
+  }
+  connection.onNode = async (nodeId) => {
+    newestUploadNs = 0n
+    stockAtStart = undefined
+    if (!isRevoked()) await registerAtNode(context, prekeys, nodeId)
+  }
+  connection.onCaughtUp = async () => {
+    if (isRevoked()) return
+    const parts = { directory, sealingKeys, prekeys, sessions }
+    await repairIfRestored(context, parts, newestUploadNs, inbox.unopened)
+    if (stockAtStart !== undefined) void prekeys.heardStock(stockAtStart, newestUploadNs)
+  }
+  connection.onLive = () => {
+    if (isRevoked()) return
+    outbox.setOnline(true)
+    upkeep.setLive(true)
+    void heads.compare()
+  }
+  connection.onDown = () => {
+    outbox.setOnline(false)
+    upkeep.setLive(false)
+  }
+  directory.onChange = (address) => {
+    outbox.retry(address)
+    if (address === account.address) void checkOwn()
+  }
+  inbox.onHeads = (claims) => heads.hear(claims)
+  inbox.onHeard = (sender) => {
+    fanout.unpause(sender.id)
+    outbox.retry(sender.address)
+    connection.want(sender.address).catch(() => status.warn('storage_failed'))
+  }
+  return { directory, conversations, outbox, connection, upkeep }
+}

@@ -1,0 +1,73 @@
+/**
+ * An older copy of its own database, put back by a backup or a cloned profile (docs/protocol.md
+ * section 10): noticed at connect, before anything is sent, and repaired. What it had sent since, it
+ * would otherwise encrypt again under the same message keys.
+ */
+
+import { PadlockError } from '../errors.ts'
+import { createdAheadLimitNs } from '../protocol/limits.ts'
+import { put, tables } from '../store/tables.ts'
+import type { Context } from './context.ts'
+import type { Directory } from './directory.ts'
+import type { Prekeys } from './prekeys.ts'
+import type { SealingKeys } from './sealing-keys.ts'
+import type { Sessions } from './sessions.ts'
+
+export interface RestoredParts {
+  readonly directory: Directory
+  readonly sealingKeys: SealingKeys
+  readonly prekeys: Prekeys
+  readonly sessions: Sessions
+}
+
+/**
+ * To be called when the own topics were read to their end.
+ *
+ * @param newestCreatedNs of the prekey uploads that the node has.
+ * @param unopened how many envelopes no sealing key here opened.
+ */
+export const repairIfRestored = async (
+  context: Context,
+  { directory, sealingKeys, prekeys, sessions }: RestoredParts,
+  newestCreatedNs: bigint,
+  unopened: number,
+): Promise<void> => {
+  const { account, ratchets, status, store, time } = context
+  const own = (await directory.account(account.address)).get(account.installationId)
+  const hasNewerKey =
+    own !== undefined && own.sealingKey.length > 0 && !sealingKeys.has(own.sealingKey)
+  // A node takes no upload from the future: one that says so is not followed there.
+  const latestNs = (time.nodeNs() ?? time.clockNs()) + createdAheadLimitNs
+  const hasNewerUpload = newestCreatedNs <= latestNs && prekeys.isBehind(newestCreatedNs)
+  if (!hasNewerKey && !hasNewerUpload) return
+
+  await ratchets.run(async () => {
+    const key = await sealingKeys.make(own?.sealingCreatedNs ?? 0n)
+    const stock = prekeys.makeReplacement(hasNewerUpload ? newestCreatedNs : 0n)
+    const closing = await sessions.closeWrites()
+    await store.advance(
+      [{ table: tables.times, key: 'times' }],
+      (rows) => {
+        const times = rows.get(tables.times, 'times')
+        if (!times) throw new PadlockError('storage_damaged')
+        return {
+          writes: [
+            ...closing,
+            ...sealingKeys.writesOf(key),
+            ...prekeys.writesOf(stock),
+            put(tables.times, 'times', { ...times.value, lastCreatedNs: stock.createdNs }),
+          ],
+          result: undefined,
+        }
+      },
+      'strict',
+    )
+    sessions.forgetMemory()
+    sealingKeys.saved(key)
+    prekeys.saved(stock)
+  })
+  status.warn('restored')
+  context.emit({ kind: 'restored', unopened })
+  await sealingKeys.publishPending()
+  await prekeys.refill()
+}

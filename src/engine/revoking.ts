@@ -1,0 +1,70 @@
+/** Revoking installations of one's own account with one wallet signature (docs/protocol.md sections 3 and 9). */
+
+import { PadlockError } from '../errors.ts'
+import { type IdentityKeys, type InstallationId, parseInstallationId } from '../protocol/ids.ts'
+import { revocationLimitBytes, walletSignatureBytes } from '../protocol/limits.ts'
+import { buildRevocation, verifyRevocation } from '../protocol/revocation.ts'
+import { buildRevocationText, formatCurrentTime } from '../protocol/signing-texts.ts'
+import { revokedTopic } from '../protocol/topics.ts'
+import { normaliseV } from '../protocol/wallet-signature.ts'
+import type { Context } from './context.ts'
+import type { Directory } from './directory.ts'
+import type { SignText } from './registration.ts'
+
+/**
+ * Revokes these for ever, and returns when the node has it. Those that are revoked already are passed
+ * over; the wallet is not asked if none is left.
+ *
+ * @throws PadlockError invalid_argument for an id that the account never granted, wallet_*,
+ * network_unavailable and the node's refusals
+ */
+export const revokeInstallations = async (
+  { account, network, platform, closing }: Context,
+  directory: Directory,
+  signText: SignText,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<void> => {
+  const { address } = account
+  await directory.reread(address)
+  const known = await directory.account(address)
+  const chosen = new Map<InstallationId, IdentityKeys>()
+  for (const text of ids) {
+    const id = parseInstallationId(text)
+    const installation = id.ok ? known.get(id.value) : undefined
+    if (!installation) {
+      throw new PadlockError('invalid_argument', {
+        message: 'This account has no such installation. Pass ids that `installations()` lists.',
+      })
+    }
+    if (installation.revokedNs === 0n) chosen.set(installation.id, installation.keys)
+  }
+  if (chosen.size === 0) return
+
+  // In ascending order of id, as the text and the message want it.
+  const installations = [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, keys]) => keys)
+  const currentTime = formatCurrentTime(platform.nowMs())
+  const text = buildRevocationText({ address, currentTime, installations, chainId: undefined })
+  if (!text.ok) throw new PadlockError('internal')
+  const signature = normaliseV(await signText(text.value, address, signal))
+  // Not r, s, v: a contract account signed, which needs its chain to be checked (ERC-1271).
+  if (signature.length !== walletSignatureBytes) throw new PadlockError('not_supported_yet')
+  const fields = {
+    address,
+    currentTime,
+    installations,
+    signature: { kind: 'eip191', signature },
+  } as const
+  if (!verifyRevocation(fields).ok) throw new PadlockError('wallet_wrong_account')
+  const message = buildRevocation(fields)
+  if (message.length > revocationLimitBytes) {
+    throw new PadlockError('too_large', { message: 'Revoke fewer installations at once.' })
+  }
+  try {
+    await network.publish([{ topic: revokedTopic(address), message }], closing)
+  } catch (error) {
+    // Somebody else did it meanwhile, which is what was wanted.
+    if (!(error instanceof PadlockError) || error.code !== 'already_revoked') throw error
+  }
+  await directory.reread(address)
+}

@@ -1,0 +1,66 @@
+/**
+ * What has to be done now and then while live (docs/protocol.md sections 2, 6 and 7): keys are rotated
+ * and dropped, old sessions removed. Each part fails for itself and is tried again an hour later.
+ */
+
+import { PadlockError } from '../errors.ts'
+import type { Context } from './context.ts'
+import type { Decryption } from './decryption.ts'
+import type { Prekeys } from './prekeys.ts'
+import type { SealingKeys } from './sealing-keys.ts'
+import type { Sessions } from './sessions.ts'
+
+const intervalMs = 3_600_000
+
+export class Upkeep {
+  readonly #context: Context
+  readonly #tasks: readonly (() => Promise<void>)[]
+  #isLive = false
+  #pause = new AbortController()
+
+  constructor(
+    context: Context,
+    parts: {
+      readonly sealingKeys: SealingKeys
+      readonly prekeys: Prekeys
+      readonly sessions: Sessions
+      readonly decryption: Decryption
+    },
+  ) {
+    const { platform, ratchets } = context
+    this.#context = context
+    this.#tasks = [
+      () => parts.sealingKeys.keepUp(),
+      () => parts.prekeys.keepUp(),
+      () => ratchets.run(() => parts.sessions.prune(platform.nowMs())),
+      () => parts.decryption.forgetOld(),
+    ]
+  }
+
+  /** The connection came or went. */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (isLive) this.#pause.abort()
+  }
+
+  /** Works until the client closes. */
+  async run(): Promise<void> {
+    const { closing, platform, status } = this.#context
+    const end = () => this.#pause.abort()
+    closing.addEventListener('abort', end, { once: true })
+    while (!closing.aborted) {
+      this.#pause = new AbortController()
+      if (this.#isLive) {
+        for (const task of this.#tasks) {
+          try {
+            await task()
+          } catch (error) {
+            if (closing.aborted) return
+            status.warn(error instanceof PadlockError ? error.code : 'internal')
+          }
+        }
+      }
+      if (!closing.aborted) await platform.wait(intervalMs, this.#pause.signal)
+    }
+  }
+}
