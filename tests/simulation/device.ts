@@ -96,6 +96,7 @@ export class Device {
       this.installationId = engine.installationId
       journal.note(`${this.name}: open`)
     } catch (error) {
+      this.#world.evidence?.addError(error)
       const code = codeOf(error)
       journal.note(`${this.name}: does not open, ${code}`)
       if (!expectedAtOpening.has(code)) {
@@ -120,6 +121,7 @@ export class Device {
         openStore: async (onLost) => life.store(await openIdbStore(this.database, crypto, onLost)),
         signText: (text) => life.still(() => this.person.sign(text, chaos)),
         emit: (event) => {
+          this.#world.evidence?.addEvent(event)
           if (!life.isOver) this.#heard(event)
         },
       },
@@ -246,6 +248,7 @@ export class Device {
         return engine.send(conversation.id, text)
       })
     } catch (error) {
+      this.#world.evidence?.addError(error)
       const code = codeOf(error)
       this.#world.journal.note(`${this.name}: does not send ${text}, ${code}`)
       // Whoever lost the database says so; nobody else may refuse a message.

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { dumpDatabases } from '../store/dump.ts'
+import type { Evidence } from './evidence.ts'
 import { Journal } from './journal.ts'
 import { Random } from './random.ts'
 import { liveThrough, type ScenarioOptions } from './scenario.ts'
@@ -32,10 +33,18 @@ export interface RunOptions extends ScenarioOptions {
   readonly seed: number
   /** Hears every line of the journal. */
   readonly listen?: (line: string) => void
+  /** Gets all that leaves the programs. */
+  readonly evidence?: Evidence
+  /** Where the node keeps its data; in memory without one. */
+  readonly nodeFile?: string
+  /** What else happens in the morning, before the programs end. */
+  readonly whileOpen?: (world: World) => Promise<void>
+  /** What else happens when all have ended. Of the real world it may only ask what answers at once. */
+  readonly afterwards?: () => Promise<void>
 }
 
 export const run = async (options: RunOptions): Promise<Outcome> => {
-  const { seed, listen = () => undefined } = options
+  const { seed, evidence, nodeFile, listen = () => undefined } = options
   const realNow = performance.now.bind(performance)
   const began = realNow()
   const wasm = await readFile(new URL('../../wasm/pkg/padlock.wasm', import.meta.url))
@@ -47,14 +56,18 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
       `an unhandled rejection: ${reason instanceof Error ? reason.stack : String(reason)}`,
     )
   })
-  replaceSurroundings(time, new Random(seed, 'platform'))
+  replaceSurroundings(time, new Random(seed, 'platform'), (bytes) =>
+    evidence?.secrets.addRandom(bytes),
+  )
   return time.drive(async () => {
-    const world = new World(seed, { time, crypto, journal })
+    const world = new World(seed, { time, crypto, journal, evidence, nodeFile })
     const sent = await liveThrough(world, options)
     const figures = await judge(world, sent)
+    await options.whileOpen?.(world)
     for (const device of world.devices) await device.close()
     const sizes = await judgeStores(world)
     await world.close()
+    await options.afterwards?.()
     const databases = createHash('sha256').update(await dumpDatabases())
     return {
       seed,

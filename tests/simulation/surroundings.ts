@@ -14,11 +14,21 @@ export const startMs = Date.UTC(2026, 10, 20, 8)
 /** One task of the database, on average half of it. */
 const taskMs = 0.2
 
-export const replaceSurroundings = (time: VirtualTime, random: Random): void => {
+/** @param hear hears of all bytes that are drawn by chance */
+export const replaceSurroundings = (
+  time: VirtualTime,
+  random: Random,
+  hear: (bytes: Uint8Array) => void = () => undefined,
+): void => {
   const nowMs = () => startMs + time.nowMs
   replaceTimers(time, random)
   replaceClocks(time, nowMs)
-  replaceChance(time, random)
+  const draw = (length: number) => {
+    const bytes = random.bytes(length)
+    hear(bytes)
+    return bytes
+  }
+  replaceChance(time, random, draw)
   syncBuiltinESMExports()
 }
 
@@ -84,7 +94,11 @@ const replaceClocks = (time: VirtualTime, nowMs: () => number): void => {
   set(performance, 'now', () => time.nowMs)
 }
 
-const replaceChance = (time: VirtualTime, random: Random): void => {
+const replaceChance = (
+  time: VirtualTime,
+  random: Random,
+  draw: (length: number) => Uint8Array<ArrayBuffer>,
+): void => {
   const { subtle } = globalThis.crypto
   // One after the other, as a pool of threads answers in no order that could be repeated.
   let last: Promise<unknown> = Promise.resolve()
@@ -96,14 +110,12 @@ const replaceChance = (time: VirtualTime, random: Random): void => {
     })
   const seeded = {
     getRandomValues: <T extends ArrayBufferView>(view: T): T => {
-      random.fill(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+      new Uint8Array(view.buffer, view.byteOffset, view.byteLength).set(draw(view.byteLength))
       return view
     },
     subtle: {
       generateKey: (algorithm: { name: string }, extractable: boolean, usages: KeyUsage[]) =>
-        inTurn(() =>
-          subtle.importKey('raw', random.bytes(32), algorithm.name, extractable, usages),
-        ),
+        inTurn(() => subtle.importKey('raw', draw(32), algorithm.name, extractable, usages)),
       encrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
         inTurn(() => subtle.encrypt(algorithm, key, data)),
       decrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
@@ -111,6 +123,6 @@ const replaceChance = (time: VirtualTime, random: Random): void => {
     },
   }
   set(globalThis, 'crypto', seeded)
-  set(nodeCrypto, 'randomBytes', (length: number) => Buffer.from(random.bytes(length)))
+  set(nodeCrypto, 'randomBytes', (length: number) => Buffer.from(draw(length)))
   set(Math, 'random', () => random.fraction())
 }

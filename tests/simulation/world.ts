@@ -1,17 +1,29 @@
 /** Everyone and everything of one simulation: the node, people, their devices, and time. */
 import type { Transport } from '@connectrpc/connect'
+import { createLog, observeByLog } from '../../node/src/observe/log.ts'
+import { type Observer, observeAll, silentObserver } from '../../node/src/observe/observer.ts'
 import { createInProcessNode, type InProcessNode, serveInProcess } from '../../node/src/testing.ts'
 import type { Crypto } from '../../src/crypto/crypto.ts'
 import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { Chaos } from './chaos.ts'
 import { Device } from './device.ts'
+import type { Evidence } from './evidence.ts'
 import type { Journal } from './journal.ts'
 import { createPerson, type Person } from './people.ts'
 import { Random } from './random.ts'
 import { startMs } from './surroundings.ts'
 import { readTruth } from './truth.ts'
 import type { VirtualTime } from './virtual-time.ts'
+
+export interface WorldOptions {
+  readonly time: VirtualTime
+  readonly crypto: Crypto
+  readonly journal: Journal
+  readonly evidence?: Evidence | undefined
+  /** Where the node keeps its data; in memory without one. */
+  readonly nodeFile?: string | undefined
+}
 
 export class World {
   readonly seed: number
@@ -20,20 +32,26 @@ export class World {
   readonly journal: Journal
   readonly chaos: Chaos
   readonly people: readonly Person[]
+  /** Collects what leaves the programs, where that is asked for. */
+  readonly evidence: Evidence | undefined
   readonly devices: Device[] = []
   readonly #node: InProcessNode
+  readonly #observer: Observer
   #serving: InProcessNode | undefined
 
-  constructor(
-    seed: number,
-    { time, crypto, journal }: { time: VirtualTime; crypto: Crypto; journal: Journal },
-  ) {
+  constructor(seed: number, { time, crypto, journal, evidence, nodeFile }: WorldOptions) {
     this.seed = seed
     this.time = time
-    this.crypto = crypto
+    this.crypto = evidence ? evidence.secrets.watch(crypto) : crypto
+    this.evidence = evidence
     this.journal = journal
     this.chaos = new Chaos(this.random('chaos'), journal)
-    this.#node = createInProcessNode({ clock: () => this.nodeNs })
+    this.#observer = this.#observe()
+    this.#node = createInProcessNode({
+      clock: () => this.nodeNs,
+      ...(nodeFile === undefined ? {} : { file: nodeFile }),
+      observer: this.#observer,
+    })
     this.#serving = this.#node
     const random = this.random('people')
     const count = random.between(3, 5)
@@ -44,6 +62,18 @@ export class World {
 
   random(stream: string): Random {
     return new Random(this.seed, stream)
+  }
+
+  /** The node's log as it is at its most talkative, and what should not happen in it. */
+  #observe(): Observer {
+    const write = (line: string) => this.evidence?.addText('lines', line)
+    const log = observeByLog(createLog({ level: 'debug', destination: { write } }))
+    const defects: Observer = {
+      ...silentObserver,
+      storageFailed: (reason) => this.journal.problem(`the node's store failed: ${reason}`),
+      defect: (where) => this.journal.problem(`a defect of the node: ${where}`),
+    }
+    return this.evidence ? observeAll(log, defects) : defects
   }
 
   get nodeNs(): bigint {
@@ -64,7 +94,7 @@ export class World {
     this.#serving.service.close()
     this.#serving = undefined
     await this.time.sleep(downMs)
-    this.#serving = serveInProcess(this.#node.store)
+    this.#serving = serveInProcess(this.#node.store, { observer: this.#observer })
     this.journal.note('the node is back')
   }
 
