@@ -3,7 +3,7 @@
  * is the limit that the node is compared with. In a process of its own.
  */
 import type { DatabaseSource } from '../../node/src/store/database-thread.ts'
-import { answerCalls } from './children.ts'
+import { answerCalls, watchCpu } from './children.ts'
 import { openPostgresEngine } from './engine-postgres.ts'
 import { openSqliteEngine } from './engine-sqlite.ts'
 import { makeInboxes } from './inboxes.ts'
@@ -32,14 +32,21 @@ const opened = (): Engine => {
   return engine
 }
 
-/** Repeats a step. @returns its results a second, after a warm-up. */
-async function repeat(seconds: number, step: () => Promise<number>): Promise<number> {
+export interface BareResult {
+  readonly perSecond: number
+  /** Of this process, in cores: SQLite's work is in it, PostgreSQL's is not. */
+  readonly cores: number
+}
+
+/** Repeats a step, after a warm-up. */
+async function repeat(seconds: number, step: () => Promise<number>): Promise<BareResult> {
   const warmMs = performance.now() + seconds * 250
   while (performance.now() < warmMs) await step()
   const startedMs = performance.now()
+  const cores = watchCpu()
   let count = 0
   while (performance.now() - startedMs < seconds * 1_000) count += await step()
-  return (count / (performance.now() - startedMs)) * 1_000
+  return { perSecond: (count / (performance.now() - startedMs)) * 1_000, cores: cores() }
 }
 
 const calls = {

@@ -62,7 +62,7 @@ export function summarize(
     return [
       {
         ...first,
-        ...(first.details ? { details } : {}),
+        ...(first.details && { details }),
         stored,
         values,
         bares,
@@ -97,7 +97,8 @@ const percent = (share: number | undefined): string =>
 export function printRows(rows: readonly NodeRow[]): void {
   const head = [
     ...['store', 'stored', '', 'node', 'from–to', 'bare loop', 'of bare', 'of base'],
-    ...['p50 ms', 'p99 ms', 'loop p99', 'node cores', 'serving', 'clients', 'machine', 'goal'],
+    ...['p50 ms', 'p99 ms', 'loop p99', 'serving µs', 'database µs', 'bare µs'],
+    ...['node', 'clients', 'machine', 'goal'],
   ]
   const cells = rows.map((row) => {
     const { details = {} } = row
@@ -117,8 +118,10 @@ export function printRows(rows: readonly NodeRow[]): void {
       figure(details.p50Ms, 1),
       figure(details.p99Ms, 1),
       figure(details.delayP99Ms, 1),
+      figure(details.servingMicroseconds, 1),
+      figure(details.databaseMicroseconds, 1),
+      figure(details.bareMicroseconds, 1),
       figure(details.nodeCores, 2),
-      figure(details.servingCores, 2),
       figure(details.clientCores, 2),
       figure(details.machineCores, 2),
       verdictOf(row),

@@ -1,5 +1,6 @@
 /** The rows of the table: what is asked of the node, and the same of the bare loop. */
 import { setTimeout as pause } from 'node:timers/promises'
+import type { BareResult } from './engine.ts'
 import { inboxCount } from './inboxes.ts'
 import type { LoadResult } from './load.ts'
 import type { Measurement } from './report.ts'
@@ -29,15 +30,17 @@ const measured = (
   more: Partial<Measurement> = {},
 ): Measurement => ({ store: stage.kind, what, unit, value, ...more })
 
-const costs = ({
-  result,
-  cost,
-  machineCores,
-}: {
+interface Watched {
   readonly result: LoadResult
   readonly cost: Cost
   readonly machineCores: number
-}): Pick<Measurement, 'details'> => ({
+}
+
+const costs = (
+  { result, cost, machineCores }: Watched,
+  bare?: BareResult,
+): Pick<Measurement, 'bare' | 'details'> => ({
+  ...(bare && { bare: bare.perSecond }),
   details: {
     requestsPerSecond: result.requestsPerSecond,
     p50Ms: result.p50Ms,
@@ -45,9 +48,12 @@ const costs = ({
     delayP99Ms: cost.delayP99Ms,
     delayMaxMs: cost.delayMaxMs,
     nodeCores: cost.cores,
-    servingCores: cost.mainCores,
     clientCores: result.cores,
     machineCores,
+    // Processor time does not depend on who else uses the machine, as rates do.
+    servingMicroseconds: (cost.mainCores / result.perSecond) * 1e6,
+    databaseMicroseconds: ((cost.cores - cost.mainCores) / result.perSecond) * 1e6,
+    ...(bare && { bareMicroseconds: (bare.cores / bare.perSecond) * 1e6 }),
   },
 })
 
@@ -70,8 +76,7 @@ export async function measurePublishing(
         : `publish in batches of ${batch}, ${callers} callers`
     rows.push(
       measured(stage, what, '/s', watched.result.perSecond, {
-        bare,
-        ...costs(watched),
+        ...costs(watched, bare),
         // What batches reach together is one goal; the best of them is held against it.
         ...(batch > 1 && callers === 64 ? { atLeast: 10_000, atLeastOfBare: 0.5 } : {}),
       }),
@@ -104,16 +109,14 @@ export async function measureServing(
       '/s',
       pages.result.perSecond,
       {
-        bare: bareRead,
-        ...costs(pages),
+        ...costs(pages, bareRead),
       },
     ),
     measured(stage, 'replay by subscription, 4 streams', '/s', replay.perSecond, {
-      bare: bareRead,
+      bare: bareRead.perSecond,
     }),
     measured(stage, `claims of one key, ${claimCallers} callers`, '/s', claims.result.perSecond, {
-      bare: bareClaims,
-      ...costs(claims),
+      ...costs(claims, bareClaims),
     }),
   ]
 }

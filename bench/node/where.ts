@@ -1,10 +1,21 @@
-/** Where the node's time goes while envelopes are published in batches, in microseconds an envelope. */
+/** Where the node's time goes while envelopes are published, in microseconds an envelope. */
 import { type Stage, startServer } from './stage.ts'
 
-const load = { callers: 16, batch: 20 }
+const loads = [
+  { callers: 16, batch: 20 },
+  { callers: 64, batch: 1 },
+]
 const longest = 25
 
 export async function printProfile(stage: Stage, seconds: number): Promise<void> {
+  for (const load of loads) await profileOne(stage, seconds, load)
+}
+
+async function profileOne(
+  stage: Stage,
+  seconds: number,
+  load: { readonly callers: number; readonly batch: number },
+): Promise<void> {
   const server = await startServer(stage.source)
   const { clients } = stage
   const task = { port: server.port, ...load }
