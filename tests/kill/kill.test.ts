@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { runSeed } from '../support/random.ts'
+import { killOnPostgres } from './postgres.ts'
 import { showReport } from './report.ts'
 import { killOnSqlite } from './sqlite.ts'
 
@@ -13,4 +14,15 @@ test('nothing is lost, doubled or made up on SQLite when the node is killed ten 
   console.log(`seed ${seed}\n${showReport(report)}`)
   expect(report.problems).toEqual([])
   expect(report.counts.get('kills')).toBe(10)
-}, 120_000)
+}, 300_000)
+
+test('nor on PostgreSQL, when one of three nodes is killed three times and the server crashes', async () => {
+  const seed = runSeed()
+  const report = await killOnPostgres({ seed, kills: 3, crashEvery: 2 })
+  console.log(`seed ${seed}\n${showReport(report)}`)
+  expect(report.problems).toEqual([])
+  expect(report.counts.get('kills')).toBe(3)
+  expect(report.counts.get('outages of the database')).toBe(
+    process.env.DATABASE_URL ? undefined : 1,
+  )
+}, 300_000)

@@ -102,7 +102,7 @@ async function killAndStart(world: World, options: KillOptions): Promise<void> {
   const random = seededRandom(world.seed)
   for (let kill = 1; kill <= kills; kill += 1) {
     const index = random.below(options.nodes)
-    const requests = 1 + random.below(150)
+    const requests = 1 + random.below(100)
     if (random.chance(0.5)) {
       // With an answer just read: what it acknowledges has to be in the file by then.
       let killed: Promise<void> | undefined

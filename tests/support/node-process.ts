@@ -70,17 +70,27 @@ export interface SpawnOptions {
   readonly through?: readonly string[]
 }
 
+const alive = new Set<ChildProcess>()
+// Whoever ends early leaves no node behind.
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
 /** Starts a node with these arguments. */
 export const spawnNode = (args: readonly string[], options: SpawnOptions = {}): SpawnedNode => {
   const words = [...(options.through ?? []), process.execPath, options.main ?? main, ...args]
   const [command = '', ...rest] = words
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+  alive.add(child)
   let errors = ''
   child.stderr.on('data', (chunk) => {
     errors = (errors + String(chunk)).slice(-4096)
   })
   const ended = new Promise<number | null>((resolve) => {
-    child.once('close', (code) => resolve(code))
+    child.once('close', (code) => {
+      alive.delete(child)
+      resolve(code)
+    })
   })
   const listening = readPort(child).catch((error: Error) => {
     throw new Error(`${error.message}${errors}`)
