@@ -14,6 +14,9 @@ await build({
   entryPoints: ['src/main.ts', 'src/store/database-worker.ts'],
   // The thread is looked for beside the command.
   entryNames: '[name]',
+  // What is loaded only when it is needed, and what both share, stands beside them.
+  splitting: true,
+  chunkNames: '[name]-[hash]',
   outdir: 'dist',
   bundle: true,
   packages: 'external',

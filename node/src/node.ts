@@ -77,7 +77,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     )
     metrics?.watch(() => ({
       streams: service.subscribers,
-      streamBytes: 0,
+      streamBytes: service.waitingBytes,
       storeWaiting: store.waiting,
     }))
     if (metrics) addServerFigures(metrics.registry, server)

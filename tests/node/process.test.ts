@@ -1,55 +1,22 @@
 /** The command as a process of its own: what it prints, how it stops, and what survives a kill. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { optionNames } from '../../node/src/options/table.ts'
+import { endAll, run, runWith } from './command.ts'
 import { mail, minuteNs, nodeClient, register, type TestInstallation } from './support.ts'
 
-const main = fileURLToPath(new URL('../../node/src/main.ts', import.meta.url))
-
 let data: string
-const running = new Set<ChildProcess>()
 beforeEach(() => {
   data = mkdtempSync(join(tmpdir(), 'padlock-node-'))
 })
 afterEach(() => {
-  for (const child of running) child.kill('SIGKILL')
-  running.clear()
+  endAll()
   rmSync(data, { recursive: true })
 })
-
-/** Runs the command; its lines, and its exit code once it ended. */
-function run(...args: string[]) {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  running.add(child)
-  const output: string[] = []
-  const errors: string[] = []
-  const closed = new Promise<number | null>((resolve) => {
-    child.once('close', (code) => {
-      running.delete(child)
-      resolve(code)
-    })
-  })
-  const lines = createInterface({ input: child.stdout })
-  lines.on('line', (line) => output.push(line))
-  createInterface({ input: child.stderr }).on('line', (line) => errors.push(line))
-  const line = (pattern: RegExp) =>
-    new Promise<RegExpExecArray>((resolve, reject) => {
-      const look = (text: string) => {
-        const match = pattern.exec(text)
-        if (match !== null) resolve(match)
-      }
-      output.forEach(look)
-      lines.on('line', look)
-      void closed.then(() => reject(new Error(`ended without ${pattern}: ${errors.join('\n')}`)))
-    })
-  return { child, output, errors, closed, line }
-}
 
 async function startChild() {
   const command = run('--data', data, '--port', '0')
@@ -72,25 +39,37 @@ const inboxOf = async (client: ReturnType<typeof nodeClient>, one: TestInstallat
   return envelopes
 }
 
-test('--help names every option and ends well', async () => {
+test('--help names every option, and what operators ask', async () => {
   const { closed, output, errors } = run('--help')
   expect(await closed).toBe(0)
-  for (const option of ['--data', '--port', '--host', '--help', '--version']) {
-    expect(output.join('\n')).toContain(option)
+  const text = output.join('\n')
+  for (const name of optionNames) expect(text).toContain(`  --${name} `)
+  for (const word of ['SIGTERM', 'SIGHUP', 'Exit codes', 'backup', 'PADLOCK_TLS_CERT']) {
+    expect(text).toContain(word)
   }
+  expect(Math.max(...output.map(({ length }) => length))).toBeLessThanOrEqual(100)
   expect(errors).toEqual([])
 })
 
+test.each(['backup', 'restore', 'check'])('%s is a command of its own', async (command) => {
+  const { closed, output } = run(command, '--help')
+  expect(await closed).toBe(0)
+  expect(output[0]).toMatch(new RegExp(`^padlock-node ${command}: `))
+})
+
 test.each([
-  [['--port', 'x'], /--port x is not a port number/],
+  [['--port', 'x'], /--port x is not a port number \(0 to 65535\)\.$/],
   [['--port', '65536'], /--port 65536 is not a port number/],
   [['--prot', '1'], /--prot/],
   [['surplus'], /surplus/],
+  [['--tls-cert', 'a.pem'], /--tls-cert and --tls-key belong together/],
+  [['--database', 'postgres://u:p4ss@127.0.0.1:1/x'], /127\.0\.0\.1:1\/x cannot be used: .+\.$/],
 ])('%s is one sentence and exit 1', async (args, sentence) => {
   const { closed, errors } = run(...args)
   expect(await closed).toBe(1)
   expect(errors).toHaveLength(1)
   expect(errors[0]).toMatch(sentence)
+  expect(errors[0]).not.toContain('p4ss')
 })
 
 test('a taken port is one sentence and exit 1', async () => {
@@ -177,4 +156,20 @@ test('nothing that was acknowledged is lost when it is killed in the middle', as
   }
   second.child.kill('SIGTERM')
   expect(await second.closed).toBe(0)
+})
+
+test('the environment gives options too, and unknown ones are told of', async () => {
+  const command = runWith(
+    { PADLOCK_DATA: data, PADLOCK_PORT: '0', PADLOCK_PROT: '1', PADLOCK_LOG_LEVEL: 'warn' },
+    '--host',
+    'localhost',
+  )
+  const [, url = ''] = await command.line(/^listening {2}(http:\S+)$/)
+  expect(url).toMatch(/^http:\/\/localhost:\d+$/)
+  command.child.kill('SIGTERM')
+  expect(await command.closed).toBe(0)
+  expect(command.output).toContain(`data       ${data}`)
+  expect(command.errors.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ level: 40, message: 'PADLOCK_PROT is no option of this release.' }),
+  ])
 })

@@ -37,7 +37,7 @@ const ratesText = (): string => {
   const cells = [...rateNames].map(([written, name]) => `${written}=${rateDefaults[name]}`)
   const rows: string[] = []
   for (let at = 0; at < cells.length; at += 2) {
-    rows.push(`  ${(cells[at] ?? '').padEnd(46)}${cells[at + 1] ?? ''}`.trimEnd())
+    rows.push(`  ${(cells[at] ?? '').padEnd(47)}${cells[at + 1] ?? ''}`.trimEnd())
   }
   return rows.join('\n')
 }
@@ -60,9 +60,9 @@ Rates
 ${ratesText()}
 
 Signals
-  SIGTERM, SIGINT   stop: /readyz says no, subscriptions end with a code that clients retry, requests
-                    under way finish within --stop-grace. A second one ends it at once. Nothing that
-                    was acknowledged is lost either way, nor by SIGKILL.
+  SIGTERM, SIGINT   stop: /readyz says no, subscriptions end with a code that clients retry, and
+                    requests under way finish within --stop-grace. A second one ends it at once.
+                    Nothing that was acknowledged is lost either way, nor by SIGKILL.
   SIGHUP            read the certificate again.
 
 Exit codes
@@ -98,3 +98,11 @@ export const optionsMarkdown = (): string =>
       ].join('\n')
     })
     .join('\n\n')
+
+/** Every rate with its default, as a table in Markdown. */
+export const ratesMarkdown = (): string =>
+  [
+    '| rate | default |',
+    '| --- | --- |',
+    ...[...rateNames].map(([written, name]) => `| \`${written}\` | ${rateDefaults[name]} |`),
+  ].join('\n')

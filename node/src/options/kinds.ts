@@ -112,8 +112,7 @@ export const showSize = (size: number): string => {
 
 /** The connection string of a PostgreSQL. It may hold a password, so a problem repeats none of it. */
 export const aDatabase: Kind<string> = single('<url>', (text) => {
-  const url = URL.parse(text)
-  const isPostgres = url?.protocol === 'postgres:' || url?.protocol === 'postgresql:'
+  const isPostgres = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)
   return isPostgres ? text : new Problem('is not a URL of the form postgres://user@host:5432/name.')
 })
 

@@ -32,6 +32,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
     exempt: exemptionOf(settings),
     chains: settings.chain,
     retentionNs: BigInt(settings['retention-days']) * dayNs,
+    liveTotalBytes: settings['live-total-bytes'],
     liveLimit: { envelopes: settings['live-envelopes'], bytes: settings['live-bytes'] },
     ...(adminPort !== undefined && { admin: { host: settings['admin-host'], port: adminPort } }),
     stopGraceMs: settings['stop-grace'],

@@ -200,7 +200,13 @@ export const optionTable = {
     group: 'Limits of connections',
     kind: aSize(25 * mebibyte, 1024 * mebibyte),
     default: '32MiB',
-    help: 'The same in bytes of messages. Envelopes are shared between the subscribers they wait for.',
+    help: 'The same in bytes of messages.',
+  }),
+  'live-total-bytes': option({
+    group: 'Limits of connections',
+    kind: aSize(25 * mebibyte, 64 * 1024 * mebibyte),
+    default: '512MiB',
+    help: 'The same for all subscribers together, each envelope counted once. Beyond it those that most waits for are ended with slow_reader.',
   }),
 } as const satisfies Record<string, Option<unknown>>
 

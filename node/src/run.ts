@@ -1,0 +1,114 @@
+/** A node as a process: what it prints and logs, and which signals it answers. */
+import { createRateLimits } from './limits/rate-limits.ts'
+import { type RunningNode, showDatabase, startNode } from './node.ts'
+import { createLog, type Log, observeByLog } from './observe/log.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { observeAll } from './observe/observer.ts'
+import { exemptionOf, nodeOptionsOf } from './options/node-options.ts'
+import type { Settings } from './options/table.ts'
+
+function fail(sentence: string): never {
+  console.error(`padlock-node: ${sentence}`)
+  process.exit(1)
+}
+
+/** Starts a node and resolves; the process ends by a signal, or with exit code 1 and a sentence. */
+export async function run(
+  version: string,
+  settings: Settings,
+  warnings: readonly string[],
+): Promise<void> {
+  const log = createLog({ level: settings['log-level'] })
+  for (const warning of warnings) log.warn(`${warning}.`)
+  endOnDefects(log)
+  const starting = start(version, settings, log)
+  stopOnSignals(starting, log)
+  const node = await starting
+  const { database, data } = settings
+  console.log(`padlock-node ${version}`)
+  console.log(`node id    ${Buffer.from(node.nodeId).toString('hex')}`)
+  console.log(
+    database === undefined ? `data       ${data}` : `database   ${showDatabase(database)}`,
+  )
+  console.log(`listening  ${node.url}`)
+  if (node.adminUrl !== undefined) console.log(`admin      ${node.adminUrl}`)
+  log.info('The node has started.', {
+    version,
+    url: node.url,
+    nodeId: Buffer.from(node.nodeId).toString('hex'),
+    database: database === undefined ? 'sqlite' : 'postgres',
+  })
+  if (node.connectionLimit < settings['max-connections']) {
+    log.warn('The limit of open files leaves fewer connections than --max-connections.', {
+      count: node.connectionLimit,
+    })
+  }
+}
+
+async function start(version: string, settings: Settings, log: Log): Promise<RunningNode> {
+  const metrics = createMetrics()
+  const { rate } = settings
+  try {
+    return await startNode({
+      ...nodeOptionsOf(settings),
+      version: `padlock/1 padlock-node/${version}`,
+      metrics,
+      observer: observeAll(metrics.observer, observeByLog(log)),
+      ...(rate !== 'off' && {
+        limits: createRateLimits(rate, { exempt: exemptionOf(settings) }),
+      }),
+      onChainTrouble: (chainId, reason) =>
+        log.warn('A chain could not be asked.', { chainId, reason }),
+      onCertificate: (news) => {
+        if (news.kind === 'refused') {
+          log.error('The new certificate is not used.', { reason: news.why })
+        } else {
+          log.info(`The certificate is valid until ${news.validUntil.toISOString()}.`)
+        }
+      },
+      onUntrustedProxy: () =>
+        log.warn('X-Forwarded-For is ignored, so a proxy counts as one caller: see --trust-proxy.'),
+      onFailure: (reason) => fail(`${reason}. Start it again.`),
+    })
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : 'cannot start.')
+  }
+}
+
+/** From now on, so that a node that is told to stop while it starts ends as well as any. */
+function stopOnSignals(starting: Promise<RunningNode>, log: Log): void {
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      // A second one means now; what was acknowledged is on disk either way.
+      if (stopping) process.exit(1)
+      stopping = true
+      console.log(`${signal}: stopping`)
+      log.info('The node is stopping.', { signal })
+      stop(starting).then(
+        () => process.exit(0),
+        (error: unknown) => fail(error instanceof Error ? error.message : 'cannot stop.'),
+      )
+    })
+  }
+  process.on('SIGHUP', () => void starting.then((node) => node.reloadCertificate()))
+}
+
+async function stop(starting: Promise<RunningNode>): Promise<void> {
+  const node = await starting
+  await node.close()
+  console.log('stopped')
+}
+
+/** What nobody caught leaves the process in no known state. Its message may quote what was sent. */
+function endOnDefects(log: Log): void {
+  const end = (error: unknown): void => {
+    const stack = error instanceof Error ? (error.stack ?? '').split('\n') : []
+    const places = stack.filter((line) => /^\s+at /.test(line))
+    const where = [error instanceof Error ? error.name : typeof error, ...places].join('\n')
+    log.error('This is a defect of the node, which ends here; please report it.', { where })
+    process.exit(1)
+  }
+  process.on('uncaughtException', end)
+  process.on('unhandledRejection', end)
+}

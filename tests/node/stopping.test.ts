@@ -1,0 +1,119 @@
+/** How the command ends by signals while requests are under way. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Code } from '@connectrpc/connect'
+import { createGrpcTransport } from '@connectrpc/connect-node'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { buildContactBundle } from '../../src/protocol/contact.ts'
+import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
+import { endAll, run } from './command.ts'
+import {
+  bytesFor,
+  nodeClient,
+  refusalOf,
+  TestInstallation,
+  TestStream,
+  testAccount,
+} from './support.ts'
+
+let data: string
+beforeEach(() => {
+  data = mkdtempSync(join(tmpdir(), 'padlock-node-'))
+})
+afterEach(() => {
+  endAll()
+  rmSync(data, { recursive: true })
+})
+
+/** A bundle whose grant a contract on chain 1 would have to confirm. */
+function contractBundle(bob: TestInstallation, createdNs: bigint) {
+  const { address } = bob.account
+  const key = bytesFor('sealing key of a contract account')
+  const signing = sealingKeySigningBytes({ address, installationId: bob.id, createdNs, key })
+  const message = buildContactBundle({
+    address,
+    currentTime: '2026-11-20T08:13:00.000+01:00',
+    keys: bob.keys,
+    signature: { kind: 'erc1271', chainId: 1n, signature: new Uint8Array(65) },
+    sealingKey: { key, createdNs, signature: bob.sign(signing) },
+  })
+  return { topic: `contact-${address}`, message }
+}
+
+/** A node whose answer to a publish rests on a chain that does not answer until it is told to. */
+async function startBusy(...args: string[]) {
+  const sockets = new Set<net.Socket>()
+  const asked = Promise.withResolvers<void>()
+  const chain = net.createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.once('data', () => asked.resolve())
+  })
+  await new Promise<void>((resolve) => chain.listen(0, '127.0.0.1', resolve))
+  const address = chain.address()
+  const chainPort = typeof address === 'object' && address !== null ? address.port : 0
+  const command = run(
+    ...['--data', data, '--port', '0', '--admin-port', '0'],
+    ...['--chain', `1=http://127.0.0.1:${chainPort}`, ...args],
+  )
+  const [, url = ''] = await command.line(/^listening {2}(http:\S+)$/)
+  const [, adminUrl = ''] = await command.line(/^admin {6}(http:\S+)$/)
+  const client = nodeClient(createGrpcTransport({ baseUrl: url }))
+  const { nodeNs } = await client.getInfo({})
+  const bob = new TestInstallation(testAccount('bob'), 'bob')
+  const publish = client.publish({ envelopes: [contractBundle(bob, nodeNs)] })
+  publish.catch(() => {})
+  await asked.promise
+  return {
+    ...command,
+    url,
+    client,
+    publish,
+    ready: () => fetch(`${adminUrl}/readyz`).then(({ status }) => status),
+    adminUrl,
+    /** The chain fails, so the publish gets its answer. */
+    breakChain() {
+      for (const socket of sockets) socket.destroy()
+      chain.close()
+    },
+  }
+}
+
+test('at SIGTERM it is not ready first, ends streams, and answers what is under way', async () => {
+  const node = await startBusy()
+  expect(await node.ready()).toBe(200)
+  expect((await fetch(`${node.adminUrl}/healthz`)).status).toBe(200)
+  const figures = await (await fetch(`${node.adminUrl}/metrics`)).text()
+  expect(figures).toMatch(/^padlock_connections 1$/m)
+  expect(figures).toMatch(/^padlock_streams 0$/m)
+  const stream = new TestStream(node.client, {})
+  await stream.nextOf('caughtUp')
+  node.child.kill('SIGTERM')
+  expect(await stream.ending()).toMatchObject({ code: 'unavailable' })
+  expect(await node.ready()).toBe(503)
+  // Nobody new comes in while the publish waits.
+  const late = await refusalOf(nodeClient(createGrpcTransport({ baseUrl: node.url })).getInfo({}))
+  expect(late.status).toBe(Code.Unavailable)
+  node.breakChain()
+  expect(await refusalOf(node.publish)).toMatchObject({ code: 'chain_unavailable' })
+  expect(await node.closed).toBe(0)
+})
+
+test('what is under way gets the grace that is given, and no more', async () => {
+  const node = await startBusy('--stop-grace', '0')
+  node.child.kill('SIGTERM')
+  expect(await node.closed).toBe(0)
+  await expect(node.publish).rejects.toThrow()
+  node.breakChain()
+})
+
+test('a second signal ends it at once', async () => {
+  const node = await startBusy('--stop-grace', '1h')
+  node.child.kill('SIGTERM')
+  await node.line(/^SIGTERM: stopping$/)
+  node.child.kill('SIGINT')
+  expect(await node.closed).toBe(1)
+  node.breakChain()
+})
