@@ -22,6 +22,6 @@ await build({
   packages: 'external',
   platform: 'node',
   format: 'esm',
-  target: 'node22.13',
+  target: 'node22.16',
   charset: 'utf8',
 })

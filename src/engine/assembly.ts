@@ -2,6 +2,8 @@
 
 import { parseAddress } from '../protocol/ids.ts'
 import { coveredPeersLimit } from '../protocol/limits.ts'
+import { tables } from '../store/tables.ts'
+import { Answering } from './answering.ts'
 import { Composer } from './composer.ts'
 import { Connection } from './connection.ts'
 import type { Context } from './context.ts'
@@ -16,6 +18,7 @@ import { MessageStates } from './message-states.ts'
 import { Outbox } from './outbox.ts'
 import { Parking } from './parking.ts'
 import { Prekeys } from './prekeys.ts'
+import { Recovery } from './recovery.ts'
 import { registerAtNode } from './registration.ts'
 import { repairIfRestored } from './restored.ts'
 import { Sealing } from './sealing.ts'
@@ -31,6 +34,7 @@ export interface Parts {
   readonly outbox: Outbox
   readonly connection: Connection
   readonly upkeep: Upkeep
+  readonly recovery: Recovery
 }
 
 /** Makes the parts, loads what they keep in memory, and tells them of each other. */
@@ -45,15 +49,6 @@ export const assemble = async (context: Context): Promise<Parts> => {
   const unsealing = new Unsealing(context, sealingKeys)
   const decryption = new Decryption(context, sessions, prekeys)
   const parking = new Parking(context.store)
-  const inbox = new Inbox(
-    context,
-    directory,
-    conversations,
-    cursors,
-    unsealing,
-    decryption,
-    parking,
-  )
   const heads = new Heads(context, cursors, directory)
   const fanout = new Fanout(context, sessions, heads)
   const outbox = new Outbox(
@@ -63,6 +58,19 @@ export const assemble = async (context: Context): Promise<Parts> => {
     directory,
     new Sealing(context, directory, sessions, fanout),
   )
+  const parts = { directory, sessions, fanout, outbox }
+  const recovery = new Recovery(context, parts)
+  const answering = new Answering(context, parts)
+  const inbox = new Inbox(
+    context,
+    directory,
+    conversations,
+    cursors,
+    unsealing,
+    decryption,
+    parking,
+    recovery,
+  )
   const connection = new Connection(context, cursors, directory, inbox)
   await Promise.all([
     prekeys.load(),
@@ -70,9 +78,11 @@ export const assemble = async (context: Context): Promise<Parts> => {
     decryption.forgetOld(),
     inbox.load(),
     outbox.load(),
+    recovery.load(),
+    answering.forgetOld(),
   ])
 
-  const upkeep = new Upkeep(context, { sealingKeys, prekeys, sessions, decryption })
+  const upkeep = new Upkeep(context, { sealingKeys, prekeys, sessions, decryption, answering })
   const isRevoked = () => status.current.state === 'revoked'
   const checkOwn = async () => {
     const own = (await directory.account(account.address)).get(account.installationId)
@@ -80,6 +90,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     status.setState('revoked')
     outbox.setOnline(false)
     upkeep.setLive(false)
+    recovery.setLive(false)
   }
   await checkOwn()
   let newestUploadNs = 0n
@@ -99,26 +110,34 @@ export const assemble = async (context: Context): Promise<Parts> => {
     newestUploadNs = 0n
     stockAtStart = undefined
     if (!isRevoked()) await registerAtNode(context, prekeys, nodeId)
+    const identity = await context.store.get(tables.identity, 'identity')
+    inbox.readBeforeNs = identity?.value.readBeforeNs ?? 0n
   }
   connection.onCaughtUp = async () => {
     if (isRevoked()) return
-    const parts = { directory, sealingKeys, prekeys, sessions }
-    await repairIfRestored(context, parts, newestUploadNs, inbox.unopened)
+    const own = { directory, sealingKeys, prekeys, sessions }
+    await repairIfRestored(context, own, newestUploadNs, inbox.unopened)
     if (stockAtStart !== undefined) void prekeys.heardStock(stockAtStart, newestUploadNs)
   }
   connection.onLive = () => {
     if (isRevoked()) return
     outbox.setOnline(true)
     upkeep.setLive(true)
+    recovery.setLive(true)
     void heads.compare()
   }
   connection.onDown = () => {
     outbox.setOnline(false)
     upkeep.setLive(false)
+    recovery.setLive(false)
   }
   directory.onChange = (address) => {
     outbox.retry(address)
     if (address === account.address) void checkOwn()
+  }
+  inbox.onRequest = (request) => {
+    // Whoever asked asks once more in an hour.
+    answering.answer(request).catch(() => status.warn('internal'))
   }
   inbox.onHeads = (claims) => heads.hear(claims)
   inbox.onHeard = (sender) => {
@@ -126,5 +145,5 @@ export const assemble = async (context: Context): Promise<Parts> => {
     outbox.retry(sender.address)
     connection.want(sender.address).catch(() => status.warn('storage_failed'))
   }
-  return { directory, conversations, outbox, connection, upkeep }
+  return { directory, conversations, outbox, connection, upkeep, recovery }
 }

@@ -9,7 +9,7 @@ import { concatBytes, encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
 import type { Write } from '../store/store.ts'
 import { remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
-import type { Authentic, Decrypted } from './incoming.ts'
+import type { Authentic, Decrypted, DecryptionResult } from './incoming.ts'
 import type { Prekeys } from './prekeys.ts'
 import type { Session } from './session-rules.ts'
 import type { Sessions } from './sessions.ts'
@@ -63,7 +63,7 @@ export class Decryption {
       groups.set(name, group)
     }
 
-    const results: (Decrypted | undefined)[] = batch.map(() => undefined)
+    const results: (DecryptionResult | undefined)[] = batch.map(() => undefined)
     const changed: Session[] = []
     const used: Uint8Array[] = []
     const fail = (at: number, from: Authentic, code: PadlockErrorCode) => {
@@ -108,7 +108,10 @@ export class Decryption {
     const processed = digests.filter((_, at) => results[at]?.ok)
     const writes: Write[] = [...this.#sessions.writes(changed), ...this.#prekeys.useWrites(used)]
     return {
-      results: results.filter((result) => result !== undefined),
+      results: results.flatMap((result, at): Decrypted[] => {
+        const digest = digests[at]
+        return result && digest ? [{ ...result, digest }] : []
+      }),
       writes,
       seen: concatBytes(...processed.map((digest) => digest.subarray(0, seenBytes))),
       committed: () => {
@@ -165,7 +168,7 @@ export class Decryption {
     session: Session,
     members: Group['members'],
     fail: (at: number, from: Authentic, code: PadlockErrorCode) => void,
-    results: (Decrypted | undefined)[],
+    results: (DecryptionResult | undefined)[],
   ): Session | undefined {
     const { crypto } = this.#context
     const ready = members.flatMap(({ at, one }) => {
@@ -210,7 +213,7 @@ export class Decryption {
 
   /** A failure of an envelope that was processed before is a duplicate (section 7, Replays). */
   async #markReplays(
-    results: (Decrypted | undefined)[],
+    results: (DecryptionResult | undefined)[],
     digests: readonly Uint8Array[],
   ): Promise<void> {
     const failures = new Map<string, number[]>()

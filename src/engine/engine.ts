@@ -17,6 +17,7 @@ import type { Directory } from './directory.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
 import { NodeTime } from './node-time.ts'
 import type { Outbox } from './outbox.ts'
+import type { Recovery } from './recovery.ts'
 import { openAccount, type SignText } from './registration.ts'
 import { forgetIfRevoked } from './renewal.ts'
 import { revokeInstallations } from './revoking.ts'
@@ -54,6 +55,7 @@ export class Engine {
   readonly #outbox: Outbox
   readonly #connection: Connection
   readonly #upkeep: Upkeep
+  readonly #recovery: Recovery
   readonly #signText: SignText
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
@@ -69,6 +71,7 @@ export class Engine {
     this.#context = context
     this.#signText = signText
     this.#upkeep = parts.upkeep
+    this.#recovery = parts.recovery
     this.#closing = closing
     this.#lock = lock
     this.#directory = parts.directory
@@ -120,7 +123,12 @@ export class Engine {
   }
 
   #start(): void {
-    this.#running = Promise.all([this.#connection.run(), this.#outbox.run(), this.#upkeep.run()])
+    this.#running = Promise.all([
+      this.#connection.run(),
+      this.#outbox.run(),
+      this.#upkeep.run(),
+      this.#recovery.run(),
+    ])
     void this.#lock.lost.then(() => {
       this.#context.status.warn('leadership_lost')
       return this.close()

@@ -29,13 +29,18 @@ export interface FanoutMessage {
   readonly conversationId: ConversationId
   readonly content: Uint8Array
   readonly composedNs: bigint
+  /** The digest of the envelope that this one stands for. */
+  readonly retransmits?: Uint8Array
   readonly recipients: readonly KnownInstallation[]
 }
 
 export interface FanoutRow {
   readonly topic: string
   readonly message: Uint8Array
+  /** SHA-256 of the message. */
+  readonly digest: Uint8Array
   readonly address: Address
+  readonly recipient: InstallationId
 }
 
 export interface SealedFanout {
@@ -85,10 +90,27 @@ export class Fanout {
     return fresh
   }
 
+  /** A new session whatever there is already; undefined if the installation gives no usable key. */
+  async prepareNew(recipient: KnownInstallation): Promise<Session | undefined> {
+    await this.#sessions.load([recipient.id])
+    // An id of its own: the saved one may be about to become another session.
+    const claimId = this.#context.platform.randomBytes(claimIdBytes)
+    const [session] = await this.#claimWith(claimId, [recipient])
+    return session
+  }
+
   async #claim(recipients: readonly KnownInstallation[]): Promise<readonly Session[]> {
+    const claimId = await this.#claimId(recipients.map(({ id }) => id))
+    return this.#claimWith(claimId, recipients)
+  }
+
+  async #claimWith(
+    claimId: Uint8Array,
+    recipients: readonly KnownInstallation[],
+  ): Promise<readonly Session[]> {
     const { crypto, network, platform, account, closing } = this.#context
     const ids = recipients.map(({ id }) => id)
-    const claimed = await network.claimPrekeys(await this.#claimId(ids), ids, closing)
+    const claimed = await network.claimPrekeys(claimId, ids, closing)
     const byId = new Map(claimed.map(({ installationId, prekey }) => [installationId, prekey]))
     const usable = recipients.flatMap((recipient) => {
       const prekey = byId.get(recipient.id)
@@ -175,10 +197,13 @@ export class Fanout {
   /**
    * Encrypts and seals; all recipients must be reachable and loaded. Saves nothing; undefined if an
    * installation turned out to be unusable, which is remembered: plan again without it.
+   *
+   * @param on sessions to send on instead of those that would be chosen.
    */
   seal(
     messages: readonly FanoutMessage[],
     fresh: ReadonlyMap<InstallationId, Session>,
+    on: ReadonlyMap<InstallationId, Session> = new Map(),
   ): SealedFanout | undefined {
     const { crypto, account } = this.#context
     const plans = new Map<InstallationId, { recipient: KnownInstallation; messages: number[] }>()
@@ -191,7 +216,7 @@ export class Fanout {
     }
     const payloads = new Payloads(messages, this.#heads)
     const requests = [...plans.values()].map(({ recipient, messages: indexes }) => {
-      const session = this.#sessionFor(recipient.id, fresh)
+      const session = on.get(recipient.id) ?? this.#sessionFor(recipient.id, fresh)
       if (!session) throw new PadlockError('internal')
       const fields = {
         senderAddress: account.address,
@@ -238,7 +263,9 @@ export class Fanout {
         rows[message]?.push({
           topic: messageTopic(recipient.id),
           message: envelope.message,
+          digest: envelope.digest,
           address: recipient.address,
+          recipient: recipient.id,
         })
       }
     }
@@ -287,6 +314,7 @@ class Payloads {
         convoId: message.conversationId,
         contentBytes: message.content,
         composedNs: message.composedNs,
+        retransmits: message.retransmits,
         heads: heads?.heads,
         nodeId: heads?.nodeId,
       })

@@ -4,21 +4,14 @@
  * envelope never stops the ones behind it: outcomes are values.
  */
 
-import { readContentType } from '../content/registry.ts'
-import { isInternalType } from '../content/type-id.ts'
-import { equalBytes } from '../protocol/bytes.ts'
 import { headerSignature, parseInboxMessage } from '../protocol/envelope.ts'
-import {
-  type ConversationId,
-  type InstallationId,
-  messageIdFromDigest,
-  messageIdInput,
-} from '../protocol/ids.ts'
+import type { ConversationId, InstallationId } from '../protocol/ids.ts'
 import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
-import { checkMetadata, checkPayload } from '../protocol/validation.ts'
+import { checkMetadata } from '../protocol/validation.ts'
 import type { Write } from '../store/store.ts'
 import { add, put, tables } from '../store/tables.ts'
+import type { RetransmitRequest } from './answering.ts'
 import type { Context } from './context.ts'
 import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
 import type { Cursors } from './cursors.ts'
@@ -29,6 +22,8 @@ import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from '.
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
+import { type ReadBatch, Reading } from './reading.ts'
+import type { Recovery } from './recovery.ts'
 import { SetAside } from './set-aside.ts'
 import { Tally } from './tally.ts'
 import type { Unsealing } from './unsealing.ts'
@@ -44,6 +39,8 @@ export class Inbox {
   readonly #parking: Parking
   readonly #lookups: Lookups
   readonly #setAside: SetAside
+  readonly #recovery: Recovery
+  readonly #reading: Reading
   readonly #tally: Tally
   /** The sequence number that the next envelope must have; undefined at a new subscription. */
   #next: bigint | undefined
@@ -51,6 +48,10 @@ export class Inbox {
   onHeard: (sender: KnownInstallation) => void = () => undefined
   /** Authentic payloads told heads. */
   onHeads: (claims: readonly HeadsClaim[]) => void = () => undefined
+  /** Somebody could not decrypt what was sent from here. */
+  onRequest: (request: RetransmitRequest) => void = () => undefined
+  /** Up to this node time everything was processed at other nodes before (section 5). */
+  readBeforeNs = 0n
 
   constructor(
     context: Context,
@@ -60,6 +61,7 @@ export class Inbox {
     unsealing: Unsealing,
     decryption: Decryption,
     parking: Parking,
+    recovery: Recovery,
   ) {
     this.#context = context
     this.#directory = directory
@@ -72,6 +74,8 @@ export class Inbox {
     this.#lookups = new Lookups(context.platform)
     this.#setAside = new SetAside(context.store)
     this.#tally = new Tally(context)
+    this.#recovery = recovery
+    this.#reading = new Reading(context, this.#setAside, this.#tally, recovery)
   }
 
   async load(): Promise<void> {
@@ -191,12 +195,13 @@ export class Inbox {
     workedOff: readonly number[],
   ): Promise<void> {
     const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
-    const claims = await this.#context.ratchets.run(async () => {
-      const claims = await this.#save(authentic, parked, more)
+    const { claims, requests } = await this.#context.ratchets.run(async () => {
+      const kept = await this.#save(authentic, parked, more)
       this.#parking.removed(workedOff)
-      return claims
+      return kept
     })
     if (claims.length > 0) this.onHeads(claims)
+    for (const request of requests) this.onRequest(request)
     // Outside of the ratchets' queue, as these may want to enter it.
     for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
   }
@@ -206,10 +211,13 @@ export class Inbox {
     authentic: readonly Authentic[],
     parked: readonly NewlyParked[],
     more: readonly Write[],
-  ): Promise<readonly HeadsClaim[]> {
+  ): Promise<ReadBatch> {
     const { store, platform } = this.#context
     const decrypted = await this.#decryption.decrypt(authentic)
-    const kept = this.#check(decrypted.results)
+    // Read again from the start at another node, old envelopes fail: nobody is asked for those.
+    const isNews = ({ from }: Decrypted) => from.envelope.nodeNs > this.readBeforeNs
+    const kept = this.#reading.read(decrypted.results, isNews)
+    const noted = this.#recovery.note(kept.failed, kept.came)
     for (const message of kept.messages) await this.#conversations.load(message.conversationId)
 
     const parking = this.#parking.plan(parked, platform.nowMs())
@@ -228,6 +236,7 @@ export class Inbox {
         ...decrypted.writes,
         ...parking.writes,
         ...kept.writes,
+        ...noted.writes,
         ...touched.map(({ write }) => write),
       ]
       for (const { message, isNew, number } of messages) {
@@ -245,13 +254,14 @@ export class Inbox {
     })
 
     decrypted.committed()
+    this.#recovery.committed(noted)
     this.#parking.committed(parking.kept)
     for (const { record } of outcome.touched) this.#conversations.committed(record)
     for (const { isNew } of outcome.messages) if (!isNew) this.#tally.count('duplicate_message')
     if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
     const newest = outcome.messages.at(-1)
     if (newest) this.#conversations.arrived(newest.number)
-    return kept.claims
+    return kept
   }
 
   /** Step 3: who sent it, and did they sign it; who is not known is parked. */
@@ -299,70 +309,6 @@ export class Inbox {
   #isRevoked({ revokedNs }: KnownInstallation, { envelope }: Addressed): boolean {
     if (revokedNs === 0n) return false
     return this.#context.status.current.state === 'live' || envelope.nodeNs >= revokedNs
-  }
-
-  /** Step 5, and the message ids. */
-  #check(results: readonly Decrypted[]) {
-    const { account, crypto } = this.#context
-    const writes: Write[] = []
-    const claims: HeadsClaim[] = []
-    const drafts: Omit<NewMessage, 'id'>[] = []
-    for (const result of results) {
-      if (!result.ok) {
-        this.#tally.count(result.code)
-        continue
-      }
-      const { metadata, envelope } = result.from
-      const payload = checkPayload(result.payload, metadata.senderAddress, account.address)
-      if (!payload.ok) {
-        this.#tally.count(payload.code)
-        if (payload.code === 'unsupported_version') writes.push(...this.#setAside.writes(result))
-        continue
-      }
-      // Compared in wasm already; again here, in case the two protobuf readers ever differ.
-      if (!equalBytes(payload.value.headerHash, result.from.opened.headerHash)) {
-        this.#tally.count('header_mismatch')
-        continue
-      }
-      const { heads, nodeId } = payload.value
-      if (heads.length > 0) claims.push({ claimant: result.from.sender, heads, nodeId })
-      const type = readContentType(payload.value.contentBytes)
-      // Installations talk to each other in these; a release that does not know one drops it.
-      if (type && isInternalType(type)) continue
-      drafts.push({
-        conversationId: payload.value.convoId,
-        sender: metadata.senderAddress,
-        senderInstallation: metadata.senderInstallationId,
-        composedNs: payload.value.composedNs,
-        nodeNs: envelope.nodeNs,
-        content: payload.value.contentBytes,
-        state: metadata.senderAddress === account.address ? 'sent' : 'received',
-      })
-    }
-    const digests = crypto.digest(
-      drafts.map((draft) =>
-        messageIdInput({
-          convoId: draft.conversationId,
-          senderAddress: draft.sender,
-          senderInstallationId: draft.senderInstallation,
-          composedNs: draft.composedNs,
-          contentBytes: draft.content,
-        }),
-      ),
-    )
-    const ids = new Set<string>()
-    const messages = drafts.flatMap((draft, at): NewMessage[] => {
-      const digest = digests[at]
-      if (!digest) return []
-      const id = messageIdFromDigest(digest)
-      if (ids.has(id)) {
-        this.#tally.count('duplicate_message')
-        return []
-      }
-      ids.add(id)
-      return [{ ...draft, id }]
-    })
-    return { messages, writes, claims }
   }
 
   #touch(messages: readonly NewMessage[]) {

@@ -32,6 +32,11 @@ export interface Authentic extends Addressed {
 }
 
 /** A decrypted payload, before step 5. */
-export type Decrypted =
+export type Decrypted = DecryptionResult & {
+  /** Of the envelope, 32 bytes. */
+  readonly digest: Uint8Array
+}
+
+export type DecryptionResult =
   | { readonly ok: true; readonly from: Authentic; readonly payload: Uint8Array }
   | { readonly ok: false; readonly from: Authentic; readonly code: PadlockErrorCode }

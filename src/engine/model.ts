@@ -122,6 +122,8 @@ export type ClientEvent =
       readonly account: string
       readonly claimant: Installation
     }
+  /** An installation could not decrypt what was sent to it, and got it again. */
+  | { readonly kind: 'retransmitted'; readonly to: Installation; readonly count: number }
   /** Envelopes of the inbox that were not kept. */
   | {
       readonly kind: 'envelopes'

@@ -4,7 +4,12 @@
  */
 
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
-import { type Address, type ConversationId, parseCanonicalAddress } from '../protocol/ids.ts'
+import {
+  type Address,
+  buildConversationId,
+  type ConversationId,
+  parseCanonicalAddress,
+} from '../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../protocol/limits.ts'
 import { isNodeCode } from '../protocol/node-codes.ts'
 import { type OutboxRow, put, remove, tables } from '../store/tables.ts'
@@ -13,9 +18,10 @@ import type { Composer } from './composer.ts'
 import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
 import type { Directory } from './directory.ts'
+import type { FanoutRow } from './fanout.ts'
 import type { MessageStates } from './message-states.ts'
 import type { Message } from './model.ts'
-import type { OutboxEntry } from './outbox-entry.ts'
+import { isMessage, type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
 import type { Sealing } from './sealing.ts'
 
 /** Messages looked at for one request. */
@@ -118,6 +124,28 @@ export class Outbox {
     return message
   }
 
+  /** Sealed envelopes that stand for no message of their own; to be stored, then enqueued. */
+  internalEntry(peer: Address, rows: readonly FanoutRow[]): OutboxEntry {
+    const { store, account, platform } = this.#context
+    return {
+      number: store.nextNumber(tables.outbox),
+      record: {
+        messageId: '',
+        conversationId: buildConversationId(account.address, peer),
+        composedNs: 0n,
+        rows: rows.map(toOutboxRow),
+        sealed: true,
+        sealedMs: BigInt(platform.nowMs()),
+      },
+    }
+  }
+
+  /** To be called when the entry is committed. */
+  enqueue(entry: OutboxEntry): void {
+    this.#entries.set(entry.number, entry)
+    this.#wake()
+  }
+
   /** The message once it is no longer pending, or as it is after `waitMs`. */
   whenSent(id: string, waitMs: number, signal: AbortSignal): Promise<Message> {
     const isOnItsWay = () => {
@@ -211,8 +239,13 @@ export class Outbox {
     const usable = await this.#directory.recipients(address.value)
     if (usable.some(({ id }) => row.topic.endsWith(id))) throw new PadlockError('node_withholding')
     const own = this.#context.account.address
-    for (const { number, record } of entries) {
+    for (const entry of entries) {
+      const { number, record } = entry
       if (!record.rows.some(({ topic }) => topic === row.topic)) continue
+      if (!isMessage(entry)) {
+        await this.#giveUp(entry, 'recipient_gone')
+        continue
+      }
       const left = record.rows.filter(({ topic }) => topic !== row.topic)
       const peer = peerOf(record.conversationId as ConversationId, own)
       const isReached = peer === own || left.some(({ address: to }) => to === peer)

@@ -96,14 +96,26 @@ export const registerAtNode = async (
     return
   }
   await prekeys.replace()
+  const readBeforeNs = await newestProcessed(store)
   await store.advance([{ table: tables.identity, key: 'identity' }], (rows) => {
     const record = rows.get(tables.identity, 'identity')
     if (!record) throw new PadlockError('storage_damaged')
     return {
-      writes: [put(tables.identity, 'identity', { ...record.value, nodeId })],
+      writes: [put(tables.identity, 'identity', { ...record.value, nodeId, readBeforeNs })],
       result: undefined,
     }
   })
+}
+
+/** The node time of the newest envelope that was processed; 0 if none was. */
+const newestProcessed = async (store: Store): Promise<bigint> => {
+  let newest = 0n
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.seen, { after, limit: 500 })
+    for (const { value } of rows) if (value.nodeNs > newest) newest = value.nodeNs
+    if (lastNumber <= after) return newest
+    after = lastNumber
+  }
 }
 
 /** Makes the keys, asks the wallet, and stores everything in one transaction. */

@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 import type { Fanout, FanoutMessage } from './fanout.ts'
-import type { OutboxEntry } from './outbox-entry.ts'
+import { type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
 import type { Sessions } from './sessions.ts'
 
 /** What an envelope adds to its content at most: metadata, header, seals, Olm, protobuf. */
@@ -73,12 +73,19 @@ export class Sealing {
             ...entry.record,
             sealed: true,
             sealedMs: BigInt(this.#context.platform.nowMs()),
-            rows: (sealed.rows[at] ?? []).map((row) => ({
-              $typeName: 'padlock.store.v1.OutboxRow',
-              ...row,
-            })),
+            rows: (sealed.rows[at] ?? []).map(toOutboxRow),
           },
         }),
+      )
+      // Whoever cannot decrypt one of these asks for it by its digest (section 10).
+      const envelopes = plan.chosen.flatMap(({ entry }, at) =>
+        (sealed.rows[at] ?? []).map(({ digest, recipient }) => ({
+          $typeName: 'padlock.store.v1.SentEnvelope' as const,
+          digest,
+          installationId: recipient,
+          messageId: entry.record.messageId,
+          answers: 0,
+        })),
       )
       if (next.length > 0) {
         await this.#context.store.advance(
@@ -88,6 +95,10 @@ export class Sealing {
               ...this.#sessions.writes(sealed.sessions),
               ...sealed.writes,
               ...next.map((entry) => put(tables.outbox, entry.number, entry.record)),
+              put(tables.sent, this.#context.store.nextNumber(tables.sent), {
+                sentMs: BigInt(this.#context.platform.nowMs()),
+                envelopes,
+              }),
             ],
             result: undefined,
             // A ratchet that fell behind bytes already published would use a message key twice.

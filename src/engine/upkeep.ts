@@ -4,6 +4,7 @@
  */
 
 import { PadlockError } from '../errors.ts'
+import type { Answering } from './answering.ts'
 import type { Context } from './context.ts'
 import type { Decryption } from './decryption.ts'
 import type { Prekeys } from './prekeys.ts'
@@ -25,6 +26,7 @@ export class Upkeep {
       readonly prekeys: Prekeys
       readonly sessions: Sessions
       readonly decryption: Decryption
+      readonly answering: Answering
     },
   ) {
     const { platform, ratchets } = context
@@ -34,6 +36,7 @@ export class Upkeep {
       () => parts.prekeys.keepUp(),
       () => ratchets.run(() => parts.sessions.prune(platform.nowMs())),
       () => parts.decryption.forgetOld(),
+      () => parts.answering.forgetOld(),
     ]
   }
 

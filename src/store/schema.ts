@@ -2,9 +2,9 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
-import { type StoreName, storeNames } from './tables.ts'
+import type { StoreName } from './tables.ts'
 
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 /** One record: `s` the sealed bytes, `g` keyed hash of its group, `o` order, `a` running number. */
 export interface SealedRecord {
@@ -35,15 +35,31 @@ export type Database = IDBPDatabase<PadlockSchema>
  */
 const openTimeoutMs = 15_000
 
+/** Step n brings a database from version n to n + 1. One that was released does not change. */
 const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     database.createObjectStore('meta')
-    for (const name of storeNames) {
+    const names = [
+      'account',
+      'installations',
+      'sessions',
+      'conversations',
+      'messages',
+      'outbox',
+      'cursors',
+      'seen',
+      'parked',
+      'setAside',
+    ] as const
+    for (const name of names) {
       const store = database.createObjectStore(name)
       if (name === 'installations' || name === 'sessions') store.createIndex('group', 'g')
       if (name === 'messages' || name === 'conversations') store.createIndex('order', ['g', 'o'])
       if (name === 'messages') store.createIndex('arrival', 'a', { unique: true })
     }
+  },
+  (database) => {
+    for (const name of ['sent', 'recovery'] as const) database.createObjectStore(name)
   },
 ]
 

@@ -22,8 +22,10 @@ import {
   OutboxRecordSchema,
   ParkedRecordSchema,
   PrekeySecretsRecordSchema,
+  RecoveryRecordSchema,
   SealingSecretsRecordSchema,
   SeenRecordSchema,
+  SentRecordSchema,
   SessionRecordSchema,
   SetAsideRecordSchema,
   TimesRecordSchema,
@@ -37,6 +39,7 @@ export {
   type OutboxRecord,
   type OutboxRow,
   type ParkedRecord,
+  type SentRecord,
   type SessionRecord,
 } from '../gen/padlock/store/v1/records_pb.ts'
 
@@ -68,6 +71,8 @@ export const storeNames = [
   'seen',
   'parked',
   'setAside',
+  'sent',
+  'recovery',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]
@@ -144,6 +149,9 @@ export const tables = {
   seen: define('seen', 'number', SeenRecordSchema),
   parked: define('parked', 'number', ParkedRecordSchema),
   setAside: define('setAside', 'number', SetAsideRecordSchema),
+  sent: define('sent', 'number', SentRecordSchema),
+  /** Key: installation id. */
+  recovery: define('recovery', 'hash', RecoveryRecordSchema),
 } as const
 
 /** Writes a record, whatever was there. */

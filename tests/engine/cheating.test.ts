@@ -6,6 +6,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
+import { encodeContent } from '../../src/content/registry.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
 import {
@@ -470,4 +471,32 @@ test('digests of mail that no node holds any more are forgotten at the next open
   const again = await pair.world.open({ account: pair.bob, database: pair.bobDatabase, platform })
   await again.engine.close()
   expect(await (await pair.world.openStore(pair.bobDatabase)).all(tables.seen)).toEqual([])
+})
+
+test('a retransmission that nobody asked for is rejected', async () => {
+  const pair = await aPair()
+  const mallory = anAccount()
+  const database = freshDatabase()
+  const { engine } = await pair.world.open({ account: mallory, database })
+  await engine.close()
+  const store = await pair.world.openStore(database)
+  const stored = await store.get(tables.identity, 'identity')
+  if (!stored) throw new Error('no identity')
+  const envelope = await forge(pair.world, {
+    identity: stored.value.state,
+    claims: {
+      address: addressOf(mallory),
+      id: (await installationOf(pair.world, mallory)).installationId,
+    },
+    to: pair.bob,
+    payload: buildPayload({
+      convoId: buildConversationId(addressOf(mallory), addressOf(pair.bob)),
+      contentBytes: encodeContent('again'),
+      composedNs: 1n,
+      retransmits: new Uint8Array(32).fill(7),
+    }),
+  })
+  await pair.world.network.publish([envelope])
+  await expectHonest(pair)
+  expect(countOf(pair.atBob, 'bad_payload')).toBe(1)
 })

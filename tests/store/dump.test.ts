@@ -112,6 +112,14 @@ test('nothing of any table lies in clear, whatever is written to it', async () =
     put(tables.seen, 1, { prefixes: bytes() }),
     put(tables.parked, 1, { message: bytes(), address: text(), installationId: text() }),
     put(tables.setAside, 1, { payload: bytes(), address: text(), installationId: text() }),
+    put(tables.sent, 1, {
+      envelopes: [{ digest: bytes(), installationId: text(), messageId: text() }],
+    }),
+    put(tables.recovery, text(), {
+      installationId: text(),
+      address: text(),
+      missing: [{ digest: bytes() }],
+    }),
   ]
   await write(store, ...writes)
   const names = new Set(writes.map(({ table }) => table.store))

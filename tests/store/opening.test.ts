@@ -2,6 +2,7 @@
 
 import { forceCloseDatabase, IDBFactory } from 'fake-indexeddb'
 import { afterEach, expect, test, vi } from 'vitest'
+import { schemaVersion } from '../../src/store/schema.ts'
 import { tables } from '../../src/store/tables.ts'
 import { freshDatabase } from '../support/engine.ts'
 import { aStore, codeOf, cursor, openRaw, openStore, request, tamper, write } from './support.ts'
@@ -57,7 +58,7 @@ test('a database that an older release holds open is storage_blocked, and opens 
   const open = vi.spyOn(indexedDB, 'open')
   open.mockImplementation((name, version) => original(name, (version ?? 1) + 1))
   expect(await codeOf(openStore(database))).toBe('storage_blocked')
-  expect(holder.version).toBe(1)
+  expect(holder.version).toBe(schemaVersion)
 
   holder.close()
   const again = await openStore(database)
@@ -184,9 +185,9 @@ test('a newer release that wants to upgrade gets the database', async () => {
   const lost = Promise.withResolvers<void>()
   const database = freshDatabase()
   await openStore(database, lost.resolve)
-  const upgraded = await openRaw(database, 2)
+  const upgraded = await openRaw(database, schemaVersion + 1)
   await lost.promise
-  expect(upgraded.version).toBe(2)
+  expect(upgraded.version).toBe(schemaVersion + 1)
 })
 
 test('a database that the browser closes by itself is told as lost', async () => {

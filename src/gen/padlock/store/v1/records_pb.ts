@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiqQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiQAoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLzAQoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZSLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiPAoJT3V0Ym94Um93Eg0KBXRvcGljGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHYWRkcmVzcxgDIAEoCSI9CgxDdXJzb3JSZWNvcmQSDQoFdG9waWMYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSDAoEaGVhZBgDIAEoDCIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQifwoMUGFya2VkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSEAoIc2VxdWVuY2UYAiABKAQSDwoHbm9kZV9ucxgDIAEoBBIPCgdhZGRyZXNzGAQgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgFIAEoCRIRCglwYXJrZWRfbXMYBiABKAQiXAoOU2V0QXNpZGVSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgDIAEoCRIPCgdub2RlX25zGAQgASgEKngKEUluc3RhbGxhdGlvblN0YXRlEiIKHklOU1RBTExBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhwKGElOU1RBTExBVElPTl9TVEFURV9WQUxJRBABEiEKHUlOU1RBTExBVElPTl9TVEFURV9VTlZFUklGSUVEEAIqfAoMTWVzc2FnZVN0YXRlEh0KGU1FU1NBR0VfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNRVNTQUdFX1NUQVRFX1BFTkRJTkcQARIWChJNRVNTQUdFX1NUQVRFX1NFTlQQAhIaChZNRVNTQUdFX1NUQVRFX1JFQ0VJVkVEEANiBnByb3RvMw");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLzAQoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZSLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJuCg5SZWNvdmVyeVJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIyCgdtaXNzaW5nGAMgAygLMiEucGFkbG9jay5zdG9yZS52MS5NaXNzaW5nRW52ZWxvcGUiZQoPTWlzc2luZ0VudmVsb3BlEg4KBmRpZ2VzdBgBIAEoDBIPCgdub2RlX25zGAIgASgEEhEKCWZhaWxlZF9tcxgDIAEoBBIMCgRhc2tzGAQgASgNEhAKCGFza2VkX21zGAUgASgEIjwKCU91dGJveFJvdxINCgV0b3BpYxgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEg8KB2FkZHJlc3MYAyABKAkiPQoMQ3Vyc29yUmVjb3JkEg0KBXRvcGljGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEgwKBGhlYWQYAyABKAwiLwoKU2VlblJlY29yZBIQCghwcmVmaXhlcxgBIAEoDBIPCgdub2RlX25zGAIgASgEIn8KDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -97,6 +97,13 @@ export type IdentityRecord = Message<"padlock.store.v1.IdentityRecord"> & {
    * @generated from field: bytes node_id = 8;
    */
   nodeId: Uint8Array;
+
+  /**
+   * node_ns of the newest envelope that was processed at nodes before that one.
+   *
+   * @generated from field: uint64 read_before_ns = 9;
+   */
+  readBeforeNs: bigint;
 };
 
 /**
@@ -182,6 +189,13 @@ export type TimesRecord = Message<"padlock.store.v1.TimesRecord"> & {
    * @generated from field: uint64 last_created_ns = 2;
    */
   lastCreatedNs: bigint;
+
+  /**
+   * When envelopes were asked for again, the newest last; of the last hour.
+   *
+   * @generated from field: repeated uint64 asked_ms = 3;
+   */
+  askedMs: bigint[];
 };
 
 /**
@@ -459,6 +473,8 @@ export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
  */
 export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
   /**
+   * Empty for what installations say to each other: there is no message to tell of.
+   *
    * @generated from field: string message_id = 1;
    */
   messageId: string;
@@ -499,6 +515,132 @@ export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 10);
 
 /**
+ * What was sent in one go, for two weeks: whoever could not decrypt an envelope asks for it by digest.
+ *
+ * @generated from message padlock.store.v1.SentRecord
+ */
+export type SentRecord = Message<"padlock.store.v1.SentRecord"> & {
+  /**
+   * @generated from field: repeated padlock.store.v1.SentEnvelope envelopes = 1;
+   */
+  envelopes: SentEnvelope[];
+
+  /**
+   * @generated from field: uint64 sent_ms = 2;
+   */
+  sentMs: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.SentRecord.
+ * Use `create(SentRecordSchema)` to create a new message.
+ */
+export const SentRecordSchema: GenMessage<SentRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 11);
+
+/**
+ * @generated from message padlock.store.v1.SentEnvelope
+ */
+export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
+  /**
+   * @generated from field: bytes digest = 1;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: string installation_id = 2;
+   */
+  installationId: string;
+
+  /**
+   * @generated from field: string message_id = 3;
+   */
+  messageId: string;
+
+  /**
+   * How often it was sent again.
+   *
+   * @generated from field: uint32 answers = 4;
+   */
+  answers: number;
+};
+
+/**
+ * Describes the message padlock.store.v1.SentEnvelope.
+ * Use `create(SentEnvelopeSchema)` to create a new message.
+ */
+export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 12);
+
+/**
+ * What could not be decrypted of one installation, and when it is asked again.
+ *
+ * @generated from message padlock.store.v1.RecoveryRecord
+ */
+export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
+  /**
+   * @generated from field: string installation_id = 1;
+   */
+  installationId: string;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: repeated padlock.store.v1.MissingEnvelope missing = 3;
+   */
+  missing: MissingEnvelope[];
+};
+
+/**
+ * Describes the message padlock.store.v1.RecoveryRecord.
+ * Use `create(RecoveryRecordSchema)` to create a new message.
+ */
+export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 13);
+
+/**
+ * @generated from message padlock.store.v1.MissingEnvelope
+ */
+export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
+  /**
+   * @generated from field: bytes digest = 1;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: uint64 node_ns = 2;
+   */
+  nodeNs: bigint;
+
+  /**
+   * @generated from field: uint64 failed_ms = 3;
+   */
+  failedMs: bigint;
+
+  /**
+   * How often it was asked for, and when last.
+   *
+   * @generated from field: uint32 asks = 4;
+   */
+  asks: number;
+
+  /**
+   * @generated from field: uint64 asked_ms = 5;
+   */
+  askedMs: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.MissingEnvelope.
+ * Use `create(MissingEnvelopeSchema)` to create a new message.
+ */
+export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 14);
+
+/**
  * @generated from message padlock.store.v1.OutboxRow
  */
 export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
@@ -523,7 +665,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 11);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -552,7 +694,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 12);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -576,7 +718,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * An envelope of a sender that is not known yet.
@@ -620,7 +762,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -654,7 +796,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState

@@ -1,0 +1,272 @@
+/**
+ * Asking for what could not be decrypted (docs/protocol.md section 10): noted in the transaction that
+ * failed it, asked for a minute later on a new session, once more after an hour, then no more. Timers
+ * are times in the store, so they survive a restart.
+ */
+
+import { encodeRetransmitRequest } from '../content/retransmit.ts'
+import { PadlockError } from '../errors.ts'
+import { encodeBase64Url } from '../protocol/bytes.ts'
+import { type Address, buildConversationId, type InstallationId } from '../protocol/ids.ts'
+import { retransmitLimitDigests } from '../protocol/limits.ts'
+import type { Write } from '../store/store.ts'
+import { put, remove, tables } from '../store/tables.ts'
+import type { Context } from './context.ts'
+import type { Directory } from './directory.ts'
+import type { Fanout } from './fanout.ts'
+import type { Decrypted } from './incoming.ts'
+import type { Outbox } from './outbox.ts'
+import type { Sessions } from './sessions.ts'
+
+const firstWaitMs = 60_000
+const secondWaitMs = 3_600_000
+const maxAsks = 2
+const maxRequestsPerHour = 20
+const hourMs = 3_600_000
+/** Nobody answers later than this (section 10). */
+const memoryMs = 14 * 86_400_000
+/** Of one installation, and installations: what goes beyond is counted and not asked for. */
+const maxMissing = 2_000
+const maxInstallations = 1_000
+
+interface Missing {
+  readonly digest: Uint8Array
+  readonly nodeNs: bigint
+  readonly failedMs: number
+  readonly asks: number
+  readonly askedMs: number
+}
+
+interface Peer {
+  readonly id: InstallationId
+  readonly address: Address
+  readonly missing: readonly Missing[]
+}
+
+/** What a batch changes, to be written with it. */
+export interface NotedFailures {
+  readonly writes: readonly Write[]
+  readonly peers: readonly Peer[]
+}
+
+/** What asking and answering work with. */
+export interface RecoveryParts {
+  readonly directory: Directory
+  readonly sessions: Sessions
+  readonly fanout: Fanout
+  readonly outbox: Outbox
+}
+
+export class Recovery {
+  readonly #context: Context
+  readonly #parts: RecoveryParts
+  readonly #peers = new Map<InstallationId, Peer>()
+  #isLive = false
+  #pause = new AbortController()
+
+  constructor(context: Context, parts: RecoveryParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  async load(): Promise<void> {
+    for (const { value } of await this.#context.store.all(tables.recovery)) {
+      const id = value.installationId as InstallationId
+      this.#peers.set(id, {
+        id,
+        address: value.address as Address,
+        missing: value.missing.map((one) => ({
+          digest: one.digest,
+          nodeNs: one.nodeNs,
+          failedMs: Number(one.failedMs),
+          asks: one.asks,
+          askedMs: Number(one.askedMs),
+        })),
+      })
+    }
+  }
+
+  /** The node time of an envelope that was asked of this installation; undefined if none was. */
+  askedFor(id: InstallationId, digest: Uint8Array): bigint | undefined {
+    const name = encodeBase64Url(digest)
+    const missing = this.#peers.get(id)?.missing ?? []
+    return missing.find((one) => one.asks > 0 && encodeBase64Url(one.digest) === name)?.nodeNs
+  }
+
+  /** Notes the failures of a batch, and what it brought of what was asked for. */
+  note(
+    failed: readonly Decrypted[],
+    came: readonly { readonly id: InstallationId; readonly digest: Uint8Array }[],
+  ): NotedFailures {
+    const peers = new Map<InstallationId, Peer>()
+    const nowMs = this.#context.platform.nowMs()
+    for (const { from, digest } of failed) {
+      const { id, address } = from.sender
+      const peer = peers.get(id) ?? this.#peers.get(id) ?? { id, address, missing: [] }
+      const isFull =
+        peer.missing.length >= maxMissing ||
+        (!this.#peers.has(id) && this.#peers.size + peers.size >= maxInstallations)
+      const name = encodeBase64Url(digest)
+      if (isFull || peer.missing.some((one) => encodeBase64Url(one.digest) === name)) continue
+      const { nodeNs } = from.envelope
+      const one: Missing = { digest, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
+      peers.set(id, { ...peer, missing: [...peer.missing, one] })
+    }
+    for (const { id, digest } of came) {
+      const peer = peers.get(id) ?? this.#peers.get(id)
+      if (!peer) continue
+      const name = encodeBase64Url(digest)
+      const missing = peer.missing.filter((one) => encodeBase64Url(one.digest) !== name)
+      peers.set(id, { ...peer, missing })
+    }
+    return { writes: [...peers.values()].map(writePeer), peers: [...peers.values()] }
+  }
+
+  /** To be called when what `note` gave is committed. */
+  committed({ peers }: NotedFailures): void {
+    if (peers.length === 0) return
+    for (const peer of peers) this.#keep(peer)
+    this.#pause.abort()
+  }
+
+  /** The connection came or went. */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (isLive) this.#pause.abort()
+  }
+
+  /** Works until the client closes. */
+  async run(): Promise<void> {
+    const { closing, platform, status } = this.#context
+    const end = () => this.#pause.abort()
+    closing.addEventListener('abort', end, { once: true })
+    while (!closing.aborted) {
+      this.#pause = new AbortController()
+      let waitMs = hourMs
+      try {
+        if (this.#isLive) waitMs = await this.#askWhoIsDue()
+      } catch (error) {
+        if (closing.aborted) return
+        status.warn(error instanceof PadlockError ? error.code : 'internal')
+        waitMs = firstWaitMs
+      }
+      if (!closing.aborted) await platform.wait(waitMs, this.#pause.signal)
+    }
+  }
+
+  /** @returns when to look again, in milliseconds. */
+  async #askWhoIsDue(): Promise<number> {
+    const { platform } = this.#context
+    let nextMs = Number.POSITIVE_INFINITY
+    for (const peer of [...this.#peers.values()]) {
+      const nowMs = platform.nowMs()
+      const alive = peer.missing.filter(({ failedMs }) => failedMs > nowMs - memoryMs)
+      if (alive.length < peer.missing.length) await this.#forget({ ...peer, missing: alive })
+      const times = alive.map(dueMs)
+      const first = Math.min(...times)
+      if (first <= nowMs) {
+        const asked = await this.#ask(peer, nowMs)
+        if (!asked) return firstWaitMs
+        nextMs = Math.min(nextMs, nowMs + secondWaitMs)
+      } else nextMs = Math.min(nextMs, first)
+    }
+    return Math.max(1, Math.min(nextMs - platform.nowMs(), hourMs))
+  }
+
+  /** One request for all that is due of one installation. @returns false if too many were sent. */
+  async #ask(peer: Peer, nowMs: number): Promise<boolean> {
+    const { account, ratchets, store } = this.#context
+    const { directory, fanout, outbox, sessions } = this.#parts
+    const recipients = await directory.recipients(peer.address)
+    const recipient = recipients.find(({ id }) => id === peer.id)
+    // Revoked since, or not seen yet: what it sent is not asked for.
+    const fresh = recipient && (await fanout.prepareNew(recipient))
+    const due = peer.missing.filter((one) => dueMs(one) <= nowMs).slice(0, retransmitLimitDigests)
+    return ratchets.run(async () => {
+      const times = (await store.get(tables.times, 'times'))?.value
+      if (!times) throw new PadlockError('storage_damaged')
+      const lately = times.askedMs.filter((ms) => Number(ms) > nowMs - hourMs)
+      if (lately.length >= maxRequestsPerHour) return false
+      const asked = due.map((one) => ({ ...one, asks: one.asks + 1, askedMs: nowMs }))
+      const now = this.#peers.get(peer.id) ?? peer
+      const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
+      const next: Peer = { ...now, missing: [...others, ...asked] }
+      const sealed =
+        recipient &&
+        fresh &&
+        fanout.seal(
+          [
+            {
+              conversationId: buildConversationId(account.address, peer.address),
+              content: encodeRetransmitRequest(due.map(({ digest }) => digest)),
+              composedNs: this.#context.time.clockNs(),
+              recipients: [recipient],
+            },
+          ],
+          new Map(),
+          new Map([[fresh.installationId, fresh]]),
+        )
+      const entry = sealed && outbox.internalEntry(peer.address, sealed.rows[0] ?? [])
+      await store.advance(
+        [],
+        () => ({
+          writes: [
+            writePeer(next),
+            put(tables.times, 'times', {
+              ...times,
+              askedMs: [...lately, BigInt(nowMs)].slice(-maxRequestsPerHour),
+            }),
+            ...(sealed ? [...sessions.writes(sealed.sessions), ...sealed.writes] : []),
+            ...(entry ? [put(tables.outbox, entry.number, entry.record)] : []),
+          ],
+          result: undefined,
+        }),
+        // As in sealing: a ratchet never falls behind bytes that left.
+        'strict',
+      )
+      if (sealed) sessions.committed(sealed.sessions)
+      this.#keep(next)
+      if (entry) outbox.enqueue(entry)
+      return true
+    })
+  }
+
+  async #forget(peer: Peer): Promise<void> {
+    await this.#context.ratchets.run(async () => {
+      await this.#context.store.advance([], () => ({
+        writes: [writePeer(peer)],
+        result: undefined,
+      }))
+      this.#keep(peer)
+    })
+  }
+
+  #keep(peer: Peer): void {
+    if (peer.missing.length === 0) this.#peers.delete(peer.id)
+    else this.#peers.set(peer.id, peer)
+  }
+}
+
+/** When this is to be asked for next; never again after the second time. */
+const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
+  if (asks >= maxAsks) return Number.POSITIVE_INFINITY
+  return asks === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
+}
+
+const isSame = (a: Missing, b: Missing): boolean =>
+  encodeBase64Url(a.digest) === encodeBase64Url(b.digest)
+
+const writePeer = ({ id, address, missing }: Peer): Write =>
+  missing.length === 0
+    ? remove(tables.recovery, id)
+    : put(tables.recovery, id, {
+        installationId: id,
+        address,
+        missing: missing.map((one) => ({
+          digest: one.digest,
+          nodeNs: one.nodeNs,
+          failedMs: BigInt(one.failedMs),
+          asks: one.asks,
+          askedMs: BigInt(one.askedMs),
+        })),
+      })
