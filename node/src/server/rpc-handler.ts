@@ -7,13 +7,13 @@ import type http from 'node:http'
 import http2 from 'node:http2'
 import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect'
 import {
-  compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
-import { countBody, timeTaking } from './bodies.ts'
+import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { callerKey, callerOf } from './caller.ts'
+import { inspectBody, inspectedGzip, inspecting } from './inspection.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
@@ -36,7 +36,11 @@ type Answer = Parameters<typeof universalResponseToNodeResponse>[0]
 export function createRpcHandler(
   options: RpcHandlerOptions,
 ): (request: Request, response: Response) => void {
-  const router = createConnectRouter({ acceptCompression: [compressionGzip] })
+  const router = createConnectRouter({
+    acceptCompression: [inspectedGzip],
+    // Nobody reads them, and each would be an object.
+    binaryOptions: { readUnknownFields: false },
+  })
   options.routes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
@@ -78,15 +82,23 @@ export function createRpcHandler(
       const timer = setTimeout(cut, options.idleTimeoutMs)
       response.once('close', () => clearTimeout(timer))
     })
+    const inspected = {
+      schema: handler.method.input,
+      contentType: request.headers['content-type'] ?? '',
+      contentEncoding: request.headers['content-encoding'],
+      share,
+    }
     // Refusals are answers. What fails here is the connection, which its peer broke.
-    handler(counted(universal))
-      .then((answer) => universalResponseToNodeResponse(timed(answer), response))
-      .catch(() => response.destroy())
+    inspecting(inspected, () =>
+      handler(withInspectedBody(universal))
+        .then((answer) => universalResponseToNodeResponse(timed(answer), response))
+        .catch(() => response.destroy()),
+    )
 
-    function counted(call: Universal): Universal {
+    function withInspectedBody(call: Universal): Universal {
       const { body } = call
       const isStream = typeof body === 'object' && body !== null && Symbol.asyncIterator in body
-      return isStream ? { ...call, body: countBody(body, share) } : call
+      return isStream ? { ...call, body: inspectBody(body, inspected) } : call
     }
 
     // A subscription stays open long after its request was read.

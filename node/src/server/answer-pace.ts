@@ -1,23 +1,4 @@
-/** Bodies on their way: those of requests are counted while in memory, those of answers must be taken. */
-import { refusal } from '../refusal.ts'
-import type { BodyShare } from './body-budget.ts'
-
-/** When a node that has too much in memory is asked to be tried again. */
-const retryAfterMs = 1_000
-
-/**
- * The same bytes.
- * @throws ConnectError `rate_limited` when there is no room for them.
- */
-export async function* countBody(
-  body: AsyncIterable<Uint8Array>,
-  share: BodyShare,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of body) {
-    if (!share.take(chunk.length)) throw refusal('rate_limited', { retryAfterMs })
-    yield chunk
-  }
-}
+/** Answers on their way: their reader must take them. */
 
 /** How much an answer is written at a time: who takes less in the time limit takes nothing. */
 const stepBytes = 256 * 1024

@@ -1,0 +1,154 @@
+/** Requests of very many parts: small on the wire, large in memory, refused before they are parsed. */
+import { gzipSync } from 'node:zlib'
+import { create, fromBinary, toBinary, toJsonString } from '@bufbuild/protobuf'
+import type { ConnectRouter } from '@connectrpc/connect'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Listener, listen } from '../../node/src/server/listen.ts'
+import { hasFewFields, hasFewMembers } from '../../node/src/server/parts.ts'
+import {
+  ErrorDetailSchema,
+  NodeService,
+  PublishRequestSchema,
+  QueryRequestSchema,
+} from '../../src/gen/padlock/v1/node_pb.ts'
+
+const mebibyte = 1024 * 1024
+
+/** The largest query that makes sense: every topic with a proof. */
+const largest = create(QueryRequestSchema, {
+  topics: Array.from({ length: 1_000 }, (_, n) => ({
+    topic: `message-${'x'.repeat(39)}${n + 1_000}`,
+    afterSequence: 2n ** 63n,
+  })),
+  proofs: Array.from({ length: 1_000 }, () => ({
+    keys: { curve25519: new Uint8Array(32), ed25519: new Uint8Array(32) },
+    expiresNs: 2n ** 63n,
+    signature: { signature: new Uint8Array(64) },
+  })),
+})
+
+const repeated = (pair: readonly number[], length: number): Buffer =>
+  Buffer.alloc(length - (length % pair.length), Uint8Array.from(pair))
+/** A length-delimited field. */
+const field = (number: number, content: Buffer): Buffer => {
+  const length = []
+  for (let rest = content.length; ; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest)
+    if (rest <= 127) break
+  }
+  return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), content])
+}
+
+test('the largest requests that make sense are few parts', () => {
+  expect(hasFewFields(QueryRequestSchema, toBinary(QueryRequestSchema, largest))).toBe(true)
+  expect(hasFewMembers(Buffer.from(toJsonString(QueryRequestSchema, largest)))).toBe(true)
+  // What is inside of a message is nobody's business here.
+  const message = repeated([0x0a, 0], mebibyte)
+  const envelopes = Array.from({ length: 25 }, () => ({ topic: 'message-x', message }))
+  const request = toBinary(PublishRequestSchema, create(PublishRequestSchema, { envelopes }))
+  expect(hasFewFields(PublishRequestSchema, request)).toBe(true)
+})
+
+const swarms: [string, Buffer][] = [
+  ['empty envelopes', repeated([0x0a, 0], mebibyte)],
+  ['unknown fields', repeated([0x78, 1], mebibyte)],
+  ['a topic again and again in one envelope', field(1, repeated([0x0a, 0], mebibyte))],
+  ['a group', Buffer.concat([Buffer.from([0x7b]), repeated([0x78, 1], mebibyte)])],
+]
+test.each(swarms)('%s are many parts', (_, bytes) => {
+  expect(hasFewFields(PublishRequestSchema, bytes)).toBe(false)
+})
+
+test.each([',', '[', '{'])('JSON with many %s is many parts', (mark) => {
+  expect(hasFewMembers(Buffer.from(mark.repeat(16_384)))).toBe(true)
+  expect(hasFewMembers(Buffer.from(mark.repeat(16_385)))).toBe(false)
+})
+
+test('what is no message is left to the parser', () => {
+  expect(hasFewFields(PublishRequestSchema, Uint8Array.of(0x0a, 0xff, 0xff))).toBe(true)
+})
+
+describe('over a socket', () => {
+  let listener: Listener
+  beforeAll(async () => {
+    const routes = (router: ConnectRouter): void => {
+      router.service(NodeService, { publish: () => ({}), query: () => ({}) })
+    }
+    listener = await listen({ host: '127.0.0.1', port: 0, routes })
+  })
+  afterAll(() => listener.close(0))
+
+  const framed = (bytes: Uint8Array, flags: number): Buffer => {
+    const prefix = Buffer.alloc(5)
+    prefix.writeUInt8(flags)
+    prefix.writeUInt32BE(bytes.length, 1)
+    return Buffer.concat([prefix, bytes])
+  }
+  const ask = async (rpc: string, headers: Record<string, string>, body: Uint8Array) => {
+    const response = await fetch(`${listener.url}/padlock.v1.NodeService/${rpc}`, {
+      method: 'POST',
+      headers,
+      body: Uint8Array.from(body),
+    })
+    const text = await response.text()
+    const [, detail = ''] = /(?:grpc-status-details-bin: |"value":")([\w+/=]+)/.exec(text) ?? []
+    return { status: response.status, text, detail: Buffer.from(detail, 'base64') }
+  }
+
+  const swarm = repeated([0x0a, 0], 20 * mebibyte)
+  const json = Buffer.from(`{"envelopes":[${'{},'.repeat(mebibyte)}{}]}`)
+  const grpcWeb = 'application/grpc-web+proto'
+  test.each<[string, Record<string, string>, Uint8Array]>([
+    ['Connect', { 'content-type': 'application/proto' }, swarm],
+    ['JSON', { 'content-type': 'application/json' }, json],
+    ['gRPC-web', { 'content-type': grpcWeb }, framed(swarm, 0)],
+    [
+      'Connect with gzip',
+      { 'content-type': 'application/proto', 'content-encoding': 'gzip' },
+      gzipSync(swarm),
+    ],
+    [
+      'JSON with gzip',
+      { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      gzipSync(json),
+    ],
+    [
+      'gRPC-web with gzip',
+      { 'content-type': grpcWeb, 'grpc-encoding': 'gzip' },
+      framed(gzipSync(swarm), 1),
+    ],
+  ])('%s is refused as too large', async (_, headers, body) => {
+    const { text, detail } = await ask('Publish', headers, body)
+    expect(text).toMatch(/grpc-status: 3\r|"code":"invalid_argument"/)
+    if (text.startsWith('{')) expect(fromBinary(ErrorDetailSchema, detail).code).toBe('too_large')
+    else expect(detail.toString('latin1')).toContain('too_large')
+    expect(listener.bodyBytes).toBe(0)
+  })
+
+  test('the largest query goes through, compressed or not', async () => {
+    const bytes = toBinary(QueryRequestSchema, largest)
+    const type = { 'content-type': 'application/proto' }
+    expect((await ask('Query', type, bytes)).status).toBe(200)
+    const gzip = { ...type, 'content-encoding': 'gzip' }
+    expect((await ask('Query', gzip, gzipSync(bytes))).status).toBe(200)
+  })
+
+  test('what inflates counts as what it is', async () => {
+    const small = await listen({
+      host: '127.0.0.1',
+      port: 0,
+      routes: (router) => router.service(NodeService, { publish: () => ({}) }),
+      limits: { bodyBytes: mebibyte },
+    })
+    const message = new Uint8Array(2 * mebibyte)
+    const request = create(PublishRequestSchema, { envelopes: [{ topic: 'x', message }] })
+    const response = await fetch(`${small.url}/padlock.v1.NodeService/Publish`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/proto', 'content-encoding': 'gzip' },
+      body: Uint8Array.from(gzipSync(toBinary(PublishRequestSchema, request))),
+    })
+    expect(response.status).toBe(429)
+    await response.text()
+    await small.close(0)
+  })
+})
