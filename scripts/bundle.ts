@@ -10,6 +10,7 @@ import { basename, join } from 'node:path'
 import { type BuildOptions, build, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { minify } from 'vite'
 import { bundledPackages } from './boundaries.ts'
+import { plainDescriptors } from './descriptors.ts'
 import { root } from './files.ts'
 
 export interface BuiltFile {
@@ -72,7 +73,7 @@ const common = {
   metafile: true,
   write: false,
   outdir: 'dist',
-  plugins: [binaryOnly],
+  plugins: [binaryOnly, plainDescriptors],
   logLevel: 'warning',
 } as const satisfies BuildOptions
 
@@ -144,7 +145,7 @@ export const bundleSdk = async (wasm: Uint8Array): Promise<Bundle> => {
 
   if (existsSync(join(root, 'src/inline.ts'))) {
     const source = worker.files[0]?.text.replace(mapReference, '') ?? ''
-    const plugins = [binaryOnly, inlineAssets(source, wasm)]
+    const plugins = [...common.plugins, inlineAssets(source, wasm)]
     // A map would repeat the worker and the wasm that lie inside.
     const options = { ...common, sourcemap: false, plugins } as const
     const inline = await build({ ...options, entryPoints: ['src/inline.ts'] })
