@@ -41,21 +41,23 @@ export const wasmBase64 = ${JSON.stringify(Buffer.from(wasm).toString('base64'))
   },
 })
 
-const withoutJson = (exported: readonly string[]): string =>
-  `const refuse = () => { throw new Error('protobuf JSON is not part of this build') }
+const refusing = (exported: readonly string[]): string =>
+  `const refuse = () => { throw new Error('protobuf text is not part of this build') }
 ${exported.map((name) => `export { refuse as ${name} }`).join('\n')}`
 
 /**
  * Leaves out protobuf's JSON mapping, 8 kB compressed: Padlock speaks binary only, but the RPC
- * library keeps both at hand. A call of it would throw at once.
+ * library keeps both at hand. So do defaults written as text, which proto3 does not have. A call
+ * would throw at once.
  */
 const binaryOnly: Plugin = {
   name: 'padlock-binary-only',
   setup(build) {
-    const filter = /@bufbuild[\\/]protobuf[\\/]dist[\\/]esm[\\/](?:to|from)-json\.js$/
+    const filter =
+      /@bufbuild[\\/]protobuf[\\/]dist[\\/]esm[\\/](?:(?:to|from)-json|wire[\\/]text-format)\.js$/
     build.onLoad({ filter }, ({ path }) => {
       const names = readFileSync(path, 'utf8').matchAll(/^export function (\w+)/gm)
-      return { contents: withoutJson([...names].map(([, name = '']) => name)) }
+      return { contents: refusing([...names].map(([, name = '']) => name)) }
     })
   },
 }
