@@ -16,6 +16,7 @@ import { Heads } from './heads.ts'
 import { Inbox } from './inbox.ts'
 import { MessageStates } from './message-states.ts'
 import { Outbox } from './outbox.ts'
+import { Owed } from './owed.ts'
 import { Parking } from './parking.ts'
 import { Prekeys } from './prekeys.ts'
 import { Recovery } from './recovery.ts'
@@ -35,6 +36,7 @@ export interface Parts {
   readonly connection: Connection
   readonly upkeep: Upkeep
   readonly recovery: Recovery
+  readonly owed: Owed
 }
 
 /** Makes the parts, loads what they keep in memory, and tells them of each other. */
@@ -51,13 +53,16 @@ export const assemble = async (context: Context): Promise<Parts> => {
   const parking = new Parking(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new Fanout(context, sessions, heads)
+  const owed = new Owed(context, { directory, sessions, fanout })
   const outbox = new Outbox(
     context,
     new Composer(context, conversations),
     new MessageStates(context, conversations),
     directory,
     new Sealing(context, directory, sessions, fanout),
+    owed,
   )
+  owed.outbox = outbox
   const parts = { directory, sessions, fanout, outbox }
   const recovery = new Recovery(context, parts)
   const answering = new Answering(context, parts)
@@ -79,6 +84,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     inbox.load(),
     outbox.load(),
     recovery.load(),
+    owed.load(),
     answering.forgetOld(),
   ])
 
@@ -91,6 +97,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     outbox.setOnline(false)
     upkeep.setLive(false)
     recovery.setLive(false)
+    owed.setLive(false)
   }
   await checkOwn()
   let newestUploadNs = 0n
@@ -124,14 +131,20 @@ export const assemble = async (context: Context): Promise<Parts> => {
     outbox.setOnline(true)
     upkeep.setLive(true)
     recovery.setLive(true)
+    owed.setLive(true)
     void heads.compare()
   }
   connection.onDown = () => {
     outbox.setOnline(false)
     upkeep.setLive(false)
     recovery.setLive(false)
+    owed.setLive(false)
+  }
+  directory.onGained = (installation) => {
+    owed.gained(installation).catch(() => status.warn('storage_failed'))
   }
   directory.onChange = (address) => {
+    owed.retry()
     outbox.retry(address)
     if (address === account.address) void checkOwn()
   }
@@ -143,7 +156,8 @@ export const assemble = async (context: Context): Promise<Parts> => {
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)
     outbox.retry(sender.address)
+    owed.retry()
     connection.want(sender.address).catch(() => status.warn('storage_failed'))
   }
-  return { directory, conversations, outbox, connection, upkeep, recovery }
+  return { directory, conversations, outbox, connection, upkeep, recovery, owed }
 }

@@ -62,6 +62,8 @@ export class Directory {
   #lastFrameMs = 0
   /** Called when an account gained or lost an installation. */
   onChange: (address: Address) => void = () => undefined
+  /** Called with an installation that may be written to from now on. */
+  onGained: (installation: KnownInstallation) => void = () => undefined
 
   constructor(context: Context, cursors: Cursors) {
     this.#context = context
@@ -228,6 +230,7 @@ export class Directory {
     }
     for (const [address, account] of changed) this.#remember(address, account)
     for (const { installation, gained } of news) {
+      if (gained) this.onGained(installation)
       this.#context.emit({
         kind: gained ? 'installation-added' : 'installation-revoked',
         installation: this.describe(installation),

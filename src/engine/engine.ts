@@ -17,6 +17,7 @@ import type { Directory } from './directory.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
 import { NodeTime } from './node-time.ts'
 import type { Outbox } from './outbox.ts'
+import type { Owed } from './owed.ts'
 import type { Recovery } from './recovery.ts'
 import { openAccount, type SignText } from './registration.ts'
 import { forgetIfRevoked } from './renewal.ts'
@@ -56,6 +57,7 @@ export class Engine {
   readonly #connection: Connection
   readonly #upkeep: Upkeep
   readonly #recovery: Recovery
+  readonly #owed: Owed
   readonly #signText: SignText
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
@@ -72,6 +74,7 @@ export class Engine {
     this.#signText = signText
     this.#upkeep = parts.upkeep
     this.#recovery = parts.recovery
+    this.#owed = parts.owed
     this.#closing = closing
     this.#lock = lock
     this.#directory = parts.directory
@@ -128,6 +131,7 @@ export class Engine {
       this.#outbox.run(),
       this.#upkeep.run(),
       this.#recovery.run(),
+      this.#owed.run(),
     ])
     void this.#lock.lost.then(() => {
       this.#context.status.warn('leadership_lost')

@@ -22,12 +22,15 @@ import type { FanoutRow } from './fanout.ts'
 import type { MessageStates } from './message-states.ts'
 import type { Message } from './model.ts'
 import { isMessage, type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
+import type { Owed } from './owed.ts'
 import type { Sealing } from './sealing.ts'
 
 /** Messages looked at for one request. */
 const maxSealed = 50
 /** A message for someone without installations is tried again this often (section 8). */
 const waitingRetryMs = 3_600_000
+/** Sealed bytes that are older are not offered any more (section 8). */
+const staleMs = 14 * 86_400_000
 
 export class Outbox {
   readonly #context: Context
@@ -35,6 +38,7 @@ export class Outbox {
   readonly #states: MessageStates
   readonly #directory: Directory
   readonly #sealing: Sealing
+  readonly #owed: Owed
   readonly #backoff: Backoff
   /** In order of composition. */
   readonly #entries = new Map<number, OutboxEntry>()
@@ -52,7 +56,9 @@ export class Outbox {
     states: MessageStates,
     directory: Directory,
     sealing: Sealing,
+    owed: Owed,
   ) {
+    this.#owed = owed
     this.#context = context
     this.#composer = composer
     this.#states = states
@@ -162,6 +168,7 @@ export class Outbox {
 
   /** @returns whether anything was done. */
   async #step(): Promise<boolean> {
+    await this.#dropStale()
     const sealed = this.#takeSealed()
     if (sealed.length > 0) {
       await this.#publish(sealed)
@@ -181,6 +188,25 @@ export class Outbox {
       await this.#states.setReason(record.messageId, 'no_installation')
     }
     return true
+  }
+
+  /** Bytes that no node took for two weeks: no session bridges that. Encrypted anew (section 8). */
+  async #dropStale(): Promise<void> {
+    const oldestMs = BigInt(this.#context.platform.nowMs() - staleMs)
+    for (const entry of [...this.#entries.values()]) {
+      const { number, record } = entry
+      if (!record.sealed || record.sealedMs >= oldestMs) continue
+      if (!isMessage(entry)) {
+        await this.#giveUp(entry, 'unavailable')
+        continue
+      }
+      const anew = { ...record, rows: [], sealed: false, sealedMs: 0n }
+      await this.#context.store.advance([], () => ({
+        writes: [put(tables.outbox, number, anew)],
+        result: undefined,
+      }))
+      this.#entries.set(number, { number, record: anew })
+    }
   }
 
   /** The next sealed messages, in order, that fit one request. */
@@ -211,9 +237,19 @@ export class Outbox {
       const nodeNs = receipt?.nodeNs ?? time.nodeNs() ?? time.clockNs()
       return { messageId: record.messageId, nodeNs }
     })
+    const owed = await this.#owed.missing(
+      entries.flatMap((entry, nth) => {
+        const nodeNs = sent[nth]?.nodeNs
+        if (!isMessage(entry) || nodeNs === undefined) return []
+        const { messageId, conversationId, rows: own } = entry.record
+        const topics = new Set(own.map(({ topic }) => topic))
+        return [{ messageId, conversationId: conversationId as ConversationId, nodeNs, topics }]
+      }),
+    )
     const removals = entries.map(({ number }) => remove(tables.outbox, number))
-    await this.#states.markSent(sent, removals)
+    await this.#states.markSent(sent, [...removals, ...owed.writes])
     for (const { number } of entries) this.#entries.delete(number)
+    this.#owed.committed(owed.debts)
   }
 
   /** @returns the receipts, or undefined if the node refused and the entries were mended. */

@@ -12,6 +12,7 @@ import { peerOf } from './conversations.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 import type { Fanout, FanoutMessage } from './fanout.ts'
 import { type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
+import { sentWrite } from './sent-records.ts'
 import type { Sessions } from './sessions.ts'
 
 /** What an envelope adds to its content at most: metadata, header, seals, Olm, protobuf. */
@@ -77,16 +78,7 @@ export class Sealing {
           },
         }),
       )
-      // Whoever cannot decrypt one of these asks for it by its digest (section 10).
-      const envelopes = plan.chosen.flatMap(({ entry }, at) =>
-        (sealed.rows[at] ?? []).map(({ digest, recipient }) => ({
-          $typeName: 'padlock.store.v1.SentEnvelope' as const,
-          digest,
-          installationId: recipient,
-          messageId: entry.record.messageId,
-          answers: 0,
-        })),
-      )
+      const ids = plan.chosen.map(({ entry }) => entry.record.messageId)
       if (next.length > 0) {
         await this.#context.store.advance(
           [],
@@ -95,10 +87,7 @@ export class Sealing {
               ...this.#sessions.writes(sealed.sessions),
               ...sealed.writes,
               ...next.map((entry) => put(tables.outbox, entry.number, entry.record)),
-              put(tables.sent, this.#context.store.nextNumber(tables.sent), {
-                sentMs: BigInt(this.#context.platform.nowMs()),
-                envelopes,
-              }),
+              sentWrite(this.#context, sealed.rows, ids),
             ],
             result: undefined,
             // A ratchet that fell behind bytes already published would use a message key twice.

@@ -59,7 +59,7 @@ const migrations: readonly ((database: Database) => void)[] = [
     }
   },
   (database) => {
-    for (const name of ['sent', 'recovery'] as const) database.createObjectStore(name)
+    for (const name of ['sent', 'recovery', 'owed'] as const) database.createObjectStore(name)
   },
 ]
 

@@ -20,6 +20,7 @@ import {
   InstallationRecordSchema,
   MessageRecordSchema,
   OutboxRecordSchema,
+  OwedRecordSchema,
   ParkedRecordSchema,
   PrekeySecretsRecordSchema,
   RecoveryRecordSchema,
@@ -73,6 +74,7 @@ export const storeNames = [
   'setAside',
   'sent',
   'recovery',
+  'owed',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]
@@ -150,6 +152,7 @@ export const tables = {
   parked: define('parked', 'number', ParkedRecordSchema),
   setAside: define('setAside', 'number', SetAsideRecordSchema),
   sent: define('sent', 'number', SentRecordSchema),
+  owed: define('owed', 'number', OwedRecordSchema),
   /** Key: installation id. */
   recovery: define('recovery', 'hash', RecoveryRecordSchema),
 } as const

@@ -81,6 +81,7 @@ test('as docs/security.md says, only what leaves by its consequences waits for t
   const strict = engineFiles.filter((path) => readText(path).includes("'strict'"))
   expect(strict).toEqual([
     'src/engine/answering.ts',
+    'src/engine/owed.ts',
     'src/engine/prekeys.ts',
     'src/engine/recovery.ts',
     'src/engine/registration.ts',

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLzAQoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZSLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJuCg5SZWNvdmVyeVJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIyCgdtaXNzaW5nGAMgAygLMiEucGFkbG9jay5zdG9yZS52MS5NaXNzaW5nRW52ZWxvcGUiZQoPTWlzc2luZ0VudmVsb3BlEg4KBmRpZ2VzdBgBIAEoDBIPCgdub2RlX25zGAIgASgEEhEKCWZhaWxlZF9tcxgDIAEoBBIMCgRhc2tzGAQgASgNEhAKCGFza2VkX21zGAUgASgEIjwKCU91dGJveFJvdxINCgV0b3BpYxgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEg8KB2FkZHJlc3MYAyABKAkiPQoMQ3Vyc29yUmVjb3JkEg0KBXRvcGljGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEgwKBGhlYWQYAyABKAwiLwoKU2VlblJlY29yZBIQCghwcmVmaXhlcxgBIAEoDBIPCgdub2RlX25zGAIgASgEIn8KDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLzAQoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZSLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQibgoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlImUKD01pc3NpbmdFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSDwoHbm9kZV9ucxgCIAEoBBIRCglmYWlsZWRfbXMYAyABKAQSDAoEYXNrcxgEIAEoDRIQCghhc2tlZF9tcxgFIAEoBCI8CglPdXRib3hSb3cSDQoFdG9waWMYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgdhZGRyZXNzGAMgASgJIj0KDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMIi8KClNlZW5SZWNvcmQSEAoIcHJlZml4ZXMYASABKAwSDwoHbm9kZV9ucxgCIAEoBCJ/CgxQYXJrZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIQCghzZXF1ZW5jZRgCIAEoBBIPCgdub2RlX25zGAMgASgEEg8KB2FkZHJlc3MYBCABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAUgASgJEhEKCXBhcmtlZF9tcxgGIAEoBCJcCg5TZXRBc2lkZVJlY29yZBIPCgdwYXlsb2FkGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAMgASgJEg8KB25vZGVfbnMYBCABKAQqeAoRSW5zdGFsbGF0aW9uU3RhdGUSIgoeSU5TVEFMTEFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASHAoYSU5TVEFMTEFUSU9OX1NUQVRFX1ZBTElEEAESIQodSU5TVEFMTEFUSU9OX1NUQVRFX1VOVkVSSUZJRUQQAip8CgxNZXNzYWdlU3RhdGUSHQoZTUVTU0FHRV9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1FU1NBR0VfU1RBVEVfUEVORElORxABEhYKEk1FU1NBR0VfU1RBVEVfU0VOVBACEhoKFk1FU1NBR0VfU1RBVEVfUkVDRUlWRUQQA2IGcHJvdG8z");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -573,6 +573,40 @@ export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 12);
 
 /**
+ * A message that one installation did not get with the others.
+ *
+ * @generated from message padlock.store.v1.OwedRecord
+ */
+export type OwedRecord = Message<"padlock.store.v1.OwedRecord"> & {
+  /**
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+
+  /**
+   * @generated from field: string installation_id = 2;
+   */
+  installationId: string;
+
+  /**
+   * @generated from field: string address = 3;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint64 since_ms = 4;
+   */
+  sinceMs: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.OwedRecord.
+ * Use `create(OwedRecordSchema)` to create a new message.
+ */
+export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 13);
+
+/**
  * What could not be decrypted of one installation, and when it is asked again.
  *
  * @generated from message padlock.store.v1.RecoveryRecord
@@ -599,7 +633,7 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
  * Use `create(RecoveryRecordSchema)` to create a new message.
  */
 export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * @generated from message padlock.store.v1.MissingEnvelope
@@ -638,7 +672,7 @@ export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
  * Use `create(MissingEnvelopeSchema)` to create a new message.
  */
 export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -665,7 +699,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -694,7 +728,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 16);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -718,7 +752,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 17);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * An envelope of a sender that is not known yet.
@@ -762,7 +796,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 18);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -796,7 +830,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 19);
+  messageDesc(file_padlock_store_v1_records, 20);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
