@@ -6,6 +6,7 @@
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
+import { sentences } from '../../src/sentences.ts'
 
 const codeOf = new Map<Code, NodeCode>([
   [Code.Internal, 'malformed'],
@@ -32,7 +33,8 @@ export function labelUndecodable(
       if (error.findDetails(ErrorDetailSchema).length > 0) return
       const code = codeOf.get(error.code)
       if (code === undefined) return
-      Object.assign(error, { code: nodeCodes[code] })
+      // Its own words quote what was sent, and half of a character cannot be written to a trailer.
+      Object.assign(error, { code: nodeCodes[code], rawMessage: sentences[code] })
       error.details.push({ desc: ErrorDetailSchema, value: { code } })
     },
     { once: true },

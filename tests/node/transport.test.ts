@@ -231,6 +231,17 @@ describe('bytes that are no request', () => {
     },
   )
 
+  test('half of a character in JSON gets its answer, which does not repeat it', async () => {
+    const response = await fetch(service('Publish'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/grpc-web+json' },
+      body: framed(Buffer.from('"\\ud800 secret"')),
+    })
+    const trailer = await response.text()
+    expect(trailer).toMatch(/grpc-status: 3\r/)
+    expect(trailer).not.toContain('secret')
+  })
+
   test('a body over the limit is refused before it is read', async () => {
     const body = new Uint8Array(40 * 1024 * 1024)
     const refused = await fetch(service('Publish'), {

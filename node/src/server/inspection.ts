@@ -9,7 +9,7 @@ import { compressionGzip } from '@connectrpc/connect-node'
 import { requestLimitBytes } from '../../../src/protocol/limits.ts'
 import { refusal } from '../refusal.ts'
 import type { BodyShare } from './body-budget.ts'
-import { hasFewFields, hasFewMembers } from './parts.ts'
+import { problemOfFields, problemOfMembers } from './parts.ts'
 
 /** More than any request that is read to its end: the largest as base64, and 4 MiB around it. */
 const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
@@ -50,7 +50,7 @@ export const inspectedGzip: Compression = {
 /**
  * The body as one piece, counted as it arrives.
  * @throws ConnectError `rate_limited` when there is no room for it, `too_large` when it is too long, or
- * made of too many parts.
+ * made of too many parts, `malformed` when it is no message.
  */
 export async function* inspectBody(
   body: AsyncIterable<Uint8Array>,
@@ -77,8 +77,8 @@ function count(share: BodyShare, bytes: number): void {
 
 function inspect({ schema, contentType }: Inspected, message: Uint8Array): void {
   const isJson = contentType.includes('json')
-  const hasFew = isJson ? hasFewMembers(message) : hasFewFields(schema, message)
-  if (!hasFew) throw refusal('too_large')
+  const problem = isJson ? problemOfMembers(message) : problemOfFields(schema, message)
+  if (problem !== undefined) throw refusal(problem)
 }
 
 /** The messages in a body that are not compressed; those that are come by when they are inflated. */

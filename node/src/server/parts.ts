@@ -11,16 +11,19 @@ import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
  */
 const partsLimit = 16_384
 
-/** False if these bytes are a message of too many fields; bytes that are none are left to the parser. */
-export function hasFewFields(schema: DescMessage, bytes: Uint8Array): boolean {
+/** What speaks against parsing these bytes as a message; nothing, if the parser may find out. */
+export function problemOfFields(
+  schema: DescMessage,
+  bytes: Uint8Array,
+): 'too_large' | 'malformed' | undefined {
   try {
-    return countFields(schema, bytes, partsLimit) >= 0
+    return countFields(schema, bytes, partsLimit) < 0 ? 'too_large' : undefined
   } catch {
-    return true
+    return 'malformed'
   }
 }
 
-/** How many of `left` are left; below 0 if they were too many. */
+/** How many of `left` are left; below 0 if they were too many. @throws Error for what is no message. */
 function countFields(schema: DescMessage, bytes: Uint8Array, left: number): number {
   const reader = new BinaryReader(bytes)
   let rest = left
@@ -29,7 +32,7 @@ function countFields(schema: DescMessage, bytes: Uint8Array, left: number): numb
     if (rest < 0) return rest
     const [number, wireType] = reader.tag()
     // A group holds fields without end, and no message here has one.
-    if (wireType === WireType.StartGroup) return -1
+    if (wireType === WireType.StartGroup) throw new TypeError('a group')
     const inner = messageAt(schema, number)
     if (inner === undefined || wireType !== WireType.LengthDelimited) reader.skip(wireType, number)
     else rest = countFields(inner, reader.bytes(), rest)
@@ -41,10 +44,10 @@ function messageAt(schema: DescMessage, number: number): DescMessage | undefined
   return schema.fields.find((field) => field.number === number)?.message
 }
 
-/** False if this JSON has too many members or elements. Nothing in a request's own strings counts. */
-export function hasFewMembers(bytes: Uint8Array): boolean {
+/** The same of JSON: its members and elements. */
+export function problemOfMembers(bytes: Uint8Array): 'too_large' | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return ['{', '[', ','].every((mark) => {
+  const hasFew = ['{', '[', ','].every((mark) => {
     let at = -1
     for (let count = 0; count <= partsLimit; count += 1) {
       at = buffer.indexOf(mark, at + 1)
@@ -52,4 +55,5 @@ export function hasFewMembers(bytes: Uint8Array): boolean {
     }
     return false
   })
+  return hasFew ? undefined : 'too_large'
 }
