@@ -127,6 +127,7 @@ export class Connection {
           this.#directory.caughtUp()
           await pump.drained()
           await this.#workOffParked()
+          await this.#directory.rememberRevoked()
           await this.onCaughtUp()
           this.#backoff.reset()
           status.setState('live')
@@ -161,6 +162,9 @@ export class Connection {
         const inboxTopic = messageTopic(account.installationId)
         const others = frame.envelopes.filter(({ topic }) => topic !== inboxTopic)
         if (others.length > 0) await this.#directory.apply(others)
+        if (others.length > 0 && this.#context.status.current.state === 'live') {
+          await this.#directory.rememberRevoked()
+        }
         await pump.push(frame.envelopes.filter(({ topic }) => topic === inboxTopic))
         return
       }

@@ -42,6 +42,8 @@ export interface KnownInstallation {
   readonly firstSeenNs: bigint
   /** 0 while not revoked. */
   readonly revokedNs: bigint
+  /** This client was live past its revocation. */
+  readonly isPast: boolean
   readonly state: 'valid' | 'unverified' | 'unknown'
 }
 
@@ -80,6 +82,31 @@ export class Directory {
   caughtUp(): void {
     this.#isCaughtUp = true
     for (const address of this.#followed) this.#read.add(address)
+  }
+
+  /**
+   * To be called when all that came before is processed: whoever was revoked by now gets nothing in any
+   * more, whatever time the node gives it (section 8, step 3).
+   */
+  rememberRevoked(): Promise<void> {
+    return this.#serial.run(async () => {
+      const past: KnownInstallation[] = []
+      for (const address of this.#followed) {
+        for (const installation of (await this.account(address)).values()) {
+          if (installation.revokedNs > 0n && !installation.isPast) {
+            past.push({ ...installation, isPast: true })
+          }
+        }
+      }
+      if (past.length === 0) return
+      await this.#context.store.advance([], () => ({
+        writes: past.map((one) => write(joinKey(one.address, one.id), one)),
+        result: undefined,
+      }))
+      for (const one of past) {
+        this.#remember(one.address, new Map([...(await this.account(one.address)), [one.id, one]]))
+      }
+    })
   }
 
   /** The subscription said something. */
@@ -122,6 +149,7 @@ export class Directory {
         sealingCreatedNs: value.sealingCreatedNs,
         firstSeenNs: value.firstSeenNs,
         revokedNs: value.revokedNs,
+        isPast: value.isPast,
         state: stateNames[value.state] ?? 'unknown',
       }
       account.set(installation.id, installation)
@@ -207,6 +235,10 @@ export class Directory {
         kind === 'contact'
           ? this.#readBundle(address, envelope, account)
           : readRevocation(address, envelope, account)
+      if (kind === 'revoked' && address === this.#context.account.address && updates.length > 0) {
+        const number = this.#context.store.nextNumber(tables.revocations)
+        writes.push(put(tables.revocations, number, { message: envelope.message }))
+      }
       for (const installation of updates) {
         const before = account.get(installation.id)
         account.set(installation.id, installation)
@@ -268,6 +300,7 @@ export class Directory {
         sealingCreatedNs: sealingKey.createdNs,
         firstSeenNs: known && known.firstSeenNs > 0n ? known.firstSeenNs : envelope.nodeNs,
         revokedNs: known?.revokedNs ?? 0n,
+        isPast: known?.isPast ?? false,
         state: signature.kind === 'eip191' ? 'valid' : 'unverified',
       },
     ]
@@ -330,6 +363,7 @@ const readRevocation = (
           state: 'unknown' as const,
         }),
         revokedNs: envelope.nodeNs,
+        isPast: false,
       },
     ]
   })
@@ -345,5 +379,6 @@ const write = (key: string, installation: KnownInstallation): Write =>
     sealingCreatedNs: installation.sealingCreatedNs,
     firstSeenNs: installation.firstSeenNs,
     revokedNs: installation.revokedNs,
+    isPast: installation.isPast,
     state: stateNumbers[installation.state],
   })

@@ -306,9 +306,10 @@ export class Inbox {
    * Whether the sender was revoked when the node received this. Once live, whatever time the node
    * gives an envelope: who was revoked gets nothing in any more.
    */
-  #isRevoked({ revokedNs }: KnownInstallation, { envelope }: Addressed): boolean {
+  #isRevoked({ revokedNs, isPast }: KnownInstallation, { envelope }: Addressed): boolean {
     if (revokedNs === 0n) return false
-    return this.#context.status.current.state === 'live' || envelope.nodeNs >= revokedNs
+    const isLive = this.#context.status.current.state === 'live'
+    return isPast || isLive || envelope.nodeNs >= revokedNs
   }
 
   #touch(messages: readonly NewMessage[]) {

@@ -16,7 +16,7 @@ import {
 import { stockTarget, walletSignatureBytes } from '../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
-import { contactTopic, prekeyTopic } from '../protocol/topics.ts'
+import { contactTopic, prekeyTopic, revokedTopic } from '../protocol/topics.ts'
 import { normaliseV } from '../protocol/wallet-signature.ts'
 import type { Store } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
@@ -88,6 +88,7 @@ export const registerAtNode = async (
   if (!identity) throw new PadlockError('storage_damaged')
   if (equalBytes(identity.nodeId, nodeId)) return
   try {
+    await republishRevocations(context)
     const topic = contactTopic(account.address)
     await network.publish([{ topic, message: identity.contactBundle }], closing)
   } catch (error) {
@@ -105,6 +106,24 @@ export const registerAtNode = async (
       result: undefined,
     }
   })
+}
+
+/** A node that never heard of them would take revoked devices for valid (section 10). */
+const republishRevocations = async ({ store, network, account, closing }: Context) => {
+  const topic = revokedTopic(account.address)
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.revocations, { after, limit: 100 })
+    for (const { value } of rows) {
+      try {
+        await network.publish([{ topic, message: value.message }], closing)
+      } catch (error) {
+        // One that revokes nothing more, or that the node's rules do not take, must not end it all.
+        if (!(error instanceof PadlockError) || error.retryable) throw error
+      }
+    }
+    if (lastNumber <= after) return
+    after = lastNumber
+  }
 }
 
 /** The node time of the newest envelope that was processed; 0 if none was. */

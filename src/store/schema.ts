@@ -59,7 +59,8 @@ const migrations: readonly ((database: Database) => void)[] = [
     }
   },
   (database) => {
-    for (const name of ['sent', 'recovery', 'owed'] as const) database.createObjectStore(name)
+    for (const name of ['sent', 'recovery', 'owed', 'revocations'] as const)
+      database.createObjectStore(name)
   },
 ]
 

@@ -21,6 +21,7 @@ import {
   MessageRecordSchema,
   OutboxRecordSchema,
   OwedRecordSchema,
+  OwnRevocationRecordSchema,
   ParkedRecordSchema,
   PrekeySecretsRecordSchema,
   RecoveryRecordSchema,
@@ -75,6 +76,7 @@ export const storeNames = [
   'sent',
   'recovery',
   'owed',
+  'revocations',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]
@@ -152,6 +154,8 @@ export const tables = {
   parked: define('parked', 'number', ParkedRecordSchema),
   setAside: define('setAside', 'number', SetAsideRecordSchema),
   sent: define('sent', 'number', SentRecordSchema),
+  /** Of the own account. */
+  revocations: define('revocations', 'number', OwnRevocationRecordSchema),
   owed: define('owed', 'number', OwedRecordSchema),
   /** Key: installation id. */
   recovery: define('recovery', 'hash', RecoveryRecordSchema),

@@ -1,8 +1,10 @@
 /** Older copies of databases and of nodes: docs/protocol.md section 10. */
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { createInProcessNode } from '../../node/src/testing.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
+import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { copyDatabase } from '../support/databases.ts'
 import { anAccount, anEngineWorld, freshDatabase, untilState } from '../support/engine.ts'
@@ -136,3 +138,40 @@ const untilSealingKeys = async (
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
+
+test('a node that lost its data hears of revocations again before the devices that it knows nothing of', async () => {
+  const world = await anEngineWorld()
+  const other = createInProcessNode()
+  onTestFinished(() => other.close())
+  const [alice, bob] = [anAccount(), anAccount()]
+  const database = freshDatabase()
+  const laptop = await world.open({ account: alice, database })
+  const phone = await world.open({ account: alice, database: freshDatabase() })
+  for (const each of [laptop, phone]) await untilState(each, 'live')
+  await laptop.engine.revoke([phone.engine.installationId], never)
+  await laptop.engine.close()
+  const lost = networkOver(other.transport)
+  const again = await world.open({ account: alice, database, network: () => lost })
+  await untilState(again, 'live')
+  const atBob = await world.open({
+    account: bob,
+    database: freshDatabase(),
+    network: () => lost,
+  })
+  await untilState(atBob, 'live')
+  const seen = await atBob.engine.installations(alice.address)
+  expect(seen.map(({ id, state }) => [id, state])).toEqual([
+    [laptop.engine.installationId, 'valid'],
+  ])
+  const topic = `revoked-${alice.address.toLowerCase()}`
+  expect((await lost.query([{ topic, afterSequence: 0n }])).envelopes).toHaveLength(1)
+  // The revoked device does not get in there either, though the node never saw its grant.
+  const bundles = await world.network.query([
+    { topic: `contact-${alice.address.toLowerCase()}`, afterSequence: 0n },
+  ])
+  const old = bundles.envelopes[1]
+  if (!old) throw new Error('no bundle')
+  await expect(lost.publish([{ topic: old.topic, message: old.message }])).rejects.toMatchObject({
+    code: 'revoked',
+  })
+})

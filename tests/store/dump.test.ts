@@ -115,6 +115,7 @@ test('nothing of any table lies in clear, whatever is written to it', async () =
     put(tables.sent, 1, {
       envelopes: [{ digest: bytes(), installationId: text(), messageId: text() }],
     }),
+    put(tables.revocations, 1, { message: bytes() }),
     put(tables.owed, 1, { messageId: text(), installationId: text(), address: text() }),
     put(tables.recovery, text(), {
       installationId: text(),
