@@ -4,6 +4,7 @@
 //! nothing can be used after it was.
 
 pub mod account;
+mod cbor;
 pub mod error;
 #[cfg(target_arch = "wasm32")]
 mod exports;

@@ -1,10 +1,13 @@
 //! Opaque states: a version byte, then compact binary. Stored through the vault, so what comes back
 //! is what was written; reading is bounded all the same.
 
+use std::convert::Infallible;
+
+use minicbor_serde::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{cbor::Cbor, error::Error};
 
 /// The form of the states that this release writes and reads.
 pub const VERSION: u8 = 1;
@@ -34,12 +37,25 @@ pub fn read<T: DeserializeOwned>(state: &[u8]) -> Result<T, Error> {
 
 /// CBOR, in a buffer that is wiped.
 pub fn to_cbor(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
-    minicbor_serde::to_vec(value).map(Zeroizing::new).map_err(|_| Error::BadState)
+    let mut sink = Sink(Zeroizing::new(Vec::new()));
+    value.serialize(&mut Serializer::new(&mut sink)).map_err(|_| Error::BadState)?;
+    Ok(sink.0)
+}
+
+struct Sink(Zeroizing<Vec<u8>>);
+
+impl minicbor::encode::Write for Sink {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// The value that CBOR describes.
 pub fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, Error> {
-    minicbor_serde::from_slice(cbor).map_err(|_| Error::BadState)
+    T::deserialize(&mut Cbor::new(cbor)).map_err(|_| Error::BadState)
 }
 
 /// Whether this is exactly one CBOR item (RFC 8949) of bounded depth and definite lengths. serde
