@@ -20,6 +20,23 @@ import type { NewEnvelope } from '../store.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
 import { booleanOf, bytesOf, integerOf, type Session, textOf } from './session.ts'
 
+/** Topics that something lies on or lay on: their rows are never deleted, so nobody has to add them. */
+export class KnownTopics {
+  readonly #names = new Set<string>()
+
+  has(name: string): boolean {
+    return this.#names.has(name)
+  }
+
+  /** To be called when what was written is committed. */
+  add(names: Iterable<string>): void {
+    if (this.#names.size > maxKnown) this.#names.clear()
+    for (const name of names) this.#names.add(name)
+  }
+}
+
+const maxKnown = 200_000
+
 /** What the envelopes of a batch need to know of. */
 export class Needs {
   /** Topics to be locked, those that are written to among them. */
@@ -78,9 +95,13 @@ export class Needs {
 type InstallationIds = Parameters<typeof messageTopic>[0]
 
 /** Locks and loads all of it; topics that nobody wrote to have a row from here on, with sequence 0. */
-export async function loadState(session: Session, needs: Needs): Promise<LoadedState> {
+export async function loadState(
+  session: Session,
+  needs: Needs,
+  known: KnownTopics,
+): Promise<LoadedState> {
   const state = emptyState()
-  await lockTopics(session, needs, state)
+  await lockTopics(session, needs, state, known)
   await loadReceipts(session, needs, state)
   await loadInstallations(session, needs, state)
   if (needs.addresses.size > 0) await loadAccounts(session, needs, state)
@@ -88,15 +109,14 @@ export async function loadState(session: Session, needs: Needs): Promise<LoadedS
   return state
 }
 
-async function lockTopics(session: Session, needs: Needs, state: LoadedState): Promise<void> {
+async function lockTopics(
+  session: Session,
+  needs: Needs,
+  state: LoadedState,
+  known: KnownTopics,
+): Promise<void> {
   const names = [...needs.topics].sort()
-  // Inserted in the order of the locks too: whoever waits for a new row waits in that order.
-  await session.query(
-    `INSERT INTO topic (name, sequence, node_ns)
-     SELECT name, 0, 0 FROM unnest($1::text[]) WITH ORDINALITY AS asked (name, place)
-     ORDER BY place ON CONFLICT (name) DO NOTHING`,
-    [names],
-  )
+  if (names.some((name) => !known.has(name))) await addTopics(session, names)
   const rows = await session.query(
     `SELECT id, name, sequence, node_ns FROM topic WHERE name = ANY($1::text[])
      ORDER BY name FOR UPDATE`,
@@ -109,6 +129,18 @@ async function lockTopics(session: Session, needs: Needs, state: LoadedState): P
       nodeNs: integerOf(row, 'node_ns'),
     })
   }
+}
+
+/**
+ * Inserted in the order of the locks too: whoever waits for a new row waits in that order.
+ */
+async function addTopics(session: Session, names: readonly string[]): Promise<void> {
+  await session.query(
+    `INSERT INTO topic (name, sequence, node_ns)
+     SELECT name, 0, 0 FROM unnest($1::text[]) WITH ORDINALITY AS asked (name, place)
+     ORDER BY place ON CONFLICT (name) DO NOTHING`,
+    [names],
+  )
 }
 
 async function loadReceipts(session: Session, needs: Needs, state: LoadedState): Promise<void> {

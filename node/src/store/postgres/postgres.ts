@@ -9,7 +9,7 @@ import { publishRequest } from '../publishing.ts'
 import { StoreFailure } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { LoadedLedger } from './ledger.ts'
-import { loadState, loadStocks, Needs } from './loading.ts'
+import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { readPage } from './pages.ts'
 import {
@@ -91,6 +91,7 @@ class PostgresDatabase {
   readonly #pool: pg.Pool
   readonly #chainIds: readonly bigint[]
   readonly #usesBell: boolean
+  readonly #known = new KnownTopics()
 
   constructor(
     pool: pg.Pool,
@@ -161,8 +162,9 @@ class PostgresDatabase {
   async #publish(operations: readonly Publish[], clock: BatchClock): Promise<readonly Outcome[]> {
     const needs = new Needs()
     for (const { envelopes } of operations) for (const one of envelopes) needs.add(one)
-    return this.#store(async (session) => {
-      const state = await loadState(session, needs)
+    const written = new Set<string>()
+    const outcomes = await this.#store(async (session) => {
+      const state = await loadState(session, needs, this.#known)
       // Taken under the locks, so that it is later than whatever was stored before.
       const nowNs = await clock.read(session)
       await loadStocks(session, needs, state, nowNs)
@@ -173,8 +175,11 @@ class PostgresDatabase {
       )
       await writeLedger(session, ledger, state)
       const topics = new Map(ledger.rows.map(({ topic }) => [topic, before.get(topic) ?? 0n]))
+      for (const topic of topics.keys()) written.add(topic)
       return { result: outcomes, changes: { topics, installations: [] } }
     })
+    this.#known.add(written)
+    return outcomes
   }
 
   #claim(operations: readonly ClaimOperation[], clock: BatchClock): Promise<readonly Outcome[]> {
