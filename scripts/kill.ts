@@ -13,6 +13,7 @@ const usage = `usage: node scripts/kill.ts [options]
 
   --store <kind>    sqlite (default), or postgres: three nodes, and a server that crashes
                     after every fifth kill
+  --doorbell <how>  notify (default) or poll: how nodes on one PostgreSQL hear of each other
   --kills <number>  how often a node is killed (default: 200)
   --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
   --main <file>     the node's entry (default: its sources)`
@@ -28,6 +29,7 @@ const readOptions = () => {
       options: {
         kills: { type: 'string', default: '200' },
         seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
+        doorbell: { type: 'string', default: 'notify' },
         store: { type: 'string', default: 'sqlite' },
         main: { type: 'string' },
       },
@@ -40,7 +42,7 @@ const readOptions = () => {
 const readCount = (name: string, text: string): number =>
   /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
 
-const { kills, seed, store, main } = readOptions()
+const { kills, seed, store, doorbell, main } = readOptions()
 const options = {
   kills: readCount('kills', kills),
   seed: readCount('seed', seed),
@@ -54,7 +56,7 @@ console.log(`seed ${options.seed}`)
 const startMs = performance.now()
 const report =
   store === 'postgres'
-    ? await killOnPostgres({ ...options, crashEvery: 5 })
+    ? await killOnPostgres({ ...options, crashEvery: 5, args: ['--doorbell', doorbell] })
     : await killOnSqlite(options)
 console.log(showReport(report))
 console.log(`${((performance.now() - startMs) / 1000).toFixed(0)} s, seed ${options.seed}`)
