@@ -29,8 +29,9 @@ export default defineConfig({
     // Each file in a process of its own: wasm, node:sqlite and worker threads all live here.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Two cores with nodes, databases and browsers beside: slow is not wrong, and a hang is still found.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     passWithNoTests: true,
     allowOnly: false,
   },

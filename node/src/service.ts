@@ -243,6 +243,8 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         // What is stored here is ciphertext: compressing answers costs time and gains nothing.
         {
           readMaxBytes,
+          // Timers take no more than 24 days; nobody waits a day for an answer.
+          maxTimeoutMs: 86_400_000,
           compressMinBytes: 0xffffffff,
           requestGate: calls.begin,
         },
@@ -272,4 +274,4 @@ function kindOf(topic: string): StoredKind {
 const isBrokenConnection = (error: unknown): boolean =>
   error instanceof Error &&
   'code' in error &&
-  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|EPIPE)/.test(String(error.code))
+  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|ECANCELED|EPIPE)/.test(String(error.code))

@@ -49,7 +49,7 @@ test('each of 3,000 requests, good and bad, gets its answer, and nothing refused
       expect(campaign.endings.get(ending), ending).toBeGreaterThan(5)
     }
     expect(stored).toBeGreaterThan(500)
-    expect(memory).toBeLessThan(warm + 192)
+    expect(memory).toBeLessThan(warm + 320)
   } finally {
     campaign.close()
   }
