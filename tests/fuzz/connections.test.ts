@@ -76,13 +76,13 @@ test('more connections than descriptors end neither the node nor what it stores'
       () => true,
       () => false,
     )
-  await expect.poll(answers, { timeout: 20_000 }).toBe(true)
+  await expect.poll(answers, { timeout: 60_000 }).toBe(true)
   await later.publish({ envelopes: [mail(bob, 'afterwards')] })
   expect(faultsInOutput(node.output, [])).toEqual([])
 })
 
 test('subscribers that never read hold a bounded part of what is published', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   const { node, client } = await start()
   const { nodeId, nodeNs } = await client.getInfo({})

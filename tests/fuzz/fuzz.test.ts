@@ -30,7 +30,7 @@ const works = async (name: string) => {
 }
 
 test('each of 3,000 requests, good and bad, gets its answer, and nothing refused is stored', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   const campaign = await Campaign.begin(node, seed)
   try {
