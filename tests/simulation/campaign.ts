@@ -1,7 +1,9 @@
 /** Many seeds, each in a process of its own, so that one leaves nothing behind for the next. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { featuresOf } from './features.ts'
 import type { Outcome } from './run.ts'
+import { storeNames } from './store-names.ts'
 
 /** A seed that takes longer hangs. */
 const seedLimitMs = 300_000
@@ -14,6 +16,8 @@ export interface CampaignOptions {
   /** No further seed is begun after so long. */
   readonly limitMs?: number
   readonly verbose?: boolean
+  /** Leaves out seeds of long times, which cost several times as much. */
+  readonly skipSeasons?: boolean
   /** Hears of each seed when it is done. */
   readonly tell?: (outcome: Outcome | Failure) => void
 }
@@ -41,6 +45,7 @@ export const runCampaign = async (options: CampaignOptions): Promise<Report> => 
   const work = async () => {
     while (next < firstSeed + seeds && performance.now() < endMs) {
       const seed = next++
+      if (options.skipSeasons && featuresOf(seed).isSeason) continue
       const outcome = await runSeed(seed, options.verbose === true)
       if ('digest' in outcome) {
         outcomes.push(outcome)
@@ -99,10 +104,12 @@ export const showReport = ({ outcomes, failures, faults }: Report): string => {
       `${sum(({ devices }) => devices)} devices`,
     `${sum(({ messages }) => messages)} messages written, ${sum(({ figures }) => figures.sent)} sent, ` +
       `${sum(({ figures }) => figures.deliveries)} deliveries due, ` +
-      `${sum(({ figures }) => figures.owedKept)} owed and had, ` +
-      `${sum(({ figures }) => figures.owedMissing)} owed and not had`,
-    `largest stores: ${most(({ sizes }) => sizes.sessionsOfOne)} sessions with one installation, ` +
-      `${most(({ sizes }) => sizes.seen)} seen, ${most(({ sizes }) => sizes.outbox)} in the outbox`,
+      `${sum(({ figures }) => figures.owed)} owed; ` +
+      `of restored devices ${sum(({ figures }) => figures.otherKept)} had, ` +
+      `${sum(({ figures }) => figures.otherMissing)} not`,
+    `largest stores: ${storeNames
+      .map((name) => `${most(({ sizes }) => sizes[name])} ${name}`)
+      .join(', ')}`,
     ...failures.map(
       ({ seed, problems }) =>
         `FAILED seed ${seed}: ${problems.length} problems, the first: ${problems[0]}`,

@@ -1,34 +1,18 @@
 /** An installation of an account: its database, its clock, and the program that runs, crashes and comes back. */
-
 import { Engine } from '../../src/engine/engine.ts'
-import type { ClientEvent, Message } from '../../src/engine/model.ts'
+import type { Message } from '../../src/engine/model.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { networkOver } from '../../src/network/connect.ts'
-import type { Platform } from '../../src/platform/platform.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
+import { copyDatabase } from '../support/databases.ts'
+import { devicePlatform } from './device-platform.ts'
 import { faultyTransport } from './faulty-transport.ts'
+import { hearEvent } from './hearing.ts'
 import { Life } from './life.ts'
 import { Locks } from './locks.ts'
 import type { Person } from './people.ts'
-import { startMs } from './surroundings.ts'
 import { Weather } from './weather.ts'
 import type { World } from './world.ts'
-
-/** What an honest node and honest peers never cause. */
-const defects: ReadonlySet<string> = new Set([
-  'internal',
-  'storage_damaged',
-  'bad_response',
-  'incompatible_node',
-  'unauthenticated_node',
-  'node_withholding',
-  'gap',
-  'parking_full',
-  'malformed',
-  'bad_signature',
-  'bad_proof',
-  'clock_ahead',
-])
 
 /** Opening fails for these while the weather is bad; any other is a defect. */
 const expectedAtOpening: ReadonlySet<string> = new Set([
@@ -37,32 +21,38 @@ const expectedAtOpening: ReadonlySet<string> = new Set([
   'rate_limited',
   'wallet_rejected',
   'storage_in_use',
-  'aborted',
 ])
+
+const never = new AbortController().signal
 
 export class Device {
   readonly name: string
   readonly person: Person
-  readonly database: string
   readonly weather: Weather
   readonly #world: World
   readonly #locks: Locks
-  /** How wrong its clock is. */
   #clockAheadMs = 0
   #life: Life | undefined
-  engine: Engine | undefined
   #isOpening = false
+  #online: (() => void) | undefined
+  #databases = 1
+  #copy: { readonly database: string; readonly atMs: number } | undefined
+  engine: Engine | undefined
   /** Known once it was open. */
   installationId: string | undefined
-  /** Virtual time of its revocation's publication. */
-  isRevoked = false
-  #online: (() => void) | undefined
+  /** All that it ever was: it makes new keys when it was revoked. */
+  readonly installationIds = new Set<string>()
+  /** Its account wanted it revoked; nobody writes on it any more. */
+  isGivenUp = false
+  /** Makes new keys at the next start if it was revoked. */
+  renews = false
+  /** Spans of its life, in virtual time, that it does not remember any more. */
+  readonly forgotten: { readonly fromMs: number; readonly toMs: number }[] = []
 
   constructor(world: World, person: Person, name: string) {
     this.#world = world
     this.person = person
     this.name = name
-    this.database = `database of ${name}`
     this.weather = new Weather(name, world.random(`weather ${name}`), world.journal)
     this.#locks = new Locks(world.time)
   }
@@ -70,6 +60,15 @@ export class Device {
   /** Whether its program runs. */
   get isOpen(): boolean {
     return this.engine !== undefined
+  }
+
+  get database(): string {
+    return `database ${this.#databases} of ${this.name}`
+  }
+
+  /** How wrong its clock is. */
+  get clockAheadMs(): number {
+    return this.#clockAheadMs
   }
 
   set clockAheadMs(ms: number) {
@@ -80,113 +79,73 @@ export class Device {
   /** Starts the program, unless it runs. */
   async open(): Promise<void> {
     if (this.engine || this.#isOpening) return
-    const { journal, chaos } = this.#world
+    const { journal, chaos, evidence } = this.#world
     this.#isOpening = true
-    const commits = chaos.commitsOfALife()
-    const life = new Life(commits, () => this.#crashed(life))
+    const life = new Life(this.name, chaos, () => this.#crashed(life))
     this.#life = life
     try {
       const engine = await life.still(() => this.#start(life))
-      // A crash on the last step of opening.
-      if (life.isOver) return
       this.engine = engine
-      if (this.installationId !== undefined && this.installationId !== engine.installationId) {
-        journal.problem(`${this.name} is another installation now`)
-      }
-      this.installationId = engine.installationId
-      journal.note(`${this.name}: open`)
+      this.#opened(engine.installationId)
     } catch (error) {
-      this.#world.evidence?.addError(error)
+      evidence?.addError(error)
       const code = codeOf(error)
       journal.note(`${this.name}: does not open, ${code}`)
-      if (!expectedAtOpening.has(code)) {
+      const isStorage = life.hadFaults && code.startsWith('storage_')
+      if (!expectedAtOpening.has(code) && !isStorage) {
         journal.problem(`${this.name} does not open: ${describe(error)}`)
       }
       if (this.#life === life) this.#life = undefined
     } finally {
-      if (!life.isOver) this.#isOpening = false
+      this.#isOpening = false
     }
+  }
+
+  #opened(id: string): void {
+    const { journal } = this.#world
+    journal.note(`${this.name}: open`)
+    if (this.installationId !== undefined && this.installationId !== id) {
+      if (!this.renews) journal.problem(`${this.name} is another installation now`)
+      journal.fault('renewed', this.name)
+      this.isGivenUp = false
+      this.renews = false
+    }
+    this.installationId = id
+    this.installationIds.add(id)
   }
 
   #start(life: Life): Promise<Engine> {
-    const { time, journal, crypto, chaos, nodeTransport } = this.#world
+    const { time, journal, crypto, chaos, nodeTransport, evidence } = this.#world
     const transport = faultyTransport(nodeTransport, this.weather, time)
-    const opened = Engine.open(
+    const { database } = this
+    journal.note(`${this.name}: opens`)
+    return Engine.open(
       {
         address: this.person.address,
-        database: this.database,
+        database,
         crypto,
+        renew: this.renews,
         network: life.network(networkOver(transport)),
-        platform: life.platform(this.#platform()),
-        openStore: async (onLost) => life.store(await openIdbStore(this.database, crypto, onLost)),
+        platform: life.platform(
+          devicePlatform({
+            time,
+            random: this.#world.random(`${this.name} ${time.nowMs}`),
+            clockAheadMs: () => this.#clockAheadMs,
+            locks: this.#locks,
+            onOnline: (listener) => {
+              this.#online = listener
+            },
+          }),
+        ),
+        openStore: async (onLost) => life.store(await openIdbStore(database, crypto, onLost)),
         signText: (text) => life.still(() => this.person.sign(text, chaos)),
         emit: (event) => {
-          this.#world.evidence?.addEvent(event)
-          if (!life.isOver) this.#heard(event)
+          evidence?.addEvent(event)
+          if (!life.isOver) hearEvent(this.#world, this.name, event)
         },
       },
-      new AbortController().signal,
+      never,
     )
-    opened.catch(() => undefined)
-    journal.note(`${this.name}: opens`)
-    return opened
-  }
-
-  #platform(): Platform {
-    const { time } = this.#world
-    const random = this.#world.random(`${this.name} ${time.nowMs}`)
-    return {
-      nowMs: () => Math.floor(startMs + time.nowMs + this.#clockAheadMs),
-      monotonicMs: () => time.nowMs,
-      randomBytes: (length) => random.bytes(length),
-      wait: (ms, signal) =>
-        new Promise((resolve) => {
-          if (signal?.aborted) return resolve()
-          const finish = () => {
-            cancel()
-            signal?.removeEventListener('abort', finish)
-            resolve()
-          }
-          const cancel = time.after(ms, finish)
-          signal?.addEventListener('abort', finish, { once: true })
-        }),
-      takeLock: (_name, waitMs) => this.#locks.take(waitMs),
-      onOnline: (listener) => {
-        this.#online = listener
-        return () => {
-          if (this.#online === listener) this.#online = undefined
-        }
-      },
-    }
-  }
-
-  #heard(event: ClientEvent): void {
-    const { journal } = this.#world
-    switch (event.kind) {
-      case 'status': {
-        const warnings = event.status.warnings.map(({ code, count }) => `${code} ${count}`)
-        journal.note(`${this.name}: ${event.status.state} ${warnings.join(', ')}`)
-        const newest = event.status.warnings.at(-1)
-        if (newest && defects.has(newest.code)) {
-          journal.problem(`${this.name} warns of ${newest.code}`)
-        }
-        return
-      }
-      case 'message-state':
-        journal.note(`${this.name}: ${event.message.content} is ${event.message.state}`)
-        return
-      case 'installation-added':
-      case 'installation-revoked':
-        journal.note(`${this.name}: ${event.kind} ${event.installation.id}`)
-        return
-      case 'envelopes':
-        journal.note(`${this.name}: ${event.count} ${event.outcome} ${event.code}`)
-        if (event.outcome !== 'duplicate' && event.code !== 'sender_revoked') {
-          journal.problem(`${this.name}: ${event.count} ${event.outcome} (${event.code})`)
-        }
-        return
-      default:
-    }
   }
 
   #crashed(life: Life): void {
@@ -217,6 +176,8 @@ export class Device {
     const { engine } = this
     if (!engine) return
     this.#world.journal.note(`${this.name}: closes`)
+    // Whoever crashes does not close.
+    this.#life?.spare()
     this.#forget()
     await engine.close()
   }
@@ -233,27 +194,76 @@ export class Device {
     await this.open()
   }
 
+  /** Copies the database, as a backup does. */
+  async backUp(): Promise<void> {
+    if (!this.engine) return
+    const closing = this.close()
+    this.#isOpening = true
+    await closing
+    const { time, journal } = this.#world
+    const database = `copy ${this.#databases} of ${this.name} at ${Math.floor(time.nowMs)}`
+    journal.note(`${this.name}: ${database}`)
+    await copyDatabase(this.database, database)
+    this.#copy = { database, atMs: time.nowMs }
+    this.#isOpening = false
+    await this.open()
+  }
+
+  /** Puts the copy back: what came after it is forgotten. */
+  async restore(): Promise<void> {
+    const { time, journal } = this.#world
+    const copy = this.#copy
+    if (!copy || this.#isOpening) return
+    this.kill()
+    journal.fault('restored', this.name)
+    this.#isOpening = true
+    this.#databases += 1
+    this.forgotten.push({ fromMs: copy.atMs, toMs: time.nowMs })
+    await copyDatabase(copy.database, this.database)
+    this.#isOpening = false
+    await this.open()
+  }
+
   comeOnline(): void {
     this.#online?.()
   }
 
   /** Writes to someone. @returns the message if it was stored */
   async send(to: Person, text: string): Promise<Message | undefined> {
+    return this.#ask(`send ${text}`, async (engine) => {
+      const conversation = await engine.conversation(to.address)
+      return engine.send(conversation.id, text)
+    })
+  }
+
+  /** Takes another device of the same account back. */
+  async revoke(device: Device): Promise<void> {
+    const id = device.installationId
+    if (id === undefined) return
+    await this.#ask(`revoke ${device.name}`, (engine) => engine.revoke([id], never), true)
+  }
+
+  /** Asks the program for something; what fails for good reasons is only noted. */
+  async #ask<T>(
+    what: string,
+    ask: (engine: Engine) => Promise<T>,
+    needsNode = false,
+  ): Promise<T | undefined> {
     const { engine } = this
     const life = this.#life
     if (!engine || !life) return undefined
     try {
-      return await life.still(async () => {
-        const conversation = await engine.conversation(to.address)
-        return engine.send(conversation.id, text)
-      })
+      return await life.still(() => ask(engine))
     } catch (error) {
-      this.#world.evidence?.addError(error)
+      const { journal, evidence } = this.#world
+      evidence?.addError(error)
       const code = codeOf(error)
-      this.#world.journal.note(`${this.name}: does not send ${text}, ${code}`)
-      // Whoever lost the database says so; nobody else may refuse a message.
-      if (this.#life === life) {
-        this.#world.journal.problem(`${this.name} does not send: ${describe(error)}`)
+      journal.note(`${this.name}: does not ${what}, ${code}`)
+      // Whoever lost the database or was closed meanwhile says so.
+      const isGone = this.#life !== life
+      const isStorage = life.hadFaults && code.startsWith('storage_')
+      if (!isGone && !isStorage && !(needsNode && expectedAtOpening.has(code))) {
+        journal.problem(`${this.name} does not ${what}: ${describe(error)}`)
       }
       return undefined
     }
@@ -266,5 +276,5 @@ const codeOf = (error: unknown): string =>
 const describe = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
   const cause = error.cause instanceof Error ? ` (${error.cause.stack ?? error.cause.message})` : ''
-  return `${codeOf(error)}: ${error.message}${cause}`
+  return `${codeOf(error)}: ${error.stack ?? error.message}${cause}`
 }

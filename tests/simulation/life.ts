@@ -5,18 +5,29 @@
 import type { Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Chaos } from './chaos.ts'
 
 const never = new Promise<never>(() => undefined)
 
 export class Life {
-  #isOver = false
-  #commitsLeft: number
+  readonly #name: string
+  readonly #chaos: Chaos
   readonly #onCrash: () => void
+  #isOver = false
+  /** It crashes right after so many storage transactions. */
+  #commitsLeft: number
+  #hadFaults = false
 
-  /** @param commitsLeft it crashes right after so many storage transactions. */
-  constructor(commitsLeft: number, onCrash: () => void) {
-    this.#commitsLeft = commitsLeft
+  constructor(name: string, chaos: Chaos, onCrash: () => void) {
+    this.#name = name
+    this.#chaos = chaos
+    this.#commitsLeft = chaos.commitsOfALife()
     this.#onCrash = onCrash
+  }
+
+  /** Whether its storage failed at some time. */
+  get hadFaults(): boolean {
+    return this.#hadFaults
   }
 
   get isOver(): boolean {
@@ -51,15 +62,23 @@ export class Life {
     if (this.#commitsLeft <= 0) this.crash()
   }
 
+  /** An operation of the storage, which may fail before it did anything. */
+  #access<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isOver) return never
+    const fault = this.#chaos.storageFault(this.#name)
+    if (fault) this.#hadFaults = true
+    return this.still(fault ? () => Promise.reject(fault) : work)
+  }
+
   store(real: Store): Store {
     return {
-      get: (table, key) => this.still(() => real.get(table, key)),
-      list: (table, options) => this.still(() => real.list(table, options)),
-      all: (table) => this.still(() => real.all(table)),
-      scan: (table, options) => this.still(() => real.scan(table, options)),
+      get: (table, key) => this.#access(() => real.get(table, key)),
+      list: (table, options) => this.#access(() => real.list(table, options)),
+      all: (table) => this.#access(() => real.all(table)),
+      scan: (table, options) => this.#access(() => real.scan(table, options)),
       nextNumber: (table) => real.nextNumber(table),
       advance: (reads, step, durability) =>
-        this.still(async () => {
+        this.#access(async () => {
           const result = await real.advance(reads, step, durability)
           this.committed()
           return result

@@ -1,10 +1,8 @@
 /** The process of one seed: `node main.ts <seed> [--verbose]`; its last line is the outcome as JSON. */
 import { run } from './run.ts'
-import { defaultScenario } from './scenario.ts'
 
 const [seed = '', verbose] = process.argv.slice(2)
 const outcome = await run({
-  ...defaultScenario,
   seed: Number(seed),
   ...(verbose === '--verbose' ? { listen: (line: string) => console.log(line) } : {}),
 })

@@ -7,10 +7,12 @@ import { dumpDatabases } from '../store/dump.ts'
 import type { Evidence } from './evidence.ts'
 import { Journal } from './journal.ts'
 import { Random } from './random.ts'
-import { liveThrough, type ScenarioOptions } from './scenario.ts'
-import { judgeStores, type StoreSizes } from './stores.ts'
+import { liveThrough } from './scenario.ts'
+import type { Figures } from './shown.ts'
+import type { StoreSizes } from './store-names.ts'
+import { judgeStores } from './stores.ts'
 import { replaceSurroundings } from './surroundings.ts'
-import { type Figures, judge } from './verdict.ts'
+import { judge } from './verdict.ts'
 import { VirtualTime } from './virtual-time.ts'
 import { World } from './world.ts'
 
@@ -29,7 +31,7 @@ export interface Outcome {
   readonly timers: number
 }
 
-export interface RunOptions extends ScenarioOptions {
+export interface RunOptions {
   readonly seed: number
   /** Hears every line of the journal. */
   readonly listen?: (line: string) => void
@@ -61,7 +63,7 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
   )
   return time.drive(async () => {
     const world = new World(seed, { time, crypto, journal, evidence, nodeFile })
-    const sent = await liveThrough(world, options)
+    const sent = await liveThrough(world)
     const figures = await judge(world, sent)
     await options.whileOpen?.(world)
     for (const device of world.devices) await device.close()

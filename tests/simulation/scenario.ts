@@ -1,5 +1,5 @@
 /**
- * A bad day: people write to each other from several devices while devices crash, come and go, clocks
+ * A bad time: people write to each other from several devices while devices crash, come and go, clocks
  * are wrong, and the node is hard to reach. Then a quiet night, after which everything must be settled.
  */
 import type { Device } from './device.ts'
@@ -9,18 +9,58 @@ import type { World } from './world.ts'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
+const dayMs = 24 * hourMs
 
-export interface ScenarioOptions {
-  readonly dayMs: number
-  readonly nightMs: number
+const nightMs = 3 * hourMs
+const maxDevices = 3
+
+/** How fast things happen, on average. */
+interface Pace {
+  readonly lengthMs: number
+  readonly talkMs: number
+  readonly newDeviceMs: number
+  readonly revocationMs: number
+  readonly nodeRestartMs: number
+  readonly weatherMs: number
+  readonly mishapMs: number
+  readonly litterMs: number
+  /** How long a device is away, and stays. */
+  readonly awayMs: number
+  readonly stayMs: number
 }
 
-export const defaultScenario: ScenarioOptions = { dayMs: 2 * hourMs, nightMs: 3 * hourMs }
+const busyDay: Pace = {
+  lengthMs: 2 * hourMs,
+  talkMs: 1.5 * minuteMs,
+  newDeviceMs: 25 * minuteMs,
+  revocationMs: 35 * minuteMs,
+  nodeRestartMs: 40 * minuteMs,
+  weatherMs: 6 * minuteMs,
+  mishapMs: 12 * minuteMs,
+  litterMs: 5 * minuteMs,
+  awayMs: 2 * minuteMs,
+  stayMs: 8 * hourMs,
+}
+
+const season: Pace = {
+  lengthMs: 100 * dayMs,
+  talkMs: 2 * hourMs,
+  newDeviceMs: 12 * dayMs,
+  revocationMs: 25 * dayMs,
+  nodeRestartMs: 5 * dayMs,
+  weatherMs: 30 * minuteMs,
+  mishapMs: 10 * hourMs,
+  litterMs: 8 * hourMs,
+  awayMs: 36 * hourMs,
+  stayMs: 25 * minuteMs,
+}
 
 /** A message that someone was asked to send. */
 export interface Sent {
   readonly text: string
   readonly from: Device
+  /** The installation that the device was then. */
+  readonly installationId: string
   readonly to: Person
   /** Virtual time of the call. */
   readonly atMs: number
@@ -28,16 +68,11 @@ export interface Sent {
   id: string | undefined
 }
 
-const maxDevices = 3
-
-export const liveThrough = async (
-  world: World,
-  options: ScenarioOptions,
-): Promise<readonly Sent[]> => {
-  const day = new Day(world, options)
-  await day.pass()
-  await passNight(world, options)
-  return day.sent
+export const liveThrough = async (world: World): Promise<readonly Sent[]> => {
+  const time = new BadTime(world, world.features.isSeason ? season : busyDay)
+  await time.pass()
+  await passNight(world)
+  return time.sent
 }
 
 /** What is told of a promise that nobody waits for. */
@@ -47,43 +82,48 @@ const start = (world: World, work: Promise<unknown>): void => {
   })
 }
 
-class Day {
+class BadTime {
   readonly sent: Sent[] = []
   readonly #world: World
+  readonly #pace: Pace
   readonly #endMs: number
   readonly #random: Random
 
-  constructor(world: World, { dayMs }: ScenarioOptions) {
+  constructor(world: World, pace: Pace) {
     this.#world = world
-    this.#endMs = world.time.nowMs + dayMs
+    this.#pace = pace
+    this.#endMs = world.time.nowMs + pace.lengthMs
     this.#random = world.random('day')
   }
 
   async pass(): Promise<void> {
-    const { people } = this.#world
+    const { people, features } = this.#world
+    const pace = this.#pace
     const loops = [
-      this.#every(90_000, () => this.#talk()),
-      this.#every(25 * minuteMs, () => this.#addSomeDevice()),
-      this.#every(50 * minuteMs, () => this.#revokeSomeDevice()),
-      this.#every(40 * minuteMs, () => this.#world.restartNode(this.#random.wait(2 * minuteMs))),
+      this.#every(pace.talkMs, () => this.#talk()),
+      this.#every(pace.newDeviceMs, () => this.#addSomeDevice()),
+      this.#every(pace.revocationMs, () => this.#revokeSomeDevice()),
+      this.#every(pace.nodeRestartMs, () =>
+        this.#world.restartNode(this.#random.wait(2 * minuteMs)),
+      ),
     ]
+    if (features.hasStrangers) loops.push(this.#every(pace.litterMs, () => this.#litter()))
     for (const [at, person] of people.entries()) {
       // The last one comes late: messages wait for an account without installations.
-      const comesMs = at === people.length - 1 ? this.#random.wait(40 * minuteMs) : 0
+      const comesMs = at === people.length - 1 ? this.#random.wait(pace.lengthMs / 3) : 0
       loops.push(this.#arrive(person, comesMs))
     }
     await Promise.all(loops)
   }
 
   async #arrive(person: Person, afterMs: number): Promise<void> {
-    await this.#world.time.sleep(afterMs)
+    await this.#world.time.sleep(Math.min(afterMs, this.#endMs - this.#world.time.nowMs))
     this.#addDevice(person)
   }
 
-  /** Until the day is over. */
+  /** Until the time is over. */
   async #every(meanMs: number, act: () => unknown): Promise<void> {
     const { time } = this.#world
-    // Each its own chance, so that one kind of event does not depend on another's times.
     for (;;) {
       const nextMs = time.nowMs + this.#random.wait(meanMs)
       await time.sleep(Math.min(nextMs, this.#endMs) - time.nowMs)
@@ -98,17 +138,35 @@ class Day {
     const device = this.#world.addDevice(person)
     journal.note(`${device.name}: new`)
     if (this.#random.chance(0.5)) device.clockAheadMs = chaos.clockAheadMs()
-    start(this.#world, device.open())
     const loops = [
-      this.#every(6 * minuteMs, () => device.weather.change()),
-      this.#every(2 * minuteMs, () => device.open()),
-      this.#every(12 * minuteMs, () => this.#mishap(device)),
+      this.#comeAndGo(device),
+      this.#every(this.#pace.weatherMs, () => {
+        if (device.isOpen) device.weather.change()
+      }),
+      this.#every(this.#pace.mishapMs, () => this.#mishap(device)),
     ]
     for (const loop of loops) start(this.#world, loop)
   }
 
+  /** Its person starts the program again and again, and uses it for a while. */
+  async #comeAndGo(device: Device): Promise<void> {
+    const { time } = this.#world
+    const { awayMs, stayMs } = this.#pace
+    while (time.nowMs < this.#endMs) {
+      const leavesMs = time.nowMs + this.#random.wait(stayMs)
+      while (time.nowMs < Math.min(leavesMs, this.#endMs)) {
+        start(this.#world, device.open())
+        await time.sleep(Math.min(this.#random.wait(2 * minuteMs), this.#endMs - time.nowMs))
+      }
+      if (time.nowMs >= this.#endMs) return
+      start(this.#world, device.close())
+      await time.sleep(Math.min(this.#random.wait(awayMs), this.#endMs - time.nowMs))
+    }
+  }
+
   #mishap(device: Device): unknown {
-    switch (this.#random.below(6)) {
+    const { chaos, features } = this.#world
+    switch (this.#random.below(8)) {
       case 0:
         return device.kill()
       case 1:
@@ -116,17 +174,22 @@ class Day {
       case 2:
         return device.takeOver()
       case 3:
-        device.clockAheadMs = this.#world.chaos.clockAheadMs()
+        device.clockAheadMs = chaos.clockAheadMs()
         return undefined
       case 4:
         return device.comeOnline()
+      case 5:
+        if (device.isGivenUp) device.renews = true
+        return device.isGivenUp ? device.close() : undefined
+      case 6:
+        return features.hasRestores ? device.backUp() : undefined
       default:
-        return undefined
+        return features.hasRestores ? device.restore() : undefined
     }
   }
 
   #talk(): void {
-    const from = this.#writers()
+    const from = this.#world.devices.filter((device) => device.isOpen && !device.isGivenUp)
     if (from.length === 0) return
     const device = this.#random.pick(from)
     const to = this.#random.pick(this.#world.people)
@@ -134,14 +197,12 @@ class Day {
     for (let nth = 0; nth < count; nth += 1) start(this.#world, this.#send(device, to))
   }
 
-  #writers(): readonly Device[] {
-    return this.#world.devices.filter((device) => device.isOpen && !device.isRevoked)
-  }
-
   async #send(from: Device, to: Person): Promise<void> {
     const { journal, time } = this.#world
+    const { installationId } = from
+    if (installationId === undefined) return
     const text = `m${this.sent.length + 1} from ${from.name} to ${to.name}`
-    const sent: Sent = { text, from, to, atMs: time.nowMs, id: undefined }
+    const sent: Sent = { text, from, installationId, to, atMs: time.nowMs, id: undefined }
     this.sent.push(sent)
     journal.note(`${from.name}: sends ${text}`)
     sent.id = (await from.send(to, text))?.id
@@ -156,7 +217,7 @@ class Day {
   }
 
   #devicesOf(person: Person): readonly Device[] {
-    return this.#world.devices.filter((device) => device.person === person && !device.isRevoked)
+    return this.#world.devices.filter((device) => device.person === person && !device.isGivenUp)
   }
 
   async #revokeSomeDevice(): Promise<void> {
@@ -164,12 +225,26 @@ class Day {
     const known = this.#devicesOf(person).filter(({ installationId }) => installationId)
     if (known.length < 2) return
     const device = this.#random.pick(known)
-    await this.#world.revoke(device)
+    const others = known.filter((other) => other.isOpen)
+    device.isGivenUp = true
+    this.#world.journal.fault('revoked', device.name)
+    // Also by itself.
+    if (others.length > 0 && this.#random.chance(0.7)) {
+      await this.#random.pick(others).revoke(device)
+    } else await this.#world.revoke(device)
+  }
+
+  async #litter(): Promise<void> {
+    const { devices } = this.#world
+    const known = devices.flatMap(({ installationId }) => installationId ?? [])
+    if (known.length === 0) return
+    const length = Math.floor(this.#random.wait(2_000))
+    await this.#world.litter(this.#random.pick(known), this.#random.bytes(length))
   }
 }
 
 /** All faults are off. */
-const passNight = async (world: World, { nightMs }: ScenarioOptions): Promise<void> => {
+const passNight = async (world: World): Promise<void> => {
   const { time, journal, chaos, devices } = world
   journal.note('night')
   chaos.calm()

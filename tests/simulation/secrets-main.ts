@@ -11,7 +11,6 @@ import { Evidence } from './evidence.ts'
 import { type LeakReport, searchForLeaks } from './leaks.ts'
 import { plantSecrets } from './planting.ts'
 import { run } from './run.ts'
-import { defaultScenario } from './scenario.ts'
 import type { World } from './world.ts'
 
 export interface SecretsOutcome {
@@ -55,7 +54,6 @@ let leaks: LeakReport | undefined
 let planted: LeakReport | undefined
 let database = ''
 const { problems } = await run({
-  ...defaultScenario,
   seed: Number(process.argv[2]),
   evidence,
   nodeFile,

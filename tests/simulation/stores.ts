@@ -3,31 +3,34 @@ import { openIdbStore } from '../../src/store/idb.ts'
 import type { Store } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
 import type { Device } from './device.ts'
+import { storeNames as names, type StoreSizes } from './store-names.ts'
+import { type Registered, readTruth } from './truth.ts'
 import type { World } from './world.ts'
 
-/** The largest of each that any database held. */
-export interface StoreSizes {
-  readonly parked: number
-  readonly setAside: number
-  readonly outbox: number
-  readonly seen: number
-  readonly sessionsOfOne: number
+/** Secrets of keys that others may still use (docs/protocol.md sections 2, 6 and 7). */
+const limits: Partial<StoreSizes> = {
+  // Everyone can be looked up in a quiet night, and nobody sends what later releases understand.
+  parked: 0,
+  setAside: 0,
+  owed: 0,
+  sessionsOfOne: 5,
+  fallbackSecrets: 2,
+  sealingSecrets: 3,
 }
 
+/** @returns the largest of each that any database held */
 export const judgeStores = async (world: World): Promise<StoreSizes> => {
-  const largest = { parked: 0, setAside: 0, outbox: 0, seen: 0, sessionsOfOne: 0 }
+  const truth: ReadonlyMap<string, Registered> = await readTruth(world)
+  const all: StoreSizes[] = []
   for (const device of world.devices) {
     const store = await openIdbStore(device.database, world.crypto, () => undefined)
     const sizes = await measure(store)
     store.close()
-    judgeSizes(world, device, sizes)
-    largest.parked = Math.max(largest.parked, sizes.parked)
-    largest.setAside = Math.max(largest.setAside, sizes.setAside)
-    largest.outbox = Math.max(largest.outbox, sizes.outbox)
-    largest.seen = Math.max(largest.seen, sizes.seen)
-    largest.sessionsOfOne = Math.max(largest.sessionsOfOne, sizes.sessionsOfOne)
+    all.push(sizes)
+    judgeSizes(world, device, truth.get(device.installationId ?? ''), sizes)
   }
-  return largest
+  const largest = names.map((name) => [name, Math.max(0, ...all.map((sizes) => sizes[name]))])
+  return Object.fromEntries(largest)
 }
 
 const measure = async (store: Store): Promise<StoreSizes> => {
@@ -35,12 +38,20 @@ const measure = async (store: Store): Promise<StoreSizes> => {
   for (const { value } of await store.all(tables.sessions)) {
     sessions.set(value.installationId, (sessions.get(value.installationId) ?? 0) + 1)
   }
+  const prekeys = (await store.get(tables.prekeys, 'prekeys'))?.value
+  const sealing = (await store.get(tables.sealing, 'sealing'))?.value
   return {
     parked: await count(store, tables.parked),
     setAside: await count(store, tables.setAside),
     outbox: await count(store, tables.outbox),
+    owed: await count(store, tables.owed),
     seen: await count(store, tables.seen),
+    sent: await count(store, tables.sent),
+    recovery: (await store.all(tables.recovery)).length,
     sessionsOfOne: Math.max(0, ...sessions.values()),
+    oneTimeSecrets: prekeys?.oneTime.length ?? 0,
+    fallbackSecrets: prekeys?.fallback.length ?? 0,
+    sealingSecrets: sealing?.secrets.length ?? 0,
   }
 }
 
@@ -54,8 +65,18 @@ const count = async (store: Store, table: Parameters<Store['scan']>[0]): Promise
   }
 }
 
-const judgeSizes = ({ journal }: World, device: Device, sizes: StoreSizes): void => {
-  // Everyone can be looked up in a quiet night, and nobody sends what later releases understand.
-  if (sizes.parked > 0) journal.problem(`${device.name} still has ${sizes.parked} parked`)
-  if (sizes.setAside > 0) journal.problem(`${device.name} set ${sizes.setAside} aside`)
+const judgeSizes = (
+  { journal }: World,
+  device: Device,
+  installation: Registered | undefined,
+  sizes: StoreSizes,
+): void => {
+  // Who is revoked does nothing any more.
+  if (installation === undefined || installation.revokedNs !== undefined) return
+  for (const name of names) {
+    const limit = limits[name]
+    if (limit !== undefined && sizes[name] > limit) {
+      journal.problem(`${device.name} holds ${sizes[name]} of ${name}, allowed are ${limit}`)
+    }
+  }
 }

@@ -11,6 +11,8 @@ import type { VirtualTime } from './virtual-time.ts'
 /** Where the true wall clock stands at the beginning. */
 export const startMs = Date.UTC(2026, 10, 20, 8)
 
+/** What runs again and again, such as a node's cleaning up, does so at most this often. */
+const shortestIntervalMs = 30 * 60_000
 /** One task of the database, on average half of it. */
 const taskMs = 0.2
 
@@ -61,7 +63,7 @@ const replaceTimers = (time: VirtualTime, random: Random): void => {
     new Handle(time.after(Math.max(1, ms), () => run(...values)))
   const setAgain = (run: (...values: unknown[]) => void, ms = 0, ...values: unknown[]) => {
     const next = () =>
-      time.after(Math.max(1, ms), () => {
+      time.after(Math.max(shortestIntervalMs, ms), () => {
         handle.cancel = next()
         run(...values)
       })

@@ -9,6 +9,7 @@ import type { Network } from '../../src/network/network.ts'
 import { Chaos } from './chaos.ts'
 import { Device } from './device.ts'
 import type { Evidence } from './evidence.ts'
+import { type Features, featuresOf } from './features.ts'
 import type { Journal } from './journal.ts'
 import { createPerson, type Person } from './people.ts'
 import { Random } from './random.ts'
@@ -31,6 +32,7 @@ export class World {
   readonly crypto: Crypto
   readonly journal: Journal
   readonly chaos: Chaos
+  readonly features: Features
   readonly people: readonly Person[]
   /** Collects what leaves the programs, where that is asked for. */
   readonly evidence: Evidence | undefined
@@ -38,6 +40,8 @@ export class World {
   readonly #node: InProcessNode
   readonly #observer: Observer
   #serving: InProcessNode | undefined
+  /** How wrong the node's clock is. */
+  #nodeAheadMs = 0
 
   constructor(seed: number, { time, crypto, journal, evidence, nodeFile }: WorldOptions) {
     this.seed = seed
@@ -45,7 +49,9 @@ export class World {
     this.crypto = evidence ? evidence.secrets.watch(crypto) : crypto
     this.evidence = evidence
     this.journal = journal
-    this.chaos = new Chaos(this.random('chaos'), journal)
+    this.features = featuresOf(seed)
+    journal.note(JSON.stringify(this.features))
+    this.chaos = new Chaos(this.random('chaos'), journal, this.features)
     this.#observer = this.#observe()
     this.#node = createInProcessNode({
       clock: () => this.nodeNs,
@@ -77,7 +83,7 @@ export class World {
   }
 
   get nodeNs(): bigint {
-    return BigInt(Math.floor(startMs + this.time.nowMs)) * 1_000_000n
+    return BigInt(Math.floor(startMs + this.time.nowMs + this.#nodeAheadMs)) * 1_000_000n
   }
 
   readonly nodeTransport = (): Transport | undefined => this.#serving?.transport
@@ -94,8 +100,9 @@ export class World {
     this.#serving.service.close()
     this.#serving = undefined
     await this.time.sleep(downMs)
+    this.#nodeAheadMs = this.chaos.nodeClockAheadMs()
     this.#serving = serveInProcess(this.#node.store, { observer: this.#observer })
-    this.journal.note('the node is back')
+    this.journal.note(`the node is back, ${this.#nodeAheadMs} ms ahead`)
   }
 
   addDevice(person: Person): Device {
@@ -105,14 +112,19 @@ export class World {
     return device
   }
 
-  /** The account takes an installation back. Does nothing while the node does not know it. */
+  /** The account takes an installation back, by another program than Padlock's. */
   async revoke(device: Device): Promise<void> {
-    const { journal, network } = this
     const registered = [...(await readTruth(this))].find(([id]) => id === device.installationId)
     if (!registered) return
-    journal.fault('revoked', device.name)
-    device.isRevoked = true
-    await network.publish([await device.person.revocation(registered[1].keys)])
+    await this.network.publish([await device.person.revocation(registered[1].keys)])
+  }
+
+  /** Anyone puts anything into someone's inbox. */
+  async litter(installationId: string, message: Uint8Array): Promise<void> {
+    this.journal.fault('garbage', installationId)
+    const topic = `message-${installationId}`
+    // Refused where the installation is gone, which is as good.
+    await this.network.publish([{ topic, message }]).catch(() => undefined)
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,29 @@
+/** What kind of a world a seed makes: each has some troubles of its own. */
+import { Random } from './random.ts'
+
+export interface Features {
+  /** A hundred days with an hour online now and then, so that keys age; else one busy day. */
+  readonly isSeason: boolean
+  /** Databases are put back as they were earlier. */
+  readonly hasRestores: boolean
+  /** Strangers fill inboxes with garbage. */
+  readonly hasStrangers: boolean
+  /** Transactions fail now and then. */
+  readonly hasStorageFaults: boolean
+  /** The node's clock is wrong after a restart. */
+  readonly hasNodeClock: boolean
+}
+
+export const featuresOf = (seed: number): Features => {
+  const random = new Random(seed, 'features')
+  return {
+    isSeason: random.chance(1 / 8),
+    hasRestores: random.chance(1 / 4),
+    hasStrangers: random.chance(1 / 3),
+    hasStorageFaults: random.chance(1 / 3),
+    hasNodeClock: random.chance(1 / 4),
+  }
+}
+
+/** How far a node's clock is wrong at most. */
+export const nodeClockLimitMs = 180_000

@@ -1,0 +1,62 @@
+/** What a program tells its application: noted, and a problem where honest peers and an honest node never cause it. */
+import type { ClientEvent } from '../../src/engine/model.ts'
+import type { World } from './world.ts'
+
+const defects: ReadonlySet<string> = new Set([
+  'internal',
+  'storage_damaged',
+  'bad_response',
+  'incompatible_node',
+  'unauthenticated_node',
+  'node_withholding',
+  'node_equivocating',
+  'gap',
+  'parking_full',
+  'malformed',
+  'bad_signature',
+  'bad_proof',
+  'clock_ahead',
+  'stock_full',
+])
+
+export const hearEvent = ({ journal, features }: World, name: string, event: ClientEvent): void => {
+  switch (event.kind) {
+    case 'status': {
+      const { state, warnings } = event.status
+      const counts = warnings.map(({ code, count }) => `${code} ${count}`)
+      journal.note(`${name}: ${state} ${counts.join(', ')}`)
+      const code = warnings.at(-1)?.code
+      const isLitter = features.hasStrangers && code === 'malformed'
+      if (code && defects.has(code) && !isLitter) journal.problem(`${name} warns of ${code}`)
+      return
+    }
+    case 'message-state':
+      journal.note(`${name}: ${event.message.content} is ${event.message.state}`)
+      return
+    case 'installation-added':
+    case 'installation-revoked':
+      journal.note(`${name}: ${event.kind} ${event.installation.id}`)
+      return
+    case 'restored':
+      journal.note(`${name}: restored, ${event.unopened} unopened`)
+      if (!features.hasRestores) journal.problem(`${name} takes itself for an older copy`)
+      return
+    case 'node-accused':
+      journal.problem(`${name}: ${event.code} of ${event.account}`)
+      return
+    case 'envelopes': {
+      const { outcome, code, count } = event
+      journal.note(`${name}: ${count} ${outcome} ${code}`)
+      const isExpected =
+        outcome === 'duplicate' ||
+        code === 'sender_revoked' ||
+        (features.hasStrangers && (code === 'malformed' || code === 'unsealing_failed')) ||
+        // An older copy cannot open what was sealed to keys that it never had, or has forgotten.
+        (features.hasRestores && (outcome === 'undecryptable' || code === 'unsealing_failed'))
+      if (!isExpected) journal.problem(`${name}: ${count} ${outcome} (${code})`)
+      return
+    }
+    default:
+      journal.note(`${name}: ${event.kind}`)
+  }
+}
