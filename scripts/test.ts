@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import { ensureBrowsers } from './browsers.ts'
+import { installPostgres } from './postgres.ts'
 import { add, type Counts, none } from './results.ts'
 import { ensureRust } from './rust.ts'
 import { type Step, steps } from './steps.ts'
@@ -80,6 +81,10 @@ if (options.install) {
   const rustMissing = await ensureRust()
   if (rustMissing !== undefined) refuse(rustMissing)
   if (chosen.some((step) => step.inBrowsers)) browsersMissing = await ensureBrowsers()
+  if (chosen.some((step) => step.name === 'vitest')) {
+    const postgresMissing = await installPostgres()
+    if (postgresMissing !== undefined) refuse(postgresMissing)
+  }
 }
 
 for (const step of chosen) {

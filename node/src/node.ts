@@ -1,5 +1,5 @@
 /** A node from its storage to its port. */
-import { mkdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ChainsOptions, openChains } from './chains/chains.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
@@ -125,11 +125,20 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     return named(
       what,
       (async () => {
-        if (data !== undefined) mkdirSync(data, { recursive: true, mode: 0o700 })
+        if (data !== undefined) {
+          mkdirSync(data, { recursive: true, mode: 0o700 })
+          // SQLite would speak of the disk instead.
+          assertWritable(join(data, 'node.sqlite'))
+        }
         return openThreadStore({ ...options, source, chainIds })
       })(),
     )
   }
+}
+
+/** @throws Error with the code EACCES or EROFS if the file is there and may not be written. */
+function assertWritable(file: string): void {
+  if (existsSync(file)) accessSync(file, constants.R_OK | constants.W_OK)
 }
 
 /** A connection string without its user, password and parameters. */
@@ -153,6 +162,7 @@ function sentence(error: unknown, what: string): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'EADDRINUSE')
     return `${what} is taken: stop what listens there, or choose another port.`
+  if (code === 'EROFS') return `${what} is on a file system that may only be read.`
   if (code === 'EACCES') return `${what} may not be used by this user.`
   if (code === 'EADDRNOTAVAIL') return `${what} is not an address of this machine.`
   if (/database is locked/.test(message)) return `${what} is in use by another node.`
