@@ -99,7 +99,7 @@ describe.each(Object.keys(transports))('%s', (name) => {
 })
 
 test('nothing is missed or doubled over sockets, with the database on its own thread', () =>
-  readWhileOthersPublish(nodeClient(createGrpcTransport({ baseUrl: node.url }))))
+  readWhileOthersPublish(nodeClient(createGrpcTransport({ baseUrl: node.url })), 200))
 
 test('anyone with curl can ask: Connect is JSON by POST', async () => {
   const response = await fetch(service('GetInfo'), {

@@ -94,8 +94,8 @@ test('a bundle on a contact topic arrives at those who follow it', async () => {
   ])
 })
 
-test('nothing is missed or doubled on 200 topics while others publish at full rate', () =>
-  readWhileOthersPublish(client))
+test('nothing is missed or doubled on 1,000 topics while others publish at full rate', () =>
+  readWhileOthersPublish(client, 1_000))
 
 test('a heartbeat with the node’s time comes when nothing else does, and when much does', async () => {
   await node.close()
