@@ -44,23 +44,27 @@ export function publishRequest(
   { envelopes, words }: Extract<Operation, { kind: 'publish' }>,
   { nowNs, chainIds }: PublishContext,
 ): Outcome {
-  const digested = envelopes.map((envelope) => ({
-    ...envelope,
-    digest: digestOf(envelope.message),
-  }))
+  const digested = envelopes.map((envelope) => {
+    const digest = digestOf(envelope.message)
+    return { ...envelope, digest, known: ledger.receipt(envelope.topic, digest) }
+  })
   // One node_ns for everything that the request stores, above all that its topics had.
   let nodeNs = nowNs
-  for (const { topic, digest } of digested) {
-    if (ledger.receipt(topic, digest) !== undefined) continue
+  for (const { topic, known } of digested) {
+    if (known !== undefined) continue
     const latestNs = ledger.latestNs(topic)
     if (nodeNs <= latestNs) nodeNs = latestNs + 1n
   }
   const receipts: Receipt[] = []
+  /** What this very request stored, by topic and digest. */
+  const own = new Map<string, Receipt>()
   let outcome: Outcome = { kind: 'published', receipts }
   ledger.attempt(() => {
-    for (const [envelopeIndex, { topic, message, digest }] of digested.entries()) {
+    for (const [envelopeIndex, envelope] of digested.entries()) {
+      const { topic, message, digest } = envelope
+      const name = `${topic} ${Buffer.from(digest).toString('base64')}`
       // Known bytes are answered before any other rule, and may be in this very request.
-      const known = ledger.receipt(topic, digest)
+      const known = envelope.known ?? own.get(name)
       if (known !== undefined) {
         receipts.push(known)
         continue
@@ -77,6 +81,7 @@ export function publishRequest(
       const { effect } = verdict
       const sequence = ledger.append({ topic, message, digest, nodeNs, effect })
       receipts.push({ sequence, nodeNs, fresh: true })
+      own.set(name, { sequence, nodeNs, fresh: false })
     }
     return true
   })

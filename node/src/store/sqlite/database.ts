@@ -124,6 +124,7 @@ export class SqliteDatabase {
     } catch (error) {
       // A failed COMMIT or a full disk may have ended the transaction already.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      this.#ledger.forget()
       throw error
     }
   }

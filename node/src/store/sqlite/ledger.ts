@@ -8,30 +8,39 @@ import { integerOf, prepare, required, type Statement } from './rows.ts'
 
 // No topic is longer, so a longer name cannot be stored and is not looked for.
 const topicNameLimit = 64
+/** Topics whose numbers stay in memory. */
+const maxTopics = 100_000
+
+interface Topic {
+  readonly id: bigint
+  readonly sequence: bigint
+  readonly nodeNs: bigint
+}
 
 export class SqliteLedger extends SqliteAccounts implements Ledger {
   readonly #database: DatabaseSync
   readonly #prekeys: SqlitePrekeys
-  readonly #latest: Statement
+  readonly #topic: Statement
   readonly #known: Statement
   readonly #insertTopic: Statement
+  readonly #updateTopic: Statement
   readonly #insertEnvelope: Statement
+  /** Numbers of topics as the transaction has them. */
+  readonly #topics = new Map<string, Topic>()
+  /** What they were before the request under way. */
+  readonly #changed = new Map<string, Topic | undefined>()
 
   constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
     super(database, prekeys)
     this.#database = database
     this.#prekeys = prekeys
     const sql = (text: string): Statement => prepare(database, text)
-    this.#latest = sql('SELECT node_ns FROM topic WHERE name = ?')
-    this.#known = sql(
-      `SELECT envelope.sequence, envelope.node_ns FROM topic
-       JOIN envelope ON envelope.topic = topic.id WHERE topic.name = ? AND envelope.digest = ?`,
-    )
+    this.#topic = sql('SELECT id, sequence, node_ns FROM topic WHERE name = ?')
+    this.#known = sql('SELECT sequence, node_ns FROM envelope WHERE topic = ? AND digest = ?')
     this.#insertTopic = sql(
-      `INSERT INTO topic (name, sequence, node_ns) VALUES (?, 1, ?)
-       ON CONFLICT (name) DO UPDATE SET sequence = sequence + 1, node_ns = excluded.node_ns
-       RETURNING id, sequence`,
+      'INSERT INTO topic (name, sequence, node_ns) VALUES (?, 1, ?) RETURNING id',
     )
+    this.#updateTopic = sql('UPDATE topic SET sequence = ?, node_ns = ? WHERE id = ?')
     this.#insertEnvelope = sql(
       `INSERT INTO envelope (topic, sequence, node_ns, size, digest, message)
        VALUES (?, ?, ?, ?, ?, ?)`,
@@ -39,21 +48,58 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
   }
 
   receipt(topic: string, digest: Uint8Array): Receipt | undefined {
-    const row = topic.length > topicNameLimit ? undefined : this.#known.get(topic, digest)
+    const known = this.#find(topic)
+    const row = known && this.#known.get(known.id, digest)
     if (row === undefined) return undefined
     return { sequence: integerOf(row, 'sequence'), nodeNs: integerOf(row, 'node_ns'), fresh: false }
   }
 
   latestNs(topic: string): bigint {
-    const row = topic.length > topicNameLimit ? undefined : this.#latest.get(topic)
-    return row === undefined ? 0n : integerOf(row, 'node_ns')
+    return this.#find(topic)?.nodeNs ?? 0n
+  }
+
+  /** The transaction was undone: what is in memory may be of it. */
+  forget(): void {
+    this.#topics.clear()
+  }
+
+  #find(name: string): Topic | undefined {
+    if (name.length > topicNameLimit) return undefined
+    const known = this.#topics.get(name)
+    if (known !== undefined) return known
+    const row = this.#topic.get(name)
+    if (row === undefined) return undefined
+    const topic = {
+      id: integerOf(row, 'id'),
+      sequence: integerOf(row, 'sequence'),
+      nodeNs: integerOf(row, 'node_ns'),
+    }
+    if (this.#topics.size >= maxTopics) this.#topics.clear()
+    this.#topics.set(name, topic)
+    return topic
+  }
+
+  /** Takes the next number on a topic. */
+  #advance(name: string, nodeNs: bigint): Topic {
+    const known = this.#find(name)
+    this.#changed.set(name, this.#changed.has(name) ? this.#changed.get(name) : known)
+    const topic =
+      known === undefined
+        ? {
+            id: integerOf(required(this.#insertTopic.get(name, nodeNs)), 'id'),
+            sequence: 1n,
+            nodeNs,
+          }
+        : { id: known.id, sequence: known.sequence + 1n, nodeNs }
+    if (known !== undefined) this.#updateTopic.run(topic.sequence, nodeNs, topic.id)
+    this.#topics.set(name, topic)
+    return topic
   }
 
   append({ topic, message, digest, nodeNs, effect }: AcceptedEnvelope): bigint {
-    const row = required(this.#insertTopic.get(topic, nodeNs))
-    const sequence = integerOf(row, 'sequence')
+    const { id, sequence } = this.#advance(topic, nodeNs)
     const kept = effect.kind === 'upload' ? null : message
-    this.#insertEnvelope.run(integerOf(row, 'id'), sequence, nodeNs, message.length, digest, kept)
+    this.#insertEnvelope.run(id, sequence, nodeNs, message.length, digest, kept)
     if (effect.kind === 'grant') this.grant(effect, sequence, nodeNs)
     else if (effect.kind === 'revoke') this.revoke(effect)
     else if (effect.kind === 'upload') this.#prekeys.add(effect, nodeNs)
@@ -61,8 +107,15 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
   }
 
   attempt(step: () => boolean): void {
+    this.#changed.clear()
     this.#database.exec('SAVEPOINT request')
-    if (!step()) this.#database.exec('ROLLBACK TO request')
+    if (!step()) {
+      this.#database.exec('ROLLBACK TO request')
+      for (const [name, before] of this.#changed) {
+        if (before === undefined) this.#topics.delete(name)
+        else this.#topics.set(name, before)
+      }
+    }
     this.#database.exec('RELEASE request')
   }
 }
