@@ -1,4 +1,5 @@
 /** A node as a process: what it prints and logs, and which signals it answers. */
+import { setTimeout as wait } from 'node:timers/promises'
 import { createRateLimits } from './limits/rate-limits.ts'
 import { type RunningNode, showDatabase, startNode } from './node.ts'
 import { createLog, type Log, observeByLog } from './observe/log.ts'
@@ -22,7 +23,7 @@ export async function run(
   for (const warning of warnings) log.warn(`${warning}.`)
   endOnDefects(log)
   const starting = start(version, settings, log)
-  stopOnSignals(starting, log)
+  stopOnSignals(starting, log, settings['stop-grace'])
   const node = await starting
   const { database, data } = settings
   console.log(`padlock-node ${version}`)
@@ -76,7 +77,7 @@ async function start(version: string, settings: Settings, log: Log): Promise<Run
 }
 
 /** From now on, so that a node that is told to stop while it starts ends as well as any. */
-function stopOnSignals(starting: Promise<RunningNode>, log: Log): void {
+function stopOnSignals(starting: Promise<RunningNode>, log: Log, graceMs: number): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -85,7 +86,7 @@ function stopOnSignals(starting: Promise<RunningNode>, log: Log): void {
       stopping = true
       console.log(`${signal}: stopping`)
       log.info('The node is stopping.', { signal })
-      stop(starting).then(
+      stop(starting, log, graceMs).then(
         () => process.exit(0),
         (error: unknown) => fail(error instanceof Error ? error.message : 'cannot stop.'),
       )
@@ -94,9 +95,18 @@ function stopOnSignals(starting: Promise<RunningNode>, log: Log): void {
   process.on('SIGHUP', () => void starting.then((node) => node.reloadCertificate()))
 }
 
-async function stop(starting: Promise<RunningNode>): Promise<void> {
+/** What has not closed so long after the grace is left to the end of the process. */
+const closeLimitMs = 15_000
+
+async function stop(starting: Promise<RunningNode>, log: Log, graceMs: number): Promise<void> {
   const node = await starting
-  await node.close()
+  const late = new AbortController()
+  const patience = wait(graceMs + closeLimitMs, true, { signal: late.signal }).catch(() => false)
+  // What was acknowledged is on disk, however this ends.
+  if ((await Promise.race([node.close().then(() => false), patience])) === true) {
+    log.warn('The node did not close in time and is ended.')
+  }
+  late.abort()
   console.log('stopped')
 }
 

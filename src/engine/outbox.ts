@@ -237,19 +237,20 @@ export class Outbox {
       const nodeNs = receipt?.nodeNs ?? time.nodeNs() ?? time.clockNs()
       return { messageId: record.messageId, nodeNs }
     })
-    const owed = await this.#owed.missing(
-      entries.flatMap((entry, nth) => {
-        const nodeNs = sent[nth]?.nodeNs
-        if (!isMessage(entry) || nodeNs === undefined) return []
-        const { messageId, conversationId, rows: own } = entry.record
-        const topics = new Set(own.map(({ topic }) => topic))
-        return [{ messageId, conversationId: conversationId as ConversationId, nodeNs, topics }]
-      }),
-    )
+    const published = entries.flatMap((entry, nth) => {
+      const nodeNs = sent[nth]?.nodeNs
+      if (!isMessage(entry) || nodeNs === undefined) return []
+      const { messageId, conversationId, rows: own } = entry.record
+      const topics = new Set(own.map(({ topic }) => topic))
+      return [{ messageId, conversationId: conversationId as ConversationId, nodeNs, topics }]
+    })
+    const owed = await this.#owed.missing(published)
     const removals = entries.map(({ number }) => remove(tables.outbox, number))
     await this.#states.markSent(sent, [...removals, ...owed.writes])
     for (const { number } of entries) this.#entries.delete(number)
     this.#owed.committed(owed.debts)
+    // Who became known while that was written saw a pending message, or is seen now.
+    await this.#owed.noteMore(published, owed.debts)
   }
 
   /** @returns the receipts, or undefined if the node refused and the entries were mended. */

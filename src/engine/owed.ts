@@ -5,11 +5,16 @@
  */
 
 import { PadlockError } from '../errors.ts'
-import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
+import {
+  type Address,
+  buildConversationId,
+  type ConversationId,
+  type InstallationId,
+} from '../protocol/ids.ts'
 import { requestLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
-import { put, remove, tables } from '../store/tables.ts'
+import { allConversations, put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
 import type { KnownInstallation } from './directory.ts'
@@ -21,6 +26,8 @@ const memoryMs = 14 * 86_400_000
 const intervalMs = 3_600_000
 /** An installation that became known this long after it was there had its news held up somewhere. */
 const lateMs = 3_600_000
+/** So many messages of a conversation, and conversations, are looked at for one that came late. */
+const maxLate = 100
 /** Beyond that the oldest are not owed any more, which is counted. */
 const maxOwed = 10_000
 /** Messages of one installation that go at once. */
@@ -107,39 +114,71 @@ export class Owed {
     return { debts, writes: debts.map(writeDebt) }
   }
 
+  /** As `missing`, for whoever became known since; stores what it finds. */
+  async noteMore(messages: readonly PublishedMessage[], noted: readonly Debt[]): Promise<void> {
+    const all = [...noted, ...this.#debts.values()]
+    const known = new Set(all.map(({ to, messageId }) => `${to} ${messageId}`))
+    const { debts } = await this.missing(messages)
+    const more = debts.filter(({ to, messageId }) => !known.has(`${to} ${messageId}`))
+    if (more.length === 0) return
+    await this.#context.store.advance([], () => ({
+      writes: more.map(writeDebt),
+      result: undefined,
+    }))
+    this.committed(more)
+  }
+
   /** An installation became known: what was published since it is there, and without it, is owed. */
   async gained(installation: KnownInstallation): Promise<void> {
-    const { platform, ratchets, store, time } = this.#context
+    const { ratchets, store, time } = this.#context
     const now = time.nodeNs() ?? time.clockNs()
     if (installation.firstSeenNs < now - BigInt(lateMs) * 1_000_000n) return
     await ratchets.run(async () => {
-      const got = new Set<string>()
-      const candidates = new Set<string>()
-      for (let after = 0; ; ) {
-        const { rows, lastNumber } = await store.scan(tables.sent, { after, limit: 500 })
-        for (const { value } of rows) {
-          if (Number(value.sentMs) < platform.nowMs() - memoryMs) continue
-          for (const { messageId, installationId } of value.envelopes) {
-            candidates.add(messageId)
-            if (installationId === installation.id) got.add(messageId)
-          }
-        }
-        if (lastNumber <= after) break
-        after = lastNumber
-      }
+      const got = await this.#messagesTo(installation.id)
       const debts: Debt[] = []
-      for (const messageId of candidates) {
-        if (got.has(messageId)) continue
-        const row = await store.get(tables.messages, messageId)
-        const isMeant = row?.value.conversationId.includes(installation.address)
-        if (isMeant && row && row.value.nodeNs > installation.firstSeenNs) {
-          debts.push(this.#debt(messageId, installation))
+      for (const group of await this.#conversationsWith(installation.address)) {
+        const rows = await store.list(tables.messages, { group, limit: maxLate, newestFirst: true })
+        for (const { value } of rows) {
+          const isOurs = value.senderInstallation === this.#context.account.installationId
+          // 0 while it is pending: then publishing it will find the installation.
+          const isLate = value.nodeNs > installation.firstSeenNs
+          if (!isOurs || !isLate || got.has(value.messageId)) continue
+          debts.push(this.#debt(value.messageId, installation))
         }
       }
       if (debts.length === 0) return
       await store.advance([], () => ({ writes: debts.map(writeDebt), result: undefined }))
       this.committed(debts)
     })
+  }
+
+  /** What was already sent to an installation, or is owed to it. */
+  async #messagesTo(id: InstallationId): Promise<ReadonlySet<string>> {
+    const got = new Set<string>()
+    for (const { to, messageId } of this.#debts.values()) if (to === id) got.add(messageId)
+    for (let after = 0; ; ) {
+      const { rows, lastNumber } = await this.#context.store.scan(tables.sent, {
+        after,
+        limit: 500,
+      })
+      for (const { value } of rows) {
+        for (const one of value.envelopes) if (one.installationId === id) got.add(one.messageId)
+      }
+      if (lastNumber <= after) return got
+      after = lastNumber
+    }
+  }
+
+  /** Conversations whose messages an account's installations get: with it, or all of one's own. */
+  async #conversationsWith(address: Address): Promise<readonly string[]> {
+    const { account, store } = this.#context
+    if (address !== account.address) return [buildConversationId(account.address, address)]
+    const rows = await store.list(tables.conversations, {
+      group: allConversations,
+      limit: maxLate,
+      newestFirst: true,
+    })
+    return rows.map(({ value }) => value.conversationId)
   }
 
   #debt(messageId: string, { id, address }: KnownInstallation): Debt {

@@ -195,3 +195,35 @@ test('bytes that no node took for two weeks are encrypted anew, under the same i
   expect(offered).toHaveLength(1)
   expect(offered[0]).not.toEqual(sealedFirst)
 })
+
+test('a note that was sent before the own new device was heard of reaches it', async () => {
+  const world = await anEngineWorld()
+  const alice = anAccount()
+  let withheld = false
+  // The news of the second device comes late.
+  const release = Promise.withResolvers<void>()
+  const network = (real: Network): Network => ({
+    ...real,
+    async *subscribe(...args) {
+      for await (const frame of real.subscribe(...args)) {
+        if (withheld && frame.kind === 'envelopes') await release.promise
+        yield frame
+      }
+    },
+  })
+  const phone = await world.open({ account: alice, database: freshDatabase(), network })
+  await untilState(phone, 'live')
+  const { id } = await phone.engine.conversation(alice.address)
+  await phone.engine.send(id, 'alone')
+  await until(() => isSent(phone, id, 'alone'))
+  withheld = true
+  const laptop = await world.open({ account: alice, database: freshDatabase() })
+  await untilState(laptop, 'live')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  await phone.engine.send(id, 'for the laptop')
+  await until(() => isSent(phone, id, 'for the laptop'))
+  release.resolve()
+  expect((await untilMessages(laptop, id, 1)).map(({ content }) => content)).toEqual([
+    'for the laptop',
+  ])
+})

@@ -63,7 +63,10 @@ async function startBusy(...args: string[]) {
   const client = nodeClient(createGrpcTransport({ baseUrl: url }))
   const { nodeNs } = await client.getInfo({})
   const bob = new TestInstallation(testAccount('bob'), 'bob')
-  const publish = client.publish({ envelopes: [contractBundle(bob, nodeNs)] })
+  const publish = client.publish(
+    { envelopes: [contractBundle(bob, nodeNs)] },
+    { timeoutMs: 30_000 },
+  )
   publish.catch(() => {})
   await asked.promise
   return {

@@ -133,9 +133,15 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         server.close(() => resolve())
       })
       servers.drain()
-      const timer = setTimeout(() => gate.destroyAll(), graceMs)
+      const timer = setTimeout(() => {
+        gate.destroyAll()
+        // One that was being handed over just then is cut a moment later.
+        cutting = setInterval(() => gate.destroyAll(), 500)
+      }, graceMs)
+      let cutting: NodeJS.Timeout | undefined
       await closed
       clearTimeout(timer)
+      clearInterval(cutting)
       tls?.close()
       servers.close()
     },

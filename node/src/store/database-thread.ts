@@ -117,6 +117,8 @@ class DatabaseThread {
   async close(): Promise<void> {
     this.#closing = true
     await this.call('close', [])
+    // The database is closed: whatever else the thread still waits for does not matter.
+    await this.#worker.terminate()
     await this.#ended
   }
 

@@ -8,16 +8,17 @@ export const story: Story = async (world) => {
   await phone.send(alice, 'alone', 'sent')
 
   const laptop = await world.device(alice, 'alice-laptop')
-  await phone.send(alice, 'to my laptop', 'sent')
-  await laptop.settled(alice, 1)
+  // Heard of by its first words: until then the phone may not know that there is a laptop.
   await laptop.send(alice, 'to my phone', 'sent')
-  await phone.settled(alice, 3)
+  await phone.settled(alice, 2)
+  await phone.send(alice, 'to my laptop', 'sent')
+  await laptop.settled(alice, 2)
   assert.deepEqual(
     (await phone.history(alice)).map(({ content, state }) => ({ content, state })),
     [
       { content: 'alone', state: 'sent' },
-      { content: 'to my laptop', state: 'sent' },
       { content: 'to my phone', state: 'sent' },
+      { content: 'to my laptop', state: 'sent' },
     ],
   )
 }
