@@ -1,13 +1,15 @@
 /** An installation of an account: its database, its clock, and the program that runs, crashes and comes back. */
 import { Engine } from '../../src/engine/engine.ts'
 import type { Message } from '../../src/engine/model.ts'
-import { PadlockError } from '../../src/errors.ts'
 import { networkOver } from '../../src/network/connect.ts'
+import { revokedTopic } from '../../src/protocol/topics.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
 import { copyDatabase } from '../support/databases.ts'
 import { devicePlatform } from './device-platform.ts'
+import { codeOf, describeError } from './errors.ts'
 import { faultyTransport } from './faulty-transport.ts'
 import { hearEvent } from './hearing.ts'
+import { hideTopic } from './hidden-topic.ts'
 import { Life } from './life.ts'
 import { Locks } from './locks.ts'
 import type { Person } from './people.ts'
@@ -36,6 +38,8 @@ export class Device {
   #isOpening = false
   #online: (() => void) | undefined
   #databases = 1
+  /** The tab whose database was taken over last. */
+  #stale: { readonly engine: Engine; readonly life: Life | undefined } | undefined
   #copy: { readonly database: string; readonly atMs: number } | undefined
   engine: Engine | undefined
   /** Known once it was open. */
@@ -44,6 +48,8 @@ export class Device {
   readonly installationIds = new Set<string>()
   /** Its account wanted it revoked; nobody writes on it any more. */
   isGivenUp = false
+  /** A thief has it: it learns of no revocation of its own account, and goes on. */
+  isRogue = false
   /** Makes new keys at the next start if it was revoked. */
   renews = false
   /** Spans of its life, in virtual time, that it does not remember any more. */
@@ -93,7 +99,7 @@ export class Device {
       journal.note(`${this.name}: does not open, ${code}`)
       const isStorage = life.hadFaults && code.startsWith('storage_')
       if (!expectedAtOpening.has(code) && !isStorage) {
-        journal.problem(`${this.name} does not open: ${describe(error)}`)
+        journal.problem(`${this.name} does not open: ${describeError(error)}`)
       }
       if (this.#life === life) this.#life = undefined
     } finally {
@@ -125,7 +131,9 @@ export class Device {
         database,
         crypto,
         renew: this.renews,
-        network: life.network(networkOver(transport)),
+        network: life.network(
+          hideTopic(networkOver(transport), revokedTopic(this.person.address), () => this.isRogue),
+        ),
         platform: life.platform(
           devicePlatform({
             time,
@@ -141,7 +149,7 @@ export class Device {
         signText: (text) => life.still(() => this.person.sign(text, chaos)),
         emit: (event) => {
           evidence?.addEvent(event)
-          if (!life.isOver) hearEvent(this.#world, this.name, event)
+          if (!life.isOver) hearEvent(this.#world, this, event)
         },
       },
       never,
@@ -189,9 +197,22 @@ export class Device {
   async takeOver(): Promise<void> {
     if (!this.engine) return
     this.#world.journal.fault('taken over', this.name)
+    this.#stale = { engine: this.engine, life: this.#life }
     this.#forget()
     this.#locks.steal(this.#world.chaos.staleMs())
     await this.open()
+  }
+
+  /** Writes in the old tab, which may have lost its database by now. */
+  async sendFromStaleTab(to: Person, text: string): Promise<Message | undefined> {
+    const { engine, life } = this.#stale ?? {}
+    if (!engine || !life) return undefined
+    try {
+      return await life.still(() => sendFrom(engine, to, text))
+    } catch (error) {
+      this.#world.journal.note(`${this.name}: the old tab does not send, ${codeOf(error)}`)
+      return undefined
+    }
   }
 
   /** Copies the database, as a backup does. */
@@ -230,10 +251,7 @@ export class Device {
 
   /** Writes to someone. @returns the message if it was stored */
   async send(to: Person, text: string): Promise<Message | undefined> {
-    return this.#ask(`send ${text}`, async (engine) => {
-      const conversation = await engine.conversation(to.address)
-      return engine.send(conversation.id, text)
-    })
+    return this.#ask(`send ${text}`, (engine) => sendFrom(engine, to, text))
   }
 
   /** Takes another device of the same account back. */
@@ -263,18 +281,14 @@ export class Device {
       const isGone = this.#life !== life
       const isStorage = life.hadFaults && code.startsWith('storage_')
       if (!isGone && !isStorage && !(needsNode && expectedAtOpening.has(code))) {
-        journal.problem(`${this.name} does not ${what}: ${describe(error)}`)
+        journal.problem(`${this.name} does not ${what}: ${describeError(error)}`)
       }
       return undefined
     }
   }
 }
 
-const codeOf = (error: unknown): string =>
-  error instanceof PadlockError ? error.code : error instanceof Error ? error.name : 'unknown'
-
-const describe = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error ? ` (${error.cause.stack ?? error.cause.message})` : ''
-  return `${codeOf(error)}: ${error.stack ?? error.message}${cause}`
+const sendFrom = async (engine: Engine, to: Person, text: string): Promise<Message> => {
+  const conversation = await engine.conversation(to.address)
+  return engine.send(conversation.id, text)
 }

@@ -19,15 +19,24 @@ const defects: ReadonlySet<string> = new Set([
   'stock_full',
 ])
 
-export const hearEvent = ({ journal, features }: World, name: string, event: ClientEvent): void => {
+export const hearEvent = (
+  { journal, features }: World,
+  { name, isRogue }: { readonly name: string; readonly isRogue: boolean },
+  event: ClientEvent,
+): void => {
   switch (event.kind) {
     case 'status': {
       const { state, warnings } = event.status
       const counts = warnings.map(({ code, count }) => `${code} ${count}`)
       journal.note(`${name}: ${state} ${counts.join(', ')}`)
       const code = warnings.at(-1)?.code
+      // It accuses the node of what was kept from it.
+      const isHidden = isRogue && code === 'node_withholding'
+      // A copy that is older than what the node keeps.
+      const isForgotten = features.isSeason && features.hasRestores && code === 'gap'
       const isLitter = features.hasStrangers && code === 'malformed'
-      if (code && defects.has(code) && !isLitter) journal.problem(`${name} warns of ${code}`)
+      if (code && defects.has(code) && !isLitter && !isHidden && !isForgotten)
+        journal.problem(`${name} warns of ${code}`)
       return
     }
     case 'message-state':
@@ -42,7 +51,8 @@ export const hearEvent = ({ journal, features }: World, name: string, event: Cli
       if (!features.hasRestores) journal.problem(`${name} takes itself for an older copy`)
       return
     case 'node-accused':
-      journal.problem(`${name}: ${event.code} of ${event.account}`)
+      journal.note(`${name}: ${event.code} of ${event.account}`)
+      if (!isRogue) journal.problem(`${name}: ${event.code} of ${event.account}`)
       return
     case 'envelopes': {
       const { outcome, code, count } = event

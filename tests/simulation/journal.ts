@@ -29,6 +29,7 @@ export class Journal {
   }
 
   problem(line: string): void {
+    if (this.problems.includes(line)) return
     this.problems.push(line)
     this.note(`PROBLEM ${line}`)
   }

@@ -66,6 +66,8 @@ export interface Sent {
   readonly atMs: number
   /** Its id, if the call came back: then it is stored, whatever happens later. */
   id: string | undefined
+  /** When the call came back. */
+  doneMs: number
 }
 
 export const liveThrough = async (world: World): Promise<readonly Sent[]> => {
@@ -172,15 +174,16 @@ class BadTime {
       case 1:
         return device.close()
       case 2:
-        return device.takeOver()
+        return this.#takeOver(device)
       case 3:
         device.clockAheadMs = chaos.clockAheadMs()
         return undefined
       case 4:
         return device.comeOnline()
       case 5:
-        if (device.isGivenUp) device.renews = true
-        return device.isGivenUp ? device.close() : undefined
+        if (!device.isGivenUp || device.isRogue) return undefined
+        device.renews = true
+        return device.close()
       case 6:
         return features.hasRestores ? device.backUp() : undefined
       default:
@@ -188,8 +191,23 @@ class BadTime {
     }
   }
 
+  /** Two tabs at once, in both of which someone writes. */
+  async #takeOver(device: Device): Promise<void> {
+    const { time } = this.#world
+    start(this.#world, device.takeOver())
+    for (let nth = this.#random.between(0, 4); nth > 0; nth -= 1) {
+      await time.sleep(this.#random.wait(500))
+      if (device.isGivenUp) return
+      const to = this.#random.pick(this.#world.people)
+      const isStale = this.#random.chance(0.6)
+      start(this.#world, this.#send(device, to, isStale))
+    }
+  }
+
   #talk(): void {
-    const from = this.#world.devices.filter((device) => device.isOpen && !device.isGivenUp)
+    const from = this.#world.devices.filter(
+      (device) => device.isOpen && (!device.isGivenUp || device.isRogue),
+    )
     if (from.length === 0) return
     const device = this.#random.pick(from)
     const to = this.#random.pick(this.#world.people)
@@ -197,15 +215,25 @@ class BadTime {
     for (let nth = 0; nth < count; nth += 1) start(this.#world, this.#send(device, to))
   }
 
-  async #send(from: Device, to: Person): Promise<void> {
+  async #send(from: Device, to: Person, isStale = false): Promise<void> {
     const { journal, time } = this.#world
     const { installationId } = from
     if (installationId === undefined) return
     const text = `m${this.sent.length + 1} from ${from.name} to ${to.name}`
-    const sent: Sent = { text, from, installationId, to, atMs: time.nowMs, id: undefined }
+    const sent: Sent = {
+      text,
+      from,
+      installationId,
+      to,
+      atMs: time.nowMs,
+      id: undefined,
+      doneMs: Number.POSITIVE_INFINITY,
+    }
     this.sent.push(sent)
-    journal.note(`${from.name}: sends ${text}`)
-    sent.id = (await from.send(to, text))?.id
+    journal.note(`${from.name}: sends ${text}${isStale ? ' in the old tab' : ''}`)
+    const message = isStale ? from.sendFromStaleTab(to, text) : from.send(to, text)
+    sent.id = (await message)?.id
+    if (sent.id !== undefined) sent.doneMs = time.nowMs
   }
 
   #addSomeDevice(): void {
@@ -227,7 +255,8 @@ class BadTime {
     const device = this.#random.pick(known)
     const others = known.filter((other) => other.isOpen)
     device.isGivenUp = true
-    this.#world.journal.fault('revoked', device.name)
+    device.isRogue = this.#random.chance(0.4)
+    this.#world.journal.fault(device.isRogue ? 'stolen and revoked' : 'revoked', device.name)
     // Also by itself.
     if (others.length > 0 && this.#random.chance(0.7)) {
       await this.#random.pick(others).revoke(device)

@@ -36,6 +36,8 @@ export const judgeStores = async (world: World): Promise<StoreSizes> => {
 const measure = async (store: Store): Promise<StoreSizes> => {
   const sessions = new Map<string, number>()
   for (const { value } of await store.all(tables.sessions)) {
+    // Of removed ones only the id stays.
+    if (value.pruned) continue
     sessions.set(value.installationId, (sessions.get(value.installationId) ?? 0) + 1)
   }
   const prekeys = (await store.get(tables.prekeys, 'prekeys'))?.value

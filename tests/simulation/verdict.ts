@@ -91,10 +91,36 @@ const judgeEach = ({ journal }: World, all: readonly Sent[], shown: Shown): void
       if (sent.from !== device || sent.id === undefined || isForgotten) continue
       if (!texts.has(sent.text)) journal.problem(`${device.name} has lost its own ${sent.text}`)
     }
+    judgeComposition(device, all, messages, journal)
   }
 }
 
-/** What a device has of others came while one of its installations was valid. */
+/** What was written later by one installation has a later time of its own, whatever its clock did. */
+const judgeComposition = (
+  device: Device,
+  all: readonly Sent[],
+  messages: readonly Message[],
+  journal: World['journal'],
+): void => {
+  if (device.forgotten.length > 0) return
+  const byText = new Map(messages.map((message) => [message.content, message]))
+  const latest = new Map<string, { readonly doneMs: number; readonly composed: string }>()
+  const own = all.filter((sent) => sent.from === device && sent.id !== undefined)
+  for (const sent of own.sort((a, b) => a.doneMs - b.doneMs)) {
+    const composed = byText.get(sent.text)?.order.slice(16, 32)
+    const before = latest.get(sent.installationId)
+    if (composed === undefined) continue
+    if (before && before.doneMs <= sent.atMs && before.composed >= composed) {
+      journal.problem(`${sent.text} is not composed later than what was written before it`)
+    }
+    latest.set(sent.installationId, { doneMs: sent.doneMs, composed })
+  }
+}
+
+/**
+ * What a device has of others came while one of its installations was valid, and while the sender was. A
+ * stolen device believes what its thief sends.
+ */
 const judgeRevoked = (
   { journal }: World,
   shown: Shown,
@@ -103,8 +129,12 @@ const judgeRevoked = (
   for (const [device, messages] of shown) {
     const spans = [...device.installationIds].flatMap((id) => truth.get(id) ?? [])
     for (const message of messages) {
-      if (device.installationIds.has(message.senderInstallation)) continue
+      if (device.installationIds.has(message.senderInstallation) || device.isRogue) continue
       const nodeNs = nodeNsOf(message)
+      const senderRevokedNs = truth.get(message.senderInstallation)?.revokedNs
+      if (senderRevokedNs !== undefined && nodeNs >= senderRevokedNs) {
+        journal.problem(`${device.name} has ${message.content} of who was revoked before`)
+      }
       const isWithin = spans.some(({ revokedNs }) => revokedNs === undefined || nodeNs <= revokedNs)
       if (!isWithin) journal.problem(`${device.name} was revoked and got ${message.content}`)
     }
