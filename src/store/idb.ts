@@ -6,11 +6,16 @@ import { equalBytes } from '../protocol/bytes.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
 import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store } from './store.ts'
-import { type AnyTable, type StoreName, storeNames, type Table } from './tables.ts'
+import { type AnyTable, type StoreName, storeNames, type Table, tables } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
 
 /** Records that one scan looks at, so that a quiet group does not hold a long transaction. */
 const maxScanned = 2_000
+/** Stores whose keys go on counting where an earlier opening stopped: a number is never used twice. */
+const numbered: readonly StoreName[] = Object.values(tables)
+  .filter(({ keyKind }) => keyKind === 'number')
+  .map(({ store }) => store)
+
 /** Where a record lies. */
 interface Place {
   readonly store: StoreName
@@ -70,7 +75,7 @@ const takeFence = async (database: Database): Promise<number> => {
 const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> => {
   const last = new Map<StoreName, number>()
   const transaction = database.transaction(storeNames, 'readonly')
-  for (const name of ['outbox', 'seen', 'parked', 'setAside'] as const) {
+  for (const name of numbered) {
     const cursor = await transaction.objectStore(name).openKeyCursor(null, 'prev')
     if (typeof cursor?.key === 'number') last.set(name, cursor.key)
   }

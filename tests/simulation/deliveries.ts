@@ -68,6 +68,7 @@ export const judgeDeliveries = (
       const has = messagesOf.get(device)?.has(sent.text) ?? false
       if (device.forgotten.length + sent.from.forgotten.length > 0) {
         figures[has ? 'otherKept' : 'otherMissing'] += 1
+        if (!has) journal.note(`${device.name} has not got ${sent.text}, after an older copy`)
         continue
       }
       const isOwed = !isKnownInTime(device, sent)

@@ -259,8 +259,11 @@ class BadTime {
     this.#world.journal.fault(device.isRogue ? 'stolen and revoked' : 'revoked', device.name)
     // Also by itself.
     if (others.length > 0 && this.#random.chance(0.7)) {
-      await this.#random.pick(others).revoke(device)
-    } else await this.#world.revoke(device)
+      start(this.#world, this.#random.pick(others).revoke(device))
+      await this.#world.time.sleep(Math.min(10 * minuteMs, this.#endMs - this.#world.time.nowMs))
+    }
+    // If that did not succeed by then.
+    await this.#world.revoke(device)
   }
 
   async #litter(): Promise<void> {

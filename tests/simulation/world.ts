@@ -115,7 +115,7 @@ export class World {
   /** The account takes an installation back, by another program than Padlock's. */
   async revoke(device: Device): Promise<void> {
     const registered = [...(await readTruth(this))].find(([id]) => id === device.installationId)
-    if (!registered) return
+    if (!registered || registered[1].revokedNs !== undefined) return
     await this.network.publish([await device.person.revocation(registered[1].keys)])
   }
 
