@@ -141,7 +141,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     owed.setLive(false)
   }
   directory.onGained = (installation) => {
-    owed.gained(installation).catch(() => status.warn('storage_failed'))
+    owed.gained(installation).catch((error: unknown) => status.warnOf(error))
   }
   directory.onChange = (address) => {
     owed.retry()
@@ -150,14 +150,14 @@ export const assemble = async (context: Context): Promise<Parts> => {
   }
   inbox.onRequest = (request) => {
     // Whoever asked asks once more in an hour.
-    answering.answer(request).catch(() => status.warn('internal'))
+    answering.answer(request).catch((error: unknown) => status.warnOf(error))
   }
   inbox.onHeads = (claims) => heads.hear(claims)
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)
     outbox.retry(sender.address)
     owed.retry()
-    connection.want(sender.address).catch(() => status.warn('storage_failed'))
+    connection.want(sender.address).catch((error: unknown) => status.warnOf(error))
   }
   return { directory, conversations, outbox, connection, upkeep, recovery, owed }
 }

@@ -4,7 +4,6 @@
  * for two weeks: the same content with the same time, so the same message.
  */
 
-import { PadlockError } from '../errors.ts'
 import {
   type Address,
   buildConversationId,
@@ -28,7 +27,7 @@ const intervalMs = 3_600_000
 const lateMs = 3_600_000
 /** So many messages of a conversation, and conversations, are looked at for one that came late. */
 const maxLate = 100
-/** Beyond that the oldest are not owed any more, which is counted. */
+/** Beyond that the oldest are not owed any more, as after two weeks. */
 const maxOwed = 10_000
 /** Messages of one installation that go at once. */
 const maxAtOnce = 50
@@ -220,7 +219,7 @@ export class Owed {
           await this.#payAll()
         } catch (error) {
           if (closing.aborted) return
-          status.warn(error instanceof PadlockError ? error.code : 'internal')
+          status.warnOf(error)
         }
       }
       if (this.#hasNews && this.#isLive) continue

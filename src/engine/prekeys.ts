@@ -118,7 +118,7 @@ export class Prekeys {
     this.#refilling ??= this.#refill(kind)
       .catch((error: unknown) => {
         if (this.#context.closing.aborted) return
-        this.#context.status.warn(error instanceof PadlockError ? error.code : 'internal')
+        this.#context.status.warnOf(error)
       })
       .finally(() => {
         this.#refilling = undefined

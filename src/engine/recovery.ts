@@ -147,7 +147,7 @@ export class Recovery {
         if (this.#isLive) waitMs = await this.#askWhoIsDue()
       } catch (error) {
         if (closing.aborted) return
-        status.warn(error instanceof PadlockError ? error.code : 'internal')
+        status.warnOf(error)
         waitMs = firstWaitMs
       }
       if (!closing.aborted) await platform.wait(waitMs, this.#pause.signal)

@@ -34,8 +34,12 @@ export const repairIfRestored = async (
 ): Promise<void> => {
   const { account, ratchets, status, store, time } = context
   const own = (await directory.account(account.address)).get(account.installationId)
+  // One newer than the node's was made by an earlier repair that it has not heard of yet.
   const hasNewerKey =
-    own !== undefined && own.sealingKey.length > 0 && !sealingKeys.has(own.sealingKey)
+    own !== undefined &&
+    own.sealingKey.length > 0 &&
+    !sealingKeys.has(own.sealingKey) &&
+    own.sealingCreatedNs >= sealingKeys.newestCreatedNs
   // A node takes no upload from the future: one that says so is not followed there.
   const latestNs = (time.nodeNs() ?? time.clockNs()) + createdAheadLimitNs
   const hasNewerUpload = newestCreatedNs <= latestNs && prekeys.isBehind(newestCreatedNs)

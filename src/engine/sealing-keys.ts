@@ -49,6 +49,11 @@ export class SealingKeys {
     return this.#secrets.map(({ secret }) => secret)
   }
 
+  /** When the newest was made, published or not. */
+  get newestCreatedNs(): bigint {
+    return this.#secrets[0]?.createdNs ?? 0n
+  }
+
   /** Whether the secret of this public key is here. */
   has(publicKey: Uint8Array): boolean {
     return this.#secrets.some((secret) => equalBytes(secret.publicKey, publicKey))

@@ -1,6 +1,6 @@
 /** What the client is doing and what went wrong, and how the outside hears of it. */
 
-import { type PadlockErrorCode, sentenceOf } from '../errors.ts'
+import { PadlockError, type PadlockErrorCode, sentenceOf } from '../errors.ts'
 import type { ClientEvent, ClientState, Status, Warning } from './model.ts'
 
 /** Reasons for being offline, which are over when the client is live. */
@@ -42,6 +42,11 @@ export class StatusBoard {
     this.#warnings.delete(code)
     this.#warnings.set(code, { code, message: sentenceOf(code), count })
     this.#publish()
+  }
+
+  /** Counts a failure of work that nobody waits for: what it was is told by its code. */
+  warnOf(error: unknown): void {
+    this.warn(error instanceof PadlockError ? error.code : 'internal')
   }
 
   #publish(): void {

@@ -3,7 +3,6 @@
  * and dropped, old sessions removed. Each part fails for itself and is tried again an hour later.
  */
 
-import { PadlockError } from '../errors.ts'
 import type { Answering } from './answering.ts'
 import type { Context } from './context.ts'
 import type { Decryption } from './decryption.ts'
@@ -59,7 +58,7 @@ export class Upkeep {
             await task()
           } catch (error) {
             if (closing.aborted) return
-            status.warn(error instanceof PadlockError ? error.code : 'internal')
+            status.warnOf(error)
           }
         }
       }

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createInProcessNode } from '../../node/src/testing.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
+import { PadlockError } from '../../src/errors.ts'
 import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { copyDatabase } from '../support/databases.ts'
@@ -174,4 +175,42 @@ test('a node that lost its data hears of revocations again before the devices th
   await expect(lost.publish([{ topic: old.topic, message: old.message }])).rejects.toMatchObject({
     code: 'revoked',
   })
+})
+
+test('a repair whose news did not get through is not made twice', async () => {
+  const clock = { nowMs: Date.UTC(2026, 10, 20) }
+  const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
+  const platform = { nowMs: () => clock.nowMs }
+  const bob = anAccount()
+  const [database, copy] = [freshDatabase(), freshDatabase()]
+  const before = await world.open({ account: bob, database, platform })
+  await untilState(before, 'live')
+  await before.engine.close()
+  await copyDatabase(database, copy)
+  clock.nowMs += 31 * dayMs
+  const later = await world.open({ account: bob, database, platform })
+  await untilState(later, 'live')
+  await untilSealingKeys(world, bob.address, 2)
+  await later.engine.close()
+
+  let refusals = 2
+  const network = (real: Network): Network => ({
+    ...real,
+    publish: async (envelopes, signal) => {
+      const isBundle = envelopes.some(({ topic }) => topic.startsWith('contact-'))
+      if (isBundle && refusals > 0) {
+        refusals -= 1
+        throw new PadlockError('unavailable')
+      }
+      return real.publish(envelopes, signal)
+    },
+  })
+  const atCopy = await world.open({ account: bob, database: copy, platform, network })
+  await untilState(atCopy, 'live')
+  await atCopy.engine.close()
+  const again = await world.open({ account: bob, database: copy, platform, network })
+  await untilState(again, 'live')
+  await untilSealingKeys(world, bob.address, 3)
+  expect(restoredIn(atCopy)).toHaveLength(1)
+  expect(restoredIn(again)).toEqual([])
 })
