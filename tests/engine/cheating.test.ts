@@ -7,8 +7,6 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { encodeContent } from '../../src/content/registry.ts'
-import type { Engine } from '../../src/engine/engine.ts'
-import type { ClientEvent } from '../../src/engine/model.ts'
 import {
   InboxMessageSchema,
   PadlockMessagePayloadSchema,
@@ -33,8 +31,10 @@ import {
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  type Opened,
   signWith,
   untilState,
+  untilTexts,
 } from '../support/engine.ts'
 
 const never = new AbortController().signal
@@ -46,11 +46,6 @@ const must = <T>(checked: Checked<T>): T => {
 
 const addressOf = (account: { readonly address: string }): Address =>
   must(parseAddress(account.address))
-
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
 
 /** Alice and Bob, live, on a node of their own. */
 const aPair = async (
@@ -75,17 +70,6 @@ const aPair = async (
   await atAlice.engine.conversation(bob.address)
   await atBob.engine.conversation(alice.address)
   return { world, alice, bob, atAlice, atBob, bobDatabase, id }
-}
-
-/** Resolves with the texts of a conversation as soon as there are that many. */
-const untilTexts = async ({ engine }: Opened, id: string, count: number): Promise<string[]> => {
-  const texts: string[] = []
-  for (let after = '0'; texts.length < count; ) {
-    const page = await engine.nextMessages(after, id, never)
-    texts.push(...page.messages.map(({ content }) => content ?? ''))
-    after = page.cursor
-  }
-  return texts
 }
 
 const countOf = ({ engine }: Opened, code: string): number =>

@@ -6,9 +6,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { Cursors } from '../../src/engine/cursors.ts'
-import type { Engine } from '../../src/engine/engine.ts'
 import { addTold, wasTold } from '../../src/engine/heads.ts'
-import type { ClientEvent } from '../../src/engine/model.ts'
 import {
   type PadlockMessagePayload,
   PadlockMessagePayloadSchema,
@@ -25,16 +23,12 @@ import {
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  type Opened,
   type OpenOptions,
   untilState,
 } from '../support/engine.ts'
 
 const never = new AbortController().signal
-
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
 
 const addressOf = ({ address }: { readonly address: string }): Address => {
   const parsed = parseAddress(address)

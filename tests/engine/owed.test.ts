@@ -1,20 +1,20 @@
 /** Devices that could not be reached with the others: docs/protocol.md section 8, Out. */
 
 import { expect, test } from 'vitest'
-import type { Engine } from '../../src/engine/engine.ts'
-import type { ClientEvent } from '../../src/engine/model.ts'
 import { PadlockError } from '../../src/errors.ts'
 import type { Network } from '../../src/network/network.ts'
 import { tables } from '../../src/store/tables.ts'
-import { anAccount, anEngineWorld, freshDatabase, untilState } from '../support/engine.ts'
+import {
+  anAccount,
+  anEngineWorld,
+  freshDatabase,
+  type Opened,
+  until,
+  untilState,
+} from '../support/engine.ts'
 
 const never = new AbortController().signal
 const dayMs = 86_400_000
-
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
 
 const untilMessages = async ({ engine }: Opened, id: string, count: number) => {
   const messages: { id: string; content: string | undefined }[] = []
@@ -24,10 +24,6 @@ const untilMessages = async ({ engine }: Opened, id: string, count: number) => {
     after = page.cursor
   }
   return messages
-}
-
-const until = async (isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 const isSent = async ({ engine }: Opened, id: string, content: string): Promise<boolean> =>

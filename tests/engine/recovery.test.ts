@@ -1,8 +1,6 @@
 /** What could not be decrypted comes again: docs/protocol.md section 10. */
 
 import { expect, test } from 'vitest'
-import type { Engine } from '../../src/engine/engine.ts'
-import type { ClientEvent } from '../../src/engine/model.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import { encodeBase64Url } from '../../src/protocol/bytes.ts'
 import { joinKey, put, remove, tables } from '../../src/store/tables.ts'
@@ -11,17 +9,15 @@ import {
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  type Opened,
+  until,
   untilState,
+  untilTexts,
 } from '../support/engine.ts'
 
-const never = new AbortController().signal
+const _never = new AbortController().signal
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
-
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
 
 /** A clock that the test turns; waits of a minute or more end when it is turned that far. */
 const aClock = () => {
@@ -51,20 +47,6 @@ const aClock = () => {
     for (const one of [...waiting]) if (one.dueMs <= nowMs()) one.end()
   }
   return { platform, turn, nowMs, start }
-}
-
-const untilTexts = async ({ engine }: Opened, id: string, count: number): Promise<string[]> => {
-  const texts: string[] = []
-  for (let after = '0'; texts.length < count; ) {
-    const page = await engine.nextMessages(after, id, never)
-    texts.push(...page.messages.map(({ content }) => content ?? ''))
-    after = page.cursor
-  }
-  return texts
-}
-
-const until = async (isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 const inboxOf = async (world: EngineWorld, installationId: string) => {

@@ -2,31 +2,21 @@
 
 import { expect, onTestFinished, test } from 'vitest'
 import { createInProcessNode } from '../../node/src/testing.ts'
-import type { Engine } from '../../src/engine/engine.ts'
-import type { ClientEvent } from '../../src/engine/model.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { copyDatabase } from '../support/databases.ts'
-import { anAccount, anEngineWorld, freshDatabase, untilState } from '../support/engine.ts'
+import {
+  anAccount,
+  anEngineWorld,
+  freshDatabase,
+  type Opened,
+  untilState,
+  untilTexts,
+} from '../support/engine.ts'
 
 const never = new AbortController().signal
 const dayMs = 86_400_000
-
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
-
-const untilTexts = async ({ engine }: Opened, id: string, count: number): Promise<string[]> => {
-  const texts: string[] = []
-  for (let after = '0'; texts.length < count; ) {
-    const page = await engine.nextMessages(after, id, never)
-    texts.push(...page.messages.map(({ content }) => content ?? ''))
-    after = page.cursor
-  }
-  return texts
-}
 
 const restoredIn = ({ events }: Opened) => events.filter(({ kind }) => kind === 'restored')
 

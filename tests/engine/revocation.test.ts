@@ -1,31 +1,23 @@
 /** Devices come and go: docs/protocol.md sections 3 and 9. */
 
 import { expect, test } from 'vitest'
-import type { Engine } from '../../src/engine/engine.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
 import { PadlockError } from '../../src/errors.ts'
 import type { Network, NodeEnvelope } from '../../src/network/network.ts'
-import { anAccount, anEngineWorld, freshDatabase, signWith, untilState } from '../support/engine.ts'
+import {
+  anAccount,
+  anEngineWorld,
+  freshDatabase,
+  type Opened,
+  signWith,
+  untilState,
+  untilTexts,
+} from '../support/engine.ts'
 
 const never = new AbortController().signal
 
-interface Opened {
-  readonly engine: Engine
-  readonly events: ClientEvent[]
-}
-
 const untilEvent = async ({ events }: Opened, found: (event: ClientEvent) => boolean) => {
   while (!events.some(found)) await new Promise((resolve) => setTimeout(resolve, 2))
-}
-
-const untilTexts = async ({ engine }: Opened, id: string, count: number): Promise<string[]> => {
-  const texts: string[] = []
-  for (let after = '0'; texts.length < count; ) {
-    const page = await engine.nextMessages(after, id, never)
-    texts.push(...page.messages.map(({ content }) => content ?? ''))
-    after = page.cursor
-  }
-  return texts
 }
 
 const codeOf = async (call: Promise<unknown>): Promise<string> => {

@@ -15,6 +15,7 @@ import {
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  until,
   untilState,
 } from '../support/engine.ts'
 
@@ -59,10 +60,6 @@ const secretsOf = async (world: EngineWorld, database: string) => {
   store.close()
   if (!prekeys || !sealing || !identity) throw new Error('no account')
   return { prekeys, sealing, identity }
-}
-
-const until = async (isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 const bundlesOf = async (world: EngineWorld, account: { readonly address: string }) => {

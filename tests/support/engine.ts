@@ -124,6 +124,34 @@ export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise
   }
 }
 
+/** An engine and what it told. */
+export interface Opened {
+  readonly engine: Engine
+  readonly events: ClientEvent[]
+}
+
+const never = new AbortController().signal
+
+/** Resolves with the texts of a conversation as soon as there are that many, in order of arrival. */
+export const untilTexts = async (
+  { engine }: Opened,
+  id: string,
+  count: number,
+): Promise<string[]> => {
+  const texts: string[] = []
+  for (let after = '0'; texts.length < count; ) {
+    const page = await engine.nextMessages(after, id, never)
+    texts.push(...page.messages.map(({ content }) => content ?? ''))
+    after = page.cursor
+  }
+  return texts
+}
+
+/** Resolves when it is so; for what no event tells of. */
+export const until = async (isTrue: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
 /** Resolves when the engine's status is, or becomes, one of these. */
 export const untilState = async (
   { engine, events }: { readonly engine: Engine; readonly events: readonly ClientEvent[] },
