@@ -11,6 +11,7 @@ import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import type { FanoutMessage } from './fanout.ts'
 import type { RecoveryParts } from './recovery.ts'
+import { Serial } from './serial.ts'
 
 const memoryMs = 14 * 86_400_000
 const maxAnswers = 2
@@ -31,6 +32,7 @@ export class Answering {
   readonly #context: Context
   readonly #parts: RecoveryParts
   readonly #askedMs = new Map<string, readonly number[]>()
+  readonly #serial = new Serial()
 
   constructor(context: Context, parts: RecoveryParts) {
     this.#context = context
@@ -39,8 +41,8 @@ export class Answering {
 
   /** Nothing is remembered longer than it is answered. */
   async forgetOld(): Promise<void> {
-    const { store, platform } = this.#context
-    const oldestMs = BigInt(platform.nowMs() - memoryMs)
+    const { store, time } = this.#context
+    const oldestMs = BigInt(time.passedMs() - memoryMs)
     for (;;) {
       const { rows } = await store.scan(tables.sent, { after: 0, limit: 500 })
       const old = rows.filter(({ value }) => value.sentMs < oldestMs)
@@ -52,8 +54,15 @@ export class Answering {
     }
   }
 
-  /** Puts what can be sent again into the outbox. */
-  async answer(request: RetransmitRequest): Promise<void> {
+  /**
+   * Puts what can be sent again into the outbox. One request after the other: each sees what the ones
+   * before it used up, so that many at once get no more than one.
+   */
+  answer(request: RetransmitRequest): Promise<void> {
+    return this.#serial.run(() => this.#answer(request))
+  }
+
+  async #answer(request: RetransmitRequest): Promise<void> {
     const { directory, sessions, fanout, outbox } = this.#parts
     const { ratchets, store, emit } = this.#context
     const { id, address } = request.from
@@ -107,9 +116,9 @@ export class Answering {
 
   /** What was sent to that very installation under these digests, and may be sent again. */
   async #find({ from, digests }: RetransmitRequest) {
-    const { store, platform } = this.#context
+    const { store, time } = this.#context
     const wanted = new Set(digests.map(encodeBase64Url))
-    const oldestMs = BigInt(platform.nowMs() - memoryMs)
+    const oldestMs = BigInt(time.passedMs() - memoryMs)
     const found: {
       number: number
       record: SentRecord

@@ -32,6 +32,21 @@ export class NodeTime {
     return this.#nodeNs + BigInt(Math.trunc(this.#platform.monotonicMs() - this.#heardMs)) * nsPerMs
   }
 
+  /**
+   * What both clocks say has passed: an age is over only when the own clock and node time both say so
+   * (section 1), so that a clock or a node that jumps ahead ends nothing. 0 before the node was heard.
+   */
+  passedNs(): bigint {
+    const clock = this.clockNs()
+    const node = this.nodeNs() ?? 0n
+    return clock < node ? clock : node
+  }
+
+  /** As `passedNs`, in milliseconds. */
+  passedMs(): number {
+    return nsToMs(this.passedNs())
+  }
+
   /** For `created_ns`: later than `last`, and not ahead of the node. */
   createdNs(last: bigint): bigint {
     const clock = this.clockNs()

@@ -104,7 +104,7 @@ export class Prekeys {
   /** While live: drops what nobody can use any more, and rotates the fallback key. */
   async keepUp(): Promise<void> {
     const { time } = this.#context
-    const now = time.nodeNs() ?? time.clockNs()
+    const now = time.passedNs()
     await this.#context.ratchets.run(() => this.#dropUnused(now - unusedPrekeyLifetimeNs))
     const [newest] = this.#fallback
     if (!newest || newest.createdNs <= now - fallbackLifetimeNs) await this.refill('rotation')

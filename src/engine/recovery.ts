@@ -156,39 +156,42 @@ export class Recovery {
 
   /** @returns when to look again, in milliseconds. */
   async #askWhoIsDue(): Promise<number> {
-    const { platform } = this.#context
+    const { platform, time } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
-    for (const peer of [...this.#peers.values()]) {
+    for (const id of [...this.#peers.keys()]) {
+      await this.#forget(id, time.passedMs() - memoryMs)
       const nowMs = platform.nowMs()
-      const alive = peer.missing.filter(({ failedMs }) => failedMs > nowMs - memoryMs)
-      if (alive.length < peer.missing.length) await this.#forget({ ...peer, missing: alive })
-      const times = alive.map(dueMs)
-      const first = Math.min(...times)
-      if (first <= nowMs) {
-        const asked = await this.#ask(peer, nowMs)
-        if (!asked) return firstWaitMs
-        nextMs = Math.min(nextMs, nowMs + secondWaitMs)
-      } else nextMs = Math.min(nextMs, first)
+      const peer = this.#peers.get(id)
+      if (!peer || firstDueMs(peer) > nowMs) continue
+      if (!(await this.#ask(peer, nowMs))) return firstWaitMs
     }
+    for (const peer of this.#peers.values()) nextMs = Math.min(nextMs, firstDueMs(peer))
     return Math.max(1, Math.min(nextMs - platform.nowMs(), hourMs))
   }
 
-  /** One request for all that is due of one installation. @returns false if too many were sent. */
+  /**
+   * One request for all that is due of one installation, and with it for what failed since: one timer
+   * an installation, not one an envelope. @returns false if too many were sent.
+   */
   async #ask(peer: Peer, nowMs: number): Promise<boolean> {
     const { account, ratchets, store } = this.#context
     const { directory, fanout, outbox, sessions } = this.#parts
+    const isLately = (ms: bigint) => Number(ms) > nowMs - hourMs
+    const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
+    // Before a prekey is claimed, which would be claimed for nothing.
+    if (earlier.filter(isLately).length >= maxRequestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
     // Revoked since, or not seen yet: what it sent is not asked for.
     const fresh = recipient && (await fanout.prepareNew(recipient))
-    const due = peer.missing.filter((one) => dueMs(one) <= nowMs).slice(0, retransmitLimitDigests)
     return ratchets.run(async () => {
-      const times = (await store.get(tables.times, 'times'))?.value
-      if (!times) throw new PadlockError('storage_damaged')
-      const lately = times.askedMs.filter((ms) => Number(ms) > nowMs - hourMs)
-      if (lately.length >= maxRequestsPerHour) return false
+      const now = this.#peers.get(peer.id)
+      const due = (now?.missing ?? [])
+        .filter((one) => one.asks === 0 || dueMs(one) <= nowMs)
+        .slice(0, retransmitLimitDigests)
+      // It came meanwhile.
+      if (!now || due.length === 0) return true
       const asked = due.map((one) => ({ ...one, asks: one.asks + 1, askedMs: nowMs }))
-      const now = this.#peers.get(peer.id) ?? peer
       const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
       const next: Peer = { ...now, missing: [...others, ...asked] }
       const sealed =
@@ -208,19 +211,25 @@ export class Recovery {
         )
       const entry = sealed && outbox.internalEntry(peer.address, sealed.rows[0] ?? [])
       await store.advance(
-        [],
-        () => ({
-          writes: [
-            writePeer(next),
-            put(tables.times, 'times', {
-              ...times,
-              askedMs: [...lately, BigInt(nowMs)].slice(-maxRequestsPerHour),
-            }),
-            ...(sealed ? [...sessions.writes(sealed.sessions), ...sealed.writes] : []),
-            ...(entry ? [put(tables.outbox, entry.number, entry.record)] : []),
-          ],
-          result: undefined,
-        }),
+        [{ table: tables.times, key: 'times' }],
+        (rows) => {
+          // Composing writes its times there too, at any moment.
+          const current = rows.get(tables.times, 'times')?.value
+          if (!current) throw new PadlockError('storage_damaged')
+          const askedMs = [...current.askedMs.filter(isLately), BigInt(nowMs)]
+          return {
+            writes: [
+              writePeer(next),
+              put(tables.times, 'times', {
+                ...current,
+                askedMs: askedMs.slice(-maxRequestsPerHour),
+              }),
+              ...(sealed ? [...sessions.writes(sealed.sessions), ...sealed.writes] : []),
+              ...(entry ? [put(tables.outbox, entry.number, entry.record)] : []),
+            ],
+            result: undefined,
+          }
+        },
         // As in sealing: a ratchet never falls behind bytes that left.
         'strict',
       )
@@ -231,13 +240,19 @@ export class Recovery {
     })
   }
 
-  async #forget(peer: Peer): Promise<void> {
+  /** Whatever failed before that time is not asked for any more. */
+  async #forget(id: InstallationId, oldestMs: number): Promise<void> {
+    const isOld = ({ failedMs }: Missing) => failedMs <= oldestMs
+    if (!this.#peers.get(id)?.missing.some(isOld)) return
     await this.#context.ratchets.run(async () => {
+      const peer = this.#peers.get(id)
+      if (!peer) return
+      const next = { ...peer, missing: peer.missing.filter((one) => !isOld(one)) }
       await this.#context.store.advance([], () => ({
-        writes: [writePeer(peer)],
+        writes: [writePeer(next)],
         result: undefined,
       }))
-      this.#keep(peer)
+      this.#keep(next)
     })
   }
 
@@ -252,6 +267,8 @@ const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
   if (asks >= maxAsks) return Number.POSITIVE_INFINITY
   return asks === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
 }
+
+const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
 
 const isSame = (a: Missing, b: Missing): boolean =>
   encodeBase64Url(a.digest) === encodeBase64Url(b.digest)

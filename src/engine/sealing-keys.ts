@@ -63,11 +63,10 @@ export class SealingKeys {
   async keepUp(): Promise<void> {
     const { time, ratchets, store } = this.#context
     const [newest] = this.#secrets
-    const now = time.nodeNs() ?? time.clockNs()
     if (
       this.#pendingBundle.length === 0 &&
       newest &&
-      newest.createdNs <= now - sealingKeyLifetimeNs
+      newest.createdNs <= time.passedNs() - sealingKeyLifetimeNs
     ) {
       await ratchets.run(async () => {
         const made = await this.make(0n)

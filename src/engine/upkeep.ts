@@ -28,12 +28,12 @@ export class Upkeep {
       readonly answering: Answering
     },
   ) {
-    const { platform, ratchets } = context
+    const { ratchets, time } = context
     this.#context = context
     this.#tasks = [
       () => parts.sealingKeys.keepUp(),
       () => parts.prekeys.keepUp(),
-      () => ratchets.run(() => parts.sessions.prune(platform.nowMs())),
+      () => ratchets.run(() => parts.sessions.prune(time.passedMs())),
       () => parts.decryption.forgetOld(),
       () => parts.answering.forgetOld(),
     ]
