@@ -14,6 +14,7 @@ export interface Import {
 
 /** Each room of `src/`; the file of an interface has the name of its room. */
 const rooms = [
+  'chains',
   'content',
   'crypto',
   'engine',
@@ -42,6 +43,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
   store: [...everyone, interfaceOf('crypto'), 'src/gen/padlock/store/'],
   network: [...everyone, 'src/gen/padlock/v1/'],
   wallet: everyone,
+  chains: everyone,
   platform: everyone,
   engine: [
     ...everyone,
@@ -52,6 +54,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     'src/store/tables.ts',
     interfaceOf('network'),
     interfaceOf('wallet'),
+    interfaceOf('chains'),
     interfaceOf('platform'),
   ],
   worker: everyone,
@@ -59,6 +62,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     ...everyone,
     'src/content/',
     'src/wallet/',
+    'src/chains/',
     'src/sentences.ts',
     'src/worker/contract.ts',
     'src/worker/rpc.ts',
@@ -137,6 +141,7 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   store: [protobuf, 'idb', '@scure/base'],
   network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
   wallet: ['@noble/hashes', '@scure/base'],
+  chains: [],
   platform: [],
   engine: ['@noble/hashes', '@scure/base'],
   worker: [],

@@ -6,7 +6,7 @@ const judge = (from: string, to: string, typeOnly = false): string | undefined =
   judgeImport({ from, to, typeOnly })
 
 test('the engine sees interfaces and never their adapters', () => {
-  for (const room of ['crypto', 'store', 'network', 'wallet', 'platform']) {
+  for (const room of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
     expect(judge('src/engine/inbox.ts', `src/${room}/${room}.ts`)).toBeUndefined()
     expect(judge('src/engine/inbox.ts', `src/${room}/adapter.ts`)).toBeDefined()
   }

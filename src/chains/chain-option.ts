@@ -1,0 +1,71 @@
+/** The chains that an application names, each with a URL or a client: checked, bounded and askable. */
+
+import { PadlockError } from '../errors.ts'
+import type { Chains } from './chains.ts'
+import { isAccepted } from './contract-signature.ts'
+import { type AskChain, askOverHttp, askThroughClient, type ChainClientLike } from './rpc.ts'
+
+/**
+ * Where a chain can be asked: the URL of an RPC server, a viem public client, or an EIP-1193 provider.
+ *
+ * @example
+ * const chains = { 1: 'https://rpc.example', 8453: createPublicClient({ chain: base, transport: http() }) }
+ */
+export type ChainLike = string | URL | ChainClientLike
+
+export interface ChainsOptions {
+  /** For one question. */
+  readonly timeoutMs?: number
+  /** Questions at a time; more are `unreachable`. */
+  readonly places?: number
+}
+
+/** @throws PadlockError invalid_argument */
+export const chainsFrom = (
+  option: Readonly<Record<number, ChainLike>> = {},
+  { timeoutMs = 10_000, places = 32 }: ChainsOptions = {},
+): Chains => {
+  const chains = new Map<bigint, AskChain>()
+  for (const [id, chain] of Object.entries(option))
+    chains.set(checkChainId(Number(id)), open(chain))
+  let underWay = 0
+  return {
+    ids: new Set(chains.keys()),
+    verify: async (question, signal) => {
+      const ask = chains.get(question.chainId)
+      if (!ask || underWay >= places) return 'unreachable'
+      underWay += 1
+      const late = new AbortController()
+      const timer = setTimeout(() => late.abort(), timeoutMs)
+      try {
+        const ending = AbortSignal.any([signal, late.signal])
+        return (await isAccepted(ask, question, ending)) ? 'valid' : 'invalid'
+      } catch {
+        return 'unreachable'
+      } finally {
+        clearTimeout(timer)
+        underWay -= 1
+      }
+    },
+  }
+}
+
+/** @throws PadlockError invalid_argument */
+export const checkChainId = (id: number): bigint => {
+  if (Number.isSafeInteger(id) && id > 0) return BigInt(id)
+  throw new PadlockError('invalid_argument', { message: 'A chain id is a positive integer.' })
+}
+
+const open = (chain: ChainLike): AskChain => {
+  if (typeof chain === 'object' && 'request' in chain) return askThroughClient(chain)
+  let url: URL | undefined
+  try {
+    url = new URL(chain)
+  } catch {
+    // Said below.
+  }
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return askOverHttp(url.href)
+  throw new PadlockError('invalid_argument', {
+    message: 'A chain needs an http or https URL, a viem client or an EIP-1193 provider.',
+  })
+}
