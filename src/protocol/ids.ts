@@ -133,12 +133,5 @@ export const messageIdFromDigest = (digest: Uint8Array): MessageId =>
 export const deriveMessageId = (fields: MessageIdFields): MessageId =>
   messageIdFromDigest(sha256(messageIdInput(fields)))
 
-/** A message id in its one form; any other text is `malformed`. */
-export function parseMessageId(text: string): Checked<MessageId> {
-  return isHashText(text)
-    ? good(text as MessageId)
-    : bad('malformed', 'not 43 base64url characters with spare bits zero')
-}
-
 /** SHA-256 of the message bytes of an envelope as published. */
 export const digestEnvelope = (message: Uint8Array): Uint8Array => sha256(message)

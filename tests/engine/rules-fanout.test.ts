@@ -1,0 +1,261 @@
+/** Claiming prekeys and sealing for many: docs/protocol.md sections 5, 6 and 8, Out; one part alone. */
+
+import { expect, test } from 'vitest'
+import type { Account, Context } from '../../src/engine/context.ts'
+import type { Session } from '../../src/engine/session-rules.ts'
+import type { ClaimedKey } from '../../src/network/network.ts'
+import { encodeHex } from '../../src/protocol/bytes.ts'
+import { buildConversationId, digestEnvelope } from '../../src/protocol/ids.ts'
+import { messageTopic } from '../../src/protocol/topics.ts'
+import { tables } from '../../src/store/tables.ts'
+import { aClaimedKey, aDevice, aPartWorld, known, sendingParts } from '../support/engine-context.ts'
+
+const minuteMs = 60_000
+const hourMs = 60 * minuteMs
+
+/** One part alone, with recipients whose prekeys the node gives as `change` leaves them. */
+const aFanout = async (count = 1) => {
+  const devices = new Map<string, Account>()
+  const claims: { readonly id: string; readonly ids: readonly string[] }[] = []
+  const node: { change: (claimed: ClaimedKey) => ClaimedKey; isDown: boolean } = {
+    change: (claimed) => claimed,
+    isDown: false,
+  }
+  const world = await aPartWorld()
+  const context: Context = {
+    ...world.context,
+    network: {
+      ...world.context.network,
+      claimPrekeys: async (claimId, ids) => {
+        claims.push({ id: encodeHex(claimId), ids: [...ids] })
+        if (node.isDown) throw new Error('down')
+        return ids.flatMap((id) => {
+          const device = devices.get(id)
+          return device ? [node.change(aClaimedKey(device))] : []
+        })
+      },
+    },
+  }
+  const parts = sendingParts(context)
+  const recipients = Array.from({ length: count }, () => {
+    const device = aDevice()
+    devices.set(device.installationId, device)
+    return known(device)
+  })
+  const [first] = recipients
+  if (!first) throw new Error('no recipient')
+  const message = (to = recipients, text = 'hello') => ({
+    conversationId: buildConversationId(context.account.address, first.address),
+    content: new TextEncoder().encode(text),
+    composedNs: 1n,
+    recipients: to,
+  })
+  const save = async (sessions: readonly Session[]) => {
+    await world.store.advance([], () => ({
+      writes: parts.sessions.writes(sessions),
+      result: undefined,
+    }))
+    parts.sessions.committed(sessions)
+  }
+  return {
+    ...world,
+    context,
+    parts,
+    fanout: parts.fanout,
+    node,
+    claims,
+    recipients,
+    first,
+    message,
+    save,
+  }
+}
+
+test('a claim is saved before it is asked, and one whose answer was lost is asked with the same id for nine minutes', async () => {
+  const { fanout, node, claims, recipients, store, turn } = await aFanout(3)
+  node.isDown = true
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  const saved = (await store.get(tables.claim, 'claim'))?.value
+  expect(claims.map(({ id }) => id)).toEqual([encodeHex(saved?.claimId ?? new Uint8Array())])
+  expect(saved?.installationIds).toEqual(recipients.map(({ id }) => id))
+  // The same ones or fewer of them: the node remembers that answer.
+  turn(9 * minuteMs - 1)
+  await expect(fanout.prepare(recipients.slice(1))).rejects.toThrow('down')
+  expect(new Set(claims.map(({ id }) => id)).size).toBe(1)
+  turn(1)
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  expect(claims[2]?.id).not.toBe(claims[0]?.id)
+  expect(claims[0]?.id).toHaveLength(32)
+})
+
+test('who asks for somebody else too asks with a new id', async () => {
+  const { fanout, node, claims, recipients } = await aFanout(3)
+  node.isDown = true
+  await expect(fanout.prepare(recipients.slice(0, 2))).rejects.toThrow('down')
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  expect(new Set(claims.map(({ id }) => id)).size).toBe(2)
+})
+
+test('a claim is forgotten with the sessions made from it, and not before', async () => {
+  const all = await aFanout()
+  const { fanout, recipients, store, claims } = all
+  const fresh = await fanout.prepare(recipients)
+  expect(await store.get(tables.claim, 'claim')).toBeDefined()
+  // Not taken up: asked for again, the node gives the same keys.
+  await fanout.prepare(recipients)
+  expect(new Set(claims.map(({ id }) => id)).size).toBe(1)
+  const sealed = fanout.seal([all.message()], fresh)
+  await store.advance([], () => ({ writes: sealed?.writes ?? [], result: undefined }))
+  expect(await store.get(tables.claim, 'claim')).toBeUndefined()
+  // On a session that is there nothing was claimed, so nothing is forgotten.
+  await all.save(sealed?.sessions ?? [])
+  expect(fanout.seal([all.message()], new Map())?.writes).toEqual([])
+})
+
+test('a new session whatever there is has a claim of its own, which forgets no other', async () => {
+  const { fanout, node, recipients, claims, store, first } = await aFanout(2)
+  node.isDown = true
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  node.isDown = false
+  expect(await fanout.prepareNew(first)).toBeDefined()
+  expect(claims[1]?.id).not.toBe(claims[0]?.id)
+  const saved = (await store.get(tables.claim, 'claim'))?.value
+  expect(encodeHex(saved?.claimId ?? new Uint8Array())).toBe(claims[0]?.id)
+})
+
+test('at most 200 installations are named in a claim: section 11', async () => {
+  const { fanout, recipients, claims } = await aFanout(401)
+  const fresh = await fanout.prepare(recipients)
+  expect(claims.map(({ ids }) => ids.length)).toEqual([200, 200, 1])
+  expect(new Set(claims.flatMap(({ ids }) => ids)).size).toBe(401)
+  expect(fresh.size).toBe(401)
+})
+
+test('nobody is claimed for who has a session to send on', async () => {
+  const all = await aFanout(2)
+  const { fanout, recipients, claims, first } = all
+  const fresh = await fanout.prepare([first])
+  await all.save([...fresh.values()])
+  claims.length = 0
+  await fanout.prepare(recipients)
+  expect(claims.map(({ ids }) => ids)).toEqual([[recipients[1]?.id]])
+})
+
+test.each([
+  [
+    'a prekey that somebody else signed',
+    (claimed: ClaimedKey): ClaimedKey => ({
+      ...aClaimedKey(aDevice()),
+      installationId: claimed.installationId,
+    }),
+  ],
+  ['no prekey', (claimed: ClaimedKey): ClaimedKey => ({ ...claimed, prekey: undefined })],
+  [
+    'a prekey for an identity key of small order',
+    // The signature is the installation’s own: it may be the one that cheats.
+    (claimed: ClaimedKey): ClaimedKey => claimed,
+  ],
+])(
+  '%s makes no session, and nobody claims there again for an hour: section 6',
+  async (what, change) => {
+    const all = await aFanout(2)
+    const { fanout, node, recipients, first, claims, turn } = all
+    const [, second] = recipients
+    if (!second) return
+    node.change = (claimed) => (claimed.installationId === first.id ? change(claimed) : claimed)
+    const mine =
+      what === 'a prekey for an identity key of small order'
+        ? { ...first, keys: { ...first.keys, curve25519: new Uint8Array(32) } }
+        : first
+    const fresh = await fanout.prepare([mine, second])
+    expect([...fresh.keys()]).toEqual([second.id])
+    expect(fanout.reachable([mine, second], fresh)).toEqual([second])
+    node.change = (claimed) => claimed
+    await all.save([...fresh.values()])
+    turn(hourMs - 1)
+    expect((await fanout.prepare([first, second])).size).toBe(0)
+    expect(claims).toHaveLength(1)
+    turn(1)
+    expect((await fanout.prepare([first, second])).size).toBe(1)
+    expect(claims).toHaveLength(2)
+  },
+)
+
+test('who is heard of is claimed for at once', async () => {
+  const { fanout, node, first, claims } = await aFanout()
+  node.change = (claimed) => ({ ...claimed, prekey: undefined })
+  await fanout.prepare([first])
+  node.change = (claimed) => claimed
+  await fanout.prepare([first])
+  expect(claims).toHaveLength(1)
+  fanout.unpause(first.id)
+  expect((await fanout.prepare([first])).size).toBe(1)
+})
+
+test('an installation with an unusable sealing key is passed over for an hour: nobody encrypts to it', async () => {
+  const all = await aFanout(2)
+  const { fanout, recipients, first, turn } = all
+  const fresh = await fanout.prepare(recipients)
+  const bad = { ...first, sealingKey: new Uint8Array(32) }
+  const [, second] = recipients
+  if (!second) return
+  expect(fanout.seal([all.message([bad, second])], fresh)).toBeUndefined()
+  expect(fanout.reachable([bad, second], fresh)).toEqual([second])
+  turn(hourMs - 1)
+  expect(fanout.reachable([bad], fresh)).toEqual([])
+  turn(1)
+  expect(fanout.reachable([first], fresh)).toEqual([first])
+})
+
+test('each message is sealed once for each of its recipients, to their topic, under its digest', async () => {
+  const all = await aFanout(3)
+  const { fanout, recipients } = all
+  const fresh = await fanout.prepare(recipients)
+  const [one, two, three] = recipients
+  if (!one || !two || !three) return
+  const sealed = fanout.seal(
+    [all.message([one, two], 'for two'), all.message([two, three], 'for two others')],
+    fresh,
+  )
+  expect(
+    sealed?.rows.map((rows) =>
+      rows.map(({ topic, address, recipient }) => ({ topic, address, recipient })),
+    ),
+  ).toEqual(
+    [
+      [one, two],
+      [two, three],
+    ].map((to) =>
+      to.map(({ id, address }) => ({ topic: messageTopic(id), address, recipient: id })),
+    ),
+  )
+  for (const { message, digest } of sealed?.rows.flat() ?? []) {
+    expect(digest).toEqual(digestEnvelope(message))
+  }
+  const sent = new Map(
+    sealed?.sessions.map((session) => [session.installationId, session.sentSince]),
+  )
+  expect(sent).toEqual(
+    new Map([
+      [one.id, 1],
+      [two.id, 2],
+      [three.id, 1],
+    ]),
+  )
+  // Each session comes once, and has moved on.
+  for (const session of sealed?.sessions ?? []) {
+    expect(session.state).not.toEqual(fresh.get(session.installationId)?.state)
+  }
+})
+
+test('a new session begins with nothing decrypted and nothing sent', async () => {
+  const { fanout, first, clock } = await aFanout()
+  expect(await fanout.prepareNew(first)).toMatchObject({
+    installationId: first.id,
+    createdMs: clock.nowMs,
+    firstDecryptedMs: 0,
+    lastDecryptedMs: 0,
+    sentSince: 0,
+    isClosed: false,
+  })
+})

@@ -1,0 +1,297 @@
+/**
+ * What a single part of the engine is given, without the others: real wasm, a real store on
+ * fake-indexeddb, a clock that the test turns, and a network that answers nothing until told to.
+ */
+import { onTestFinished } from 'vitest'
+import { Composer } from '../../src/engine/composer.ts'
+import type { Account, Context } from '../../src/engine/context.ts'
+import { Conversations } from '../../src/engine/conversations.ts'
+import { Cursors } from '../../src/engine/cursors.ts'
+import { Directory, type KnownInstallation } from '../../src/engine/directory.ts'
+import { Fanout, type FanoutMessage } from '../../src/engine/fanout.ts'
+import { Heads } from '../../src/engine/heads.ts'
+import { MessageStates } from '../../src/engine/message-states.ts'
+import type { ClientEvent } from '../../src/engine/model.ts'
+import { NodeTime } from '../../src/engine/node-time.ts'
+import { Outbox } from '../../src/engine/outbox.ts'
+import type { OutboxEntry } from '../../src/engine/outbox-entry.ts'
+import { Owed } from '../../src/engine/owed.ts'
+import { Sealing } from '../../src/engine/sealing.ts'
+import { Serial } from '../../src/engine/serial.ts'
+import type { Session } from '../../src/engine/session-rules.ts'
+import { Sessions } from '../../src/engine/sessions.ts'
+import { StatusBoard } from '../../src/engine/status.ts'
+import type { ClaimedKey, Network } from '../../src/network/network.ts'
+import type { Platform } from '../../src/platform/platform.ts'
+import { encodeHex } from '../../src/protocol/bytes.ts'
+import { type Address, deriveInstallationId, type InstallationId } from '../../src/protocol/ids.ts'
+import { prekeySigningBytes } from '../../src/protocol/signing-bytes.ts'
+import { openIdbStore } from '../../src/store/idb.ts'
+import type { Store } from '../../src/store/store.ts'
+import { freshDatabase, loadTestCrypto } from './engine.ts'
+
+const crypto = await loadTestCrypto()
+
+/** A transaction of the store: what it wrote, by object store, and whether it waited for the disk. */
+export interface Committed {
+  readonly tables: readonly string[]
+  readonly durability: 'relaxed' | 'strict'
+}
+
+export interface PartWorld {
+  readonly context: Context
+  readonly clock: { nowMs: number; monotonicMs: number }
+  readonly store: Store
+  /** Every transaction that wrote something, in order. */
+  readonly committed: Committed[]
+  readonly events: ClientEvent[]
+  /** Waits that the part is in now, in milliseconds. */
+  readonly waits: readonly number[]
+  /** Turns both clocks, and ends the waits that are over then. */
+  turn(ms: number): void
+  close(): void
+}
+
+const unused = async (): Promise<never> => {
+  throw new Error('this network answers nothing')
+}
+
+const silentNetwork: Network = {
+  getInfo: unused,
+  publish: unused,
+  query: unused,
+  claimPrekeys: unused,
+  subscribe: () => {
+    throw new Error('this network answers nothing')
+  },
+}
+
+let addresses = 0
+/** An address that no other account of this process has. */
+export const anAddress = (): Address =>
+  `0x${encodeHex(Uint8Array.of(++addresses)).padStart(40, '0')}` as Address
+
+/** A new installation's identity. */
+export const aDevice = (address = anAddress()): Account => {
+  const { identity, ...keys } = crypto.createIdentity()
+  const id = deriveInstallationId(keys)
+  if (!id.ok) throw new Error('keys are 32 bytes')
+  return { address, installationId: id.value, keys, identity }
+}
+
+/** What the directory says of a device. */
+export const known = (
+  { address, installationId, keys }: Account,
+  given: Partial<KnownInstallation> = {},
+): KnownInstallation => {
+  const [pair] = crypto.createKeyPairs(1)
+  if (!pair) throw new Error('no key pair')
+  return {
+    address,
+    id: installationId,
+    keys,
+    sealingKey: pair.publicKey,
+    sealingCreatedNs: 1n,
+    firstSeenNs: 1n,
+    revokedNs: 0n,
+    isPast: false,
+    state: 'valid',
+    ...given,
+  }
+}
+
+/** @param given what of the context is another; `database` opens one that was there before. */
+export const aPartWorld = async (
+  given: Partial<Context> & { readonly database?: string } = {},
+): Promise<PartWorld> => {
+  const clock = { nowMs: Date.UTC(2026, 10, 20), monotonicMs: 5_000 }
+  const waiting = new Set<{
+    readonly dueMs: number
+    readonly ms: number
+    readonly end: () => void
+  }>()
+  const platform: Platform = {
+    nowMs: () => clock.nowMs,
+    monotonicMs: () => clock.monotonicMs,
+    randomBytes: (length) => globalThis.crypto.getRandomValues(new Uint8Array(length)),
+    wait: (ms, signal) =>
+      new Promise((resolve) => {
+        if (signal?.aborted) return resolve()
+        const one = {
+          ms,
+          dueMs: clock.nowMs + ms,
+          end: () => {
+            waiting.delete(one)
+            resolve()
+          },
+        }
+        waiting.add(one)
+        signal?.addEventListener('abort', one.end, { once: true })
+      }),
+    takeLock: async () => undefined,
+    onOnline: () => () => undefined,
+  }
+  const real = await openIdbStore(given.database ?? freshDatabase(), crypto, () => undefined)
+  const committed: Committed[] = []
+  const store: Store = {
+    get: (table, key) => real.get(table, key),
+    list: (table, options) => real.list(table, options),
+    all: (table) => real.all(table),
+    scan: (table, options) => real.scan(table, options),
+    nextNumber: (table) => real.nextNumber(table),
+    close: () => real.close(),
+    advance: async (reads, step, durability) => {
+      let written: readonly string[] = []
+      const result = await real.advance(
+        reads,
+        (rows) => {
+          const next = step(rows)
+          written = next.writes.map(({ table }) => table.store)
+          return next
+        },
+        durability,
+      )
+      if (written.length > 0) {
+        committed.push({ tables: written, durability: durability ?? 'relaxed' })
+      }
+      return result
+    },
+  }
+  const time = new NodeTime(platform)
+  time.hear(BigInt(clock.nowMs) * 1_000_000n)
+  const closing = new AbortController()
+  const events: ClientEvent[] = []
+  const emit = (event: ClientEvent) => {
+    events.push(event)
+  }
+  onTestFinished(() => {
+    closing.abort()
+    real.close()
+  })
+  const { database: _, ...changed } = given
+  return {
+    clock,
+    store,
+    committed,
+    events,
+    get waits() {
+      return [...waiting].map(({ ms }) => ms)
+    },
+    turn: (ms) => {
+      clock.nowMs += ms
+      clock.monotonicMs += ms
+      for (const one of [...waiting]) if (one.dueMs <= clock.nowMs) one.end()
+    },
+    close: () => closing.abort(),
+    context: {
+      crypto,
+      curves: undefined,
+      store,
+      network: silentNetwork,
+      platform,
+      time,
+      account: aDevice(),
+      status: new StatusBoard(emit),
+      ratchets: new Serial(),
+      closing: closing.signal,
+      emit,
+      ...changed,
+    },
+  }
+}
+
+/** A prekey of this device as a node gives it to whoever claims one. */
+export const aClaimedKey = ({ identity, installationId }: Account): ClaimedKey => {
+  const [pair] = crypto.createKeyPairs(1)
+  if (!pair) throw new Error('no key pair')
+  const fields = { kind: 'one-time', installationId, createdNs: 1n, key: pair.publicKey } as const
+  const [signature] = crypto.sign(identity, [prekeySigningBytes(fields)])
+  if (!signature) throw new Error('no signature')
+  return { installationId, prekey: { ...fields, signature } }
+}
+
+/** A directory that the test fills. */
+export class FilledDirectory extends Directory {
+  readonly people = new Map<Address, readonly KnownInstallation[]>()
+  /** Accounts whose topics were read again. */
+  readonly rereads: Address[] = []
+  onReread: (address: Address) => void = () => undefined
+
+  override async account(
+    address: Address,
+  ): Promise<ReadonlyMap<InstallationId, KnownInstallation>> {
+    return new Map((this.people.get(address) ?? []).map((one) => [one.id, one]))
+  }
+
+  override async recipients(address: Address): Promise<readonly KnownInstallation[]> {
+    return (this.people.get(address) ?? []).filter(
+      ({ state, revokedNs }) => state === 'valid' && revokedNs === 0n,
+    )
+  }
+
+  override async refresh(): Promise<void> {}
+
+  override async reread(address: Address): Promise<void> {
+    this.rereads.push(address)
+    this.onReread(address)
+  }
+}
+
+/** What was handed to `Fanout.seal`, in order. */
+export interface SealCall {
+  readonly messages: readonly FanoutMessage[]
+  readonly fresh: ReadonlyMap<InstallationId, Session>
+  readonly on: ReadonlyMap<InstallationId, Session>
+}
+
+/** A fan-out that seals and remembers what. */
+export class RecordingFanout extends Fanout {
+  readonly calls: SealCall[] = []
+
+  override seal(
+    messages: readonly FanoutMessage[],
+    fresh: ReadonlyMap<InstallationId, Session>,
+    on: ReadonlyMap<InstallationId, Session> = new Map(),
+  ) {
+    this.calls.push({ messages, fresh, on })
+    return super.seal(messages, fresh, on)
+  }
+}
+
+/** An outbox that keeps what it is given, and sends nothing until it runs. */
+export class RecordingOutbox extends Outbox {
+  readonly enqueued: OutboxEntry[] = []
+
+  override enqueue(entry: OutboxEntry): void {
+    this.enqueued.push(entry)
+    super.enqueue(entry)
+  }
+}
+
+/** The parts that send, over a part world; nothing of it runs yet. */
+export const sendingParts = (context: Context) => {
+  const cursors = new Cursors(context.store)
+  const directory = new FilledDirectory(context, cursors)
+  const sessions = new Sessions(context.store)
+  const heads = new Heads(context, cursors, directory)
+  const fanout = new RecordingFanout(context, sessions, heads)
+  const owed = new Owed(context, { directory, sessions, fanout })
+  const conversations = new Conversations(context)
+  const composer = new Composer(context, conversations)
+  const states = new MessageStates(context, conversations)
+  const sealing = new Sealing(context, directory, sessions, fanout)
+  const outbox = new RecordingOutbox(context, composer, states, directory, sealing, owed)
+  owed.outbox = outbox
+  return {
+    cursors,
+    directory,
+    sessions,
+    heads,
+    fanout,
+    owed,
+    conversations,
+    composer,
+    states,
+    outbox,
+  }
+}
