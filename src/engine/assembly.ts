@@ -28,9 +28,10 @@ import { Sessions } from './sessions.ts'
 import { Unsealing } from './unsealing.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** What the engine itself needs of them. */
+/** What the engine itself needs of them; the inbox is also driven alone, by tests of receiving. */
 export interface Parts {
   readonly directory: Directory
+  readonly inbox: Inbox
   readonly conversations: Conversations
   readonly outbox: Outbox
   readonly connection: Connection
@@ -140,9 +141,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     recovery.setLive(false)
     owed.setLive(false)
   }
-  directory.onGained = (installation) => {
-    owed.gained(installation).catch((error: unknown) => status.warnOf(error))
-  }
+  directory.gaining = (installations, commit) => owed.gained(installations, commit)
   directory.onChange = (address) => {
     owed.retry()
     outbox.retry(address)
@@ -159,5 +158,5 @@ export const assemble = async (context: Context): Promise<Parts> => {
     owed.retry()
     connection.want(sender.address).catch((error: unknown) => status.warnOf(error))
   }
-  return { directory, conversations, outbox, connection, upkeep, recovery, owed }
+  return { directory, inbox, conversations, outbox, connection, upkeep, recovery, owed }
 }

@@ -64,8 +64,11 @@ export class Directory {
   #lastFrameMs = 0
   /** Called when an account gained or lost an installation. */
   onChange: (address: Address) => void = () => undefined
-  /** Called with an installation that may be written to from now on. */
-  onGained: (installation: KnownInstallation) => void = () => undefined
+  /** Commits that these may be written to from now on, together with what is owed to them. */
+  gaining: (
+    installations: readonly KnownInstallation[],
+    commit: (more: readonly Write[]) => Promise<void>,
+  ) => Promise<void> = (_, commit) => commit([])
 
   constructor(context: Context, cursors: Cursors) {
     this.#context = context
@@ -256,13 +259,20 @@ export class Directory {
     for (const [topic, { sequence, head }] of positions) {
       writes.push(this.#cursors.write(topic, sequence, head))
     }
-    await this.#context.store.advance([], () => ({ writes, result: undefined }))
-    for (const [topic, { sequence, head }] of positions) {
-      if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
+    const commit = async (more: readonly Write[]) => {
+      await this.#context.store.advance([], () => ({
+        writes: [...writes, ...more],
+        result: undefined,
+      }))
+      for (const [topic, { sequence, head }] of positions) {
+        if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
+      }
+      for (const [address, account] of changed) this.#remember(address, account)
     }
-    for (const [address, account] of changed) this.#remember(address, account)
+    const gained = news.filter((one) => one.gained).map(({ installation }) => installation)
+    if (gained.length > 0) await this.gaining(gained, commit)
+    else await commit([])
     for (const { installation, gained } of news) {
-      if (gained) this.onGained(installation)
       this.#context.emit({
         kind: gained ? 'installation-added' : 'installation-revoked',
         installation: this.describe(installation),

@@ -244,13 +244,11 @@ export class Outbox {
       const topics = new Set(own.map(({ topic }) => topic))
       return [{ messageId, conversationId: conversationId as ConversationId, nodeNs, topics }]
     })
-    const owed = await this.#owed.missing(published)
     const removals = entries.map(({ number }) => remove(tables.outbox, number))
-    await this.#states.markSent(sent, [...removals, ...owed.writes])
+    await this.#owed.published(published, (owed) =>
+      this.#states.markSent(sent, [...removals, ...owed]),
+    )
     for (const { number } of entries) this.#entries.delete(number)
-    this.#owed.committed(owed.debts)
-    // Who became known while that was written saw a pending message, or is seen now.
-    await this.#owed.noteMore(published, owed.debts)
   }
 
   /** @returns the receipts, or undefined if the node refused and the entries were mended. */

@@ -13,20 +13,21 @@ import {
 import { requestLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
-import { allConversations, put, remove, tables } from '../store/tables.ts'
+import { allConversations, messageOrder, put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
 import type { KnownInstallation } from './directory.ts'
 import type { FanoutMessage } from './fanout.ts'
 import type { RecoveryParts } from './recovery.ts'
 import { sentWrite } from './sent-records.ts'
+import { Serial } from './serial.ts'
 
 const memoryMs = 14 * 86_400_000
 const intervalMs = 3_600_000
-/** An installation that became known this long after it was there had its news held up somewhere. */
-const lateMs = 3_600_000
-/** So many messages of a conversation, and conversations, are looked at for one that came late. */
-const maxLate = 100
+/** Conversations that are looked at for an own installation that became known late. */
+const maxConversations = 1_000
+/** Messages read at once. */
+const pageSize = 100
 /** Beyond that the oldest are not owed any more, as after two weeks. */
 const maxOwed = 10_000
 /** Messages of one installation that go at once. */
@@ -50,12 +51,6 @@ interface Debt {
   readonly sinceMs: number
 }
 
-/** Debts to be written with a transaction. */
-export interface NewDebts {
-  readonly writes: readonly Write[]
-  readonly debts: readonly Debt[]
-}
-
 export class Owed {
   readonly #context: Context
   readonly #parts: Omit<RecoveryParts, 'outbox'>
@@ -63,6 +58,8 @@ export class Owed {
   outbox: Pick<RecoveryParts['outbox'], 'enqueue' | 'internalEntry'> | undefined
   /** In the order in which they came about. */
   readonly #debts = new Map<number, Debt>()
+  /** What is published and who is known change one after the other, so that each sees the other. */
+  readonly #knowing = new Serial()
   #isLive = false
   /** Whether anything happened that may let someone be reached, since the last try. */
   #hasNews = false
@@ -94,61 +91,89 @@ export class Owed {
   }
 
   /**
-   * Who of both accounts should have these messages and is not among those they went to: could not be
-   * encrypted to, or became known after they were sealed.
+   * Marks messages published, together with who should have them and is not among those they went
+   * to: could not be encrypted to, or became known after they were sealed.
    */
-  async missing(messages: readonly PublishedMessage[]): Promise<NewDebts> {
+  published(
+    messages: readonly PublishedMessage[],
+    commit: (more: readonly Write[]) => Promise<void>,
+  ): Promise<void> {
+    return this.#knowing.run(async () => {
+      const debts: Debt[] = []
+      for (const message of messages) debts.push(...(await this.#missing(message)))
+      await this.#commit(debts, commit)
+    })
+  }
+
+  /**
+   * Installations become known, together with what was published since they are there and without
+   * them: it is owed to them.
+   */
+  gained(
+    installations: readonly KnownInstallation[],
+    commit: (more: readonly Write[]) => Promise<void>,
+  ): Promise<void> {
+    return this.#knowing.run(async () => {
+      const debts: Debt[] = []
+      for (const installation of installations) debts.push(...(await this.#late(installation)))
+      await this.#commit(debts, commit)
+    })
+  }
+
+  async #commit(debts: readonly Debt[], commit: (more: readonly Write[]) => Promise<void>) {
+    await commit(debts.map(writeDebt))
+    for (const debt of debts) this.#debts.set(debt.number, debt)
+    // Who only became known late can be reached now.
+    if (debts.length > 0) this.retry()
+  }
+
+  async #missing(message: PublishedMessage): Promise<readonly Debt[]> {
+    const { messageId, conversationId, nodeNs, topics } = message
     const { account } = this.#context
     const debts: Debt[] = []
-    for (const { messageId, conversationId, nodeNs, topics } of messages) {
-      const peer = peerOf(conversationId, account.address)
-      for (const address of new Set([peer, account.address])) {
-        for (const one of await this.#parts.directory.recipients(address)) {
-          // What was published before an installation was there is not meant for it.
-          if (one.firstSeenNs >= nodeNs || topics.has(messageTopic(one.id))) continue
-          debts.push(this.#debt(messageId, one))
-        }
+    for (const address of new Set([peerOf(conversationId, account.address), account.address])) {
+      for (const one of await this.#parts.directory.recipients(address)) {
+        // What was published before an installation was there is not meant for it.
+        if (one.firstSeenNs >= nodeNs || topics.has(messageTopic(one.id))) continue
+        debts.push(this.#debt(messageId, one))
       }
     }
-    return { debts, writes: debts.map(writeDebt) }
+    return debts
   }
 
-  /** As `missing`, for whoever became known since; stores what it finds. */
-  async noteMore(messages: readonly PublishedMessage[], noted: readonly Debt[]): Promise<void> {
-    const all = [...noted, ...this.#debts.values()]
-    const known = new Set(all.map(({ to, messageId }) => `${to} ${messageId}`))
-    const { debts } = await this.missing(messages)
-    const more = debts.filter(({ to, messageId }) => !known.has(`${to} ${messageId}`))
-    if (more.length === 0) return
-    await this.#context.store.advance([], () => ({
-      writes: more.map(writeDebt),
-      result: undefined,
-    }))
-    this.committed(more)
+  async #late(installation: KnownInstallation): Promise<readonly Debt[]> {
+    const late: string[] = []
+    for (const group of await this.#conversationsWith(installation.address)) {
+      late.push(...(await this.#publishedSince(group, installation.firstSeenNs)))
+    }
+    if (late.length === 0) return []
+    const got = await this.#messagesTo(installation.id)
+    return late.filter((id) => !got.has(id)).map((id) => this.#debt(id, installation))
   }
 
-  /** An installation became known: what was published since it is there, and without it, is owed. */
-  async gained(installation: KnownInstallation): Promise<void> {
-    const { ratchets, store, time } = this.#context
-    const now = time.nodeNs() ?? time.clockNs()
-    if (installation.firstSeenNs < now - BigInt(lateMs) * 1_000_000n) return
-    await ratchets.run(async () => {
-      const got = await this.#messagesTo(installation.id)
-      const debts: Debt[] = []
-      for (const group of await this.#conversationsWith(installation.address)) {
-        const rows = await store.list(tables.messages, { group, limit: maxLate, newestFirst: true })
-        for (const { value } of rows) {
-          const isOurs = value.senderInstallation === this.#context.account.installationId
-          // 0 while it is pending: then publishing it will find the installation.
-          const isLate = value.nodeNs > installation.firstSeenNs
-          if (!isOurs || !isLate || got.has(value.messageId)) continue
-          debts.push(this.#debt(value.messageId, installation))
-        }
+  /** Own messages of a conversation that were published after that time, and are still owed. */
+  async #publishedSince(group: string, sinceNs: bigint): Promise<readonly string[]> {
+    const { account, platform, store } = this.#context
+    const oldestNs = BigInt(platform.nowMs() - memoryMs) * 1_000_000n
+    const late: string[] = []
+    for (let before: Uint8Array<ArrayBuffer> | undefined; late.length < maxOwed; ) {
+      const rows = await store.list(tables.messages, {
+        group,
+        ...(before ? { before } : {}),
+        limit: pageSize,
+        newestFirst: true,
+      })
+      for (const { value } of rows) {
+        // Pending: publishing it will find the installation.
+        if (value.nodeNs === 0n) continue
+        if (value.nodeNs <= sinceNs || value.nodeNs < oldestNs) return late
+        if (value.senderInstallation === account.installationId) late.push(value.messageId)
       }
-      if (debts.length === 0) return
-      await store.advance([], () => ({ writes: debts.map(writeDebt), result: undefined }))
-      this.committed(debts)
-    })
+      const last = rows.at(-1)
+      if (!last || rows.length < pageSize) return late
+      before = messageOrder(last.value.nodeNs, last.value.composedNs)
+    }
+    return late
   }
 
   /** What was already sent to an installation, or is owed to it. */
@@ -174,7 +199,7 @@ export class Owed {
     if (address !== account.address) return [buildConversationId(account.address, address)]
     const rows = await store.list(tables.conversations, {
       group: allConversations,
-      limit: maxLate,
+      limit: maxConversations,
       newestFirst: true,
     })
     return rows.map(({ value }) => value.conversationId)
@@ -184,13 +209,6 @@ export class Owed {
     const { platform, store } = this.#context
     const number = store.nextNumber(tables.owed)
     return { number, messageId, to: id, address, sinceMs: platform.nowMs() }
-  }
-
-  /** To be called when what `missing` gave is committed. */
-  committed(debts: readonly Debt[]): void {
-    for (const debt of debts) this.#debts.set(debt.number, debt)
-    // Who only became known late can be reached now.
-    if (debts.length > 0) this.retry()
   }
 
   /** The connection came or went. */
@@ -213,8 +231,8 @@ export class Owed {
     closing.addEventListener('abort', end, { once: true })
     while (!closing.aborted) {
       this.#pause = new AbortController()
+      this.#hasNews = false
       if (this.#isLive && this.#debts.size > 0) {
-        this.#hasNews = false
         try {
           await this.#payAll()
         } catch (error) {

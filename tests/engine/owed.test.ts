@@ -3,7 +3,9 @@
 import { expect, test } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'
 import type { Network } from '../../src/network/network.ts'
+import type { Store } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
+import { advancingStore } from '../support/advancing-store.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -192,33 +194,75 @@ test('bytes that no node took for two weeks are encrypted anew, under the same i
   expect(offered[0]).not.toEqual(sealedFirst)
 })
 
-test('a note that was sent before the own new device was heard of reaches it', async () => {
+/** A phone that sends itself a note while the news of its owner's new laptop is held up. */
+const aNoteBeforeTheNews = async (store: (real: Store) => Store = (real) => real) => {
   const world = await anEngineWorld()
-  const alice = anAccount()
+  const [alice, database] = [anAccount(), freshDatabase()]
   let withheld = false
-  // The news of the second device comes late.
-  const release = Promise.withResolvers<void>()
+  const [held, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const network = (real: Network): Network => ({
     ...real,
     async *subscribe(...args) {
       for await (const frame of real.subscribe(...args)) {
-        if (withheld && frame.kind === 'envelopes') await release.promise
+        if (withheld && frame.kind === 'envelopes') {
+          held.resolve()
+          await release.promise
+        }
         yield frame
       }
     },
   })
-  const phone = await world.open({ account: alice, database: freshDatabase(), network })
+  const phone = await world.open({ account: alice, database, network, store })
   await untilState(phone, 'live')
   const { id } = await phone.engine.conversation(alice.address)
   await phone.engine.send(id, 'alone')
   await until(() => isSent(phone, id, 'alone'))
   withheld = true
   const laptop = await world.open({ account: alice, database: freshDatabase() })
-  await untilState(laptop, 'live')
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await Promise.all([untilState(laptop, 'live'), held.promise])
   await phone.engine.send(id, 'for the laptop')
   await until(() => isSent(phone, id, 'for the laptop'))
-  release.resolve()
+  return { world, alice, database, phone, laptop, id, release: () => release.resolve() }
+}
+
+test('section 8: a note that was sent before the own new device was heard of reaches it', async () => {
+  const { laptop, id, release } = await aNoteBeforeTheNews()
+  release()
+  expect((await untilMessages(laptop, id, 1)).map(({ content }) => content)).toEqual([
+    'for the laptop',
+  ])
+})
+
+test('section 8: what is owed is stored with the news that someone is there: a crash loses neither', async () => {
+  const crashed = Promise.withResolvers<void>()
+  let isArmed = false
+  let isDead = false
+  const store = (real: Store): Store =>
+    advancingStore(real, async (reads, step, durability) => {
+      if (isDead) throw new PadlockError('storage_failed')
+      let isNews = false
+      const result = await real.advance(
+        reads,
+        (rows) => {
+          const made = step(rows)
+          isNews = made.writes.some(({ table }) => table.store === 'installations')
+          return made
+        },
+        durability,
+      )
+      if (!isNews || !isArmed) return result
+      // As if the tab were killed right after the transaction.
+      isDead = true
+      crashed.resolve()
+      throw new PadlockError('storage_failed')
+    })
+  const { world, alice, database, phone, laptop, id, release } = await aNoteBeforeTheNews(store)
+  isArmed = true
+  release()
+  await crashed.promise
+  await phone.engine.close()
+  const again = await world.open({ account: alice, database })
+  await untilState(again, 'live')
   expect((await untilMessages(laptop, id, 1)).map(({ content }) => content)).toEqual([
     'for the laptop',
   ])
