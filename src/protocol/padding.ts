@@ -14,9 +14,9 @@ const marker = 0x80
 export function padme(length: number): number {
   // Exact for all lengths here: clz32 knows no rounding, unlike Math.log2.
   const exponent = 31 - Math.clz32(length)
-  const mantissaBits = exponent === 0 ? 0 : 32 - Math.clz32(exponent)
+  const mantissaBits = 32 - Math.clz32(exponent)
   const step = 2 ** (exponent - mantissaBits)
-  return step <= 1 ? length : Math.ceil(length / step) * step
+  return Math.ceil(length / step) * step
 }
 
 const messageLength = (length: number): number =>
@@ -57,8 +57,8 @@ function pad(bytes: Uint8Array, length: number): Uint8Array {
 
 function unpad(padded: Uint8Array): Checked<Uint8Array> {
   let end = padded.length - 1
-  while (end >= 0 && padded[end] === 0) end -= 1
-  return end >= 0 && padded[end] === marker
+  while (padded[end] === 0) end -= 1
+  return padded[end] === marker
     ? good(padded.subarray(0, end))
     : bad('malformed', 'no 0x80 before the zeros')
 }
