@@ -1,0 +1,351 @@
+/**
+ * One installation that receives, and nothing else of it running: its real inbox on a real store and
+ * a real node, fed batch by batch, so that each envelope's outcome and every row it changed are seen.
+ */
+
+import 'fake-indexeddb/auto'
+import { onTestFinished } from 'vitest'
+import { createInProcessNode } from '../../../node/src/testing.ts'
+import type { Curves } from '../../../src/crypto/crypto.ts'
+import { findCurves } from '../../../src/crypto/webcrypto.ts'
+import type { RetransmitRequest } from '../../../src/engine/answering.ts'
+import { assemble } from '../../../src/engine/assembly.ts'
+import type { Context } from '../../../src/engine/context.ts'
+import type { HeadsClaim } from '../../../src/engine/heads.ts'
+import type { ClientEvent } from '../../../src/engine/model.ts'
+import { NodeTime } from '../../../src/engine/node-time.ts'
+import { openAccount } from '../../../src/engine/registration.ts'
+import { Serial } from '../../../src/engine/serial.ts'
+import { Sessions } from '../../../src/engine/sessions.ts'
+import { StatusBoard } from '../../../src/engine/status.ts'
+import { PadlockError, type PadlockErrorCode } from '../../../src/errors.ts'
+import { networkOver } from '../../../src/network/connect.ts'
+import type { Network } from '../../../src/network/network.ts'
+import { browserPlatform } from '../../../src/platform/browser.ts'
+import { type Address, parseAddress } from '../../../src/protocol/ids.ts'
+import { contactTopic } from '../../../src/protocol/topics.ts'
+import { openIdbStore } from '../../../src/store/idb.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { put, tables } from '../../../src/store/tables.ts'
+import { anAccount, freshDatabase, signWith } from '../engine.ts'
+import { crypto, must, never, passed } from './basics.ts'
+import { type Line, openWith, type Sender, type Target } from './forge.ts'
+import { changesBetween, type Rows, readRows } from './rows.ts'
+import { makeSender } from './sender.ts'
+
+const platformCurves = await findCurves(crypto)
+
+/** Between any two node times of a receiver there is room for others. */
+export const firstNodeNs = 1_800_000_000_000_000_000n
+export const nodeStepNs = 1_000n
+
+/** What one batch came to. */
+export interface Delivery {
+  /** `kept`, `parked`, `duplicate`, `unsupported_version`, or `rejected(code)` and the like, sorted. */
+  readonly outcomes: readonly string[]
+  /** See `changesBetween`. */
+  readonly changes: readonly string[]
+  /** Transactions that wrote. */
+  readonly transactions: number
+  /** Queries to the node. */
+  readonly queries: number
+  readonly requests: readonly RetransmitRequest[]
+  readonly claims: readonly HeadsClaim[]
+}
+
+/** What is delivered: the bytes, or the bytes with the node's word on them. */
+export type Delivered =
+  | Uint8Array
+  | { readonly message: Uint8Array; readonly sequence?: bigint; readonly nodeNs?: bigint }
+
+export interface ReceiverOptions {
+  /** Whether WebCrypto does the curves, as in a browser, or wasm. */
+  readonly curves?: boolean
+  /** Whether senders are among the topics of the subscription; else each is looked up. */
+  readonly followed?: boolean
+}
+
+export type Receiver = Awaited<ReturnType<typeof aReceiver>>
+
+/** A node, an installation that is registered there, and its inbox. */
+export const aReceiver = async (options: ReceiverOptions = {}) => {
+  const node = createInProcessNode()
+  const real = networkOver(node.transport)
+  let queries = 0
+  const asked: Address[][] = []
+  const control = { isDown: false, failWrites: 0, aheadMs: 0 }
+  const network: Network = {
+    ...real,
+    query: (topics, signal) => {
+      queries += 1
+      asked.push(
+        topics.flatMap(({ topic }) =>
+          topic.startsWith('contact-')
+            ? [passed(parseAddress(topic.slice('contact-'.length)))]
+            : [],
+        ),
+      )
+      if (control.isDown) return Promise.reject(new PadlockError('unavailable'))
+      return real.query(topics, signal)
+    },
+  }
+  const platform = {
+    ...browserPlatform,
+    nowMs: () => browserPlatform.nowMs() + control.aheadMs,
+    monotonicMs: () => browserPlatform.monotonicMs() + control.aheadMs,
+  }
+  const database = freshDatabase()
+  const wallet = anAccount()
+  const address = passed(parseAddress(wallet.address))
+  const curves: Curves | undefined = options.curves === false ? undefined : must(platformCurves)
+
+  let transactions = 0
+  const openStore = async (): Promise<Store> => {
+    const store = await openIdbStore(database, crypto, () => undefined)
+    return {
+      get: (table, key) => store.get(table, key),
+      list: (table, listing) => store.list(table, listing),
+      all: (table) => store.all(table),
+      scan: (table, scanning) => store.scan(table, scanning),
+      nextNumber: (table) => store.nextNumber(table),
+      close: () => store.close(),
+      advance: (reads, step, durability) => {
+        transactions += 1
+        if (control.failWrites > 0) {
+          control.failWrites -= 1
+          return Promise.reject(new PadlockError('storage_failed'))
+        }
+        return store.advance(reads, step, durability)
+      },
+    }
+  }
+
+  const events: ClientEvent[] = []
+  const requests: RetransmitRequest[] = []
+  const claims: HeadsClaim[] = []
+  const followed = new Set<Address>([address])
+  const closing = new AbortController()
+
+  const start = async () => {
+    const store = await openStore()
+    const time = new NodeTime(platform)
+    const surroundings = { crypto, curves, store, network, platform, time }
+    const account = await openAccount(
+      surroundings,
+      address,
+      (text, _, signal) => signWith(wallet)(text, signal),
+      never,
+    )
+    const context: Context = {
+      ...surroundings,
+      account,
+      status: new StatusBoard((event) => events.push(event)),
+      ratchets: new Serial(),
+      closing: closing.signal,
+      emit: (event) => events.push(event),
+    }
+    return { store, account, context, ...(await assemble(context)) }
+  }
+  const wire = async (parts: Awaited<ReturnType<typeof start>>) => {
+    parts.inbox.onRequest = (request) => requests.push(request)
+    parts.inbox.onHeads = (heard) => claims.push(...heard)
+    parts.inbox.onHeard = () => undefined
+    parts.directory.follow(followed)
+    await parts.inbox.begin()
+    return parts
+  }
+
+  // Two sealing secrets of earlier times beside the one of the registration.
+  const first = await start()
+  const older = crypto.createKeyPairs(2)
+  const sealing = must(await first.store.get(tables.sealing, 'sealing')).value
+  const secrets = [...sealing.secrets, ...older.map((pair) => ({ ...pair, createdNs: 1n }))]
+  await first.store.advance([], () => ({
+    writes: [put(tables.sealing, 'sealing', { secrets })],
+    result: undefined,
+  }))
+  first.store.close()
+  let parts = await wire(await start())
+  onTestFinished(async () => {
+    closing.abort()
+    parts.store.close()
+    await node.close()
+  })
+
+  const { account } = parts
+  const prekeys = must(await parts.store.get(tables.prekeys, 'prekeys')).value
+  const target: Target = {
+    address,
+    id: account.installationId,
+    keys: account.keys,
+    sealingKeys: secrets.map(({ publicKey }) => publicKey),
+  }
+  const unused = prekeys.oneTime.map(({ publicKey }) => publicKey)
+  const fallback = must(prekeys.fallback[0]).publicKey
+  let sequence = 0n
+
+  const rows = (): Promise<Rows> => readRows(database)
+
+  /** What `work` came to, of so many envelopes. */
+  const watch = async (count: number, work: () => Promise<unknown>): Promise<Delivery> => {
+    const before = await rows()
+    const seen = { events: events.length, requests: requests.length, claims: claims.length }
+    ;[transactions, queries] = [0, 0]
+    await work()
+    const after = await rows()
+    const size = (one: Rows, store: string) => one.get(store)?.size ?? 0
+    const outcomes: string[] = []
+    for (const event of events.slice(seen.events)) {
+      if (event.kind !== 'envelopes') continue
+      const name =
+        event.outcome === 'rejected' || event.outcome === 'undecryptable'
+          ? `${event.outcome}(${event.code})`
+          : event.outcome
+      outcomes.push(...Array.from({ length: event.count }, () => name))
+    }
+    const news =
+      requests.length - seen.requests + (size(after, 'messages') - size(before, 'messages'))
+    outcomes.push(...Array.from({ length: news }, () => 'kept'))
+    const parked = size(after, 'parked') - size(before, 'parked')
+    if (parked > 0) outcomes.push(...Array.from({ length: parked }, () => 'parked'))
+    // What was parked before, and what an internal message says nothing of.
+    for (let rest = outcomes.length; rest < count; rest += 1) outcomes.push('nothing')
+    return {
+      outcomes: outcomes.sort(),
+      changes: changesBetween(before, after),
+      transactions,
+      queries,
+      requests: requests.slice(seen.requests),
+      claims: claims.slice(seen.claims),
+    }
+  }
+
+  /** One batch, numbered behind what came before unless it says otherwise. */
+  const deliver = (...batch: readonly Delivered[]): Promise<Delivery> =>
+    watch(batch.length, async () => {
+      const envelopes = batch.map((one) => {
+        const given = one instanceof Uint8Array ? { message: one } : one
+        const at = given.sequence ?? sequence + 1n
+        if (at > sequence) sequence = at
+        return {
+          message: given.message,
+          sequence: at,
+          nodeNs: given.nodeNs ?? firstNodeNs + at * nodeStepNs,
+        }
+      })
+      await parts.inbox.commit(await parts.inbox.prepare(envelopes))
+    })
+
+  const publish = (topic: string, message: Uint8Array) => real.publish([{ topic, message }])
+
+  const receiver = {
+    target,
+    account,
+    database,
+    node,
+    network: real,
+    control,
+    /** Every one-time prekey that was not taken yet. */
+    unused,
+    fallback,
+    events,
+    get parts() {
+      return parts
+    },
+    get store() {
+      return parts.store
+    },
+    /** Addresses of each query to the node. */
+    asked,
+    rows,
+    watch,
+    deliver,
+    publish,
+    /** Closes the database and opens it again, with everything that was in memory gone. */
+    reopen: async () => {
+      parts.store.close()
+      parts = await wire(await start())
+    },
+    live: () => parts.context.status.setState('live'),
+    workOff: () => watch(0, () => parts.inbox.workOffParked()),
+    countOf: (code: PadlockErrorCode): number =>
+      parts.context.status.current.warnings.find((warning) => warning.code === code)?.count ?? 0,
+    /** A peer that is granted and published; known here unless told otherwise. */
+    sender: async (
+      how: { readonly wallet?: ReturnType<typeof anAccount>; readonly unknown?: boolean } = {},
+    ) => {
+      const made = await makeSender(how.wallet ?? anAccount())
+      await publish(contactTopic(made.sender.address), made.bundle)
+      if (how.unknown) return made.sender
+      await parts.directory.reread(made.sender.address)
+      if (options.followed !== false) {
+        followed.add(made.sender.address)
+        parts.directory.follow(followed)
+      }
+      return made.sender
+    },
+    /** A session from this sender, begun with a prekey of this installation: a one-time key if none is named. */
+    begin: (from: Sender, prekey: Uint8Array = must(unused.shift()), to: Target = target): Line => {
+      const [session] = crypto.createOutboundSessions(from.identity, [
+        { identityKey: to.keys.curve25519, prekey },
+      ])
+      if (!session?.ok) throw new Error('no session')
+      const { state, sessionId } = session
+      return { from, to, state, sessionId, isPrekeyMessage: true }
+    },
+    /**
+     * A session that this installation began and the sender has read from: what comes on it are normal
+     * messages. To be made before anything of that sender was delivered.
+     */
+    established: async (from: Sender): Promise<Line> => {
+      const [made] = crypto.createOutboundSessions(account.identity, [
+        { identityKey: from.keys.curve25519, prekey: from.prekey.publicKey },
+      ])
+      if (!made?.ok) throw new Error('no session')
+      const [key] = crypto.createKeyPairs(1)
+      const [sealed] = crypto.seal(account.identity, [
+        {
+          state: made.state,
+          sealingKey: must(key).publicKey,
+          recipientInstallationId: from.id,
+          metadata: new Uint8Array(),
+          signingFields: new Uint8Array(),
+          payloads: [Uint8Array.of(0x08, 1)],
+        },
+      ])
+      if (!sealed?.ok) throw new Error('not sealed')
+      const { olmMessage, headerHash } = openWith(
+        must(key).secret,
+        from.id,
+        must(sealed.envelopes[0]).message,
+      )
+      const read = crypto.createInboundSession({
+        identity: from.identity,
+        prekeySecret: from.prekey.secret,
+        senderIdentityKey: account.keys.curve25519,
+        olmMessage,
+        headerHash,
+      })
+      if (!read.ok) throw new Error('not read')
+      const sessions = new Sessions(parts.store)
+      const writes = sessions.writes([
+        {
+          installationId: from.id,
+          sessionId: made.sessionId,
+          state: sealed.state,
+          createdMs: 1,
+          lastDecryptedMs: 0,
+          firstDecryptedMs: 0,
+          isClosed: false,
+          sentSince: 1,
+        },
+      ])
+      await parts.store.advance([], () => ({ writes, result: undefined }))
+      const { sessionId } = made
+      return { from, to: target, state: read.state, sessionId, isPrekeyMessage: false }
+    },
+  }
+  // The cursor's row is there from now on, so that it is always written again.
+  await deliver(new Uint8Array())
+  return receiver
+}

@@ -1,0 +1,38 @@
+/** Peer installations, granted by wallets of their own. */
+
+import type { PrivateKeyAccount } from 'viem/accounts'
+import { buildContactBundle, grantText } from '../../../src/protocol/contact.ts'
+import { deriveInstallationId, parseAddress } from '../../../src/protocol/ids.ts'
+import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
+import { signWith } from '../engine.ts'
+import { crypto, must, never, passed } from './basics.ts'
+import type { Sender } from './forge.ts'
+
+/** An installation of a wallet, and the bundle that it publishes. */
+export const makeSender = async (wallet: PrivateKeyAccount) => {
+  const { identity, ...keys } = crypto.createIdentity()
+  const [prekey, sealing] = crypto.createKeyPairs(2)
+  const address = passed(parseAddress(wallet.address))
+  const id = passed(deriveInstallationId(keys))
+  const createdNs = BigInt(Date.now()) * 1_000_000n
+  const sealingKey = must(sealing).publicKey
+  const [signature] = crypto.sign(identity, [
+    sealingKeySigningBytes({ address, installationId: id, createdNs, key: sealingKey }),
+  ])
+  const bundle = {
+    keys,
+    address,
+    currentTime: '2026-11-20T08:13:00.000Z',
+    signature: { kind: 'eip191' as const, signature: new Uint8Array(65) },
+    sealingKey: { key: sealingKey, createdNs, signature: must(signature) },
+  }
+  const granted = await signWith(wallet)(grantText(bundle), never)
+  const sender: Sender = { address, id, keys, identity, prekey: must(prekey) }
+  return {
+    sender,
+    bundle: buildContactBundle({
+      ...bundle,
+      signature: { kind: 'eip191' as const, signature: granted },
+    }),
+  }
+}
