@@ -1,5 +1,6 @@
 /** The parts of the engine: made, loaded, and told of each other. */
 
+import { type Chains, noChains } from '../chains/chains.ts'
 import { parseAddress } from '../protocol/ids.ts'
 import { coveredPeersLimit } from '../protocol/limits.ts'
 import { tables } from '../store/tables.ts'
@@ -7,6 +8,7 @@ import { Answering } from './answering.ts'
 import { Composer } from './composer.ts'
 import { Connection } from './connection.ts'
 import type { Context } from './context.ts'
+import { ContractAccounts } from './contract-accounts.ts'
 import { Conversations } from './conversations.ts'
 import { Cursors } from './cursors.ts'
 import { Decryption } from './decryption.ts'
@@ -19,6 +21,7 @@ import { Outbox } from './outbox.ts'
 import { Owed } from './owed.ts'
 import { Parking } from './parking.ts'
 import { Prekeys } from './prekeys.ts'
+import { Questions } from './questions.ts'
 import { Recovery } from './recovery.ts'
 import { registerAtNode } from './registration.ts'
 import { repairIfRestored } from './restored.ts'
@@ -38,13 +41,16 @@ export interface Parts {
   readonly upkeep: Upkeep
   readonly recovery: Recovery
   readonly owed: Owed
+  readonly contractAccounts: ContractAccounts
 }
 
 /** Makes the parts, loads what they keep in memory, and tells them of each other. */
-export const assemble = async (context: Context): Promise<Parts> => {
+export const assemble = async (context: Context, chains: Chains = noChains): Promise<Parts> => {
   const { account, status } = context
   const cursors = new Cursors(context.store)
-  const directory = new Directory(context, cursors)
+  const questions = new Questions(context.store)
+  const directory = new Directory(context, cursors, questions)
+  const contractAccounts = new ContractAccounts(context, chains, directory, questions)
   const conversations = new Conversations(context)
   const sessions = new Sessions(context.store)
   const prekeys = new Prekeys(context)
@@ -86,6 +92,7 @@ export const assemble = async (context: Context): Promise<Parts> => {
     outbox.load(),
     recovery.load(),
     owed.load(),
+    questions.load(),
     answering.forgetOld(),
   ])
 
@@ -133,19 +140,27 @@ export const assemble = async (context: Context): Promise<Parts> => {
     upkeep.setLive(true)
     recovery.setLive(true)
     owed.setLive(true)
+    contractAccounts.setLive(true)
     void heads.compare()
   }
   connection.onDown = () => {
+    contractAccounts.setLive(false)
     outbox.setOnline(false)
     upkeep.setLive(false)
     recovery.setLive(false)
     owed.setLive(false)
   }
   directory.gaining = (installations, commit) => owed.gained(installations, commit)
+  directory.onNeed = (addresses) => contractAccounts.need(addresses)
+  directory.onQuestion = () => contractAccounts.wake()
   directory.onChange = (address) => {
     owed.retry()
     outbox.retry(address)
     if (address === account.address) void checkOwn()
+    // Before that, everything parked is looked at once when all is read.
+    if (status.current.state === 'live') {
+      inbox.workOffKnown(address).catch((error: unknown) => status.warnOf(error))
+    }
   }
   inbox.onRequest = (request) => {
     // Whoever asked asks once more in an hour.
@@ -158,5 +173,15 @@ export const assemble = async (context: Context): Promise<Parts> => {
     owed.retry()
     connection.want(sender.address).catch((error: unknown) => status.warnOf(error))
   }
-  return { directory, inbox, conversations, outbox, connection, upkeep, recovery, owed }
+  return {
+    directory,
+    inbox,
+    conversations,
+    outbox,
+    connection,
+    upkeep,
+    recovery,
+    owed,
+    contractAccounts,
+  }
 }

@@ -4,25 +4,32 @@
  * topics are in the live subscription; any other is queried when it matters.
  */
 
+import { PadlockError } from '../errors.ts'
 import type { NodeEnvelope } from '../network/network.ts'
 import { encodeBase64 } from '../protocol/bytes.ts'
-import { parseContactBundle, sealingKeySignature, verifyGrant } from '../protocol/contact.ts'
 import { nextHead } from '../protocol/heads.ts'
-import {
-  type Address,
-  digestEnvelope,
-  formatAddress,
-  type IdentityKeys,
-  type InstallationId,
-} from '../protocol/ids.ts'
-import { parseRevocation, verifyRevocation } from '../protocol/revocation.ts'
+import { type Address, digestEnvelope, formatAddress } from '../protocol/ids.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../protocol/topics.ts'
 import type { Write } from '../store/store.ts'
-import { joinKey, put, tables } from '../store/tables.ts'
+import { put, tables } from '../store/tables.ts'
+import { AccountChanges } from './account-changes.ts'
 import type { Context } from './context.ts'
 import type { Cursors, Position } from './cursors.ts'
+import {
+  confirm,
+  fromRecords,
+  isMoot,
+  isUsable,
+  type KnownAccount,
+  type KnownInstallation,
+  parseQuestion,
+  readBundle,
+  readRevocation,
+  writeInstallation,
+} from './known-installations.ts'
 import type { Installation } from './model.ts'
 import { nsToMs } from './node-time.ts'
+import type { NewQuestion, Questions } from './questions.ts'
 import { Serial } from './serial.ts'
 
 /** A subscription counts as live while its last frame is under this old (section 8). */
@@ -31,30 +38,15 @@ const coverageMs = 60_000
 const maxAccounts = 2_000
 /** Addresses of one query: two topics each, at most 1,000 topics. */
 const addressesPerQuery = 500
+/** Pages of one look-up; what is read stays read, so the next look-up goes on from there. */
+const maxPages = 100
 
-export interface KnownInstallation {
-  readonly address: Address
-  readonly id: InstallationId
-  readonly keys: IdentityKeys
-  /** Empty until a valid bundle was seen: a revocation may come first. */
-  readonly sealingKey: Uint8Array
-  readonly sealingCreatedNs: bigint
-  readonly firstSeenNs: bigint
-  /** 0 while not revoked. */
-  readonly revokedNs: bigint
-  /** This client was live past its revocation. */
-  readonly isPast: boolean
-  readonly state: 'valid' | 'unverified' | 'unknown'
-}
-
-type KnownAccount = ReadonlyMap<InstallationId, KnownInstallation>
-
-const stateNumbers = { unknown: 0, valid: 1, unverified: 2 } as const
-const stateNames = ['unknown', 'valid', 'unverified'] as const
+export type { KnownInstallation } from './known-installations.ts'
 
 export class Directory {
   readonly #context: Context
   readonly #cursors: Cursors
+  readonly #questions: Questions
   readonly #accounts = new Map<Address, KnownAccount>()
   readonly #serial = new Serial()
   #followed: ReadonlySet<Address> = new Set()
@@ -70,9 +62,15 @@ export class Directory {
     commit: (more: readonly Write[]) => Promise<void>,
   ) => Promise<void> = (_, commit) => commit([])
 
-  constructor(context: Context, cursors: Cursors) {
+  /** Something is about to be sent to these, or came from them. */
+  onNeed: (addresses: readonly Address[]) => void = () => undefined
+  /** A chain has to be asked about what was read. */
+  onQuestion: () => void = () => undefined
+
+  constructor(context: Context, cursors: Cursors, questions: Questions) {
     this.#context = context
     this.#cursors = cursors
+    this.#questions = questions
   }
 
   /** Whose topics the running subscription carries; not caught up yet. */
@@ -103,7 +101,7 @@ export class Directory {
       }
       if (past.length === 0) return
       await this.#context.store.advance([], () => ({
-        writes: past.map((one) => write(joinKey(one.address, one.id), one)),
+        writes: past.map(writeInstallation),
         result: undefined,
       }))
       for (const one of past) {
@@ -142,21 +140,10 @@ export class Directory {
       group: address,
       limit: 2_000,
     })
-    const account = new Map<InstallationId, KnownInstallation>()
-    for (const { value } of rows) {
-      const installation: KnownInstallation = {
-        address,
-        id: value.installationId as InstallationId,
-        keys: { curve25519: value.curve25519, ed25519: value.ed25519 },
-        sealingKey: value.sealingKey,
-        sealingCreatedNs: value.sealingCreatedNs,
-        firstSeenNs: value.firstSeenNs,
-        revokedNs: value.revokedNs,
-        isPast: value.isPast,
-        state: stateNames[value.state] ?? 'unknown',
-      }
-      account.set(installation.id, installation)
-    }
+    const account = fromRecords(
+      address,
+      rows.map(({ value }) => value),
+    )
     const now = this.#accounts.get(address)
     return now ?? this.#remember(address, account)
   }
@@ -172,6 +159,7 @@ export class Directory {
 
   /** Asks the node about those accounts that the subscription does not cover. */
   async refresh(addresses: readonly Address[]): Promise<void> {
+    this.onNeed(addresses)
     const uncovered = addresses.filter((address) => !this.isCovered(address))
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
       await this.#query(uncovered.slice(at, at + addressesPerQuery))
@@ -186,15 +174,19 @@ export class Directory {
   async #query(addresses: readonly Address[]): Promise<void> {
     const { network, closing } = this.#context
     const topics = addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)])
+    const asked = new Set<string>(topics)
     const { nodeId } = this.#cursors
-    for (let hasMore = true; hasMore; ) {
+    for (let hasMore = true, pages = 0; hasMore; pages += 1) {
+      // Nor does one that always has something new keep us here.
+      if (pages === maxPages) throw new PadlockError('bad_response')
       const positions = await Promise.all(
         topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
       )
       const page = await network.query(positions, closing)
       // What another node answered is not counted as this one's.
       if (this.#cursors.nodeId !== nodeId) return this.#query(addresses)
-      const isNews = await this.apply(page.envelopes)
+      // What nobody asked for could fill the store with accounts that nobody knows.
+      const isNews = await this.apply(page.envelopes.filter(({ topic }) => asked.has(topic)))
       // A node that promises more and sends nothing new would keep us here for ever.
       hasMore = page.hasMore && isNews
     }
@@ -213,11 +205,10 @@ export class Directory {
 
   async #apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
     const { nodeId } = this.#cursors
-    const changed = new Map<Address, Map<InstallationId, KnownInstallation>>()
-    const touched = new Map<string, KnownInstallation>()
+    const changes = new AccountChanges()
     const positions = new Map<string, Position>()
     const writes: Write[] = []
-    const news: { readonly installation: KnownInstallation; readonly gained: boolean }[] = []
+    const asked: NewQuestion[] = []
 
     for (const envelope of envelopes) {
       const topic = parseTopic(envelope.topic)
@@ -231,89 +222,96 @@ export class Directory {
         sequence: envelope.sequence,
         head: nextHead(position.head, digestEnvelope(envelope.message)),
       })
-      const account = changed.get(address) ?? new Map(await this.account(address))
-      changed.set(address, account)
-      const wasKnown = position.sequence > 0n || this.#read.has(address)
-      const updates =
-        kind === 'contact'
-          ? this.#readBundle(address, envelope, account)
-          : readRevocation(address, envelope, account)
-      if (kind === 'revoked' && address === this.#context.account.address && updates.length > 0) {
-        const number = this.#context.store.nextNumber(tables.revocations)
-        writes.push(put(tables.revocations, number, { message: envelope.message }))
-      }
-      for (const installation of updates) {
-        const before = account.get(installation.id)
-        account.set(installation.id, installation)
-        touched.set(joinKey(address, installation.id), installation)
-        const usableBefore = before !== undefined && isUsable(before)
-        if (usableBefore !== isUsable(installation) && wasKnown) {
-          news.push({ installation, gained: isUsable(installation) })
-        }
-      }
+      const before = await this.account(address)
+      const account = changes.of(address, before)
+      // At another node every position is 0 again, and what is new there is news all the same.
+      const wasKnown = position.sequence > 0n || this.#read.has(address) || before.size > 0
+      const { message, nodeNs } = envelope
+      const isGrant = kind === 'contact'
+      const { updates, asks } = isGrant
+        ? readBundle(this.#context.crypto, address, message, nodeNs, account)
+        : readRevocation(address, message, nodeNs, account)
+      if (asks) asked.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
+      else if (!isGrant && updates.length > 0) writes.push(...this.#keepOwn(address, message))
+      const news = changes.take(account, updates)
+      if (wasKnown) changes.news.push(...news)
     }
     // What was read of one node is no position at another.
     if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
 
-    for (const [key, installation] of touched) writes.push(write(key, installation))
     for (const [topic, { sequence, head }] of positions) {
       writes.push(this.#cursors.write(topic, sequence, head))
     }
-    const commit = async (more: readonly Write[]) => {
-      await this.#context.store.advance([], () => ({
-        writes: [...writes, ...more],
-        result: undefined,
-      }))
+    const questions = this.#questions.plan(asked, (address, question) =>
+      isMoot(changes.accounts.get(address) ?? new Map(), question),
+    )
+    const gained = changes.news.filter((one) => one.gained).map(({ installation }) => installation)
+    await this.#save(changes, [...writes, ...questions.writes], gained, () => {
       for (const [topic, { sequence, head }] of positions) {
         if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
       }
-      for (const [address, account] of changed) this.#remember(address, account)
+      this.#questions.committed(questions.kept)
+    })
+    if (questions.kept.length > 0) this.onQuestion()
+    return true
+  }
+
+  /** The chain of a contract account confirmed a question. */
+  confirm(number: number): Promise<void> {
+    return this.#serial.run(async () => {
+      const record = await this.#questions.read(number)
+      const kept = this.#questions.get(number)
+      const question = record && kept && parseQuestion(record.message, kept.kind === 'grant')
+      if (!question) return
+      const { address } = kept
+      const changes = new AccountChanges()
+      const account = changes.of(address, await this.account(address))
+      const news = changes.take(account, confirm(question, record.nodeNs, account))
+      // Which of an account's devices could be written to was not known before: no news of them.
+      if (record.isNews || kept.kind === 'revocation') changes.news.push(...news)
+      const gained = news.filter((one) => one.gained).map(({ installation }) => installation)
+      const own = kept.kind === 'revocation' ? this.#keepOwn(address, record.message) : []
+      await this.#save(changes, [...own, ...this.#questions.removalWrites([number])], gained, () =>
+        this.#questions.removed([number]),
+      )
+    })
+  }
+
+  /** Revocations of the own account go to a node that does not have them (section 10). */
+  #keepOwn(address: Address, message: Uint8Array): readonly Write[] {
+    if (address !== this.#context.account.address) return []
+    const number = this.#context.store.nextNumber(tables.revocations)
+    return [put(tables.revocations, number, { message })]
+  }
+
+  /** Commits changes, together with what is owed to those who may be written to now, and tells of them. */
+  async #save(
+    changes: AccountChanges,
+    writes: readonly Write[],
+    gained: readonly KnownInstallation[],
+    committed: () => void,
+  ): Promise<void> {
+    const done = [...changes.accounts].flatMap(([address, account]) =>
+      this.#questions.done(address, account, isMoot),
+    )
+    const commit = async (more: readonly Write[]) => {
+      await this.#context.store.advance([], () => ({
+        writes: [...writes, ...changes.writes(), ...this.#questions.removalWrites(done), ...more],
+        result: undefined,
+      }))
+      committed()
+      this.#questions.removed(done)
+      for (const [address, account] of changes.accounts) this.#remember(address, account)
     }
-    const gained = news.filter((one) => one.gained).map(({ installation }) => installation)
     if (gained.length > 0) await this.gaining(gained, commit)
     else await commit([])
-    for (const { installation, gained } of news) {
+    for (const { installation, gained } of changes.news) {
       this.#context.emit({
         kind: gained ? 'installation-added' : 'installation-revoked',
         installation: this.describe(installation),
       })
     }
-    for (const address of new Set([...touched.values()].map(({ address }) => address))) {
-      this.onChange(address)
-    }
-    return true
-  }
-
-  #readBundle(
-    address: Address,
-    envelope: NodeEnvelope,
-    account: KnownAccount,
-  ): readonly KnownInstallation[] {
-    const bundle = parseContactBundle(envelope.message)
-    if (!bundle.ok || bundle.value.address !== address) return []
-    const { installationId, keys, sealingKey, signature } = bundle.value
-    const known = account.get(installationId)
-    // The greatest created_ns wins and clients never go back (section 9).
-    if (known && known.state !== 'unknown' && sealingKey.createdNs <= known.sealingCreatedNs) {
-      return []
-    }
-    const [sealed] = this.#context.crypto.verify([sealingKeySignature(bundle.value)])
-    if (!sealed) return []
-    // A contract account's signature can only be checked by asking its chain: not usable yet.
-    if (signature.kind === 'eip191' && !verifyGrant(bundle.value).ok) return []
-    return [
-      {
-        address,
-        id: installationId,
-        keys,
-        sealingKey: sealingKey.key,
-        sealingCreatedNs: sealingKey.createdNs,
-        firstSeenNs: known && known.firstSeenNs > 0n ? known.firstSeenNs : envelope.nodeNs,
-        revokedNs: known?.revokedNs ?? 0n,
-        isPast: known?.isPast ?? false,
-        state: signature.kind === 'eip191' ? 'valid' : 'unverified',
-      },
-    ]
+    for (const address of changes.touchedAddresses) this.onChange(address)
   }
 
   #remember(address: Address, account: KnownAccount): KnownAccount {
@@ -344,51 +342,3 @@ export class Directory {
     }
   }
 }
-
-export const isUsable = (installation: KnownInstallation): boolean =>
-  installation.state === 'valid' && installation.revokedNs === 0n
-
-/** A revocation holds for installations that were never granted too (section 3). */
-const readRevocation = (
-  address: Address,
-  envelope: NodeEnvelope,
-  account: KnownAccount,
-): readonly KnownInstallation[] => {
-  const revocation = parseRevocation(envelope.message)
-  if (!revocation.ok || revocation.value.address !== address) return []
-  if (!verifyRevocation(revocation.value).ok) return []
-  return revocation.value.installationIds.flatMap((id, at) => {
-    const keys = revocation.value.installations[at]
-    const known = account.get(id)
-    if (!keys || (known && known.revokedNs > 0n)) return []
-    return [
-      {
-        ...(known ?? {
-          address,
-          id,
-          keys,
-          sealingKey: new Uint8Array(),
-          sealingCreatedNs: 0n,
-          firstSeenNs: 0n,
-          state: 'unknown' as const,
-        }),
-        revokedNs: envelope.nodeNs,
-        isPast: false,
-      },
-    ]
-  })
-}
-
-const write = (key: string, installation: KnownInstallation): Write =>
-  put(tables.installations, key, {
-    address: installation.address,
-    installationId: installation.id,
-    curve25519: installation.keys.curve25519,
-    ed25519: installation.keys.ed25519,
-    sealingKey: installation.sealingKey,
-    sealingCreatedNs: installation.sealingCreatedNs,
-    firstSeenNs: installation.firstSeenNs,
-    revokedNs: installation.revokedNs,
-    isPast: installation.isPast,
-    state: stateNumbers[installation.state],
-  })

@@ -3,6 +3,7 @@
  * installation, and answers what the facade asks.
  */
 
+import type { Chains } from '../chains/chains.ts'
 import type { Crypto, Curves } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
@@ -12,6 +13,7 @@ import type { Store } from '../store/store.ts'
 import { assemble, type Parts } from './assembly.ts'
 import type { Connection } from './connection.ts'
 import type { Context } from './context.ts'
+import type { ContractAccounts } from './contract-accounts.ts'
 import type { Conversations } from './conversations.ts'
 import type { Directory } from './directory.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
@@ -39,6 +41,8 @@ export interface EngineOptions {
   readonly curves?: Curves | undefined
   readonly network: Network
   readonly platform: Platform
+  /** For contract accounts; absent: theirs stay `unverified`. */
+  readonly chains?: Chains | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew?: boolean
   /** Opens the store of the database; `onLost` is called when it is taken away. */
@@ -58,6 +62,7 @@ export class Engine {
   readonly #upkeep: Upkeep
   readonly #recovery: Recovery
   readonly #owed: Owed
+  readonly #contractAccounts: ContractAccounts
   readonly #signText: SignText
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
@@ -75,6 +80,7 @@ export class Engine {
     this.#upkeep = parts.upkeep
     this.#recovery = parts.recovery
     this.#owed = parts.owed
+    this.#contractAccounts = parts.contractAccounts
     this.#closing = closing
     this.#lock = lock
     this.#directory = parts.directory
@@ -115,7 +121,13 @@ export class Engine {
         closing: closing.signal,
         emit: options.emit,
       }
-      engine = new Engine(context, lock, closing, await assemble(context), options.signText)
+      engine = new Engine(
+        context,
+        lock,
+        closing,
+        await assemble(context, options.chains),
+        options.signText,
+      )
       engine.#start()
       return engine
     } catch (error) {
@@ -132,6 +144,7 @@ export class Engine {
       this.#upkeep.run(),
       this.#recovery.run(),
       this.#owed.run(),
+      this.#contractAccounts.run(),
     ])
     void this.#lock.lost.then(() => {
       this.#context.status.warn('leadership_lost')
@@ -196,6 +209,7 @@ export class Engine {
   async installations(address: string | undefined): Promise<readonly Installation[]> {
     const account = address === undefined ? this.#context.account.address : checkAddress(address)
     await this.#directory.reread(account)
+    await this.#contractAccounts.check(account)
     const known = await this.#directory.account(account)
     return [...known.values()]
       .filter(({ state }) => state !== 'unknown')

@@ -5,12 +5,12 @@
  */
 
 import { headerSignature, parseInboxMessage } from '../protocol/envelope.ts'
-import type { ConversationId, InstallationId } from '../protocol/ids.ts'
+import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
 import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import { checkMetadata } from '../protocol/validation.ts'
 import type { Write } from '../store/store.ts'
-import { add, put, tables } from '../store/tables.ts'
+import { add, type ParkedRecord, put, tables } from '../store/tables.ts'
 import type { RetransmitRequest } from './answering.ts'
 import type { Context } from './context.ts'
 import { type Conversations, type NewMessage, peerOf, toMessageRecord } from './conversations.ts'
@@ -24,9 +24,13 @@ import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
 import { type ReadBatch, Reading } from './reading.ts'
 import type { Recovery } from './recovery.ts'
+import { Serial } from './serial.ts'
 import { SetAside } from './set-aside.ts'
 import { Tally } from './tally.ts'
 import type { Unsealing } from './unsealing.ts'
+
+/** How long an envelope waits for the chain of a contract account (section 8, step 3). */
+const parkedMemoryMs = 14 * 86_400_000
 
 export class Inbox {
   readonly #context: Context
@@ -42,6 +46,7 @@ export class Inbox {
   readonly #recovery: Recovery
   readonly #reading: Reading
   readonly #tally: Tally
+  readonly #workingOff = new Serial()
   /** The sequence number that the next envelope must have; undefined at a new subscription. */
   #next: bigint | undefined
   /** Something authentic came from this installation. */
@@ -126,23 +131,55 @@ export class Inbox {
   }
 
   /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
-  async workOffParked(): Promise<boolean> {
-    const waiting = [...this.#parking.addresses()]
-    if (waiting.length === 0) return false
-    const now = this.#lookups.take(waiting)
-    await this.#directory.refresh(now)
-    for (const id of this.#parking.installations(new Set(now))) {
-      const rows = await this.#parking.of(id)
-      const numbers = rows.map(({ number }) => number)
-      const addressed = await this.#open(rows.map(({ value }) => value))
-      const sender = addressed[0]?.metadata
-      const account = sender && (await this.#directory.account(sender.senderAddress))
-      // A contract account's installation waits until its chain can be asked.
-      if (account?.get(id)?.state === 'unverified') continue
-      await this.#process(addressed, this.#parking.removalWrites(numbers), numbers)
-    }
-    this.#tally.tell()
-    return now.length < waiting.length
+  workOffParked(): Promise<boolean> {
+    return this.#workingOff.run(async () => {
+      const waiting = [...this.#parking.addresses()]
+      if (waiting.length === 0) return false
+      const now = this.#lookups.take(waiting)
+      await this.#directory.refresh(now)
+      for (const id of this.#parking.installations(new Set(now))) await this.#workOff(id)
+      this.#tally.tell()
+      return now.length < waiting.length
+    })
+  }
+
+  /** Works off those installations of an account that are known now to be valid. */
+  workOffKnown(address: Address): Promise<void> {
+    return this.#workingOff.run(async () => {
+      const account = await this.#directory.account(address)
+      for (const id of this.#parking.installations(new Set([address]))) {
+        if (account.get(id)?.state === 'valid') await this.#workOff(id)
+      }
+      this.#tally.tell()
+    })
+  }
+
+  async #workOff(id: InstallationId): Promise<void> {
+    const rows = await this.#parking.of(id)
+    const addressed = await this.#open(rows.map(({ value }) => value))
+    const sender = addressed[0]?.metadata
+    const account = sender && (await this.#directory.account(sender.senderAddress))
+    // A contract account's installation waits until its chain can be asked, for two weeks.
+    const isWaiting = account?.get(id)?.state === 'unverified'
+    const done = isWaiting ? rows.filter(({ value }) => this.#isForgotten(value)) : rows
+    if (done.length === 0) return
+    const numbers = done.map(({ number }) => number)
+    const envelopes = new Set<InboxEnvelope>(done.map(({ value }) => value))
+    await this.#process(
+      addressed.filter(({ envelope }) => envelopes.has(envelope)),
+      this.#parking.removalWrites(numbers),
+      numbers,
+    )
+  }
+
+  /** An age has passed only when the own clock and node time both say so (section 1). */
+  #isForgotten({ parkedMs, nodeNs }: ParkedRecord): boolean {
+    const { platform, time } = this.#context
+    const nowNs = time.nodeNs() ?? 0n
+    return (
+      Number(parkedMs) < platform.nowMs() - parkedMemoryMs &&
+      nodeNs < nowNs - BigInt(parkedMemoryMs) * 1_000_000n
+    )
   }
 
   /** Steps 1 and 2. */
@@ -178,6 +215,7 @@ export class Inbox {
   /** One query for all senders that the subscription does not cover. */
   async #lookUpSenders(addressed: readonly Addressed[]): Promise<void> {
     const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
+    this.#directory.onNeed([...addresses])
     const uncovered = [...addresses].filter((address) => !this.#directory.isFollowed(address))
     const now = this.#lookups.take(uncovered)
     if (now.length === 0) return

@@ -4,7 +4,7 @@ import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
 import type { StoreName } from './tables.ts'
 
-export const schemaVersion = 2
+export const schemaVersion = 3
 
 /** One record: `s` the sealed bytes, `g` keyed hash of its group, `o` order, `a` running number. */
 export interface SealedRecord {
@@ -61,6 +61,9 @@ const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     for (const name of ['sent', 'recovery', 'owed', 'revocations'] as const)
       database.createObjectStore(name)
+  },
+  (database) => {
+    database.createObjectStore('unverified')
   },
 ]
 

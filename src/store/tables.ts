@@ -31,11 +31,13 @@ import {
   SessionRecordSchema,
   SetAsideRecordSchema,
   TimesRecordSchema,
+  UnverifiedRecordSchema,
 } from '../gen/padlock/store/v1/records_pb.ts'
 import type { Key, StoredRecord, Write } from './store.ts'
 
 export {
   type ConversationRecord,
+  type InstallationRecord,
   type MessageRecord,
   MessageState,
   type OutboxRecord,
@@ -43,6 +45,7 @@ export {
   type ParkedRecord,
   type SentRecord,
   type SessionRecord,
+  type UnverifiedRecord,
 } from '../gen/padlock/store/v1/records_pb.ts'
 
 /** How primary keys are kept: a fixed name, a running number, or a keyed hash of a text. */
@@ -77,6 +80,7 @@ export const storeNames = [
   'recovery',
   'owed',
   'revocations',
+  'unverified',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]
@@ -156,6 +160,8 @@ export const tables = {
   sent: define('sent', 'number', SentRecordSchema),
   /** Of the own account. */
   revocations: define('revocations', 'number', OwnRevocationRecordSchema),
+  /** Of contract accounts, until their chain confirms them. */
+  unverified: define('unverified', 'number', UnverifiedRecordSchema),
   owed: define('owed', 'number', OwedRecordSchema),
   /** Key: installation id. */
   recovery: define('recovery', 'hash', RecoveryRecordSchema),

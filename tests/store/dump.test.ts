@@ -116,6 +116,7 @@ test('nothing of any table lies in clear, whatever is written to it', async () =
       envelopes: [{ digest: bytes(), installationId: text(), messageId: text() }],
     }),
     put(tables.revocations, 1, { message: bytes() }),
+    put(tables.unverified, 1, { message: bytes(), address: text(), installationId: text() }),
     put(tables.owed, 1, { messageId: text(), installationId: text(), address: text() }),
     put(tables.recovery, text(), {
       installationId: text(),

@@ -16,6 +16,7 @@ import { NodeTime } from '../../src/engine/node-time.ts'
 import { Outbox } from '../../src/engine/outbox.ts'
 import type { OutboxEntry } from '../../src/engine/outbox-entry.ts'
 import { Owed } from '../../src/engine/owed.ts'
+import { Questions } from '../../src/engine/questions.ts'
 import { Sealing } from '../../src/engine/sealing.ts'
 import { Serial } from '../../src/engine/serial.ts'
 import type { Session } from '../../src/engine/session-rules.ts'
@@ -95,6 +96,10 @@ export const known = (
     firstSeenNs: 1n,
     revokedNs: 0n,
     isPast: false,
+    grant: 'valid',
+    chainId: 0n,
+    revokedChainId: 0n,
+    contestedBy: [],
     state: 'valid',
     ...given,
   }
@@ -271,7 +276,7 @@ export class RecordingOutbox extends Outbox {
 /** The parts that send, over a part world; nothing of it runs yet. */
 export const sendingParts = (context: Context) => {
   const cursors = new Cursors(context.store)
-  const directory = new FilledDirectory(context, cursors)
+  const directory = new FilledDirectory(context, cursors, new Questions(context.store))
   const sessions = new Sessions(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new RecordingFanout(context, sessions, heads)

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCKEAgoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZRIPCgdpc19wYXN0GAogASgIIiYKE093blJldm9jYXRpb25SZWNvcmQSDwoHbWVzc2FnZRgBIAEoDCLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQibgoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlImUKD01pc3NpbmdFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSDwoHbm9kZV9ucxgCIAEoBBIRCglmYWlsZWRfbXMYAyABKAQSDAoEYXNrcxgEIAEoDRIQCghhc2tlZF9tcxgFIAEoBCI8CglPdXRib3hSb3cSDQoFdG9waWMYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgdhZGRyZXNzGAMgASgJIj0KDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMIi8KClNlZW5SZWNvcmQSEAoIcHJlZml4ZXMYASABKAwSDwoHbm9kZV9ucxgCIAEoBCJ/CgxQYXJrZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIQCghzZXF1ZW5jZRgCIAEoBBIPCgdub2RlX25zGAMgASgEEg8KB2FkZHJlc3MYBCABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAUgASgJEhEKCXBhcmtlZF9tcxgGIAEoBCJcCg5TZXRBc2lkZVJlY29yZBIPCgdwYXlsb2FkGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAMgASgJEg8KB25vZGVfbnMYBCABKAQqeAoRSW5zdGFsbGF0aW9uU3RhdGUSIgoeSU5TVEFMTEFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASHAoYSU5TVEFMTEFUSU9OX1NUQVRFX1ZBTElEEAESIQodSU5TVEFMTEFUSU9OX1NUQVRFX1VOVkVSSUZJRUQQAip8CgxNZXNzYWdlU3RhdGUSHQoZTUVTU0FHRV9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1FU1NBR0VfU1RBVEVfUEVORElORxABEhYKEk1FU1NBR0VfU1RBVEVfU0VOVBACEhoKFk1FU1NBR0VfU1RBVEVfUkVDRUlWRUQQA2IGcHJvdG8z");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLGAgoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZRIPCgdpc19wYXN0GAogASgIEhAKCGNoYWluX2lkGAsgASgEEhgKEHJldm9rZWRfY2hhaW5faWQYDCABKAQSFAoMY29udGVzdGVkX2J5GA0gAygEIoEBChBVbnZlcmlmaWVkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIQCghjaGFpbl9pZBgDIAEoBBIXCg9pbnN0YWxsYXRpb25faWQYBCABKAkSDwoHbm9kZV9ucxgFIAEoBBIPCgdpc19uZXdzGAYgASgIIiYKE093blJldm9jYXRpb25SZWNvcmQSDwoHbWVzc2FnZRgBIAEoDCLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCJoChJDb252ZXJzYXRpb25SZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEgwKBHBlZXIYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIXCg9sYXN0X21lc3NhZ2VfbXMYBCABKAQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQibgoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlImUKD01pc3NpbmdFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSDwoHbm9kZV9ucxgCIAEoBBIRCglmYWlsZWRfbXMYAyABKAQSDAoEYXNrcxgEIAEoDRIQCghhc2tlZF9tcxgFIAEoBCI8CglPdXRib3hSb3cSDQoFdG9waWMYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgdhZGRyZXNzGAMgASgJIj0KDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMIi8KClNlZW5SZWNvcmQSEAoIcHJlZml4ZXMYASABKAwSDwoHbm9kZV9ucxgCIAEoBCJ/CgxQYXJrZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIQCghzZXF1ZW5jZRgCIAEoBBIPCgdub2RlX25zGAMgASgEEg8KB2FkZHJlc3MYBCABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAUgASgJEhEKCXBhcmtlZF9tcxgGIAEoBCJcCg5TZXRBc2lkZVJlY29yZBIPCgdwYXlsb2FkGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAMgASgJEg8KB25vZGVfbnMYBCABKAQqeAoRSW5zdGFsbGF0aW9uU3RhdGUSIgoeSU5TVEFMTEFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASHAoYSU5TVEFMTEFUSU9OX1NUQVRFX1ZBTElEEAESIQodSU5TVEFMTEFUSU9OX1NUQVRFX1VOVkVSSUZJRUQQAip8CgxNZXNzYWdlU3RhdGUSHQoZTUVTU0FHRV9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1FU1NBR0VfU1RBVEVfUEVORElORxABEhYKEk1FU1NBR0VfU1RBVEVfU0VOVBACEhoKFk1FU1NBR0VfU1RBVEVfUkVDRUlWRUQQA2IGcHJvdG8z");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -283,6 +283,8 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
   revokedNs: bigint;
 
   /**
+   * Of its grant alone; what it may be used for depends on the account's other records too.
+   *
    * @generated from field: padlock.store.v1.InstallationState state = 9;
    */
   state: InstallationState;
@@ -293,6 +295,27 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
    * @generated from field: bool is_past = 10;
    */
   isPast: boolean;
+
+  /**
+   * The chain whose contract granted it; 0: the wallet's key did.
+   *
+   * @generated from field: uint64 chain_id = 11;
+   */
+  chainId: bigint;
+
+  /**
+   * The chain whose contract revoked it; 0: the wallet's key did, or it is not revoked.
+   *
+   * @generated from field: uint64 revoked_chain_id = 12;
+   */
+  revokedChainId: bigint;
+
+  /**
+   * Chains of revocations that name it and that no chain has confirmed.
+   *
+   * @generated from field: repeated uint64 contested_by = 13;
+   */
+  contestedBy: bigint[];
 };
 
 /**
@@ -301,6 +324,54 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
  */
 export const InstallationRecordSchema: GenMessage<InstallationRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 6);
+
+/**
+ * A grant or revocation of a contract account as published, until its chain confirms it.
+ *
+ * @generated from message padlock.store.v1.UnverifiedRecord
+ */
+export type UnverifiedRecord = Message<"padlock.store.v1.UnverifiedRecord"> & {
+  /**
+   * @generated from field: bytes message = 1;
+   */
+  message: Uint8Array;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint64 chain_id = 3;
+   */
+  chainId: bigint;
+
+  /**
+   * Whose grant it is; empty: a revocation.
+   *
+   * @generated from field: string installation_id = 4;
+   */
+  installationId: string;
+
+  /**
+   * @generated from field: uint64 node_ns = 5;
+   */
+  nodeNs: bigint;
+
+  /**
+   * Whether it came after the account was read to its end.
+   *
+   * @generated from field: bool is_news = 6;
+   */
+  isNews: boolean;
+};
+
+/**
+ * Describes the message padlock.store.v1.UnverifiedRecord.
+ * Use `create(UnverifiedRecordSchema)` to create a new message.
+ */
+export const UnverifiedRecordSchema: GenMessage<UnverifiedRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 7);
 
 /**
  * A revocation of the own account as published: a node that lost its data gets it again.
@@ -319,7 +390,7 @@ export type OwnRevocationRecord = Message<"padlock.store.v1.OwnRevocationRecord"
  * Use `create(OwnRevocationRecordSchema)` to create a new message.
  */
 export const OwnRevocationRecordSchema: GenMessage<OwnRevocationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 7);
+  messageDesc(file_padlock_store_v1_records, 8);
 
 /**
  * @generated from message padlock.store.v1.SessionRecord
@@ -395,7 +466,7 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
  * Use `create(SessionRecordSchema)` to create a new message.
  */
 export const SessionRecordSchema: GenMessage<SessionRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 8);
+  messageDesc(file_padlock_store_v1_records, 9);
 
 /**
  * @generated from message padlock.store.v1.ConversationRecord
@@ -427,7 +498,7 @@ export type ConversationRecord = Message<"padlock.store.v1.ConversationRecord"> 
  * Use `create(ConversationRecordSchema)` to create a new message.
  */
 export const ConversationRecordSchema: GenMessage<ConversationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 9);
+  messageDesc(file_padlock_store_v1_records, 10);
 
 /**
  * @generated from message padlock.store.v1.MessageRecord
@@ -490,7 +561,7 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
  * Use `create(MessageRecordSchema)` to create a new message.
  */
 export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 10);
+  messageDesc(file_padlock_store_v1_records, 11);
 
 /**
  * One message on its way out: first without rows, then with the exact bytes to publish.
@@ -538,7 +609,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
  * Use `create(OutboxRecordSchema)` to create a new message.
  */
 export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 11);
+  messageDesc(file_padlock_store_v1_records, 12);
 
 /**
  * What was sent in one go, for two weeks: whoever could not decrypt an envelope asks for it by digest.
@@ -562,7 +633,7 @@ export type SentRecord = Message<"padlock.store.v1.SentRecord"> & {
  * Use `create(SentRecordSchema)` to create a new message.
  */
 export const SentRecordSchema: GenMessage<SentRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 12);
+  messageDesc(file_padlock_store_v1_records, 13);
 
 /**
  * @generated from message padlock.store.v1.SentEnvelope
@@ -596,7 +667,7 @@ export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
  * Use `create(SentEnvelopeSchema)` to create a new message.
  */
 export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * A message that one installation did not get with the others.
@@ -630,7 +701,7 @@ export type OwedRecord = Message<"padlock.store.v1.OwedRecord"> & {
  * Use `create(OwedRecordSchema)` to create a new message.
  */
 export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * What could not be decrypted of one installation, and when it is asked again.
@@ -659,7 +730,7 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
  * Use `create(RecoveryRecordSchema)` to create a new message.
  */
 export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * @generated from message padlock.store.v1.MissingEnvelope
@@ -698,7 +769,7 @@ export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
  * Use `create(MissingEnvelopeSchema)` to create a new message.
  */
 export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 16);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -725,7 +796,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 17);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -754,7 +825,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 18);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -778,7 +849,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 19);
+  messageDesc(file_padlock_store_v1_records, 20);
 
 /**
  * An envelope of a sender that is not known yet.
@@ -822,7 +893,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 20);
+  messageDesc(file_padlock_store_v1_records, 21);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -856,7 +927,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 21);
+  messageDesc(file_padlock_store_v1_records, 22);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
