@@ -172,12 +172,12 @@ export class Fanout {
   }
 
   #isPaused(id: InstallationId): boolean {
-    return (this.#pausedUntilMs.get(id) ?? 0) > this.#context.platform.nowMs()
+    return (this.#pausedUntilMs.get(id) ?? 0) > this.#context.platform.monotonicMs()
   }
 
   #pause(id: InstallationId): void {
     if (this.#pausedUntilMs.size >= maxPauses) this.#pausedUntilMs.clear()
-    this.#pausedUntilMs.set(id, this.#context.platform.nowMs() + claimPauseMs)
+    this.#pausedUntilMs.set(id, this.#context.platform.monotonicMs() + claimPauseMs)
   }
 
   /** Who of these can be encrypted to with what there is. */

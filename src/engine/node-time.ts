@@ -47,6 +47,13 @@ export class NodeTime {
     return nsToMs(this.passedNs())
   }
 
+  /** Where an age begins: at the later of both clocks, so that it never seems greater than it is. */
+  stampMs(): number {
+    const node = this.nodeNs()
+    const clock = this.#platform.nowMs()
+    return node === undefined ? clock : Math.max(clock, nsToMs(node))
+  }
+
   /** For `created_ns`: later than `last`, and not ahead of the node. */
   createdNs(last: bigint): bigint {
     const clock = this.clockNs()

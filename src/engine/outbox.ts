@@ -94,7 +94,7 @@ export class Outbox {
           continue
         }
         const { signal } = this.#pause
-        await Promise.race([woken, this.#context.platform.wait(waitingRetryMs, signal)])
+        await Promise.race([woken, this.#context.platform.wait(this.#untilRetryMs(), signal)])
         this.#pause.abort()
         this.#forgetOldWaits()
       } catch (error) {
@@ -132,7 +132,7 @@ export class Outbox {
 
   /** Sealed envelopes that stand for no message of their own; to be stored, then enqueued. */
   internalEntry(peer: Address, rows: readonly FanoutRow[]): OutboxEntry {
-    const { store, account, platform } = this.#context
+    const { store, account, time } = this.#context
     return {
       number: store.nextNumber(tables.outbox),
       record: {
@@ -141,7 +141,7 @@ export class Outbox {
         composedNs: 0n,
         rows: rows.map(toOutboxRow),
         sealed: true,
-        sealedMs: BigInt(platform.nowMs()),
+        sealedMs: BigInt(time.stampMs()),
       },
     }
   }
@@ -178,13 +178,14 @@ export class Outbox {
       ({ number }) => !this.#waitingSinceMs.has(number),
     )
     if (unsealed.length === 0) return false
+    const { platform } = this.#context
     const news = this.#news
     const result = await this.#sealing.seal(unsealed.slice(0, maxSealed))
     for (const entry of result.sealed) this.#entries.set(entry.number, entry)
     for (const entry of result.tooLarge) await this.#giveUp(entry, 'message_too_large')
     for (const { number, record } of result.unreachable) {
       // What came in meanwhile may be just what it waits for: then it is tried again at once.
-      if (news === this.#news) this.#waitingSinceMs.set(number, this.#context.platform.nowMs())
+      if (news === this.#news) this.#waitingSinceMs.set(number, platform.monotonicMs())
       await this.#states.setReason(record.messageId, 'no_installation')
     }
     return true
@@ -192,7 +193,7 @@ export class Outbox {
 
   /** Bytes that no node took for two weeks: no session bridges that. Encrypted anew (section 8). */
   async #dropStale(): Promise<void> {
-    const oldestMs = BigInt(this.#context.platform.nowMs() - staleMs)
+    const oldestMs = BigInt(this.#context.time.passedMs() - staleMs)
     for (const entry of [...this.#entries.values()]) {
       const { number, record } = entry
       if (!record.sealed || record.sealedMs >= oldestMs) continue
@@ -329,8 +330,15 @@ export class Outbox {
     await platform.wait(delay, this.#pause.signal)
   }
 
+  /** How long until the entry that waits longest has waited for an hour, whatever else is sent meanwhile. */
+  #untilRetryMs(): number {
+    const nowMs = this.#context.platform.monotonicMs()
+    const [sinceMs = nowMs] = this.#waitingSinceMs.values()
+    return Math.min(Math.max(sinceMs + waitingRetryMs - nowMs, 1), waitingRetryMs)
+  }
+
   #forgetOldWaits(): void {
-    const oldest = this.#context.platform.nowMs() - waitingRetryMs
+    const oldest = this.#context.platform.monotonicMs() - waitingRetryMs
     for (const [number, sinceMs] of this.#waitingSinceMs) {
       if (sinceMs <= oldest) this.#waitingSinceMs.delete(number)
     }

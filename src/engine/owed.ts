@@ -153,8 +153,8 @@ export class Owed {
 
   /** Own messages of a conversation that were published after that time, and are still owed. */
   async #publishedSince(group: string, sinceNs: bigint): Promise<readonly string[]> {
-    const { account, platform, store } = this.#context
-    const oldestNs = BigInt(platform.nowMs() - memoryMs) * 1_000_000n
+    const { account, store, time } = this.#context
+    const oldestNs = time.passedNs() - BigInt(memoryMs) * 1_000_000n
     const late: string[] = []
     for (let before: Uint8Array<ArrayBuffer> | undefined; late.length < maxOwed; ) {
       const rows = await store.list(tables.messages, {
@@ -206,9 +206,9 @@ export class Owed {
   }
 
   #debt(messageId: string, { id, address }: KnownInstallation): Debt {
-    const { platform, store } = this.#context
+    const { store, time } = this.#context
     const number = store.nextNumber(tables.owed)
-    return { number, messageId, to: id, address, sinceMs: platform.nowMs() }
+    return { number, messageId, to: id, address, sinceMs: time.stampMs() }
   }
 
   /** The connection came or went. */
@@ -316,7 +316,7 @@ export class Owed {
   }
 
   async #dropOld(): Promise<void> {
-    const oldestMs = this.#context.platform.nowMs() - memoryMs
+    const oldestMs = this.#context.time.passedMs() - memoryMs
     const all = [...this.#debts.values()]
     const excess = all.slice(0, Math.max(0, all.length - maxOwed))
     const old = all.filter((debt) => debt.sinceMs < oldestMs || excess.includes(debt))

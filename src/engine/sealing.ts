@@ -73,7 +73,7 @@ export class Sealing {
           record: {
             ...entry.record,
             sealed: true,
-            sealedMs: BigInt(this.#context.platform.nowMs()),
+            sealedMs: BigInt(this.#context.time.stampMs()),
             rows: (sealed.rows[at] ?? []).map(toOutboxRow),
           },
         }),

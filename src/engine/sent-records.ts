@@ -7,12 +7,12 @@ import type { FanoutRow } from './fanout.ts'
 
 /** @param messageIds of the messages that `rows` are the envelopes of, in the same order. */
 export const sentWrite = (
-  { platform, store }: Context,
+  { store, time }: Context,
   rows: readonly (readonly FanoutRow[])[],
   messageIds: readonly string[],
 ): Write =>
   put(tables.sent, store.nextNumber(tables.sent), {
-    sentMs: BigInt(platform.nowMs()),
+    sentMs: BigInt(time.stampMs()),
     envelopes: rows.flatMap((envelopes, at) =>
       envelopes.map(({ digest, recipient }) => ({
         digest,
