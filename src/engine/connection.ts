@@ -37,6 +37,8 @@ export class Connection {
   onDown: () => void = () => undefined
   onStock: (oneTimeLeft: number, newestCreatedNs: bigint) => void = () => undefined
   #subscribed: ReadonlySet<Address> = new Set()
+  /** The topics of the running subscription. */
+  #asked: ReadonlySet<string> = new Set()
 
   constructor(context: Context, cursors: Cursors, directory: Directory, inbox: Inbox) {
     this.#context = context
@@ -111,6 +113,7 @@ export class Connection {
       await this.onNode(info.nodeId)
       const { topics, addresses } = await this.#topics()
       this.#subscribed = addresses
+      this.#asked = new Set(topics.map(({ topic }) => topic))
       await this.#inbox.begin()
       const proof = this.#proof(info.nodeId)
       for await (const frame of network.subscribe(topics, proof, end.signal)) {
@@ -160,7 +163,10 @@ export class Connection {
         return
       case 'envelopes': {
         const inboxTopic = messageTopic(account.installationId)
-        const others = frame.envelopes.filter(({ topic }) => topic !== inboxTopic)
+        // What nobody asked for could fill the store with accounts that nobody knows.
+        const others = frame.envelopes.filter(
+          ({ topic }) => topic !== inboxTopic && this.#asked.has(topic),
+        )
         if (others.length > 0) await this.#directory.apply(others)
         if (others.length > 0 && this.#context.status.current.state === 'live') {
           await this.#directory.rememberRevoked()

@@ -202,7 +202,9 @@ const revoked = (
   namedBy(revocation, account).flatMap((installation) => {
     const { revokedNs, revokedChainId } = installation
     if (revokedNs === 0n) {
-      return [{ ...installation, revokedNs: nodeNs, revokedChainId: chainId, isPast: false }]
+      // 0 means not revoked, and the node gives the time.
+      const since = nodeNs > 0n ? nodeNs : 1n
+      return [{ ...installation, revokedNs: since, revokedChainId: chainId, isPast: false }]
     }
     // Final already; but the wallet's key says more about the account than a chain did.
     const isStronger = chainId === ownKey && revokedChainId !== ownKey

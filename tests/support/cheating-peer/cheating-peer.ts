@@ -6,6 +6,7 @@
 
 import { create, toBinary } from '@bufbuild/protobuf'
 import type { PrivateKeyAccount } from 'viem/accounts'
+import { encodeContent } from '../../../src/content/registry.ts'
 import type { OpenedEnvelope } from '../../../src/crypto/crypto.ts'
 import { makePrekeys, type PrekeySecret } from '../../../src/engine/prekey-uploads.ts'
 import {
@@ -77,9 +78,9 @@ export class CheatingPeer {
   readonly keys: IdentityKeys
   /** Secret: opaque to all but `Crypto`. */
   readonly identity: Uint8Array
-  readonly #sealingSecret: Uint8Array
+  #sealingSecret: Uint8Array
   readonly #prekeys: readonly PrekeySecret[]
-  /** The bundle that its wallet signed. */
+  /** Its first bundle, which its wallet signed. */
   readonly bundle: Uint8Array
   readonly #upload: Uint8Array
 
@@ -163,6 +164,25 @@ export class CheatingPeer {
     return peer
   }
 
+  /** Publishes a newer sealing key; mail to the one before is not opened any more. */
+  async rotateSealingKey(): Promise<void> {
+    const { crypto, node, network } = this.#world
+    const [pair] = crypto.createKeyPairs(1)
+    if (!pair) throw new Error('no key')
+    const createdNs = BigInt(node.clock())
+    const { address, id: installationId } = this
+    const [signature] = crypto.sign(this.identity, [
+      sealingKeySigningBytes({ address, installationId, createdNs, key: pair.publicKey }),
+    ])
+    if (!signature) throw new Error('no signature')
+    const message = buildContactBundle({
+      ...must(parseContactBundle(this.bundle)),
+      sealingKey: { key: pair.publicKey, createdNs, signature },
+    })
+    await network.publish([{ topic: contactTopic(address), message }])
+    this.#sealingSecret = pair.secret
+  }
+
   /** The conversation of its own account with another. */
   conversationWith(account: { readonly address: string }): ConversationId {
     return buildConversationId(this.address, addressOf(account))
@@ -208,6 +228,15 @@ export class CheatingPeer {
       composedNs: BigInt(this.#world.node.clock()),
       ...fields,
     })
+  }
+
+  /** As `payload`, with a text. */
+  text(
+    account: { readonly address: string },
+    text: string,
+    fields: Partial<PayloadFields> = {},
+  ): Uint8Array {
+    return this.payload(account, { contentBytes: encodeContent(text), ...fields })
   }
 
   /** Envelopes with these payloads; `claims` is signed, and true only if the peer is what it claims. */
