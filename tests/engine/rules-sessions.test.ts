@@ -127,9 +127,16 @@ test('a pruned session loses its state on the disk too; its id stays for ever: s
   expect(pruned).toHaveLength(1)
   expect(pruned[0]?.state).toHaveLength(0)
   expect(pruned[0]?.sessionId).toEqual(old.sessionId)
-  // What was pruned stays so when others change.
-  await save({ ...current, sentSince: 1 })
-  expect(sessions.wasPruned(id, old.sessionId)).toBe(true)
+  // What was pruned stays so when others change, or are pruned too.
+  const newer = aSession(id, {
+    createdMs: clock.nowMs,
+    firstDecryptedMs: clock.nowMs + dayMs,
+    lastDecryptedMs: clock.nowMs + 2 * dayMs,
+  })
+  await save(newer)
+  await sessions.prune(clock.nowMs + 2 * dayMs)
+  expect(sessions.of(id)).toEqual([newer])
+  for (const one of [old, current]) expect(sessions.wasPruned(id, one.sessionId)).toBe(true)
 })
 
 test('an older copy closes every session that there is, and leaves the pruned alone', async () => {

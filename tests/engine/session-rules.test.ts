@@ -133,3 +133,34 @@ test('after a restore the new session stays, though it has not decrypted yet', (
   const pruned = chooseToPrune([...closed, fresh], nowMs)
   expect(pruned).toEqual([closed[4]])
 })
+
+/** All orders of these. */
+const orders = <T>(items: readonly T[]): readonly (readonly T[])[] =>
+  items.length < 2
+    ? [items]
+    : items.flatMap((item, at) =>
+        orders([...items.slice(0, at), ...items.slice(at + 1)]).map((rest) => [item, ...rest]),
+      )
+
+test('the choice does not depend on the order in which the sessions lie', () => {
+  const silent = [3, 2, 1].map((hours) => session({ createdMs: ago(hours) }))
+  for (const all of orders(silent)) expect(chooseSession(all)).toBe(silent[2])
+  // The newest of all has decrypted nothing, the oldest did so most recently.
+  const oldest = session({ createdMs: ago(9), firstDecryptedMs: ago(8), lastDecryptedMs: ago(1) })
+  const middle = session({ createdMs: ago(5), firstDecryptedMs: ago(4), lastDecryptedMs: ago(2) })
+  const newest = session({ createdMs: ago(0.5) })
+  for (const all of orders([oldest, middle, newest])) expect(chooseSession(all)).toBe(oldest)
+})
+
+test('nor does what is removed', () => {
+  const used = [1, 2, 3].map((hours) =>
+    session({ createdMs: ago(20), firstDecryptedMs: ago(10), lastDecryptedMs: ago(hours) }),
+  )
+  // Two that decrypted nothing are newer than all of these, and the older of them goes first.
+  const [older, newer] = [0.7, 0.5].map((hours) => session({ createdMs: ago(hours) }))
+  const closed = session({ createdMs: ago(0.1), isClosed: true })
+  if (!older || !newer) return
+  for (const all of orders([...used, older, newer, closed])) {
+    expect(chooseToPrune(all, nowMs)).toEqual([older])
+  }
+})
