@@ -41,6 +41,8 @@ export const createClient = async (options: CreateClientOptions): Promise<Client
   return openClient(options, wasm.href, () => spawnWorker(start, signal))
 }
 
+export type { ChainLike } from './chains/chain-option.ts'
+export type { ChainClientLike } from './chains/rpc.ts'
 export { PadlockError, type PadlockErrorCode } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'

@@ -27,6 +27,8 @@ export const createClient = async (options: ClientOptions): Promise<Client> => {
   return openClient(options, wasm, () => spawnWorker(start, options.signal))
 }
 
+export type { ChainLike } from './chains/chain-option.ts'
+export type { ChainClientLike } from './chains/rpc.ts'
 export { PadlockError, type PadlockErrorCode } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'

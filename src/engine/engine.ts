@@ -3,7 +3,6 @@
  * installation, and answers what the facade asks.
  */
 
-import type { Chains } from '../chains/chains.ts'
 import type { Crypto, Curves } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
@@ -21,10 +20,12 @@ import { NodeTime } from './node-time.ts'
 import type { Outbox } from './outbox.ts'
 import type { Owed } from './owed.ts'
 import type { Recovery } from './recovery.ts'
-import { openAccount, type SignText } from './registration.ts'
+import { openAccount } from './registration.ts'
 import { forgetIfRevoked } from './renewal.ts'
+import type { Requests } from './requests.ts'
 import { revokeInstallations } from './revoking.ts'
 import { Serial } from './serial.ts'
+import type { Signer } from './signing.ts'
 import { StatusBoard } from './status.ts'
 import type { Upkeep } from './upkeep.ts'
 
@@ -34,20 +35,17 @@ const lockWaitMs = 3_000
 const pollMs = 25_000
 const maxConversations = 1_000
 
-export interface EngineOptions {
+export interface EngineOptions extends Signer {
   readonly address: string
   readonly database: string
   readonly crypto: Crypto
   readonly curves?: Curves | undefined
   readonly network: Network
   readonly platform: Platform
-  /** For contract accounts; absent: theirs stay `unverified`. */
-  readonly chains?: Chains | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew?: boolean
   /** Opens the store of the database; `onLost` is called when it is taken away. */
   openStore(onLost: () => void): Promise<Store>
-  readonly signText: SignText
   /** Gets what happens, in order. */
   emit(event: ClientEvent): void
 }
@@ -62,8 +60,9 @@ export class Engine {
   readonly #upkeep: Upkeep
   readonly #recovery: Recovery
   readonly #owed: Owed
+  readonly #requests: Requests
   readonly #contractAccounts: ContractAccounts
-  readonly #signText: SignText
+  readonly #signer: Signer
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
   #isClosed = false
@@ -73,13 +72,14 @@ export class Engine {
     lock: HeldLock,
     closing: AbortController,
     parts: Parts,
-    signText: SignText,
+    signer: Signer,
   ) {
     this.#context = context
-    this.#signText = signText
+    this.#signer = signer
     this.#upkeep = parts.upkeep
     this.#recovery = parts.recovery
     this.#owed = parts.owed
+    this.#requests = parts.requests
     this.#contractAccounts = parts.contractAccounts
     this.#closing = closing
     this.#lock = lock
@@ -110,7 +110,7 @@ export class Engine {
       if (options.renew) await forgetIfRevoked(store)
       const time = new NodeTime(platform)
       const surroundings = { crypto, curves, store, network, platform, time }
-      const account = await openAccount(surroundings, address, options.signText, signal)
+      const account = await openAccount(surroundings, address, options, signal)
       if (signal.aborted) throw new PadlockError('aborted')
       const closing = new AbortController()
       const context: Context = {
@@ -121,13 +121,7 @@ export class Engine {
         closing: closing.signal,
         emit: options.emit,
       }
-      engine = new Engine(
-        context,
-        lock,
-        closing,
-        await assemble(context, options.chains),
-        options.signText,
-      )
+      engine = new Engine(context, lock, closing, await assemble(context, options.chains), options)
       engine.#start()
       return engine
     } catch (error) {
@@ -144,6 +138,7 @@ export class Engine {
       this.#upkeep.run(),
       this.#recovery.run(),
       this.#owed.run(),
+      this.#requests.run(),
       this.#contractAccounts.run(),
     ])
     void this.#lock.lost.then(() => {
@@ -222,7 +217,8 @@ export class Engine {
 
   /** Revokes installations of one's own account; the wallet is asked once. */
   async revoke(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    await revokeInstallations(this.#context, this.#directory, this.#signText, ids, signal)
+    await revokeInstallations(this.#context, this.#directory, this.#signer, ids, signal)
+    await this.#contractAccounts.check(this.#context.account.address)
   }
 
   /** Ends everything; what was stored stays. */

@@ -6,26 +6,23 @@
 
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
-import { buildContactBundle, verifyGrant } from '../protocol/contact.ts'
+import { buildContactBundle, parseContactBundle } from '../protocol/contact.ts'
 import {
   type Address,
   deriveInstallationId,
   type IdentityKeys,
   type InstallationId,
 } from '../protocol/ids.ts'
-import { stockTarget, walletSignatureBytes } from '../protocol/limits.ts'
+import { stockTarget } from '../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic, revokedTopic } from '../protocol/topics.ts'
-import { normaliseV } from '../protocol/wallet-signature.ts'
 import type { Store } from '../store/store.ts'
 import { put, remove, tables } from '../store/tables.ts'
 import type { Account, Context, Surroundings } from './context.ts'
 import { makePrekeys } from './prekey-uploads.ts'
 import type { Prekeys } from './prekeys.ts'
-
-/** Gets the wallet's EIP-191 signature over a text. */
-export type SignText = (text: string, address: Address, signal: AbortSignal) => Promise<Uint8Array>
+import { type Signer, signAsWallet } from './signing.ts'
 
 /**
  * @throws PadlockError other_account, wallet_*, network_unavailable and the node's refusals
@@ -33,13 +30,13 @@ export type SignText = (text: string, address: Address, signal: AbortSignal) => 
 export const openAccount = async (
   surroundings: Surroundings,
   address: Address,
-  signText: SignText,
+  signer: Signer,
   signal: AbortSignal,
 ): Promise<Account> => {
   const { store } = surroundings
   let stored = (await store.get(tables.identity, 'identity'))?.value
   if (!stored) {
-    await register(surroundings, address, signText, signal)
+    await register(surroundings, address, signer, signal)
     stored = (await store.get(tables.identity, 'identity'))?.value
   }
   if (!stored) throw new PadlockError('internal')
@@ -60,7 +57,7 @@ export const openAccount = async (
       )
     } catch (error) {
       if (isRefusal(error)) await forgetRegistration(store)
-      throw error
+      throw inWalletsWords(error, stored.contactBundle)
     }
     await store.advance([{ table: tables.identity, key: 'identity' }], (rows) => {
       const record = rows.get(tables.identity, 'identity')
@@ -141,7 +138,7 @@ const newestProcessed = async (store: Store): Promise<bigint> => {
 const register = async (
   { crypto, store, network, platform, time }: Surroundings,
   address: Address,
-  signText: SignText,
+  signer: Signer,
   signal: AbortSignal,
 ): Promise<void> => {
   // Before the wallet is asked, so that nobody signs for a node that is not there.
@@ -165,19 +162,16 @@ const register = async (
   if (!sealingSignature) throw new PadlockError('internal')
 
   const currentTime = formatCurrentTime(platform.nowMs())
-  const text = buildGrantText({ address, currentTime, keys })
-  const signature = normaliseV(await unlessAborted(signText(text, address, signal), signal))
-  // Not r, s, v: a contract account signed, which needs its chain to be checked (ERC-1271).
-  if (signature.length !== walletSignatureBytes) throw new PadlockError('not_supported_yet')
+  const buildText = (chainId: bigint | undefined) =>
+    buildGrantText({ address, currentTime, keys, chainId })
+  const signature = await signAsWallet(signer, { address, currentTime, buildText }, signal)
   const bundle = {
     keys,
     address,
     currentTime,
-    signature: { kind: 'eip191', signature },
+    signature,
     sealingKey: { key: sealing.publicKey, createdNs, signature: sealingSignature },
   } as const
-  // A wallet that signed with another key would leave an installation that nobody accepts.
-  if (!verifyGrant(bundle).ok) throw new PadlockError('wallet_wrong_account')
 
   const prekeys = makePrekeys(
     { crypto, identity, installationId: id.value, createdNs },
@@ -225,6 +219,15 @@ const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
 const isRefusal = (error: unknown): boolean =>
   error instanceof PadlockError && finalRefusals.has(error.code)
 
+/** Own keys sign well: what a node refuses there is the signature of a contract that it has asked. */
+const inWalletsWords = (error: unknown, contactBundle: Uint8Array): unknown => {
+  const bundle = parseContactBundle(contactBundle)
+  const isContracts = bundle.ok && bundle.value.signature.kind === 'erc1271'
+  return isContracts && error instanceof PadlockError && error.code === 'bad_signature'
+    ? new PadlockError('wallet_wrong_account', { cause: error })
+    : error
+}
+
 /** Keys that no node takes are of no use: the next try makes new ones and asks the wallet again. */
 const forgetRegistration = (store: Store): Promise<void> =>
   store.advance([], () => ({
@@ -253,12 +256,3 @@ const publishRegistration = async (
     signal,
   )
 }
-
-/** A wallet may never answer, and need not know of signals. */
-const unlessAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const abort = () => reject(new PadlockError('aborted'))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })

@@ -1,15 +1,18 @@
 /** Revoking installations of one's own account with one wallet signature (docs/protocol.md sections 3 and 9). */
 
 import { PadlockError } from '../errors.ts'
+import { parseContactBundle } from '../protocol/contact.ts'
 import { type IdentityKeys, type InstallationId, parseInstallationId } from '../protocol/ids.ts'
-import { revocationLimitBytes, walletSignatureBytes } from '../protocol/limits.ts'
-import { buildRevocation, verifyRevocation } from '../protocol/revocation.ts'
+import { revocationLimitBytes } from '../protocol/limits.ts'
+import { buildRevocation } from '../protocol/revocation.ts'
 import { buildRevocationText, formatCurrentTime } from '../protocol/signing-texts.ts'
 import { revokedTopic } from '../protocol/topics.ts'
-import { normaliseV } from '../protocol/wallet-signature.ts'
+import { chainOf } from '../protocol/wallet-association.ts'
+import type { Store } from '../store/store.ts'
+import { tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { Directory } from './directory.ts'
-import type { SignText } from './registration.ts'
+import { type Signer, signAs } from './signing.ts'
 
 /**
  * Revokes these for ever, and returns when the node has it. Those that are revoked already are passed
@@ -19,9 +22,9 @@ import type { SignText } from './registration.ts'
  * network_unavailable and the node's refusals
  */
 export const revokeInstallations = async (
-  { account, network, platform, closing }: Context,
+  { account, network, platform, closing, store }: Context,
   directory: Directory,
-  signText: SignText,
+  signer: Signer,
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<void> => {
@@ -44,18 +47,14 @@ export const revokeInstallations = async (
   // In ascending order of id, as the text and the message want it.
   const installations = [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, keys]) => keys)
   const currentTime = formatCurrentTime(platform.nowMs())
-  const text = buildRevocationText({ address, currentTime, installations, chainId: undefined })
-  if (!text.ok) throw new PadlockError('internal')
-  const signature = normaliseV(await signText(text.value, address, signal))
-  // Not r, s, v: a contract account signed, which needs its chain to be checked (ERC-1271).
-  if (signature.length !== walletSignatureBytes) throw new PadlockError('not_supported_yet')
-  const fields = {
-    address,
-    currentTime,
-    installations,
-    signature: { kind: 'eip191', signature },
-  } as const
-  if (!verifyRevocation(fields).ok) throw new PadlockError('wallet_wrong_account')
+  const buildText = (chainId: bigint | undefined) => {
+    const text = buildRevocationText({ address, currentTime, installations, chainId })
+    if (!text.ok) throw new PadlockError('internal')
+    return text.value
+  }
+  const signing = { address, currentTime, buildText }
+  const signature = await signAs(signer, signing, await ownChain(store), signal)
+  const fields = { address, currentTime, installations, signature }
   const message = buildRevocation(fields)
   if (message.length > revocationLimitBytes) {
     throw new PadlockError('too_large', { message: 'Revoke fewer installations at once.' })
@@ -67,4 +66,12 @@ export const revokeInstallations = async (
     if (!(error instanceof PadlockError) || error.code !== 'already_revoked') throw error
   }
   await directory.reread(address)
+}
+
+/** Of which chain's contract the own grant is; undefined: the wallet's key signed it. */
+const ownChain = async (store: Store): Promise<bigint | undefined> => {
+  const identity = await store.get(tables.identity, 'identity')
+  const bundle = identity && parseContactBundle(identity.value.contactBundle)
+  if (!bundle?.ok) throw new PadlockError('storage_damaged')
+  return chainOf(bundle.value.signature)
 }

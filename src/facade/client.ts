@@ -1,6 +1,9 @@
 /** The client as an application holds it: no keys, no storage, only calls to the worker. */
 
+import { type ChainLike, chainsFrom, checkChainId } from '../chains/chain-option.ts'
+import type { Chains } from '../chains/chains.ts'
 import { PadlockError, sentenceOf, speak } from '../errors.ts'
+import { parseAddress } from '../protocol/ids.ts'
 import { sentences } from '../sentences.ts'
 import { type WalletLike, walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
@@ -27,6 +30,21 @@ export interface ClientOptions {
   readonly node: string
   /** Name of the local database; absent: one for each account. */
   readonly database?: string
+  /**
+   * The chains that contract accounts (Safe and other smart wallets) are on, by id, each with the URL
+   * of an RPC server, a viem public client or an EIP-1193 provider. Devices of a contract account on a
+   * chain that is not here, or cannot be reached, stay `unverified`: they are not written to, and what
+   * they write waits. The server learns whose devices are checked.
+   *
+   * @example
+   * const client = await createClient({ wallet, node, chains: { 8453: 'https://rpc.example' } })
+   */
+  readonly chains?: Readonly<Record<number, ChainLike>>
+  /**
+   * Says that the account is a contract on this chain. Needed where the wallet cannot tell by itself;
+   * matters at registering only.
+   */
+  readonly contract?: { readonly chainId: number }
   /**
    * Whether to make new keys, asking the wallet, if this installation was revoked. The history stays.
    * Without it a client that was revoked opens, shows its history and sends nothing.
@@ -150,15 +168,19 @@ export const openClient = async (
   speak(sentences)
   const { signal } = options
   const wallet = walletFrom(options.wallet)
+  const chains = chainsFrom(options.chains)
+  const contractChainId = options.contract && checkChainId(options.contract.chainId)
   const address = await unlessAborted(
     options.address === undefined ? wallet.getAddress() : Promise.resolve(options.address),
     signal,
   )
   const engineered = await start()
   try {
-    const client = new OpenClient(engineered, wallet)
+    const client = new OpenClient(engineered, wallet, chains)
     const { node, database } = options
-    await client.open({ node, address, database, wasm, renew: options.renew === true }, signal)
+    const renew = options.renew === true
+    const chainIds = [...chains.ids]
+    await client.open({ node, address, database, wasm, renew, chainIds, contractChainId }, signal)
     return client
   } catch (error) {
     engineered.terminate()
@@ -187,11 +209,18 @@ class OpenClient implements Client {
   #askedToPersist = false
   #closing: Promise<void> | undefined
 
-  constructor(engineered: Engineered, wallet: Wallet) {
+  constructor(engineered: Engineered, wallet: Wallet, chains: Chains) {
     this.#engineered = engineered
     const own: HostApi = {
       signText: ({ text, address }, signal) =>
         unlessAborted(wallet.signText(text, address), signal),
+      findChain: ({ address }) => wallet.findChain(address),
+      verifyContract: async ({ address: text, ...question }, signal) => {
+        const address = parseAddress(text)
+        return address.ok
+          ? chains.verify({ ...question, address: address.value }, signal)
+          : 'unreachable'
+      },
       deliver: async ({ events }) => this.#deliver(events),
     }
     const { remote, close } = connectRpc<HostApi, WorkerApi>(engineered.port, own)

@@ -6,10 +6,13 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { PadlockError } from '../errors.ts'
 import type { Wallet } from './wallet.ts'
+import { findChainOf } from './wallet-chain.ts'
 
-/** A viem account that signs by itself, such as `privateKeyToAccount` makes. */
+/** A viem account that signs by itself, such as `privateKeyToAccount` or `toSafeSmartAccount` makes. */
 export interface AccountLike {
   readonly address: string
+  /** Of a smart account: it names the chain. */
+  readonly client?: object | undefined
   signMessage(arg: { message: string }): Promise<string>
 }
 
@@ -51,6 +54,7 @@ const fromAccount = (account: AccountLike): Wallet => ({
     requireSame(account.address, address)
     return toBytes(await asking(() => account.signMessage({ message })))
   },
+  findChain: (address) => findChainOf(account.client, address),
 })
 
 const fromWalletClient = (client: WalletClientLike): Wallet => ({
@@ -64,6 +68,7 @@ const fromWalletClient = (client: WalletClientLike): Wallet => ({
     const account = requireOne(readAddresses(await asking(() => client.getAddresses())), address)
     return toBytes(await asking(() => client.signMessage({ account, message })))
   },
+  findChain: (address) => findChainOf(client, address),
 })
 
 const fromProvider = (provider: ProviderLike): Wallet => {
@@ -80,6 +85,7 @@ const fromProvider = (provider: ProviderLike): Wallet => {
       const params = [`0x${bytesToHex(utf8ToBytes(message))}`, account]
       return toBytes(await asking(() => provider.request({ method: 'personal_sign', params })))
     },
+    findChain: (address) => findChainOf(provider, address),
   }
 }
 

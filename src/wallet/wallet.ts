@@ -3,6 +3,13 @@
  * the page's main thread; the adapter for viem and EIP-1193 is `viem.ts`.
  */
 
+/** Where a wallet is. */
+export interface WalletChain {
+  readonly chainId: bigint
+  /** Whether the address has code there, other than an EIP-7702 designator. */
+  readonly isContract: boolean
+}
+
 export interface Wallet {
   /**
    * The account that signs, as the wallet writes it.
@@ -16,4 +23,6 @@ export interface Wallet {
    * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account
    */
   signText(text: string, address: string): Promise<Uint8Array>
+  /** The chain that the wallet is on now; undefined if it names none. Never rejects. */
+  findChain(address: string): Promise<WalletChain | undefined>
 }

@@ -30,6 +30,10 @@ export interface OpenRequest {
   readonly database: string | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew: boolean
+  /** The chains that `verifyContract` can ask. */
+  readonly chainIds: readonly bigint[]
+  /** The account is a contract on this chain. */
+  readonly contractChainId: bigint | undefined
   /** Where padlock.wasm lies, or its bytes. */
   readonly wasm: string | Uint8Array<ArrayBuffer>
 }
@@ -76,5 +80,19 @@ export interface HostApi {
     arg: { readonly text: string; readonly address: string },
     signal: AbortSignal,
   ): Promise<Uint8Array>
+  /** The wallet's own chain, and whether the address is a contract there. */
+  findChain(arg: {
+    readonly address: string
+  }): Promise<{ readonly chainId: bigint; readonly isContract: boolean } | undefined>
+  /** Whether a contract account takes a signature: the chains' clients are the application's. */
+  verifyContract(
+    arg: {
+      readonly chainId: bigint
+      readonly address: string
+      readonly hash: Uint8Array
+      readonly signature: Uint8Array
+    },
+    signal: AbortSignal,
+  ): Promise<'valid' | 'invalid' | 'unreachable'>
   deliver(arg: { readonly events: readonly ClientEvent[] }): Promise<void>
 }

@@ -16,6 +16,8 @@ import { openIdbStore } from '../store/idb.ts'
 import type { HostApi, WorkerApi } from './contract.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
+/** A chain that does not answer by then is away, whatever the page's own limit. */
+const chainTimeoutMs = 20_000
 /** Events of one delivery; what is newer waits for the next. */
 const maxDelivery = 200
 /** Events that wait to be delivered. Past that the oldest goes: the store is the truth. */
@@ -77,6 +79,16 @@ export const serve = (port: Port): void => {
           openStore: (onLost) => openIdbStore(database, crypto, onLost),
           signText: (text, address, asking) =>
             host.remote.signText({ text, address }, { signal: asking }),
+          contractChainId: arg.contractChainId,
+          findChain: (address, asking) =>
+            host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
+          chains: {
+            ids: new Set(arg.chainIds),
+            verify: (question, asking) =>
+              host.remote
+                .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
+                .catch(() => 'unreachable'),
+          },
           emit,
         },
         AbortSignal.any([signal, ending.signal]),

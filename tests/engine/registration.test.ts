@@ -119,14 +119,14 @@ test('a signature of another key is wallet_wrong_account, and nothing is stored'
   expect(await published(world, contactOf(account))).toEqual([])
 })
 
-test('a signature that is not r, s, v is a contract account’s, which is not supported yet', async () => {
+test('a signature that is not r, s, v is a contract account’s, whose chain must be named', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
   for (const length of [0, 64, 66, 8_192]) {
     const sign = async () => new Uint8Array(length).fill(1)
     expect(await failure(world.open({ account, database, sign }))).toMatchObject({
-      code: 'not_supported_yet',
+      code: 'invalid_argument',
     })
   }
   expect(await isEmpty(world, database)).toBe(true)

@@ -1,0 +1,50 @@
+/**
+ * Which chain a wallet is on, and whether an address has the code of a contract account there
+ * (docs/protocol.md section 3). What a wallet does not answer in time it does not know.
+ */
+
+import type { WalletChain } from './wallet.ts'
+
+/** With EIP-1193's `request`: a provider, or a viem client over its transport. */
+export interface RequestLike {
+  request(arg: { readonly method: string; readonly params?: unknown }): Promise<unknown>
+}
+
+const timeoutMs = 5_000
+
+export const hasRequest = (value: unknown): value is RequestLike =>
+  typeof value === 'object' &&
+  value !== null &&
+  'request' in value &&
+  typeof value.request === 'function'
+
+/** Undefined if it names no chain. Never rejects. */
+export const findChainOf = async (
+  wallet: unknown,
+  address: string,
+): Promise<WalletChain | undefined> => {
+  if (!hasRequest(wallet)) return undefined
+  const ask = (method: string, params: readonly unknown[]): Promise<unknown> => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), timeoutMs)
+    })
+    // A wallet that throws at once is one that does not answer.
+    const answer = (async () => wallet.request({ method, params }))().catch(() => undefined)
+    return Promise.race([answer, late]).finally(() => clearTimeout(timer))
+  }
+  const [chainId, code] = await Promise.all([
+    ask('eth_chainId', []),
+    ask('eth_getCode', [address, 'latest']),
+  ])
+  if (typeof chainId !== 'string' || !/^0x[0-9a-fA-F]{1,16}$/.test(chainId)) return undefined
+  return BigInt(chainId) === 0n
+    ? undefined
+    : { chainId: BigInt(chainId), isContract: isContractCode(code) }
+}
+
+/** An ordinary account that delegates to a contract (EIP-7702) still signs with its own key. */
+const isContractCode = (code: unknown): boolean =>
+  typeof code === 'string' &&
+  /^0x(?:[0-9a-fA-F]{2})+$/.test(code) &&
+  !/^0xef0100[0-9a-fA-F]{40}$/i.test(code)
