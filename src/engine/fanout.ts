@@ -16,7 +16,7 @@ import { put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import { addTold, type Heads, type OwnHeads, wasTold } from './heads.ts'
-import { chooseSession, type Session } from './session-rules.ts'
+import { chooseSession, type Session, sendsLeft } from './session-rules.ts'
 import type { Sessions } from './sessions.ts'
 
 /** After a claim that gave no usable key an installation is left alone for this long (section 6). */
@@ -119,6 +119,8 @@ export class Fanout {
         ? crypto.verify([prekeySignature(prekey, recipient.id, recipient.keys.ed25519)])
         : []
       if (!prekey || !verified) {
+        // Reported once: nothing is claimed there again for an hour (section 6).
+        if (prekey) this.#context.status.warn('bad_signature')
         this.#pause(recipient.id)
         return []
       }
@@ -188,6 +190,12 @@ export class Fanout {
     return recipients.filter(
       ({ id }) => !this.#isPaused(id) && this.#sessionFor(id, fresh) !== undefined,
     )
+  }
+
+  /** How many messages an installation can get now, before the session to it is spent. */
+  room({ id }: KnownInstallation, fresh: ReadonlyMap<InstallationId, Session>): number {
+    const session = this.#sessionFor(id, fresh)
+    return session ? sendsLeft(session) : 0
   }
 
   #sessionFor(id: InstallationId, fresh: ReadonlyMap<InstallationId, Session>) {

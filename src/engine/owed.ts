@@ -267,14 +267,15 @@ export class Owed {
     const { fanout, sessions } = this.#parts
     const { outbox } = this
     const { ratchets, store } = this.#context
-    for (let at = 0; at < debts.length && outbox; at += maxAtOnce) {
+    for (let left = debts; left.length > 0 && outbox; ) {
       const fresh = await fanout.prepare([recipient])
-      const isPaid = await ratchets.run(async () => {
-        if (fanout.reachable([recipient], fresh).length === 0) return false
+      const count = await ratchets.run(async () => {
+        if (fanout.reachable([recipient], fresh).length === 0) return 0
+        const most = Math.min(maxAtOnce, fanout.room(recipient, fresh))
         const messages: FanoutMessage[] = []
         const paid: Debt[] = []
         let bytes = 0
-        for (const debt of debts.slice(at, at + maxAtOnce)) {
+        for (const debt of left.slice(0, most)) {
           const row = await store.get(tables.messages, debt.messageId)
           bytes += row?.value.content.length ?? 0
           if (bytes > maxBytesAtOnce && messages.length > 0) break
@@ -288,7 +289,7 @@ export class Owed {
           })
         }
         const sealed = fanout.seal(messages, fresh)
-        if (!sealed) return false
+        if (!sealed) return 0
         const entries = sealed.rows.map((rows) => outbox.internalEntry(recipient.address, rows))
         const ids = paid.map(({ messageId }) => messageId)
         await store.advance(
@@ -309,9 +310,10 @@ export class Owed {
         sessions.committed(sealed.sessions)
         for (const { number } of paid) this.#debts.delete(number)
         for (const entry of entries) outbox.enqueue(entry)
-        return true
+        return paid.length
       })
-      if (!isPaid) return
+      if (count === 0) return
+      left = left.slice(count)
     }
   }
 

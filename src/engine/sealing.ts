@@ -4,7 +4,7 @@
  */
 
 import { PadlockError } from '../errors.ts'
-import type { Address, ConversationId } from '../protocol/ids.ts'
+import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../protocol/limits.ts'
 import { put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
@@ -13,6 +13,7 @@ import type { Directory, KnownInstallation } from './directory.ts'
 import type { Fanout, FanoutMessage } from './fanout.ts'
 import { type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
 import { sentWrite } from './sent-records.ts'
+import type { Session } from './session-rules.ts'
 import type { Sessions } from './sessions.ts'
 
 /** What an envelope adds to its content at most: metadata, header, seals, Olm, protobuf. */
@@ -59,7 +60,7 @@ export class Sealing {
       for (const [address, all] of recipients) {
         reachable.set(address, this.#fanout.reachable(all, fresh))
       }
-      const plan = await this.#plan(entries, reachable)
+      const plan = await this.#plan(entries, reachable, fresh)
       const sealed = this.#fanout.seal(
         plan.chosen.map(({ message }) => message),
         fresh,
@@ -104,12 +105,14 @@ export class Sealing {
   async #plan(
     entries: readonly OutboxEntry[],
     reachable: ReadonlyMap<Address, readonly KnownInstallation[]>,
+    fresh: ReadonlyMap<InstallationId, Session>,
   ) {
     const { account, store } = this.#context
     const own = reachable.get(account.address) ?? []
     const chosen: { readonly entry: OutboxEntry; readonly message: FanoutMessage }[] = []
     const unreachable: OutboxEntry[] = []
     const tooLarge: OutboxEntry[] = []
+    const counts = new Map<InstallationId, number>()
     let envelopes = 0
     let bytes = 0
     for (const entry of entries) {
@@ -131,7 +134,12 @@ export class Sealing {
       }
       envelopes += recipients.length
       bytes += size
-      const isFull = envelopes > requestLimitEnvelopes || bytes > requestLimitBytes
+      for (const { id } of recipients) counts.set(id, (counts.get(id) ?? 0) + 1)
+      const isFull =
+        envelopes > requestLimitEnvelopes ||
+        bytes > requestLimitBytes ||
+        // The rest goes on another session (section 7).
+        recipients.some((one) => (counts.get(one.id) ?? 0) > this.#fanout.room(one, fresh))
       if (chosen.length > 0 && isFull) break
       chosen.push({
         entry,

@@ -28,6 +28,10 @@ export interface Session {
   readonly headsTold?: Uint8Array | undefined
 }
 
+/** How many sends without an answer are left until the session is spent. */
+export const sendsLeft = ({ sentSince }: Session): number =>
+  Math.max(0, spentAfterSends - sentSince)
+
 /** Of these the one to send on; undefined if a new one is needed. */
 export const chooseSession = (sessions: readonly Session[]): Session | undefined => {
   let best: Session | undefined
