@@ -11,6 +11,7 @@ import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import type { FanoutMessage } from './fanout.ts'
 import type { RecoveryParts } from './recovery.ts'
+import type { NotedRequests } from './requests.ts'
 import { Serial } from './serial.ts'
 
 const memoryMs = 14 * 86_400_000
@@ -22,7 +23,7 @@ const maxRemembered = 1_000
 
 /** What one installation asks of this one. */
 export interface RetransmitRequest {
-  readonly from: KnownInstallation
+  readonly from: Pick<KnownInstallation, 'id' | 'address'>
   /** The session that the request came on. */
   readonly sessionId: Uint8Array
   readonly digests: readonly Uint8Array[]
@@ -57,21 +58,34 @@ export class Answering {
   /**
    * Puts what can be sent again into the outbox. One request after the other: each sees what the ones
    * before it used up, so that many at once get no more than one.
+   *
+   * @param settle what to write with the answer, asked for within the ratchets' queue.
+   * @returns whether that was written; not if there was nothing to answer.
    */
-  answer(request: RetransmitRequest): Promise<void> {
-    return this.#serial.run(() => this.#answer(request))
+  answer(request: RetransmitRequest, settle?: () => NotedRequests): Promise<boolean> {
+    return this.#serial.run(async () => {
+      const { id } = request.from
+      if (!this.#mayAsk(id)) return false
+      try {
+        return await this.#answer(request, settle)
+      } catch (error) {
+        // It did not get an answer: the next try is the same request.
+        this.#askedMs.set(id, (this.#askedMs.get(id) ?? []).slice(0, -1))
+        throw error
+      }
+    })
   }
 
-  async #answer(request: RetransmitRequest): Promise<void> {
+  async #answer(request: RetransmitRequest, settle?: () => NotedRequests): Promise<boolean> {
     const { directory, sessions, fanout, outbox } = this.#parts
     const { ratchets, store, emit } = this.#context
     const { id, address } = request.from
-    if (!this.#mayAsk(id)) return
     const recipient = (await directory.recipients(address)).find((one) => one.id === id)
-    if (!recipient) return
+    if (!recipient) return false
     const found = await this.#find(request)
     await sessions.load([id])
     let count = 0
+    let isSettled = false
     for (const { number, record, digests } of found) {
       await ratchets.run(async () => {
         const session = sessions
@@ -95,7 +109,9 @@ export class Answering {
         if (!sealed) return
         const entries = sealed.rows.map((rows) => outbox.internalEntry(address, rows))
         const asked = new Set(digests.map(({ digest }) => encodeBase64Url(digest)))
+        const settled = found.at(-1)?.number === number ? settle?.() : undefined
         const writes: Write[] = [
+          ...(settled?.writes ?? []),
           put(tables.sent, number, {
             ...record,
             envelopes: record.envelopes.map((one) =>
@@ -108,10 +124,13 @@ export class Answering {
         await store.advance([], () => ({ writes, result: undefined }), 'strict')
         sessions.committed(sealed.sessions)
         for (const entry of entries) outbox.enqueue(entry)
+        settled?.committed()
+        isSettled = settled !== undefined
         count += messages.length
       })
     }
     if (count > 0) emit({ kind: 'retransmitted', to: directory.describe(recipient), count })
+    return isSettled
   }
 
   /** What was sent to that very installation under these digests, and may be sent again. */

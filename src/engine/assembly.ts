@@ -24,6 +24,7 @@ import { Prekeys } from './prekeys.ts'
 import { Questions } from './questions.ts'
 import { Recovery } from './recovery.ts'
 import { registerAtNode } from './registration.ts'
+import { Requests } from './requests.ts'
 import { repairIfRestored } from './restored.ts'
 import { Sealing } from './sealing.ts'
 import { SealingKeys } from './sealing-keys.ts'
@@ -41,6 +42,7 @@ export interface Parts {
   readonly upkeep: Upkeep
   readonly recovery: Recovery
   readonly owed: Owed
+  readonly requests: Requests
   readonly contractAccounts: ContractAccounts
 }
 
@@ -73,6 +75,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   const parts = { directory, sessions, fanout, outbox }
   const recovery = new Recovery(context, parts)
   const answering = new Answering(context, parts)
+  const requests = new Requests(context, answering)
   const inbox = new Inbox(
     context,
     directory,
@@ -92,6 +95,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     outbox.load(),
     recovery.load(),
     owed.load(),
+    requests.load(),
     questions.load(),
     answering.forgetOld(),
   ])
@@ -162,10 +166,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
       inbox.workOffKnown(address).catch((error: unknown) => status.warnOf(error))
     }
   }
-  inbox.onRequest = (request) => {
-    // Whoever asked asks once more in an hour.
-    answering.answer(request).catch((error: unknown) => status.warnOf(error))
-  }
+  inbox.noteRequests = (all) => requests.note(all)
   inbox.onHeads = (claims) => heads.hear(claims)
   inbox.onHeard = (sender) => {
     fanout.unpause(sender.id)
@@ -182,6 +183,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     upkeep,
     recovery,
     owed,
+    requests,
     contractAccounts,
   }
 }

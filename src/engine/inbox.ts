@@ -24,6 +24,7 @@ import { nsToMs } from './node-time.ts'
 import type { NewlyParked, Parking } from './parking.ts'
 import { type ReadBatch, Reading } from './reading.ts'
 import type { Recovery } from './recovery.ts'
+import type { NotedRequests } from './requests.ts'
 import { Serial } from './serial.ts'
 import { SetAside } from './set-aside.ts'
 import { Tally } from './tally.ts'
@@ -53,8 +54,11 @@ export class Inbox {
   onHeard: (sender: KnownInstallation) => void = () => undefined
   /** Authentic payloads told heads. */
   onHeads: (claims: readonly HeadsClaim[]) => void = () => undefined
-  /** Somebody could not decrypt what was sent from here. */
-  onRequest: (request: RetransmitRequest) => void = () => undefined
+  /** Somebody could not decrypt what was sent from here: what to write with the batch. */
+  noteRequests: (requests: readonly RetransmitRequest[]) => NotedRequests = () => ({
+    writes: [],
+    committed: () => undefined,
+  })
   /** Up to this node time everything was processed at other nodes before (section 5). */
   readBeforeNs = 0n
 
@@ -233,13 +237,12 @@ export class Inbox {
     workedOff: readonly number[],
   ): Promise<void> {
     const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
-    const { claims, requests } = await this.#context.ratchets.run(async () => {
+    const { claims } = await this.#context.ratchets.run(async () => {
       const kept = await this.#save(authentic, parked, more)
       this.#parking.removed(workedOff)
       return kept
     })
     if (claims.length > 0) this.onHeads(claims)
-    for (const request of requests) this.onRequest(request)
     // Outside of the ratchets' queue, as these may want to enter it.
     for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
   }
@@ -256,6 +259,7 @@ export class Inbox {
     const isNews = ({ from }: Decrypted) => from.envelope.nodeNs > this.readBeforeNs
     const kept = this.#reading.read(decrypted.results, isNews)
     const noted = this.#recovery.note(kept.failed, kept.came)
+    const asked = this.noteRequests(kept.requests)
     for (const message of kept.messages) await this.#conversations.load(message.conversationId)
 
     const parking = this.#parking.plan(parked, platform.nowMs())
@@ -275,6 +279,7 @@ export class Inbox {
         ...parking.writes,
         ...kept.writes,
         ...noted.writes,
+        ...asked.writes,
         ...touched.map(({ write }) => write),
       ]
       for (const { message, isNew, number } of messages) {
@@ -293,6 +298,7 @@ export class Inbox {
 
     decrypted.committed()
     this.#recovery.committed(noted)
+    asked.committed()
     this.#parking.committed(parking.kept)
     for (const { record } of outcome.touched) this.#conversations.committed(record)
     for (const { isNew } of outcome.messages) if (!isNew) this.#tally.count('duplicate_message')

@@ -25,6 +25,7 @@ import {
   ParkedRecordSchema,
   PrekeySecretsRecordSchema,
   RecoveryRecordSchema,
+  RequestsRecordSchema,
   SealingSecretsRecordSchema,
   SeenRecordSchema,
   SentRecordSchema,
@@ -133,6 +134,7 @@ export const tables = {
   prekeys: define('account', 'name', PrekeySecretsRecordSchema),
   times: define('account', 'name', TimesRecordSchema),
   claim: define('account', 'name', ClaimRecordSchema),
+  requests: define('account', 'name', RequestsRecordSchema),
   /** Key: address, installation id. */
   installations: define('installations', 'hash', InstallationRecordSchema, {
     group: (record) => record.address ?? '',

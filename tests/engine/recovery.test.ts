@@ -1,9 +1,12 @@
 /** What could not be decrypted comes again: docs/protocol.md section 10. */
 
 import { expect, test } from 'vitest'
+import { PadlockError } from '../../src/errors.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import { encodeBase64Url } from '../../src/protocol/bytes.ts'
+import type { Store } from '../../src/store/store.ts'
 import { joinKey, put, remove, tables } from '../../src/store/tables.ts'
+import { advancingStore } from '../support/advancing-store.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -65,13 +68,14 @@ const undecryptable = (one: Opened): number =>
   countOf(one, 'session_unknown') + countOf(one, 'decryption_failed') + countOf(one, 'prekey_gone')
 
 /** Alice and Bob, who have talked both ways; then Bob's device loses the sessions it had. */
-const aPairWithLostSessions = async () => {
+const aPairWithLostSessions = async (store: (real: Store) => Store = (real) => real) => {
   const clock = aClock()
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()
   const { platform } = clock
-  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
+  const databaseOfAlice = freshDatabase()
+  const atAlice = await world.open({ account: alice, database: databaseOfAlice, platform, store })
   const first = await world.open({ account: bob, database, platform })
   for (const each of [atAlice, first]) await untilState(each, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
@@ -80,18 +84,42 @@ const aPairWithLostSessions = async () => {
   await first.engine.send(id, 'two')
   await untilTexts(atAlice, id, 2)
   await first.engine.close()
-  const store = await world.openStore(database)
-  const sessions = await store.all(tables.sessions)
-  await store.advance([], () => ({
+  const closed = await world.openStore(database)
+  const sessions = await closed.all(tables.sessions)
+  await closed.advance([], () => ({
     writes: sessions.map(({ value }) =>
       remove(tables.sessions, joinKey(value.installationId, encodeBase64Url(value.sessionId))),
     ),
     result: undefined,
   }))
-  store.close()
+  closed.close()
   const atBob = await world.open({ account: bob, database, platform })
   await untilState(atBob, 'live')
-  return { clock, world, alice, bob, atAlice, atBob, id, database }
+  return { clock, world, alice, bob, atAlice, atBob, id, database, databaseOfAlice }
+}
+
+/** Fails what would store an answer, as often as `left` says, and all that comes after a `crash`. */
+const aFailingStore = () => {
+  const control = { left: 0, failed: 0, crash: false }
+  const store = (real: Store): Store =>
+    advancingStore(real, (reads, step, durability) =>
+      real.advance(
+        reads,
+        (rows) => {
+          const made = step(rows)
+          const written = new Set(made.writes.map(({ table }) => table.store))
+          const isAnswer = written.has('sent') && written.has('outbox')
+          if (control.left > 0 && (isAnswer || (control.crash && control.failed > 0))) {
+            control.left -= 1
+            control.failed += 1
+            throw new PadlockError('storage_failed')
+          }
+          return made
+        },
+        durability,
+      ),
+    )
+  return { control, store }
 }
 
 test('what could not be decrypted is asked for a minute later and comes in its place', async () => {
@@ -129,6 +157,47 @@ test('what could not be decrypted is asked for a minute later and comes in its p
   await atAlice.engine.send(id, 'the end')
   await untilTexts(atBob, id, 7)
   expect(await inboxOf(world, atAlice.engine.installationId)).toHaveLength(after)
+})
+
+test('section 10: a store that fails while answering is tried again, and the answer goes once', async () => {
+  const { control, store } = aFailingStore()
+  const { clock, world, atAlice, atBob, id } = await aPairWithLostSessions(store)
+  await atAlice.engine.send(id, 'lost')
+  await until(() => undecryptable(atBob) === 1)
+  control.left = 2
+  clock.turn(minuteMs + 1)
+  expect((await untilTexts(atBob, id, 3))[2]).toBe('lost')
+  expect(control.failed).toBe(2)
+  expect(countOf(atAlice, 'storage_failed')).toBe(2)
+  expect(atAlice.events.filter(({ kind }) => kind === 'retransmitted')).toMatchObject([
+    { count: 1 },
+  ])
+  // The first of the loss, and the request.
+  expect(await inboxOf(world, atBob.engine.installationId)).toHaveLength(3)
+})
+
+test('section 10: a request that was read before a crash is answered after it, without being asked again', async () => {
+  const { control, store } = aFailingStore()
+  const { clock, world, alice, atAlice, atBob, id, databaseOfAlice } =
+    await aPairWithLostSessions(store)
+  await atAlice.engine.send(id, 'lost')
+  await until(() => undecryptable(atBob) === 1)
+  Object.assign(control, { left: Number.POSITIVE_INFINITY, crash: true })
+  clock.turn(minuteMs + 1)
+  await until(() => control.failed > 0)
+  await atAlice.engine.close()
+  const stored = await world.openStore(databaseOfAlice)
+  expect((await stored.get(tables.requests, 'requests'))?.value.requests).toHaveLength(1)
+  stored.close()
+  const again = await world.open({
+    account: alice,
+    database: databaseOfAlice,
+    platform: clock.platform,
+  })
+  expect((await untilTexts(atBob, id, 3))[2]).toBe('lost')
+  await again.engine.close()
+  const after = await world.openStore(databaseOfAlice)
+  expect(await after.get(tables.requests, 'requests')).toBeUndefined()
 })
 
 test('the timer survives a restart', async () => {

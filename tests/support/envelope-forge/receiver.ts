@@ -10,11 +10,11 @@ import type { Curves } from '../../../src/crypto/crypto.ts'
 import { findCurves } from '../../../src/crypto/webcrypto.ts'
 import type { RetransmitRequest } from '../../../src/engine/answering.ts'
 import { assemble } from '../../../src/engine/assembly.ts'
-import type { Context } from '../../../src/engine/context.ts'
+import type { Account, Context } from '../../../src/engine/context.ts'
 import type { HeadsClaim } from '../../../src/engine/heads.ts'
 import type { ClientEvent } from '../../../src/engine/model.ts'
 import { NodeTime } from '../../../src/engine/node-time.ts'
-import { openAccount } from '../../../src/engine/registration.ts'
+import { makePrekeys } from '../../../src/engine/prekey-uploads.ts'
 import { Serial } from '../../../src/engine/serial.ts'
 import { Sessions } from '../../../src/engine/sessions.ts'
 import { StatusBoard } from '../../../src/engine/status.ts'
@@ -27,8 +27,8 @@ import { contactTopic } from '../../../src/protocol/topics.ts'
 import { openIdbStore } from '../../../src/store/idb.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { put, tables } from '../../../src/store/tables.ts'
-import { anAccount, freshDatabase, signWith } from '../engine.ts'
-import { crypto, must, never, passed } from './basics.ts'
+import { anAccount, freshDatabase } from '../engine.ts'
+import { crypto, must, passed } from './basics.ts'
 import { type Line, openWith, type Sender, type Target } from './forge.ts'
 import { changesBetween, type Rows, readRows } from './rows.ts'
 import { makeSender } from './sender.ts'
@@ -49,6 +49,7 @@ export interface Delivery {
   readonly transactions: number
   /** Queries to the node. */
   readonly queries: number
+  /** What was asked for; only noted here, not answered. */
   readonly requests: readonly RetransmitRequest[]
   readonly claims: readonly HeadsClaim[]
 }
@@ -130,12 +131,6 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     const store = await openStore()
     const time = new NodeTime(platform)
     const surroundings = { crypto, curves, store, network, platform, time }
-    const account = await openAccount(
-      surroundings,
-      address,
-      (text, _, signal) => signWith(wallet)(text, signal),
-      never,
-    )
     const context: Context = {
       ...surroundings,
       account,
@@ -144,10 +139,13 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       closing: closing.signal,
       emit: (event) => events.push(event),
     }
-    return { store, account, context, ...(await assemble(context)) }
+    return { store, context, ...(await assemble(context)) }
   }
   const wire = async (parts: Awaited<ReturnType<typeof start>>) => {
-    parts.inbox.onRequest = (request) => requests.push(request)
+    parts.inbox.noteRequests = (asked) => {
+      requests.push(...asked)
+      return { writes: [], committed: () => undefined }
+    }
     parts.inbox.onHeads = (heard) => claims.push(...heard)
     parts.inbox.onHeard = () => undefined
     parts.directory.follow(followed)
@@ -155,16 +153,38 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     return parts
   }
 
-  // Two sealing secrets of earlier times beside the one of the registration.
-  const first = await start()
-  const older = crypto.createKeyPairs(2)
-  const sealing = must(await first.store.get(tables.sealing, 'sealing')).value
-  const secrets = [...sealing.secrets, ...older.map((pair) => ({ ...pair, createdNs: 1n }))]
-  await first.store.advance([], () => ({
-    writes: [put(tables.sealing, 'sealing', { secrets })],
+  // Registered, with two sealing secrets of earlier times beside the current one.
+  const { sender: own, bundle, sealing } = await makeSender(wallet)
+  await real.publish([{ topic: contactTopic(address), message: bundle }])
+  const account: Account = {
+    address,
+    installationId: own.id,
+    keys: own.keys,
+    identity: own.identity,
+  }
+  const secrets = [sealing, ...crypto.createKeyPairs(2)].map((pair) => ({ ...pair, createdNs: 1n }))
+  const prekeys = makePrekeys({ crypto, ...account, createdNs: 1n }, { count: 50, kind: 'first' })
+  const { oneTime, fallback: fallbacks } = prekeys
+  const { nodeId } = await real.getInfo()
+  const first = await openStore()
+  await first.advance([], () => ({
+    writes: [
+      put(tables.identity, 'identity', {
+        address,
+        state: own.identity,
+        ...own.keys,
+        contactBundle: bundle,
+        prekeyUpload: prekeys.upload,
+        registered: true,
+        nodeId,
+      }),
+      put(tables.sealing, 'sealing', { secrets }),
+      put(tables.prekeys, 'prekeys', { oneTime, fallback: fallbacks }),
+      put(tables.times, 'times', { lastCreatedNs: 1n }),
+    ],
     result: undefined,
   }))
-  first.store.close()
+  first.close()
   let parts = await wire(await start())
   onTestFinished(async () => {
     closing.abort()
@@ -172,16 +192,14 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     await node.close()
   })
 
-  const { account } = parts
-  const prekeys = must(await parts.store.get(tables.prekeys, 'prekeys')).value
   const target: Target = {
     address,
     id: account.installationId,
     keys: account.keys,
     sealingKeys: secrets.map(({ publicKey }) => publicKey),
   }
-  const unused = prekeys.oneTime.map(({ publicKey }) => publicKey)
-  const fallback = must(prekeys.fallback[0]).publicKey
+  const unused = oneTime.map(({ publicKey }) => publicKey)
+  const fallback = must(fallbacks[0]).publicKey
   let sequence = 0n
 
   const rows = (): Promise<Rows> => readRows(database)
@@ -203,8 +221,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
           : event.outcome
       outcomes.push(...Array.from({ length: event.count }, () => name))
     }
-    const news =
-      requests.length - seen.requests + (size(after, 'messages') - size(before, 'messages'))
+    const news = size(after, 'messages') - size(before, 'messages')
     outcomes.push(...Array.from({ length: news }, () => 'kept'))
     const parked = size(after, 'parked') - size(before, 'parked')
     if (parked > 0) outcomes.push(...Array.from({ length: parked }, () => 'parked'))
@@ -241,6 +258,8 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   const receiver = {
     target,
     account,
+    wallet,
+    nextSequence: () => sequence + 1n,
     database,
     node,
     network: real,
