@@ -16,6 +16,7 @@ import { put, remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { KnownInstallation } from './directory.ts'
 import { addTold, type Heads, type OwnHeads, wasTold } from './heads.ts'
+import { Serial } from './serial.ts'
 import { chooseSession, type Session, sendsLeft } from './session-rules.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -56,12 +57,21 @@ export class Fanout {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #heads: Heads
+  readonly #sends = new Serial()
   readonly #pausedUntilMs = new Map<InstallationId, number>()
 
   constructor(context: Context, sessions: Sessions, heads: Heads) {
     this.#context = context
     this.#sessions = sessions
     this.#heads = heads
+  }
+
+  /**
+   * Runs what prepares, seals and saves: one after the other, as two that claim for an installation at
+   * once would be given the same key, and the second session made with it decrypts nowhere.
+   */
+  exclusively<Result>(send: () => Promise<Result>): Promise<Result> {
+    return this.#sends.run(send)
   }
 
   /** Something of this installation works again: claim at the next need. */
@@ -82,8 +92,12 @@ export class Fanout {
       ({ id }) => !chooseSession(this.#sessions.of(id)) && !this.#isPaused(id),
     )
     const fresh = new Map<InstallationId, Session>()
+    if (needing.length === 0) return fresh
+    // One id for all: a node remembers it with each installation that was asked for (section 5).
+    const claimId = await this.#claimId(needing.map(({ id }) => id))
     for (let at = 0; at < needing.length; at += claimLimitInstallations) {
-      for (const session of await this.#claim(needing.slice(at, at + claimLimitInstallations))) {
+      const some = needing.slice(at, at + claimLimitInstallations)
+      for (const session of await this.#claimWith(claimId, some)) {
         fresh.set(session.installationId, session)
       }
     }
@@ -97,11 +111,6 @@ export class Fanout {
     const claimId = this.#context.platform.randomBytes(claimIdBytes)
     const [session] = await this.#claimWith(claimId, [recipient])
     return session
-  }
-
-  async #claim(recipients: readonly KnownInstallation[]): Promise<readonly Session[]> {
-    const claimId = await this.#claimId(recipients.map(({ id }) => id))
-    return this.#claimWith(claimId, recipients)
   }
 
   async #claimWith(

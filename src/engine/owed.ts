@@ -264,57 +264,70 @@ export class Owed {
 
   /** Sends what one installation is owed, as far as it can be encrypted to. */
   async #pay(recipient: KnownInstallation, debts: readonly Debt[]): Promise<void> {
-    const { fanout, sessions } = this.#parts
-    const { outbox } = this
-    const { ratchets, store } = this.#context
-    for (let left = debts; left.length > 0 && outbox; ) {
-      const fresh = await fanout.prepare([recipient])
-      const count = await ratchets.run(async () => {
-        if (fanout.reachable([recipient], fresh).length === 0) return 0
-        const most = Math.min(maxAtOnce, fanout.room(recipient, fresh))
-        const messages: FanoutMessage[] = []
-        const paid: Debt[] = []
-        let bytes = 0
-        for (const debt of left.slice(0, most)) {
-          const row = await store.get(tables.messages, debt.messageId)
-          bytes += row?.value.content.length ?? 0
-          if (bytes > maxBytesAtOnce && messages.length > 0) break
-          paid.push(debt)
-          if (!row) continue
-          messages.push({
-            conversationId: row.value.conversationId as ConversationId,
-            content: row.value.content,
-            composedNs: row.value.composedNs,
-            recipients: [recipient],
-          })
-        }
-        const sealed = fanout.seal(messages, fresh)
-        if (!sealed) return 0
-        const entries = sealed.rows.map((rows) => outbox.internalEntry(recipient.address, rows))
-        const ids = paid.map(({ messageId }) => messageId)
-        await store.advance(
-          [],
-          () => ({
-            writes: [
-              ...sessions.writes(sealed.sessions),
-              ...sealed.writes,
-              ...entries.map((entry) => put(tables.outbox, entry.number, entry.record)),
-              ...paid.map(({ number }) => remove(tables.owed, number)),
-              sentWrite(this.#context, sealed.rows, ids),
-            ],
-            result: undefined,
-          }),
-          // As in sealing: a ratchet never falls behind bytes that left.
-          'strict',
-        )
-        sessions.committed(sealed.sessions)
-        for (const { number } of paid) this.#debts.delete(number)
-        for (const entry of entries) outbox.enqueue(entry)
-        return paid.length
-      })
+    const { fanout } = this.#parts
+    for (let left = debts; left.length > 0; ) {
+      const count = await fanout.exclusively(() => this.#payFirst(recipient, left))
       if (count === 0) return
       left = left.slice(count)
     }
+  }
+
+  /** @returns how many of the debts are paid now. */
+  async #payFirst(recipient: KnownInstallation, debts: readonly Debt[]): Promise<number> {
+    const { fanout, sessions } = this.#parts
+    const { outbox } = this
+    const { ratchets, store } = this.#context
+    const fresh = await fanout.prepare([recipient])
+    return ratchets.run(async () => {
+      if (!outbox || fanout.reachable([recipient], fresh).length === 0) return 0
+      const most = Math.min(maxAtOnce, fanout.room(recipient, fresh))
+      const { messages, ids, paid } = await this.#read(recipient, debts.slice(0, most))
+      const sealed = fanout.seal(messages, fresh)
+      if (!sealed) return 0
+      const entries = sealed.rows.map((rows) => outbox.internalEntry(recipient.address, rows))
+      await store.advance(
+        [],
+        () => ({
+          writes: [
+            ...sessions.writes(sealed.sessions),
+            ...sealed.writes,
+            ...entries.map((entry) => put(tables.outbox, entry.number, entry.record)),
+            ...paid.map(({ number }) => remove(tables.owed, number)),
+            sentWrite(this.#context, sealed.rows, ids),
+          ],
+          result: undefined,
+        }),
+        // As in sealing: a ratchet never falls behind bytes that left.
+        'strict',
+      )
+      sessions.committed(sealed.sessions)
+      for (const { number } of paid) this.#debts.delete(number)
+      for (const entry of entries) outbox.enqueue(entry)
+      return paid.length
+    })
+  }
+
+  /** The messages of the first debts, as many as go at once. */
+  async #read(recipient: KnownInstallation, debts: readonly Debt[]) {
+    const messages: FanoutMessage[] = []
+    const ids: string[] = []
+    const paid: Debt[] = []
+    let bytes = 0
+    for (const debt of debts) {
+      const row = await this.#context.store.get(tables.messages, debt.messageId)
+      bytes += row?.value.content.length ?? 0
+      if (bytes > maxBytesAtOnce && messages.length > 0) break
+      paid.push(debt)
+      if (!row) continue
+      ids.push(debt.messageId)
+      messages.push({
+        conversationId: row.value.conversationId as ConversationId,
+        content: row.value.content,
+        composedNs: row.value.composedNs,
+        recipients: [recipient],
+      })
+    }
+    return { messages, ids, paid }
   }
 
   async #dropOld(): Promise<void> {

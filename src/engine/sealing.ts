@@ -53,8 +53,14 @@ export class Sealing {
     for (const address of addresses) {
       recipients.set(address, await this.#directory.recipients(address))
     }
-    const fresh = await this.#fanout.prepare([...recipients.values()].flat())
+    return this.#fanout.exclusively(() => this.#sealFor(entries, recipients))
+  }
 
+  async #sealFor(
+    entries: readonly OutboxEntry[],
+    recipients: ReadonlyMap<Address, readonly KnownInstallation[]>,
+  ): Promise<SealedEntries> {
+    const fresh = await this.#fanout.prepare([...recipients.values()].flat())
     return this.#context.ratchets.run(async () => {
       const reachable = new Map<Address, readonly KnownInstallation[]>()
       for (const [address, all] of recipients) {

@@ -88,6 +88,37 @@ test('a claim is saved before it is asked, and one whose answer was lost is aske
   expect(claims[0]?.id).toHaveLength(32)
 })
 
+test('section 5: one claim id stands for all requests of more than 200 installations, so that none burns a second key', async () => {
+  const { fanout, node, claims, recipients, store } = await aFanout(201)
+  node.isDown = true
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  const saved = (await store.get(tables.claim, 'claim'))?.value
+  expect(saved?.installationIds).toHaveLength(201)
+  node.isDown = false
+  claims.length = 0
+  await fanout.prepare(recipients)
+  const id = encodeHex(saved?.claimId ?? new Uint8Array())
+  expect(claims.map((claim) => claim.id)).toEqual([id, id])
+})
+
+test('section 7: what claims, seals and saves does so one after the other, so that no key makes two sessions', async () => {
+  const { fanout } = await aFanout()
+  const done: string[] = []
+  const first = Promise.withResolvers<void>()
+  const one = fanout.exclusively(async () => {
+    await first.promise
+    done.push('one')
+  })
+  const two = fanout.exclusively(async () => {
+    done.push('two')
+  })
+  await Promise.resolve()
+  expect(done).toEqual([])
+  first.resolve()
+  await Promise.all([one, two])
+  expect(done).toEqual(['one', 'two'])
+})
+
 test('who asks for somebody else too asks with a new id', async () => {
   const { fanout, node, claims, recipients } = await aFanout(3)
   node.isDown = true
