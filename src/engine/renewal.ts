@@ -2,8 +2,8 @@
 
 import { encodeBase64Url } from '../protocol/bytes.ts'
 import { deriveInstallationId } from '../protocol/ids.ts'
-import type { Read, Store, Write } from '../store/store.ts'
-import { joinKey, put, remove, tables } from '../store/tables.ts'
+import type { Read, Row, Store, Write } from '../store/store.ts'
+import { joinKey, put, remove, type Table, tables } from '../store/tables.ts'
 
 const page = 500
 
@@ -25,22 +25,20 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     const key = joinKey(value.installationId, encodeBase64Url(value.sessionId))
     writes.push(remove(tables.sessions, key))
   }
-  // What others sealed to the old keys, and what waits to be sent under the old name.
-  const messageIds: string[] = []
-  for (let after = 0; ; ) {
-    const { rows, lastNumber } = await store.scan(tables.parked, { after, limit: page })
-    for (const { number } of rows) writes.push(remove(tables.parked, number))
-    if (lastNumber <= after) break
-    after = lastNumber
+  // What others sealed to the old keys, and what was to be sent or asked for under the old name.
+  for (const { number } of await rowsOf(store, tables.parked)) {
+    writes.push(remove(tables.parked, number))
   }
-  for (let after = 0; ; ) {
-    const { rows, lastNumber } = await store.scan(tables.outbox, { after, limit: page })
-    for (const { number, value } of rows) {
-      writes.push(remove(tables.outbox, number))
-      messageIds.push(value.messageId)
-    }
-    if (lastNumber <= after) break
-    after = lastNumber
+  for (const { number } of await rowsOf(store, tables.owed)) {
+    writes.push(remove(tables.owed, number))
+  }
+  for (const { value } of await store.all(tables.recovery)) {
+    writes.push(remove(tables.recovery, value.installationId))
+  }
+  const messageIds: string[] = []
+  for (const { number, value } of await rowsOf(store, tables.outbox)) {
+    writes.push(remove(tables.outbox, number))
+    messageIds.push(value.messageId)
   }
   const reads = messageIds.map((key): Read => ({ table: tables.messages, key }))
   await store.advance(reads, (rows) => ({
@@ -56,4 +54,15 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     ],
     result: undefined,
   }))
+}
+
+/** All records of a table that has running numbers. */
+const rowsOf = async <Value>(store: Store, table: Table<Value>): Promise<readonly Row<Value>[]> => {
+  const all: Row<Value>[] = []
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(table, { after, limit: page })
+    all.push(...rows)
+    if (lastNumber <= after) return all
+    after = lastNumber
+  }
 }
