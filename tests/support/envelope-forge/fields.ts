@@ -72,6 +72,12 @@ export const ahead =
   (no: number, value: FieldValue): ChangeFields =>
   (fields) => [[no, value], ...fields]
 
+/** One change after the other. */
+export const inTurn =
+  (...changes: readonly ChangeFields[]): ChangeFields =>
+  (fields) =>
+    changes.reduce((done, change) => change(done), fields)
+
 /** One bit turned; counted from the end where `at` is negative. */
 export const flip =
   (at: number) =>

@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest'
 import type { PadlockErrorCode } from '../../../src/errors.ts'
-import { tables } from '../../../src/store/tables.ts'
+import { type MessageRecord, MessageState, tables } from '../../../src/store/tables.ts'
 import { must } from './basics.ts'
 import { set } from './fields.ts'
 import { type Changes, type Forged, forge, type Line, textContent } from './forge.ts'
@@ -105,3 +105,67 @@ export const messageOf = ({ message }: Forged): Uint8Array => message
 
 /** A text of one's own: two messages that say the same at the same time are one. */
 export const said = (text: string): Changes => ({ payload: set(4, textContent(text)) })
+
+/**
+ * Step 5: the ratchet is saved whatever was wrong, so that the envelope is a duplicate from then on and
+ * the next message is read.
+ */
+export const expectRejectedAfterDecryption = async (
+  one: Case,
+  kinds: readonly LineKind[],
+): Promise<void> => {
+  const bob = await aReceiver()
+  for (const kind of kinds) {
+    const line = await aLine(bob, kind)
+    const code = must(codeIn(one.outcome))
+    const before = bob.countOf(code)
+    const { forged, delivery } = await deliverCase(bob, line, one)
+    const kept = one.outcome === 'unsupported_version' ? ['setAside +1'] : []
+    expect(delivery, kind).toEqual({
+      outcomes: [one.outcome],
+      changes: [...ratchetChanges(kind), ...kept].sort(),
+      transactions: 1,
+      queries: 0,
+      requests: [],
+      claims: [],
+    })
+    expect(bob.countOf(code), kind).toBe(before + 1)
+    expect(await bob.store.all(tables.recovery)).toEqual([])
+    if (kept.length > 0) {
+      const aside = await bob.store.all(tables.setAside)
+      expect(aside.at(-1)?.value).toMatchObject({
+        address: line.from.address,
+        installationId: line.from.id,
+      })
+      expect(aside.at(-1)?.value.payload.subarray(0, forged.payload.length)).toEqual(forged.payload)
+    }
+    expect((await bob.deliver(forged.message)).outcomes, `${kind}: again`).toEqual(['duplicate'])
+    const next = await bob.deliver(forge(forged.next, said('next')).message)
+    expect(next.outcomes, `${kind}: the next`).toEqual(['kept'])
+  }
+}
+
+/** What is good however it looks; returns the messages that were stored of it. */
+export const expectKept = async (
+  one: Case,
+  kinds: readonly LineKind[],
+  options?: ReceiverOptions,
+) => {
+  const bob = await aReceiver(options)
+  const kept: MessageRecord[] = []
+  for (const kind of kinds) {
+    const line = await aLine(bob, kind)
+    const { delivery } = await deliverCase(bob, line, one)
+    expect(delivery, kind).toMatchObject({ outcomes: ['kept'], transactions: 1 })
+    expect(delivery.changes, kind).toEqual(keptChanges(kind))
+    const rows = await bob.store.scan(tables.messages, { after: 0, limit: 500 })
+    const { value } = must(rows.rows.at(-1))
+    expect(value).toMatchObject({
+      sender: line.from.address,
+      senderInstallation: line.from.id,
+      state: MessageState.RECEIVED,
+    })
+    kept.push(value)
+  }
+  return { bob, kept }
+}

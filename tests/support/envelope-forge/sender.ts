@@ -30,6 +30,8 @@ export const makeSender = async (wallet: PrivateKeyAccount) => {
   const sender: Sender = { address, id, keys, identity, prekey: must(prekey) }
   return {
     sender,
+    /** Of its sealing key. */
+    sealing: must(sealing),
     bundle: buildContactBundle({
       ...bundle,
       signature: { kind: 'eip191' as const, signature: granted },
