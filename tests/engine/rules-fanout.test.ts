@@ -201,6 +201,9 @@ test.each([
     const fresh = await fanout.prepare([mine, second])
     expect([...fresh.keys()]).toEqual([second.id])
     expect(fanout.reachable([mine, second], fresh)).toEqual([second])
+    // Who cheats with signatures is told of, once.
+    const told = all.context.status.current.warnings.filter(({ code }) => code === 'bad_signature')
+    expect(told.map(({ count }) => count)).toEqual(what.includes('signed') ? [1] : [])
     node.change = (claimed) => claimed
     await all.save([...fresh.values()])
     turn(hourMs - 1)
@@ -211,6 +214,13 @@ test.each([
     expect(claims).toHaveLength(2)
   },
 )
+
+test('who has no session, and gave no key, cannot be encrypted to', async () => {
+  const { fanout, first } = await aFanout()
+  expect(fanout.reachable([first], new Map())).toEqual([])
+  const fresh = await fanout.prepare([first])
+  expect(fanout.reachable([first], fresh)).toEqual([first])
+})
 
 test('who is heard of is claimed for at once', async () => {
   const { fanout, node, first, claims } = await aFanout()
@@ -289,4 +299,38 @@ test('a new session begins with nothing decrypted and nothing sent', async () =>
     sentSince: 0,
     isClosed: false,
   })
+})
+
+test('after a restart nobody is claimed for who has a session in the store, and no session is lost', async () => {
+  const all = await aFanout()
+  const { context, first, claims, recipients } = all
+  const made = await all.fanout.prepareNew(first)
+  if (!made) throw new Error('no session')
+  await all.save([made])
+  claims.length = 0
+  const again = sendingParts(context)
+  expect((await again.fanout.prepare(recipients)).size).toBe(0)
+  expect(claims).toEqual([])
+  expect(again.fanout.reachable(recipients, new Map())).toEqual(recipients)
+  // A new session beside it does not push it out of memory either.
+  const later = sendingParts(context)
+  const second = await later.fanout.prepareNew(first)
+  if (!second) throw new Error('no session')
+  later.sessions.committed([second])
+  expect(later.sessions.of(first.id)).toHaveLength(2)
+})
+
+test('the first message of a session tells the heads of both accounts, the next ones do not: section 8', async () => {
+  const all = await aFanout()
+  const { parts, fanout, recipients } = all
+  parts.cursors.setNode(new Uint8Array(16).fill(1))
+  const fresh = await fanout.prepare(recipients)
+  const first = fanout.seal([all.message(), all.message()], fresh)
+  expect(first?.sessions.map(({ headsTold }) => headsTold?.length)).toEqual([16])
+  const [one, two] = first?.rows.map((rows) => rows[0]?.message.length ?? 0) ?? []
+  expect(one).toBeGreaterThan(two ?? 0)
+  await all.save(first?.sessions ?? [])
+  const next = fanout.seal([all.message()], new Map())
+  expect(next?.rows[0]?.[0]?.message.length).toBe(two)
+  expect(next?.sessions[0]?.headsTold).toEqual(first?.sessions[0]?.headsTold)
 })
