@@ -4,8 +4,13 @@
  */
 
 import type { Platform } from '../platform/platform.ts'
+import { createdAheadLimitNs } from '../protocol/limits.ts'
 
 const nsPerMs = 1_000_000n
+/** The year 2262: what is counted from a time must fit its 64 bits, whatever a node says. */
+const latestNs = 2n ** 63n
+/** How wrong the own clock may be before a `created_ns` ahead of it is not believed. */
+const clockErrorNs = 86_400_000_000_000n
 
 export class NodeTime {
   readonly #platform: Platform
@@ -17,7 +22,7 @@ export class NodeTime {
   }
 
   hear(nodeNs: bigint): void {
-    this.#nodeNs = nodeNs
+    this.#nodeNs = nodeNs < latestNs ? nodeNs : latestNs
     this.#heardMs = this.#platform.monotonicMs()
   }
 
@@ -60,6 +65,16 @@ export class NodeTime {
     const node = this.nodeNs() ?? clock
     const now = clock < node ? clock : node
     return now > last ? now : last + 1n
+  }
+
+  /**
+   * Whether a `created_ns` that the node reports can be true. It takes none from the future (section 5);
+   * who went on from one would be refused by every honest node until then.
+   */
+  mayBeCreated(createdNs: bigint): boolean {
+    const clock = this.clockNs()
+    const node = this.nodeNs() ?? clock
+    return createdNs <= node + createdAheadLimitNs && createdNs <= clock + clockErrorNs
   }
 
   /** For `composed_ns`: the own clock, later than `last`. */

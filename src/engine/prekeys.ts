@@ -20,6 +20,9 @@ import { put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import { makePrekeys, type PrekeySecret, type UploadKind } from './prekey-uploads.ts'
 
+/** One-time secrets: a node that wants new keys for ever gets no more. */
+const maxOneTime = 1_000
+
 /** What the node has of ours, as far as is known. */
 interface Stock {
   readonly oneTimeLeft: number
@@ -92,7 +95,8 @@ export class Prekeys {
 
   /** The node said how much it has. */
   heardStock(oneTimeLeft: number, newestCreatedNs: bigint): Promise<void> {
-    this.#stock = { oneTimeLeft, newestCreatedNs }
+    const isTrue = this.#context.time.mayBeCreated(newestCreatedNs)
+    this.#stock = { oneTimeLeft, newestCreatedNs: isTrue ? newestCreatedNs : 0n }
     return this.#isLow() || this.#pendingUpload.length > 0 ? this.refill() : Promise.resolve()
   }
 
@@ -161,9 +165,15 @@ export class Prekeys {
   async #prepare(kind: UploadKind): Promise<void> {
     const left =
       kind === 'replacement' ? 0 : Math.min(this.#stock?.oneTimeLeft ?? stockTarget, stockLimit)
-    const count = Math.max(0, stockTarget - left)
+    const count = this.#wanted(kind, left)
     if (count === 0 && kind === 'more') return
     await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n))
+  }
+
+  /** How many one-time keys to make. Those of a replacement take the room of the oldest. */
+  #wanted(kind: UploadKind, left: number): number {
+    const room = kind === 'replacement' ? stockTarget : maxOneTime - this.#oneTime.size
+    return Math.max(0, Math.min(stockTarget - left, room))
   }
 
   #make(
@@ -212,7 +222,7 @@ export class Prekeys {
   writesOf(made: MadeUpload): readonly Write[] {
     return [
       put(tables.prekeys, 'prekeys', {
-        oneTime: [...this.#oneTime.values(), ...made.oneTime],
+        oneTime: [...this.#oneTime.values(), ...made.oneTime].slice(-maxOneTime),
         fallback: [...made.fallback],
         pendingUpload: made.upload,
       }),
@@ -222,6 +232,10 @@ export class Prekeys {
   /** To be called when what `writesOf` gave is committed. */
   saved(made: MadeUpload): void {
     for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
+    for (const key of this.#oneTime.keys()) {
+      if (this.#oneTime.size <= maxOneTime) break
+      this.#oneTime.delete(key)
+    }
     this.#fallback = made.fallback
     this.#pendingUpload = made.upload
     this.#lastCreatedNs = made.createdNs
@@ -273,7 +287,7 @@ export class Prekeys {
     )
     const left = this.#stock?.oneTimeLeft ?? 0
     const kind = carried ? 'rotation' : 'more'
-    const count = Math.max(0, stockTarget - left)
+    const count = this.#wanted(kind, left)
     if (count === 0 && !carried) return this.#acknowledged()
     const made = this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried)
     await this.#save(made)

@@ -5,7 +5,6 @@
  */
 
 import { PadlockError } from '../errors.ts'
-import { createdAheadLimitNs } from '../protocol/limits.ts'
 import { put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { Directory } from './directory.ts'
@@ -40,9 +39,7 @@ export const repairIfRestored = async (
     own.sealingKey.length > 0 &&
     !sealingKeys.has(own.sealingKey) &&
     own.sealingCreatedNs >= sealingKeys.newestCreatedNs
-  // A node takes no upload from the future: one that says so is not followed there.
-  const latestNs = (time.nodeNs() ?? time.clockNs()) + createdAheadLimitNs
-  const hasNewerUpload = newestCreatedNs <= latestNs && prekeys.isBehind(newestCreatedNs)
+  const hasNewerUpload = time.mayBeCreated(newestCreatedNs) && prekeys.isBehind(newestCreatedNs)
   if (!hasNewerKey && !hasNewerUpload) return
 
   await ratchets.run(async () => {

@@ -12,6 +12,7 @@ import { buildContactBundle, parseContactBundle } from '../../src/protocol/conta
 import type { IdentityKeys } from '../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../src/protocol/revocation.ts'
 import { messageTopic } from '../../src/protocol/topics.ts'
+import { aTurnedClock } from '../support/cheating-clock.ts'
 import { bent, misdates, numbersAnew, onTopic, rewrites } from '../support/cheating-node/tricks.ts'
 import { CheatingPeer } from '../support/cheating-peer/cheating-peer.ts'
 import {
@@ -20,6 +21,7 @@ import {
   aThird,
   countOf,
   expectHonest,
+  minuteMs,
   must,
   never,
   type Stage,
@@ -124,11 +126,11 @@ test.each(forgeries)('$name', async ({ forge }) => {
 })
 
 test('section 9: a sealing key from before is not gone back to', async () => {
-  const now = { ms: Date.now() }
-  const stage = await aStage({ clock: () => BigInt(now.ms) * 1_000_000n })
+  const clock = aTurnedClock()
+  const stage = await aStage({ clock })
   const peer = await CheatingPeer.register(stage.world)
   const topic = `contact-${peer.address}`
-  now.ms += 60_000
+  clock.turn(minuteMs)
   await peer.rotateSealingKey()
   stage.node.play(
     numbersAnew(onTopic(topic), ({ sequence, message }) =>

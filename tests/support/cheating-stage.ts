@@ -6,6 +6,7 @@
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { expect } from 'vitest'
 import type { PadlockErrorCode } from '../../src/errors.ts'
+import type { Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import {
   type Address,
@@ -15,6 +16,7 @@ import {
 } from '../../src/protocol/ids.ts'
 import type { Checked } from '../../src/protocol/result.ts'
 import { contactTopic, messageTopic, prekeyTopic, revokedTopic } from '../../src/protocol/topics.ts'
+import type { TurnedClock } from './cheating-clock.ts'
 import { CheatingNode } from './cheating-node/cheating-node.ts'
 import {
   anAccount,
@@ -71,6 +73,8 @@ export interface Stage {
   readonly world: EngineWorld
   /** Between the victim and the real node. */
   readonly node: CheatingNode
+  /** What leads to it, for more victims. */
+  readonly network: Network
   readonly alice: PrivateKeyAccount
   readonly bob: PrivateKeyAccount
   /** Honest, at the real node. */
@@ -93,18 +97,17 @@ export interface Stage {
 }
 
 export interface StageOptions {
-  readonly platform?: Partial<Platform>
-  /** The real node's clock in nanoseconds. */
-  readonly clock?: () => bigint
+  /** Everybody's, the real node's included. */
+  readonly clock?: TurnedClock
   /** Whether Alice has written and Bob has answered. */
   readonly haveTalked?: boolean
 }
 
 export const aStage = async (options: StageOptions = {}): Promise<Stage> => {
-  const world = await anEngineWorld(options.clock ? { clock: options.clock } : {})
+  const world = await anEngineWorld(options.clock ? { clock: options.clock.nowNs } : {})
   const node = new CheatingNode(world.node)
   const network = await node.listen()
-  const platform = options.platform ? { platform: options.platform } : {}
+  const platform = options.clock ? { platform: options.clock.platform } : {}
   const [alice, bob] = [anAccount(), anAccount()]
   const bobDatabase = freshDatabase()
   const openBob = async ({ database = bobDatabase } = {}) =>
@@ -125,6 +128,7 @@ export const aStage = async (options: StageOptions = {}): Promise<Stage> => {
   return {
     world,
     node,
+    network,
     alice,
     bob,
     atAlice,

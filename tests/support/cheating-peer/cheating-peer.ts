@@ -82,7 +82,8 @@ export class CheatingPeer {
   readonly #prekeys: readonly PrekeySecret[]
   /** Its first bundle, which its wallet signed. */
   readonly bundle: Uint8Array
-  readonly #upload: Uint8Array
+  /** Its first prekeys, signed. */
+  readonly upload: Uint8Array
 
   private constructor(
     world: EngineWorld,
@@ -106,7 +107,7 @@ export class CheatingPeer {
     this.#sealingSecret = made.sealingSecret
     this.#prekeys = made.prekeys
     this.bundle = made.bundle
-    this.#upload = made.upload
+    this.upload = made.upload
   }
 
   /** An installation of an account, granted by its wallet or by another; nothing is published. */
@@ -159,7 +160,7 @@ export class CheatingPeer {
     const peer = await CheatingPeer.make(world, account)
     await world.network.publish([
       { topic: contactTopic(peer.address), message: peer.bundle },
-      { topic: prekeyTopic(peer.id), message: peer.#upload },
+      { topic: prekeyTopic(peer.id), message: peer.upload },
     ])
     return peer
   }
