@@ -155,6 +155,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     owed.setLive(false)
   }
   directory.gaining = (installations, commit) => owed.gained(installations, commit)
+  directory.settling = (addresses) => contractAccounts.settle(addresses)
   directory.onNeed = (addresses) => contractAccounts.need(addresses)
   directory.onQuestion = () => contractAccounts.wake()
   directory.onChange = (address) => {

@@ -24,6 +24,8 @@ const perMinute = 120
 const refusedRetryMs = 3_600_000
 /** Whoever needs an account need not wait for the back-off of its chain, but for this. */
 const neededRetryMs = 2_000
+/** A chain that takes longer holds nothing up. */
+const momentMs = 2_000
 /** How long the loop rests when nothing is due. */
 const idleMs = 3_600_000
 
@@ -74,6 +76,20 @@ export class ContractAccounts {
       if (!chainIds.has(chainId)) continue
       away.nextMs = Math.min(away.nextMs, away.askedMs + neededRetryMs)
       this.wake()
+    }
+  }
+
+  /** Gives the questions about these a moment, so that who is asked about in time need not wait or be parked. */
+  async settle(addresses: readonly Address[]): Promise<void> {
+    this.need(addresses)
+    const asked = addresses.filter((address) => this.#due(address).length > 0)
+    if (asked.length === 0) return
+    const patience = new AbortController()
+    const moment = this.#context.platform.wait(momentMs, patience.signal)
+    try {
+      await Promise.race([Promise.all(asked.map((address) => this.check(address))), moment])
+    } finally {
+      patience.abort()
     }
   }
 

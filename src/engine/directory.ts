@@ -62,7 +62,9 @@ export class Directory {
     commit: (more: readonly Write[]) => Promise<void>,
   ) => Promise<void> = (_, commit) => commit([])
 
-  /** Something is about to be sent to these, or came from them. */
+  /** Chains are asked about these now; resolves soon, whether or not they answer. */
+  settling: (addresses: readonly Address[]) => Promise<void> = async () => undefined
+  /** Something came from these. */
   onNeed: (addresses: readonly Address[]) => void = () => undefined
   /** A chain has to be asked about what was read. */
   onQuestion: () => void = () => undefined
@@ -159,11 +161,11 @@ export class Directory {
 
   /** Asks the node about those accounts that the subscription does not cover. */
   async refresh(addresses: readonly Address[]): Promise<void> {
-    this.onNeed(addresses)
     const uncovered = addresses.filter((address) => !this.isCovered(address))
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
       await this.#query(uncovered.slice(at, at + addressesPerQuery))
     }
+    await this.settling(addresses)
   }
 
   /** Asks the node whether or not the accounts are covered. */
@@ -233,8 +235,10 @@ export class Directory {
         : readRevocation(address, message, nodeNs, account)
       if (asks) asked.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
       else if (!isGrant && updates.length > 0) writes.push(...this.#keepOwn(address, message))
-      const news = changes.take(account, updates)
-      if (wasKnown) changes.news.push(...news)
+      const { news, usable } = changes.take(account, updates)
+      if (!wasKnown) continue
+      changes.news.push(...news)
+      changes.gained.push(...usable)
     }
     // What was read of one node is no position at another.
     if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
@@ -245,8 +249,7 @@ export class Directory {
     const questions = this.#questions.plan(asked, (address, question) =>
       isMoot(changes.accounts.get(address) ?? new Map(), question),
     )
-    const gained = changes.news.filter((one) => one.gained).map(({ installation }) => installation)
-    await this.#save(changes, [...writes, ...questions.writes], gained, () => {
+    await this.#save(changes, [...writes, ...questions.writes], () => {
       for (const [topic, { sequence, head }] of positions) {
         if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
       }
@@ -266,12 +269,13 @@ export class Directory {
       const { address } = kept
       const changes = new AccountChanges()
       const account = changes.of(address, await this.account(address))
-      const news = changes.take(account, confirm(question, record.nodeNs, account))
-      // Which of an account's devices could be written to was not known before: no news of them.
+      const { news, usable } = changes.take(account, confirm(question, record.nodeNs, account))
+      // When an account was first read, which of its devices could be written to was not known yet.
       if (record.isNews || kept.kind === 'revocation') changes.news.push(...news)
-      const gained = news.filter((one) => one.gained).map(({ installation }) => installation)
+      // To others of the account something may have gone meanwhile.
+      changes.gained.push(...usable)
       const own = kept.kind === 'revocation' ? this.#keepOwn(address, record.message) : []
-      await this.#save(changes, [...own, ...this.#questions.removalWrites([number])], gained, () =>
+      await this.#save(changes, [...own, ...this.#questions.removalWrites([number])], () =>
         this.#questions.removed([number]),
       )
     })
@@ -288,7 +292,6 @@ export class Directory {
   async #save(
     changes: AccountChanges,
     writes: readonly Write[],
-    gained: readonly KnownInstallation[],
     committed: () => void,
   ): Promise<void> {
     const done = [...changes.accounts].flatMap(([address, account]) =>
@@ -303,7 +306,7 @@ export class Directory {
       this.#questions.removed(done)
       for (const [address, account] of changes.accounts) this.#remember(address, account)
     }
-    if (gained.length > 0) await this.gaining(gained, commit)
+    if (changes.gained.length > 0) await this.gaining(changes.gained, commit)
     else await commit([])
     for (const { installation, gained } of changes.news) {
       this.#context.emit({

@@ -70,6 +70,13 @@ export const isUsable = ({ state, revokedNs }: KnownInstallation): boolean =>
   state === 'valid' && revokedNs === 0n
 
 /**
+ * Whether it counts as one of its account's: a revocation that nobody confirmed keeps it from use, and is
+ * not told as a loss, as anyone's node can make one up.
+ */
+export const isMember = ({ grant, chainId, state, contestedBy, revokedNs }: KnownInstallation) =>
+  revokedNs === 0n && grant === 'valid' && (state === 'valid' || contestedBy.includes(chainId))
+
+/**
  * The one kind of an account's signatures: the chain of the first bundle that could be verified, or 0 for
  * the wallet's own key, which goes before any chain: who has the key is no contract.
  */

@@ -11,10 +11,12 @@ import {
   type InProcessNode,
   type InProcessNodeOptions,
 } from '../../node/src/testing.ts'
+import type { Chains } from '../../src/chains/chains.ts'
 import type { Crypto } from '../../src/crypto/crypto.ts'
 import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { ClientEvent, ClientState } from '../../src/engine/model.ts'
+import type { Signer } from '../../src/engine/signing.ts'
 import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { browserPlatform } from '../../src/platform/browser.ts'
@@ -46,6 +48,10 @@ export interface OpenOptions {
   readonly platform?: Partial<Platform>
   readonly signal?: AbortSignal
   readonly renew?: boolean
+  /** Contract accounts: the chains that can be asked, and what is known of the own account. */
+  readonly chains?: Chains
+  readonly contractChainId?: bigint
+  readonly findChain?: Signer['findChain']
 }
 
 export interface EngineWorld {
@@ -105,6 +111,9 @@ export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise
             return opening.store?.(store) ?? store
           },
           ...(opening.renew === undefined ? {} : { renew: opening.renew }),
+          chains: opening.chains,
+          contractChainId: opening.contractChainId,
+          ...(opening.findChain && { findChain: opening.findChain }),
           signText: (text, _, asking) => {
             asked.push(text)
             return sign(text, asking)
