@@ -112,8 +112,8 @@ export class Inbox {
     const news = envelopes.filter(({ sequence }) => sequence > position)
     this.#reportGap(news)
     const addressed = await this.#open(news)
-    await this.#lookUpSenders(addressed)
-    return { addressed, last: news.at(-1)?.sequence }
+    const unsure = await this.#lookUpSenders(addressed)
+    return { addressed, unsure, last: news.at(-1)?.sequence }
   }
 
   /** Envelopes are numbered without gaps: what is missing was dropped by retention, or withheld. */
@@ -127,9 +127,9 @@ export class Inbox {
   }
 
   /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
-  async commit({ addressed, last }: Prepared): Promise<void> {
+  async commit({ addressed, unsure, last }: Prepared): Promise<void> {
     if (last === undefined) return
-    await this.#process(addressed, [this.#cursors.write(this.#topic, last)], [])
+    await this.#process(addressed, unsure, [this.#cursors.write(this.#topic, last)], [])
     this.#cursors.committed(this.#topic, last)
     this.#tally.tell()
   }
@@ -171,6 +171,7 @@ export class Inbox {
     const envelopes = new Set<InboxEnvelope>(done.map(({ value }) => value))
     await this.#process(
       addressed.filter(({ envelope }) => envelopes.has(envelope)),
+      new Set(),
       this.#parking.removalWrites(numbers),
       numbers,
     )
@@ -216,27 +217,37 @@ export class Inbox {
     })
   }
 
-  /** One query for all senders that the subscription does not cover. */
-  async #lookUpSenders(addressed: readonly Addressed[]): Promise<void> {
+  /**
+   * One query for all senders that the subscription does not cover.
+   *
+   * @returns those that could not be asked about: who was revoked meanwhile must not get in because
+   * somebody else used up the look-ups, or because the query failed.
+   */
+  async #lookUpSenders(addressed: readonly Addressed[]): Promise<ReadonlySet<Address>> {
     const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
     this.#directory.onNeed([...addresses])
     const uncovered = [...addresses].filter((address) => !this.#directory.isFollowed(address))
     const now = this.#lookups.take(uncovered)
-    if (now.length === 0) return
+    const unsure = new Set(uncovered)
+    if (now.length === 0) return unsure
     try {
       await this.#directory.refresh(now)
+      for (const address of now) unsure.delete(address)
     } catch {
-      // Who is not known is parked and looked up again: nothing waits here for the network.
+      // They are parked and looked up again: nothing waits here for the network.
     }
+    return unsure
   }
 
   /** Steps 3 to 6. */
   async #process(
     addressed: readonly Addressed[],
+    unsure: ReadonlySet<Address>,
     more: readonly Write[],
     workedOff: readonly number[],
   ): Promise<void> {
-    const { authentic, parked } = await this.#authenticate(addressed, workedOff.length > 0)
+    const areParked = workedOff.length > 0
+    const { authentic, parked } = await this.#authenticate(addressed, unsure, areParked)
     const { claims } = await this.#context.ratchets.run(async () => {
       const kept = await this.#save(authentic, parked, more)
       this.#parking.removed(workedOff)
@@ -309,7 +320,11 @@ export class Inbox {
   }
 
   /** Step 3: who sent it, and did they sign it; who is not known is parked. */
-  async #authenticate(addressed: readonly Addressed[], areParked: boolean) {
+  async #authenticate(
+    addressed: readonly Addressed[],
+    unsure: ReadonlySet<Address>,
+    areParked: boolean,
+  ) {
     const { crypto, curves } = this.#context
     const candidates: Authentic[] = []
     const parked: NewlyParked[] = []
@@ -321,7 +336,11 @@ export class Inbox {
       const isBehind =
         parkedNow.has(senderInstallationId) ||
         (!areParked && this.#parking.has(senderInstallationId))
-      const isUnknown = !sender || sender.state === 'unknown' || sender.state === 'unverified'
+      const isUnknown =
+        !sender ||
+        sender.state === 'unknown' ||
+        sender.state === 'unverified' ||
+        unsure.has(senderAddress)
       if (!isBehind && sender && this.#isRevoked(sender, one)) this.#tally.count('sender_revoked')
       else if (!isBehind && areParked && isUnknown) this.#tally.count('unknown_sender')
       else if (isBehind || isUnknown) {

@@ -3,6 +3,7 @@
 import type { OpenedEnvelope } from '../crypto/crypto.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 import type { SealedMetadata } from '../protocol/envelope.ts'
+import type { Address } from '../protocol/ids.ts'
 import type { KnownInstallation } from './directory.ts'
 
 /** An envelope of the own inbox topic. */
@@ -15,6 +16,8 @@ export interface InboxEnvelope {
 /** A batch that is opened and waits to be committed. */
 export interface Prepared {
   readonly addressed: readonly Addressed[]
+  /** Accounts of senders that what is known of may be out of date: their turn to be looked up is later. */
+  readonly unsure: ReadonlySet<Address>
   /** The newest sequence number; undefined if nothing was new. */
   readonly last: bigint | undefined
 }

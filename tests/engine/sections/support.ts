@@ -104,6 +104,9 @@ export const aLine = () => {
         .map((envelopes) => envelopes.map(({ topic }) => topic))
         .filter(([topic]) => topic?.startsWith('message-'))
     },
+    /** What queries fail with, and how many did. */
+    fail: undefined as PadlockError | undefined,
+    failed: 0,
     /** What a publish fails with; undefined lets it through. */
     refuse: (_envelopes: readonly OutgoingEnvelope[]): PadlockError | undefined => undefined,
     /** What becomes of the keys that a claim gave. */
@@ -119,6 +122,10 @@ export const aLine = () => {
       },
       query: async (topics, signal) => {
         line.queried.push(topics.map(({ topic }) => topic))
+        if (line.fail) {
+          line.failed += 1
+          throw line.fail
+        }
         return real.query(topics, signal)
       },
       claimPrekeys: async (claimId, ids, signal) => {
@@ -172,7 +179,7 @@ export const insiderOf = async (world: EngineWorld, database: string): Promise<I
   return { address: must(parseAddress(identity.address)), id, identity: identity.state }
 }
 
-/** Envelopes from an insider to someone's newest installation, each on a session of its own or all on one. */
+/** Envelopes from an insider to someone's newest installation, all on one new session. */
 export const envelopesFrom = async (
   world: EngineWorld,
   from: Insider,
