@@ -1,0 +1,107 @@
+/** Which chain a wallet is on, and whether its account is a contract there: asked of a real chain. */
+
+import { createPublicClient, createWalletClient, http } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { walletFrom } from '../../src/wallet/viem.ts'
+import { type LocalChain, startLocalChain } from '../support/local-chain.ts'
+
+const owner = privateKeyToAccount(`0x${'1'.repeat(64)}`)
+
+let chain: LocalChain
+beforeAll(async () => {
+  chain = await startLocalChain()
+}, 60_000)
+afterAll(() => chain.close())
+
+/** Wallets of every kind whose account is this address. */
+const walletsOf = (address: `0x${string}`) => {
+  const transport = http(chain.url, { retryCount: 0 })
+  const provider = createPublicClient({ transport })
+  return {
+    'an EIP-1193 provider': walletFrom({
+      request: async (arg: { method: string; params?: unknown }): Promise<unknown> =>
+        Reflect.apply(provider.request, undefined, [arg]),
+    }),
+    'a viem wallet client': walletFrom(createWalletClient({ account: address, transport })),
+    'a smart account': walletFrom({ ...owner, address, client: provider }),
+  }
+}
+
+test('an account with code is a contract on the wallet’s chain', async () => {
+  const address = await chain.deployWallet(owner.address)
+  for (const [name, wallet] of Object.entries(walletsOf(address as `0x${string}`))) {
+    const found = { chainId: chain.id, isContract: true }
+    expect([name, await wallet.findChain(address)]).toEqual([name, found])
+  }
+})
+
+test('an ordinary account is none, nor is a contract account that is not deployed yet', async () => {
+  const later = await chain.prepareWallet(owner.address)
+  for (const address of [owner.address, later.address as `0x${string}`]) {
+    for (const [name, wallet] of Object.entries(walletsOf(address))) {
+      const found = { chainId: chain.id, isContract: false }
+      expect([name, await wallet.findChain(address)]).toEqual([name, found])
+    }
+  }
+})
+
+test('an ordinary account that delegates to a contract (EIP-7702) still signs with its key', async () => {
+  const delegating = privateKeyToAccount(`0x${'3'.repeat(64)}`)
+  await chain.delegate(delegating, await chain.deploy('SelfOwnedWallet'))
+  for (const [name, wallet] of Object.entries(walletsOf(delegating.address))) {
+    const found = { chainId: chain.id, isContract: false }
+    expect([name, await wallet.findChain(delegating.address)]).toEqual([name, found])
+  }
+})
+
+test('only the designator itself is one: code that begins like it is a contract', async () => {
+  const designator = `0xef0100${'ab'.repeat(20)}`
+  for (const [code, isContract] of [
+    [designator, false],
+    [designator.toUpperCase().replace('0X', '0x'), false],
+    [`${designator}00`, true],
+    [designator.slice(0, -2), true],
+    ['0x00', true],
+    ['0x', false],
+    ['0x0', false],
+    [undefined, false],
+    [5, false],
+  ]) {
+    const wallet = walletFrom({
+      request: async ({ method }: { method: string }) => (method === 'eth_chainId' ? '0x5' : code),
+    })
+    expect([code, await wallet.findChain(owner.address)]).toEqual([
+      code,
+      { chainId: 5n, isContract },
+    ])
+  }
+})
+
+test('a wallet that names no chain has none: no answer, an error, or no chain id', async () => {
+  expect(await walletFrom(owner).findChain(owner.address)).toBeUndefined()
+  for (const answer of [undefined, null, 5, '', '5', '0x', '0x0', '0xzz', `0x1${'0'.repeat(16)}`]) {
+    const wallet = walletFrom({ request: async () => answer })
+    expect([answer, await wallet.findChain(owner.address)]).toEqual([answer, undefined])
+  }
+  for (const request of [
+    () => Promise.reject(new Error('unsupported')),
+    () => {
+      throw new Error('unsupported')
+    },
+  ]) {
+    expect(await walletFrom({ request }).findChain(owner.address)).toBeUndefined()
+  }
+})
+
+test('a wallet that does not answer holds nobody up', async () => {
+  vi.useFakeTimers()
+  try {
+    const wallet = walletFrom({ request: () => new Promise<never>(() => undefined) })
+    const found = wallet.findChain(owner.address)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(await found).toBeUndefined()
+  } finally {
+    vi.useRealTimers()
+  }
+})
