@@ -136,7 +136,9 @@ export class Prekeys {
     // One that was not acknowledged goes again with the same bytes (section 6).
     const pending = parsePrekeyUpload(this.#pendingUpload)
     if (!pending.ok || !pending.value.replace) {
-      await this.#context.ratchets.run(() => this.#prepare('replacement'))
+      // No other fallback is made while one is not acknowledged: the one before it may be in use.
+      const carried = this.#pendingFallback()
+      await this.#context.ratchets.run(() => this.#prepare('replacement', carried))
     }
     await this.#publishPending()
   }
@@ -162,12 +164,12 @@ export class Prekeys {
     await this.#publishPending()
   }
 
-  async #prepare(kind: UploadKind): Promise<void> {
+  async #prepare(kind: UploadKind, carried?: PrekeySecret): Promise<void> {
     const left =
       kind === 'replacement' ? 0 : Math.min(this.#stock?.oneTimeLeft ?? stockTarget, stockLimit)
     const count = this.#wanted(kind, left)
     if (count === 0 && kind === 'more') return
-    await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n))
+    await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried))
   }
 
   /** How many one-time keys to make. Those of a replacement take the room of the oldest. */
@@ -277,20 +279,26 @@ export class Prekeys {
    */
   async #discard(createdNs: bigint): Promise<void> {
     const pending = parsePrekeyUpload(this.#pendingUpload)
-    const carriedKey = pending.ok ? pending.value.fallback?.key : undefined
+    const carried = this.#pendingFallback()
     for (const [key, secret] of this.#oneTime) {
       if (secret.createdNs === createdNs) this.#oneTime.delete(key)
     }
     this.#pendingUpload = new Uint8Array()
-    const carried = this.#fallback.find(
-      ({ publicKey }) => carriedKey !== undefined && equalBytes(publicKey, carriedKey),
-    )
-    const left = this.#stock?.oneTimeLeft ?? 0
-    const kind = carried ? 'rotation' : 'more'
+    // What a replacement was to drop is still there.
+    const replaces = pending.ok && pending.value.replace
+    const left = replaces ? 0 : (this.#stock?.oneTimeLeft ?? 0)
+    const kind = replaces ? 'replacement' : carried ? 'rotation' : 'more'
     const count = this.#wanted(kind, left)
     if (count === 0 && !carried) return this.#acknowledged()
     const made = this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried)
     await this.#save(made)
+  }
+
+  /** The fallback key that the upload which is not acknowledged carries. */
+  #pendingFallback(): PrekeySecret | undefined {
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    const key = pending.ok ? pending.value.fallback?.key : undefined
+    return key && this.#fallback.find(({ publicKey }) => equalBytes(publicKey, key))
   }
 
   async #dropUnused(untilNs: bigint): Promise<void> {

@@ -1,7 +1,9 @@
 /** docs/protocol.md sections 5 and 6: the own prekeys, and the claiming of others'. */
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { createInProcessNode } from '../../../node/src/testing.ts'
 import { PadlockError } from '../../../src/errors.ts'
+import { networkOver } from '../../../src/network/connect.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { parsePrekeyUpload } from '../../../src/protocol/prekey.ts'
 import type { Store } from '../../../src/store/store.ts'
@@ -205,4 +207,70 @@ test('section 5: the id of a claim is kept before asking, and one whose answer w
   expect(claimId).toHaveLength(16)
   for (const other of others) expect(other.claimId).toEqual(claimId)
   expect((await stockOf(world, atBob)).oneTimeLeft).toBe(49)
+})
+
+/** A device that meets a node which knows nothing of it. */
+const atAnotherNode = async () => {
+  const { world, clocks } = await aTurnedWorld()
+  const account = anAccount()
+  const database = freshDatabase()
+  const other = createInProcessNode({ clock: () => BigInt(clocks.nodeMs) * 1_000_000n })
+  onTestFinished(() => other.close())
+  const open = (network: (real: Network) => Network) =>
+    world.open({ account, database, platform: clocks.platform, network })
+  const first = await open((real) => real)
+  await untilState(first, 'live')
+  await first.engine.close()
+  return { world, clocks, database, open, elsewhere: networkOver(other.transport) }
+}
+
+test('section 6: a replacement that was stale is made anew as a replacement, with the same fallback', async () => {
+  const { open, elsewhere, world, database } = await atAnotherNode()
+  const line = aLine()
+  line.refuse = ([envelope]) =>
+    envelope?.topic.startsWith('prekey-') === true && uploadsOf(line).length === 1
+      ? new PadlockError('stale_upload')
+      : undefined
+  const again = await open(() => line.network(elsewhere))
+  await untilState(again, 'live')
+  const [stale, anew] = uploadsOf(line).map((bytes) => must(parsePrekeyUpload(bytes)))
+  expect(anew?.replace).toBe(true)
+  expect(anew?.fallback?.key).toEqual(stale?.fallback?.key)
+  expect(anew?.createdNs).toBeGreaterThan(stale?.createdNs ?? 0n)
+  expect(anew?.oneTime).toHaveLength(50)
+  const keysOf = (upload: typeof stale) => (upload?.oneTime ?? []).map(({ key }) => `${key}`)
+  expect(keysOf(anew).filter((key) => keysOf(stale).includes(key))).toEqual([])
+  await again.engine.close()
+  // The secrets of the stale one are gone.
+  const left = (await prekeysOf(world, database)).oneTime.map(({ publicKey }) => `${publicKey}`)
+  expect(left.filter((key) => keysOf(stale).includes(key))).toEqual([])
+})
+
+test('section 6: a fallback that no node acknowledged yet is carried to another node, and the one before it kept', async () => {
+  const { open, elsewhere, world, clocks, database } = await atAnotherNode()
+  const before = await prekeysOf(world, database)
+  clocks.turn(7 * dayMs)
+  const line = aLine()
+  line.refuse = ([envelope]) =>
+    envelope?.topic.startsWith('prekey-') === true
+      ? new PadlockError('network_unavailable')
+      : undefined
+  const rotating = await open(line.network)
+  await untilState(rotating, 'live')
+  await until(() => uploadsOf(line).length === 1)
+  await rotating.engine.close()
+  const moved = aLine()
+  const again = await open(() => moved.network(elsewhere))
+  await untilState(again, 'live')
+  await again.engine.close()
+  const [pending, replacement] = [line, moved].map((each) =>
+    must(parsePrekeyUpload(uploadsOf(each)[0] ?? new Uint8Array())),
+  )
+  expect(replacement?.replace).toBe(true)
+  expect(replacement?.fallback?.key).toEqual(pending?.fallback?.key)
+  const { fallback } = await prekeysOf(world, database)
+  expect(fallback.map(({ publicKey }) => publicKey)).toEqual([
+    pending?.fallback?.key,
+    before.fallback[0]?.publicKey,
+  ])
 })
