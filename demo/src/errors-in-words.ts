@@ -26,8 +26,8 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   wallet_wrong_account:
     'The wallet answered for another account. Switch to the right one in the wallet, then try again.',
   wallet_unsupported: 'Padlock cannot talk to this wallet. Choose another one.',
-  not_supported_yet:
-    'This kind of account cannot be used yet: smart-contract wallets come in a later release. Choose an account with its own key.',
+  chain_unknown:
+    'The node does not know the chain of this smart-contract wallet. Choose an account with its own key.',
   unsupported_platform:
     'This browser lacks something that Padlock needs. Open the page in a current browser, over https or on localhost.',
   wasm_unavailable: 'The encryption code could not be loaded. Reload the page.',

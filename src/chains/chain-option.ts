@@ -9,7 +9,14 @@ import { type AskChain, askOverHttp, askThroughClient, type ChainClientLike } fr
  * Where a chain can be asked: the URL of an RPC server, a viem public client, or an EIP-1193 provider.
  *
  * @example
- * const chains = { 1: 'https://rpc.example', 8453: createPublicClient({ chain: base, transport: http() }) }
+ * import { createPublicClient, http } from 'viem'
+ * import { base } from 'viem/chains'
+ *
+ * const chains = {
+ *   1: 'https://rpc.example',
+ *   8453: createPublicClient({ chain: base, transport: http() }),
+ * }
+ * const client = await createClient({ wallet, node, chains })
  */
 export type ChainLike = string | URL | ChainClientLike
 

@@ -72,6 +72,10 @@ export interface Installation {
   readonly createdAtMs: number
   /** Its keys as the wallet was shown them when it granted it: unpadded standard base64. */
   readonly keys: { readonly curve25519: string; readonly ed25519: string }
+  /**
+   * `unverified`: of a contract account whose chain did not confirm its grant, or a revocation of it,
+   * yet. Nothing is sent to it.
+   */
   readonly state: 'valid' | 'unverified' | 'revoked'
 }
 
