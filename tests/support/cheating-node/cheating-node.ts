@@ -55,6 +55,7 @@ type Event = NonNullable<MessageInitShape<typeof SubscribeResponseSchema>['event
 class OpenStream {
   readonly #events: SubscribeResponse[] = []
   #isOver = false
+  #error: unknown
   #wake: () => void = () => undefined
 
   push(event: SubscribeResponse): void {
@@ -62,7 +63,9 @@ class OpenStream {
     this.#wake()
   }
 
-  end(): void {
+  /** @param error what the reader gets at the end; nothing if it ends well. */
+  end(error?: unknown): void {
+    this.#error ??= error
     this.#isOver = true
     this.#wake()
   }
@@ -71,6 +74,7 @@ class OpenStream {
     for (;;) {
       const [event] = this.#events.splice(0, 1)
       if (event) yield event
+      else if (this.#error !== undefined) throw this.#error
       else if (this.#isOver) return
       else {
         await new Promise<void>((resolve) => {
@@ -220,10 +224,11 @@ export class CheatingNode {
         for await (const event of this.#real.subscribe(request, { signal: real.signal })) {
           stream.push(event)
         }
-      } finally {
         stream.end()
+      } catch (error) {
+        stream.end(error)
       }
-    })().catch(() => undefined)
+    })()
     try {
       for await (const event of stream.read()) {
         for (const told of this.#told(event)) yield told
