@@ -37,6 +37,8 @@ const readOptions = () => {
 const readCount = (name: string, text: string): number =>
   /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
 
+const replay = (seed: number): string => `npm run simulate -- --seeds 1 --seed ${seed} --verbose`
+
 const values = readOptions()
 const beganMs = performance.now()
 const report = await runCampaign({
@@ -47,15 +49,14 @@ const report = await runCampaign({
   tell: (outcome) => {
     const { seed, problems } = outcome
     const how =
-      problems.length > 0
-        ? `${problems.length} problems, repeat with --seeds 1 --seed ${seed} --verbose`
-        : 'good'
+      problems.length > 0 ? `${problems.length} problems, replay: ${replay(seed)}` : 'good'
     const cost = 'realMs' in outcome ? `, ${(outcome.realMs / 1_000).toFixed(1)} s` : ''
     console.log(`seed ${seed}: ${how}${cost}`)
     for (const problem of problems.slice(0, 20)) console.log(`  ${problem}`)
   },
 })
 console.log(showReport(report))
+for (const { seed } of report.failures) console.log(`replay seed ${seed}: ${replay(seed)}`)
 const seconds = (performance.now() - beganMs) / 1_000
 const hours = report.outcomes.reduce((sum, { virtualMs }) => sum + virtualMs, 0) / 3_600_000
 console.log(`${seconds.toFixed(0)} s, ${(hours / seconds).toFixed(1)} virtual hours a second`)

@@ -22,6 +22,8 @@ export interface Step {
   readonly says: string
   /** Runs in browsers, so `npm run verify` leaves it out. */
   readonly inBrowsers?: true
+  /** Takes minutes, so `npm run verify` leaves it out. */
+  readonly isLong?: true
   /** Whether there is anything to run yet; a step without files counts nothing. */
   readonly hasFiles?: () => boolean
   readonly run: () => Promise<Counts>
@@ -88,6 +90,13 @@ const runPlaywright = async (...args: string[]): Promise<Counts> => {
   })
   return countPlaywright(report, code)
 }
+
+/**
+ * About two minutes on two idle cores. A number of seeds, and always the same ones, so that what runs
+ * does not depend on how fast the machine is; `npm run simulate` begins anywhere.
+ */
+const simulatedSeeds = 24
+const firstSimulatedSeed = 1
 
 export const steps: readonly Step[] = [
   {
@@ -158,6 +167,19 @@ export const steps: readonly Step[] = [
   },
   { name: 'cargo', says: 'Rust tests', hasFiles: hasCrate, run: runCargoTests },
   { name: 'vitest', says: 'tests in Node', run: runVitest },
+  {
+    name: 'simulation',
+    says: 'bad days of everyone, repeated by their seeds',
+    isLong: true,
+    hasFiles: () => existsSync(join(root, 'wasm/pkg/padlock.wasm')),
+    run: () =>
+      script(
+        'simulate.ts',
+        ...['--seeds', `${simulatedSeeds}`],
+        ...['--seed', process.env.PADLOCK_SEED ?? `${firstSimulatedSeed}`],
+        ...['--jobs', '2'],
+      ),
+  },
   {
     name: 'browser',
     says: 'tests in Chromium and Firefox',

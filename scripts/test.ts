@@ -1,7 +1,7 @@
 /**
  * Runs the steps, goes on after a failure, and prints `N passed, N failed` alone on its last line.
  *
- *     node scripts/test.ts              every step but those in browsers, installing nothing
+ *     node scripts/test.ts              every step but those in browsers and long ones, installing nothing
  *     node scripts/test.ts --install    every step, after installing what is missing
  *     node scripts/test.ts --only NAME  one step (may be repeated); --list names them
  */
@@ -36,11 +36,11 @@ const readOptions = () => {
   }
 }
 
-const choose = (only: readonly string[], withBrowsers: boolean): readonly Step[] => {
+const choose = (only: readonly string[], all: boolean): readonly Step[] => {
   const unknown = only.find((name) => !steps.some((step) => step.name === name))
   if (unknown !== undefined) return refuse(`There is no step "${unknown}"; --list names them.`)
   if (only.length > 0) return steps.filter((step) => only.includes(step.name))
-  return steps.filter((step) => withBrowsers || !step.inBrowsers)
+  return steps.filter((step) => all || !(step.inBrowsers || step.isLong))
 }
 
 /** Under CI a skipped test is a failed one: nobody would notice that it never ran. */

@@ -35,9 +35,29 @@ export const judgeDeliveries = (
     const sentNs = BigInt(Math.floor(startMs + sent.atMs)) * nsPerMs
     return installation !== undefined && installation.sinceNs + BigInt(lateMs) * nsPerMs < sentNs
   }
+  /** It was on its way when the node lost its data: who had got it before keeps it in its first place. */
+  const wasUnderWay = (sent: Sent): boolean => {
+    const own = messagesOf.get(sent.from)?.get(sent.text)
+    const sentNs = BigInt(Math.floor(startMs + sent.atMs)) * nsPerMs
+    return world.node.lost.some(({ toNs }) => sentNs <= toNs && own && toNs <= nodeNsOf(own))
+  }
   /** A copy of its own stands where it arrived: of what was owed, and of what an older copy sent twice. */
   const mayStandElsewhere = (device: Device, sent: Sent): boolean =>
-    device !== sent.from && (!isKnownInTime(device, sent) || sent.from.forgotten.length > 0)
+    device !== sent.from &&
+    (!isKnownInTime(device, sent) || sent.from.forgotten.length > 0 || wasUnderWay(sent))
+
+  /**
+   * In a season keys age: an older copy may lack the one that a message was sealed to. And each message is
+   * sent again twice at most (docs/protocol.md section 10), also to whom forgets it again and again.
+   */
+  const mayHaveLost = (device: Device, sent: Sent): boolean =>
+    device.forgotten.length > 1 ||
+    (features.isSeason && device.forgotten.length + sent.from.forgotten.length > 0)
+
+  /** What only the lost part of a node's data knew: who was revoked, and what was on its way. */
+  const isLost = (device: Device, sent: Sent, nodeNs: bigint): boolean =>
+    (features.hasNodeRestores && (device.isGivenUp || sent.from.isGivenUp)) ||
+    world.node.lost.some(({ fromNs, toNs }) => fromNs <= nodeNs && nodeNs <= toNs)
 
   const figures = { sent: 0, deliveries: 0, owed: 0, otherKept: 0, otherMissing: 0 }
   for (const sent of all) {
@@ -56,6 +76,7 @@ export const judgeDeliveries = (
     const isRevoked = truth.get(sent.installationId)?.revokedNs !== undefined
     if (!own || isRevoked) continue
     if (own.state === 'pending') {
+      if (features.hasNodeRestores && sent.from.isGivenUp) continue
       judgePending(world, sent, own, now)
       continue
     }
@@ -66,7 +87,7 @@ export const judgeDeliveries = (
       if (device === sent.from || !isConcerned || !installation) continue
       if (installation.revokedNs !== undefined || installation.sinceNs >= nodeNsOf(own)) continue
       const has = messagesOf.get(device)?.has(sent.text) ?? false
-      if (device.forgotten.length + sent.from.forgotten.length > 0) {
+      if (mayHaveLost(device, sent) || isLost(device, sent, nodeNsOf(own))) {
         figures[has ? 'otherKept' : 'otherMissing'] += 1
         if (!has) journal.note(`${device.name} has not got ${sent.text}, after an older copy`)
         continue

@@ -110,7 +110,13 @@ export class Device {
   #opened(id: string): void {
     const { journal } = this.#world
     journal.note(`${this.name}: open`)
-    if (this.installationId !== undefined && this.installationId !== id) {
+    const isFormer = this.forgotten.length > 0 && this.installationIds.has(id)
+    if (this.installationId !== undefined && this.installationId !== id && isFormer) {
+      // An older copy of itself, from before it was revoked and made new keys.
+      journal.note(`${this.name}: is its former installation`)
+      this.isGivenUp = true
+      this.renews = false
+    } else if (this.installationId !== undefined && this.installationId !== id) {
       if (!this.renews) journal.problem(`${this.name} is another installation now`)
       journal.fault('renewed', this.name)
       this.isGivenUp = false
@@ -121,8 +127,8 @@ export class Device {
   }
 
   #start(life: Life): Promise<Engine> {
-    const { time, journal, crypto, chaos, nodeTransport, evidence } = this.#world
-    const transport = faultyTransport(nodeTransport, this.weather, time)
+    const { time, journal, crypto, chaos, node, evidence } = this.#world
+    const transport = faultyTransport(node.transport, this.weather, time)
     const { database } = this
     journal.note(`${this.name}: opens`)
     return Engine.open(

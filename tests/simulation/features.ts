@@ -12,6 +12,8 @@ export interface Features {
   readonly hasStorageFaults: boolean
   /** The node's clock is wrong after a restart. */
   readonly hasNodeClock: boolean
+  /** The node's data is put back as it was earlier. */
+  readonly hasNodeRestores: boolean
 }
 
 export const featuresOf = (seed: number): Features => {
@@ -22,6 +24,7 @@ export const featuresOf = (seed: number): Features => {
     hasStrangers: random.chance(1 / 3),
     hasStorageFaults: random.chance(1 / 3),
     hasNodeClock: random.chance(1 / 4),
+    hasNodeRestores: random.chance(1 / 5),
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a program tells its application: noted, and a problem where honest peers and an honest node never cause it. */
 import type { ClientEvent } from '../../src/engine/model.ts'
+import type { Features } from './features.ts'
 import type { World } from './world.ts'
 
 const defects: ReadonlySet<string> = new Set([
@@ -19,6 +20,27 @@ const defects: ReadonlySet<string> = new Set([
   'stock_full',
 ])
 
+/** What a world's own troubles bring about. */
+const isExcused = (code: string, features: Features, isRogue: boolean): boolean => {
+  switch (code) {
+    case 'node_withholding':
+      // A stolen device accuses the node of what its thief keeps from it; and who has not come back to a
+      // node that lost its data cannot be reached there.
+      return isRogue || features.hasNodeRestores
+    case 'malformed':
+      return features.hasStrangers
+    case 'gap':
+      // A copy that is older than what the node keeps; another node is read from its beginning.
+      return features.isSeason && (features.hasRestores || features.hasNodeRestores)
+    case 'bad_proof':
+    case 'unauthenticated_node':
+      // Another node answers than the one that was asked for its id.
+      return features.hasNodeRestores
+    default:
+      return false
+  }
+}
+
 export const hearEvent = (
   { journal, features }: World,
   { name, isRogue }: { readonly name: string; readonly isRogue: boolean },
@@ -30,13 +52,9 @@ export const hearEvent = (
       const counts = warnings.map(({ code, count }) => `${code} ${count}`)
       journal.note(`${name}: ${state} ${counts.join(', ')}`)
       const code = warnings.at(-1)?.code
-      // It accuses the node of what was kept from it.
-      const isHidden = isRogue && code === 'node_withholding'
-      // A copy that is older than what the node keeps.
-      const isForgotten = features.isSeason && features.hasRestores && code === 'gap'
-      const isLitter = features.hasStrangers && code === 'malformed'
-      if (code && defects.has(code) && !isLitter && !isHidden && !isForgotten)
+      if (code && defects.has(code) && !isExcused(code, features, isRogue)) {
         journal.problem(`${name} warns of ${code}`)
+      }
       return
     }
     case 'message-state':
@@ -62,6 +80,8 @@ export const hearEvent = (
         code === 'sender_revoked' ||
         (features.hasStrangers && (code === 'malformed' || code === 'unsealing_failed')) ||
         // An older copy cannot open what was sealed to keys that it never had, or has forgotten.
+        // Nor what another node serves again.
+        (features.hasNodeRestores && (outcome === 'undecryptable' || code === 'unknown_sender')) ||
         (features.hasRestores && (outcome === 'undecryptable' || code === 'unsealing_failed'))
       if (!isExpected) journal.problem(`${name}: ${count} ${outcome} (${code})`)
       return

@@ -105,8 +105,8 @@ class BadTime {
       this.#every(pace.talkMs, () => this.#talk()),
       this.#every(pace.newDeviceMs, () => this.#addSomeDevice()),
       this.#every(pace.revocationMs, () => this.#revokeSomeDevice()),
-      this.#every(pace.nodeRestartMs, () =>
-        this.#world.restartNode(this.#random.wait(2 * minuteMs)),
+      this.#every(features.hasNodeRestores ? pace.nodeRestartMs / 3 : pace.nodeRestartMs, () =>
+        this.#troubleNode(),
       ),
     ]
     if (features.hasStrangers) loops.push(this.#every(pace.litterMs, () => this.#litter()))
@@ -264,6 +264,15 @@ class BadTime {
     }
     // If that did not succeed by then.
     await this.#world.revoke(device)
+  }
+
+  /** Its operator's bad days. */
+  #troubleNode(): Promise<void> {
+    const { node, features } = this.#world
+    const kind = features.hasNodeRestores ? this.#random.below(4) : 0
+    if (kind === 2) return node.backUp()
+    if (kind === 3) return node.restore()
+    return node.restart(this.#random.wait(2 * minuteMs))
   }
 
   async #litter(): Promise<void> {

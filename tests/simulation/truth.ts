@@ -1,6 +1,6 @@
 /** What the node holds of everyone's topics: when installations came and went. */
 
-import type { NodeEnvelope } from '../../src/network/network.ts'
+import type { Network, NodeEnvelope } from '../../src/network/network.ts'
 import { parseContactBundle } from '../../src/protocol/contact.ts'
 import type { IdentityKeys, InstallationId } from '../../src/protocol/ids.ts'
 import { parseRevocation } from '../../src/protocol/revocation.ts'
@@ -18,8 +18,8 @@ export interface Registered {
 
 export const readTruth = async ({
   people,
-  network,
-}: Pick<World, 'people' | 'network'>): Promise<ReadonlyMap<InstallationId, Registered>> => {
+  node: { network },
+}: Pick<World, 'people' | 'node'>): Promise<ReadonlyMap<InstallationId, Registered>> => {
   const found = new Map<InstallationId, Registered>()
   for (const { address } of people) {
     for (const { message, nodeNs } of await readTopic(network, contactTopic(address))) {
@@ -40,10 +40,21 @@ export const readTruth = async ({
   return found
 }
 
-const readTopic = async (
-  network: World['network'],
-  topic: string,
-): Promise<readonly NodeEnvelope[]> => {
+/** How many envelopes all contact and revoked topics have. */
+export const countEnvelopes = async ({
+  people,
+  node: { network },
+}: Pick<World, 'people' | 'node'>): Promise<number> => {
+  let count = 0
+  for (const { address } of people) {
+    for (const topic of [contactTopic(address), revokedTopic(address)]) {
+      count += (await readTopic(network, topic)).length
+    }
+  }
+  return count
+}
+
+const readTopic = async (network: Network, topic: string): Promise<readonly NodeEnvelope[]> => {
   const all: NodeEnvelope[] = []
   for (;;) {
     const { envelopes } = await network.query([
