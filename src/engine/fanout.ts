@@ -4,6 +4,7 @@
  */
 
 import { PadlockError } from '../errors.ts'
+import { equalBytes } from '../protocol/bytes.ts'
 import { buildMetadataPart } from '../protocol/envelope.ts'
 import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
 import { claimIdBytes, claimLimitInstallations } from '../protocol/limits.ts'
@@ -59,6 +60,8 @@ export class Fanout {
   readonly #heads: Heads
   readonly #sends = new Serial()
   readonly #pausedUntilMs = new Map<InstallationId, number>()
+  /** Sealing keys that nobody can encrypt to: whose they are is passed over until there is another. */
+  readonly #unusableKeys = new Map<InstallationId, Uint8Array>()
 
   constructor(context: Context, sessions: Sessions, heads: Heads) {
     this.#context = context
@@ -89,7 +92,10 @@ export class Fanout {
     await this.#sessions.load(recipients.map(({ id }) => id))
     await this.#heads.load(recipients.map(({ address }) => address))
     const needing = recipients.filter(
-      ({ id }) => !chooseSession(this.#sessions.of(id)) && !this.#isPaused(id),
+      (one) =>
+        !chooseSession(this.#sessions.of(one.id)) &&
+        !this.#isPaused(one.id) &&
+        !this.#hasUnusableKey(one),
     )
     const fresh = new Map<InstallationId, Session>()
     if (needing.length === 0) return fresh
@@ -191,13 +197,21 @@ export class Fanout {
     this.#pausedUntilMs.set(id, this.#context.platform.monotonicMs() + claimPauseMs)
   }
 
+  #hasUnusableKey({ id, sealingKey }: KnownInstallation): boolean {
+    const unusable = this.#unusableKeys.get(id)
+    return unusable !== undefined && equalBytes(unusable, sealingKey)
+  }
+
   /** Who of these can be encrypted to with what there is. */
   reachable(
     recipients: readonly KnownInstallation[],
     fresh: ReadonlyMap<InstallationId, Session>,
   ): readonly KnownInstallation[] {
     return recipients.filter(
-      ({ id }) => !this.#isPaused(id) && this.#sessionFor(id, fresh) !== undefined,
+      (one) =>
+        !this.#isPaused(one.id) &&
+        !this.#hasUnusableKey(one) &&
+        this.#sessionFor(one.id, fresh) !== undefined,
     )
   }
 
@@ -266,7 +280,8 @@ export class Fanout {
       const sealed = results[at]
       // Such as a sealing key of small order: nobody can encrypt to it (section 1).
       if (!sealed?.ok) {
-        this.#pause(recipient.id)
+        if (this.#unusableKeys.size >= maxPauses) this.#unusableKeys.clear()
+        this.#unusableKeys.set(recipient.id, recipient.sealingKey)
         return undefined
       }
       sessions.push({

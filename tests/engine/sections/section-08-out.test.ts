@@ -3,7 +3,10 @@
 import { expect, test } from 'vitest'
 import { encodeContent } from '../../../src/content/registry.ts'
 import { PadlockError } from '../../../src/errors.ts'
+import { buildContactBundle, parseContactBundle } from '../../../src/protocol/contact.ts'
 import { contentLimitBytes } from '../../../src/protocol/limits.ts'
+import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
+import { contactTopic } from '../../../src/protocol/topics.ts'
 import { tables } from '../../../src/store/tables.ts'
 import {
   anAccount,
@@ -21,8 +24,10 @@ import {
   dayMs,
   hourMs,
   inboxOf,
+  insiderOf,
   isSent,
   minuteMs,
+  must,
 } from './support.ts'
 
 const inbox = ({ engine }: Opened) => `message-${engine.installationId}`
@@ -310,4 +315,46 @@ test('section 11: a message of 900 KiB after encoding goes through, one byte mor
   expect(await atAlice.engine.history(id, undefined, 10)).toEqual([])
   await atAlice.engine.send(id, largest)
   expect((await untilTexts(atBob, id, 1))[0]?.length).toBe(largest.length)
+})
+
+test('section 8: a device whose sealing key nobody can encrypt to is passed over, until its topic has another', async () => {
+  const { world, clocks } = await aTurnedWorld()
+  const { platform } = clocks
+  const [alice, bob] = [anAccount(), anAccount()]
+  const phone = await world.open({ account: bob, database: freshDatabase(), platform })
+  const tabletDatabase = freshDatabase()
+  const tablet = await world.open({ account: bob, database: tabletDatabase, platform })
+  for (const each of [phone, tablet]) await untilState(each, 'live')
+  await tablet.engine.close()
+  const insider = await insiderOf(world, tabletDatabase)
+  const topic = contactTopic(insider.address)
+  const bundles = (await world.network.query([{ topic, afterSequence: 0n }])).envelopes
+    .map(({ message }) => must(parseContactBundle(message)))
+    .filter(({ installationId }) => installationId === insider.id)
+  const publishKey = async (key: Uint8Array) => {
+    const [bundle] = bundles
+    if (!bundle) throw new Error('no bundle')
+    clocks.turn(1_000)
+    const createdNs = BigInt(clocks.nodeMs) * 1_000_000n
+    const text = sealingKeySigningBytes({
+      address: insider.address,
+      installationId: insider.id,
+      createdNs,
+      key,
+    })
+    const [signature = new Uint8Array()] = world.crypto.sign(insider.identity, [text])
+    const message = buildContactBundle({ ...bundle, sealingKey: { key, createdNs, signature } })
+    await world.network.publish([{ topic, message }])
+  }
+  // A point of small order: whatever it is agreed with, the result is zero (RFC 7748 section 6.1).
+  await publishKey(new Uint8Array(32))
+  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
+  await untilState(atAlice, 'live')
+  const { id } = await atAlice.engine.conversation(bob.address)
+  await atAlice.engine.send(id, 'for both')
+  expect(await untilTexts(phone, id, 1)).toEqual(['for both'])
+  expect(await inboxOf(world, tablet)).toHaveLength(0)
+  const [pair] = world.crypto.createKeyPairs(1)
+  await publishKey(pair?.publicKey ?? new Uint8Array())
+  await until(async () => (await inboxOf(world, tablet)).length === 1)
 })
