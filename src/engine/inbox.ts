@@ -5,7 +5,7 @@
  */
 
 import { headerSignature, parseInboxMessage } from '../protocol/envelope.ts'
-import type { Address, ConversationId, InstallationId } from '../protocol/ids.ts'
+import type { Address, ConversationId } from '../protocol/ids.ts'
 import { envelopeLimitBytes } from '../protocol/limits.ts'
 import { messageTopic } from '../protocol/topics.ts'
 import { checkMetadata } from '../protocol/validation.ts'
@@ -21,7 +21,7 @@ import type { HeadsClaim } from './heads.ts'
 import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from './incoming.ts'
 import { Lookups } from './lookups.ts'
 import { nsToMs } from './node-time.ts'
-import type { NewlyParked, Parking } from './parking.ts'
+import { type Claimed, type NewlyParked, nameOfClaimed, type Parking } from './parking.ts'
 import { type ReadBatch, Reading } from './reading.ts'
 import type { Recovery } from './recovery.ts'
 import type { NotedRequests } from './requests.ts'
@@ -141,7 +141,7 @@ export class Inbox {
       if (waiting.length === 0) return false
       const now = this.#lookups.take(waiting)
       await this.#directory.refresh(now)
-      for (const id of this.#parking.installations(new Set(now))) await this.#workOff(id)
+      for (const one of this.#parking.installations(new Set(now))) await this.#workOff(one)
       this.#tally.tell()
       return now.length < waiting.length
     })
@@ -151,20 +151,19 @@ export class Inbox {
   workOffKnown(address: Address): Promise<void> {
     return this.#workingOff.run(async () => {
       const account = await this.#directory.account(address)
-      for (const id of this.#parking.installations(new Set([address]))) {
-        if (account.get(id)?.state === 'valid') await this.#workOff(id)
+      for (const one of this.#parking.installations(new Set([address]))) {
+        if (account.get(one.installationId)?.state === 'valid') await this.#workOff(one)
       }
       this.#tally.tell()
     })
   }
 
-  async #workOff(id: InstallationId): Promise<void> {
-    const rows = await this.#parking.of(id)
+  async #workOff(claimed: Claimed): Promise<void> {
+    const rows = await this.#parking.of(claimed)
     const addressed = await this.#open(rows.map(({ value }) => value))
-    const sender = addressed[0]?.metadata
-    const account = sender && (await this.#directory.account(sender.senderAddress))
+    const account = await this.#directory.account(claimed.address)
     // A contract account's installation waits until its chain can be asked, for two weeks.
-    const isWaiting = account?.get(id)?.state === 'unverified'
+    const isWaiting = account.get(claimed.installationId)?.state === 'unverified'
     const done = isWaiting ? rows.filter(({ value }) => this.#isForgotten(value)) : rows
     if (done.length === 0) return
     const numbers = done.map(({ number }) => number)
@@ -328,14 +327,14 @@ export class Inbox {
     const { crypto, curves } = this.#context
     const candidates: Authentic[] = []
     const parked: NewlyParked[] = []
-    const parkedNow = new Set<InstallationId>()
+    const parkedNow = new Set<string>()
     for (const one of addressed) {
       const { senderAddress, senderInstallationId } = one.metadata
       const account = await this.#directory.account(senderAddress)
       const sender = account.get(senderInstallationId)
-      const isBehind =
-        parkedNow.has(senderInstallationId) ||
-        (!areParked && this.#parking.has(senderInstallationId))
+      const claimed = { address: senderAddress, installationId: senderInstallationId }
+      const name = nameOfClaimed(claimed)
+      const isBehind = parkedNow.has(name) || (!areParked && this.#parking.has(claimed))
       const isUnknown =
         !sender ||
         sender.state === 'unknown' ||
@@ -344,12 +343,8 @@ export class Inbox {
       if (!isBehind && sender && this.#isRevoked(sender, one)) this.#tally.count('sender_revoked')
       else if (!isBehind && areParked && isUnknown) this.#tally.count('unknown_sender')
       else if (isBehind || isUnknown) {
-        parkedNow.add(senderInstallationId)
-        parked.push({
-          ...one.envelope,
-          address: senderAddress,
-          installationId: senderInstallationId,
-        })
+        parkedNow.add(name)
+        parked.push({ ...one.envelope, ...claimed })
       } else candidates.push({ ...one, sender })
     }
     const signatures = candidates.map(({ opened, metadata, sender }) =>

@@ -1,37 +1,44 @@
 /**
  * Envelopes of senders that are not known yet (docs/protocol.md section 8, step 3): kept, bounded,
  * until their account was looked up. While an installation has parked envelopes, every later one
- * from it is parked behind them.
+ * from it is parked behind them. An installation is one under one address: whoever names its id under
+ * another one is somebody else, who delays and decides nothing.
  */
 
 import type { Address, InstallationId } from '../protocol/ids.ts'
 import type { Row, Store, Write } from '../store/store.ts'
 import type { ParkedRecord } from '../store/tables.ts'
-import { put, remove, tables } from '../store/tables.ts'
+import { joinKey, put, remove, tables } from '../store/tables.ts'
 
 const maxBytes = 64 * 1024 * 1024
 const maxBytesPerAddress = 4 * 1024 * 1024
 
-export interface ParkedEnvelope {
-  readonly number: number
+/** Whom an envelope claims to be of. */
+export interface Claimed {
   readonly address: Address
   readonly installationId: InstallationId
+}
+
+/** Tells those whom envelopes claim to be of apart. */
+export const nameOfClaimed = ({ address, installationId }: Claimed): string =>
+  joinKey(address, installationId)
+
+export interface ParkedEnvelope extends Claimed {
+  readonly number: number
   readonly bytes: number
 }
 
-export interface NewlyParked {
+export interface NewlyParked extends Claimed {
   readonly message: Uint8Array
   readonly sequence: bigint
   readonly nodeNs: bigint
-  readonly address: Address
-  readonly installationId: InstallationId
 }
 
 export class Parking {
   readonly #store: Store
   readonly #parked = new Map<number, ParkedEnvelope>()
-  /** How many of each installation: asked for every envelope that arrives. */
-  readonly #counts = new Map<InstallationId, number>()
+  /** How many of each, by name: asked for every envelope that arrives. */
+  readonly #counts = new Map<string, number>()
 
   constructor(store: Store) {
     this.#store = store
@@ -46,8 +53,8 @@ export class Parking {
     }
   }
 
-  has(id: InstallationId): boolean {
-    return this.#counts.has(id)
+  has(claimed: Claimed): boolean {
+    return this.#counts.has(nameOfClaimed(claimed))
   }
 
   /** Accounts that someone parked claims to be, in the order of arrival. */
@@ -86,10 +93,13 @@ export class Parking {
   }
 
   /** The parked envelopes of one installation, oldest first. */
-  async of(id: InstallationId): Promise<readonly Row<ParkedRecord>[]> {
+  async of(claimed: Claimed): Promise<readonly Row<ParkedRecord>[]> {
     const rows: Row<ParkedRecord>[] = []
-    for (const { number, installationId } of this.#parked.values()) {
-      if (installationId !== id) continue
+    const { address, installationId } = claimed
+    const all = [...this.#parked.values()].filter(
+      (one) => one.address === address && one.installationId === installationId,
+    )
+    for (const { number } of all) {
       const row = await this.#store.get(tables.parked, number)
       if (row) rows.push({ value: row.value, number })
     }
@@ -97,12 +107,13 @@ export class Parking {
   }
 
   /** Installations with parked envelopes of these accounts. */
-  installations(addresses: ReadonlySet<Address>): readonly InstallationId[] {
-    const found = new Set<InstallationId>()
+  installations(addresses: ReadonlySet<Address>): readonly Claimed[] {
+    const found = new Map<string, Claimed>()
     for (const { address, installationId } of this.#parked.values()) {
-      if (addresses.has(address)) found.add(installationId)
+      if (!addresses.has(address)) continue
+      found.set(joinKey(address, installationId), { address, installationId })
     }
-    return [...found]
+    return [...found.values()]
   }
 
   removalWrites(numbers: readonly number[]): readonly Write[] {
@@ -112,18 +123,20 @@ export class Parking {
   /** To be called when what `removalWrites` gave is committed. */
   removed(numbers: readonly number[]): void {
     for (const number of numbers) {
-      const id = this.#parked.get(number)?.installationId
-      if (id === undefined) continue
+      const parked = this.#parked.get(number)
+      if (!parked) continue
       this.#parked.delete(number)
-      const left = (this.#counts.get(id) ?? 1) - 1
-      if (left > 0) this.#counts.set(id, left)
-      else this.#counts.delete(id)
+      const name = nameOfClaimed(parked)
+      const left = (this.#counts.get(name) ?? 1) - 1
+      if (left > 0) this.#counts.set(name, left)
+      else this.#counts.delete(name)
     }
   }
 
   #remember(parked: ParkedEnvelope): void {
     this.#parked.set(parked.number, parked)
-    this.#counts.set(parked.installationId, (this.#counts.get(parked.installationId) ?? 0) + 1)
+    const name = nameOfClaimed(parked)
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
   }
 }
 

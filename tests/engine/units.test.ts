@@ -105,6 +105,8 @@ const parked = (from: number, bytes: number, sequence = 1n): NewlyParked => ({
   installationId: installation(from),
 })
 
+const claimed = (from: number) => ({ address: address(from), installationId: installation(from) })
+
 const aParking = async () => {
   const database = freshDatabase()
   const crypto = await loadTestCrypto()
@@ -125,14 +127,14 @@ test('of one address four megabytes are parked: what comes later is dropped', as
   for (let n = 1n; n <= 4n; n++) expect(await park(parked(1, mib, n))).toBe(0)
   expect(await park(parked(1, 1, 5n))).toBe(1)
   expect(await park(parked(2, mib, 6n))).toBe(0)
-  const rows = await parking.of(installation(1))
+  const rows = await parking.of(claimed(1))
   expect(rows.map(({ value }) => value.sequence)).toEqual([1n, 2n, 3n, 4n])
 
   // The store agrees, and a client that opens it again too.
   const reopened = new Parking(store)
   await reopened.load()
   expect([...reopened.addresses()]).toEqual([address(1), address(2)])
-  expect((await reopened.of(installation(1))).map(({ value }) => value.sequence)).toEqual([
+  expect((await reopened.of(claimed(1))).map(({ value }) => value.sequence)).toEqual([
     1n,
     2n,
     3n,
@@ -151,14 +153,10 @@ test('at 64 megabytes the newest of the largest address goes, not the one that c
   expect(await park(parked(17, mib, 171n))).toBe(0)
   // Now full. A stranger with little to say costs one of the largest its newest.
   expect(await park(parked(18, 1, 181n))).toBe(1)
-  expect((await parking.of(installation(18))).map(({ value }) => value.sequence)).toEqual([181n])
-  expect((await parking.of(installation(1))).map(({ value }) => value.sequence)).toEqual([
-    11n,
-    12n,
-    13n,
-  ])
+  expect((await parking.of(claimed(18))).map(({ value }) => value.sequence)).toEqual([181n])
+  expect((await parking.of(claimed(1))).map(({ value }) => value.sequence)).toEqual([11n, 12n, 13n])
   for (let from = 2; from <= 15; from++) {
-    expect(await parking.of(installation(from))).toHaveLength(4)
+    expect(await parking.of(claimed(from))).toHaveLength(4)
   }
   // Two of one megabyte: room for one is made already, but not for both.
   expect(await park(parked(19, mib, 191n), parked(20, mib, 201n))).toBe(2)
@@ -198,13 +196,13 @@ test('whatever is parked in whatever order, the bounds hold and nothing is lost 
 test('what was worked off is parked no longer', async () => {
   const { store, parking, park } = await aParking()
   await park(parked(1, 10, 1n), parked(1, 10, 2n), parked(2, 10, 3n))
-  expect(parking.has(installation(1))).toBe(true)
-  expect(parking.installations(new Set([address(1), address(3)]))).toEqual([installation(1)])
-  const numbers = (await parking.of(installation(1))).map(({ number }) => number)
+  expect(parking.has(claimed(1))).toBe(true)
+  expect(parking.installations(new Set([address(1), address(3)]))).toEqual([claimed(1)])
+  const numbers = (await parking.of(claimed(1))).map(({ number }) => number)
   const writes = parking.removalWrites(numbers)
   await store.advance([], () => ({ writes, result: undefined }))
   parking.removed(numbers)
-  expect(parking.has(installation(1))).toBe(false)
+  expect(parking.has(claimed(1))).toBe(false)
   expect([...parking.addresses()]).toEqual([address(2)])
 })
 

@@ -255,6 +255,12 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
 
   const publish = (topic: string, message: Uint8Array) => real.publish([{ topic, message }])
 
+  /** The subscription carries this account's topics from now on. */
+  const follow = (one: Address): void => {
+    followed.add(one)
+    parts.directory.follow(followed)
+  }
+
   const receiver = {
     target,
     account,
@@ -285,6 +291,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       parts.store.close()
       parts = await wire(await start())
     },
+    follow,
     live: () => parts.context.status.setState('live'),
     workOff: () => watch(0, () => parts.inbox.workOffParked()),
     countOf: (code: PadlockErrorCode): number =>
@@ -297,10 +304,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       await publish(contactTopic(made.sender.address), made.bundle)
       if (how.unknown) return made.sender
       await parts.directory.reread(made.sender.address)
-      if (options.followed !== false) {
-        followed.add(made.sender.address)
-        parts.directory.follow(followed)
-      }
+      if (options.followed !== false) follow(made.sender.address)
       return made.sender
     },
     /** A session from this sender, begun with a prekey of this installation: a one-time key if none is named. */

@@ -36,5 +36,10 @@ export const makeSender = async (wallet: PrivateKeyAccount) => {
       ...bundle,
       signature: { kind: 'eip191' as const, signature: granted },
     }),
+    /** The same as a contract account's: only its chain can tell whether it is good. */
+    contract: buildContactBundle({
+      ...bundle,
+      signature: { kind: 'erc1271' as const, chainId: 1n, signature: granted },
+    }),
   }
 }
