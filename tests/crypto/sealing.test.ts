@@ -91,7 +91,7 @@ test.each([
   expect(verify(signed(!isPrekeyMessage))).toBe(false)
 })
 
-test('every envelope has a key, a header and a length class of its own', () => {
+test('section 8: every envelope has a key, a header and a length class of its own', () => {
   const { envelopes } = aSealed(3)
   const parts = envelopes.map(({ message }) => partsOf(message))
   const encs = parts.map(({ sealedMetadata }) => Buffer.from(sealedMetadata).toString('hex', 0, 32))
@@ -100,7 +100,7 @@ test('every envelope has a key, a header and a length class of its own', () => {
   expect(new Set(parts.map(({ ciphertext }) => ciphertext.length))).toEqual(new Set([512 + 16]))
 })
 
-test('a previous secret opens as well, a foreign one or another id does not', () => {
+test('section 8: a previous secret opens as well, a foreign one or another id does not', () => {
   const { recipient, envelopes } = aSealed()
   const parts = partsOf(only(envelopes).message)
   const foreign = only(crypto.createKeyPairs(1)).secret
@@ -110,7 +110,7 @@ test('a previous secret opens as well, a foreign one or another id does not', ()
   expect(codeOf(openOne([recipient.secret], parts, 'j'.repeat(43)))).toBe('unsealing_failed')
 })
 
-test('a second part that does not belong to the first is undefined, not a failure', () => {
+test('section 8: a second part that does not belong to the first is undefined, not a failure', () => {
   const { recipient, envelopes } = aSealed(2)
   const [parts, other] = envelopes.map(({ message }) => partsOf(message))
   if (parts === undefined || other === undefined) throw new Error('two were sealed')
@@ -127,7 +127,7 @@ test('a second part that does not belong to the first is undefined, not a failur
   expect(must(openOne([recipient.secret], parts)).olmMessage).toBeDefined()
 })
 
-test('a first part of another length, a key of small order and bad padding have codes', () => {
+test('section 8: a first part of another length, a key of small order and bad padding have codes', () => {
   const { recipient, envelopes } = aSealed()
   const parts = partsOf(only(envelopes).message)
   const { sealedMetadata } = parts
@@ -153,7 +153,7 @@ test('a first part of another length, a key of small order and bad padding have 
   expect(codeOf(opened)).toBe('bad_padding')
 })
 
-test('an X25519 result computed elsewhere opens the same, a wrong one does not', () => {
+test('section 8: an X25519 result computed elsewhere opens the same, a wrong one does not', () => {
   const { recipient, envelopes } = aSealed()
   const parts = partsOf(only(envelopes).message)
   const der = (prefix: string, key: Uint8Array) => Buffer.concat([Buffer.from(prefix, 'hex'), key])
@@ -179,7 +179,7 @@ test('an X25519 result computed elsewhere opens the same, a wrong one does not',
   expect(codeOf(open([shared, shared]))).toBe('malformed')
 })
 
-test('a request that cannot be sealed fails alone', () => {
+test('section 8: a request that cannot be sealed fails alone', () => {
   const { alice, request } = aSealed()
   const results = crypto.seal(alice.identity, [
     { ...request, sealingKey: new Uint8Array(32) },
@@ -201,7 +201,7 @@ test('a request that cannot be sealed fails alone', () => {
   ])
 })
 
-test('many envelopes in a call open as they do one by one', () => {
+test('section 8: many envelopes in a call open as they do one by one', () => {
   const { recipient, envelopes } = aSealed(10)
   const parts = envelopes.map(({ message }) => partsOf(message))
   parts.splice(3, 0, {

@@ -49,7 +49,7 @@ const decryptOne = (state: Uint8Array, message: OlmMessageToDecrypt) => {
   return { next, result: only(results) }
 }
 
-test('a prekey message makes the session that both sides name alike', () => {
+test('section 7: a prekey message makes the session that both sides name alike', () => {
   const { outbound, request } = aFirstMessage()
   const inbound = must(crypto.createInboundSession(request))
   expect(inbound.sessionId).toEqual(outbound.sessionId)
@@ -57,7 +57,7 @@ test('a prekey message makes the session that both sides name alike', () => {
   expect(content(inbound.payload)).toContain('first')
 })
 
-test('a sender writes prekey messages until it has read an answer', () => {
+test('section 7: a sender writes prekey messages until it has read an answer', () => {
   const { alice, aliceState, first, inbound } = aConversation()
   const again = encrypt(alice, first.state, numbered(2))
   expect(again.messages.map((message) => message.isPrekeyMessage)).toEqual([true, true])
@@ -70,7 +70,7 @@ test('a sender writes prekey messages until it has read an answer', () => {
   expect(only(later.messages).isPrekeyMessage).toBe(false)
 })
 
-test('a batch gives what its messages give one by one, failures among them', () => {
+test('section 7: a batch gives what its messages give one by one, failures among them', () => {
   const { alice, aliceState, bobState } = aConversation()
   const random = seededRandom(runSeed())
   const messages = [...encrypt(alice, aliceState, numbered(30)).messages]
@@ -95,7 +95,7 @@ test('a batch gives what its messages give one by one, failures among them', () 
   expect(new Set(single.filter(({ ok }) => ok)).size).toBe(30)
 })
 
-test('messages that arrive out of order decrypt once each', () => {
+test('section 7: messages that arrive out of order decrypt once each', () => {
   const { alice, aliceState, bobState } = aConversation()
   const { messages } = encrypt(alice, aliceState, numbered(40))
   const { state, results } = must(crypto.decrypt(bobState, messages.toReversed()))
@@ -111,7 +111,7 @@ test('messages that arrive out of order decrypt once each', () => {
   expect(again.state).toEqual(state)
 })
 
-test('no more than forty skipped keys are kept', () => {
+test('section 7: no more than forty skipped keys are kept', () => {
   const { alice, aliceState, bobState } = aConversation()
   const { messages } = encrypt(alice, aliceState, numbered(43))
   const { results } = must(crypto.decrypt(bobState, messages.toReversed()))
@@ -119,7 +119,7 @@ test('no more than forty skipped keys are kept', () => {
   expect(codeOf(results.at(-1))).toBe('message_key_gone')
 })
 
-test('a message more than 2,000 ahead is too far', () => {
+test('section 7: a message more than 2,000 ahead is too far', () => {
   const { alice, aliceState, bobState } = aConversation()
   const { messages } = encrypt(alice, aliceState, numbered(2_002))
   const [within, beyond] = messages.slice(2_000)
@@ -130,7 +130,7 @@ test('a message more than 2,000 ahead is too far', () => {
   expect(decryptOne(bobState, within).result.ok).toBe(true)
 })
 
-test('a message that fails leaves the session as it was, whatever fails', () => {
+test('section 7: a message that fails leaves the session as it was, whatever fails', () => {
   const { alice, aliceState, bobState, inbound, reply, first, bob } = aConversation()
   const message = only(encrypt(alice, aliceState, numbered(1)).messages)
   const { olmMessage } = message
@@ -154,7 +154,7 @@ test('a message that fails leaves the session as it was, whatever fails', () => 
   expect(bob.identity).toHaveLength(65)
 })
 
-test('a header hash that is absent or of another length is a mismatch', () => {
+test('section 7: a header hash that is absent or of another length is a mismatch', () => {
   const { alice, aliceState, bobState } = aConversation()
   const message = only(encrypt(alice, aliceState, numbered(1)).messages)
   for (const headerHash of [new Uint8Array(), message.headerHash.subarray(1)]) {
@@ -162,7 +162,7 @@ test('a header hash that is absent or of another length is a mismatch', () => {
   }
 })
 
-test('the header hash that the call appends wins over one in the payload', () => {
+test('section 7: the header hash that the call appends wins over one in the payload', () => {
   const { alice, aliceState, bobState } = aConversation()
   const payload = Uint8Array.of(0x12, 2, 1, 1, ...payloadOf('x'))
   const message = only(encrypt(alice, aliceState, [payload]).messages)
@@ -171,7 +171,7 @@ test('the header hash that the call appends wins over one in the payload', () =>
   expect(must(result).payload).toEqual(plaintext)
 })
 
-test('a plaintext that is no protobuf comes out as it is', () => {
+test('section 7: a plaintext that is no protobuf comes out as it is', () => {
   const { alice, aliceState, bobState } = aConversation()
   const payload = plainText('anything')
   const message = only(encrypt(alice, aliceState, [payload]).messages)
@@ -179,7 +179,7 @@ test('a plaintext that is no protobuf comes out as it is', () => {
   expect(must(result).payload.subarray(0, payload.length)).toEqual(payload)
 })
 
-test('a prekey message of another session is not this session’s', () => {
+test('section 7: a prekey message of another session is not this session’s', () => {
   const { alice, bob, inbound } = aConversation()
   const prekey = only(crypto.createKeyPairs(1))
   const other = sessionTo(alice, { ...bob, prekey })
@@ -192,7 +192,7 @@ test('a prekey message of another session is not this session’s', () => {
   expect(codeOf(decryptOne(inbound.state, only(carols.messages)).result)).toBe('identity_mismatch')
 })
 
-test('an inbound session fails with the code of its cause, and then still works', () => {
+test('section 7: an inbound session fails with the code of its cause, and then still works', () => {
   const { request, alice } = aFirstMessage()
   const code = (change: Partial<typeof request>) =>
     codeOf(crypto.createInboundSession({ ...request, ...change }))
@@ -212,7 +212,7 @@ test('an inbound session fails with the code of its cause, and then still works'
   expect(crypto.createInboundSession(request).ok).toBe(true)
 })
 
-test('a session to a key of small order is refused, the others of the call are made', () => {
+test('section 7: a session to a key of small order is refused, the others of the call are made', () => {
   const [alice, bob] = [aPeer(), aPeer()]
   const good = { identityKey: bob.curve25519, prekey: bob.prekey.publicKey }
   const results = crypto.createOutboundSessions(alice.identity, [
@@ -227,7 +227,7 @@ test('a session to a key of small order is refused, the others of the call are m
   ])
 })
 
-test('a prekey message is inspected without any key', () => {
+test('section 7: a prekey message is inspected without any key', () => {
   const { alice, bob, outbound, request } = aFirstMessage()
   const [good, bad] = crypto.inspectPrekeyMessages([request.olmMessage, new Uint8Array(9)])
   const { sessionId, identityKey, prekey } = must(good)

@@ -134,7 +134,7 @@ const untilHas = async ({ engine }: Opened, id: string, text: string): Promise<v
   }
 }
 
-test('heads are told by the first message of a session and the first after a topic grew, also across a reload', async () => {
+test('section 8: heads are told by the first message of a session and the first after a topic grew, also across a reload', async () => {
   const pair = await aPair()
   const { atAlice, atBob, id, world, alice, bob } = pair
   const payloads = watchPayloads(world)
@@ -179,7 +179,7 @@ test('heads are told by the first message of a session and the first after a top
   expect([...accusations(atBob), ...accusations(atAlice), ...accusations(again)]).toEqual([])
 })
 
-test('a node that hides a new device from one person is noticed by the device that knows it', async () => {
+test('section 8: a node that hides a new device from one person is noticed by the device that knows it', async () => {
   let hidden = ''
   const hide = rewrite((envelope) =>
     envelope.topic === hidden && envelope.sequence > 1n ? [] : [envelope],
@@ -211,7 +211,7 @@ test('a node that hides a new device from one person is noticed by the device th
   await untilHas(atBob, id, 'still talking')
 })
 
-test('who is only behind asks the node, and has nothing to report', async () => {
+test('section 8: who is only behind asks the node, and has nothing to report', async () => {
   let late = ''
   const slow = (real: Network): Network => ({
     ...rewrite((envelope) => (envelope.topic === late && envelope.sequence > 1n ? [] : [envelope]))(
@@ -232,7 +232,7 @@ test('who is only behind asks the node, and has nothing to report', async () => 
   expect(accusations(atAlice)).toEqual([])
 })
 
-test('a node that serves another envelope under the same number is noticed by both', async () => {
+test('section 8: a node that serves another envelope under the same number is noticed by both', async () => {
   let changed = ''
   // A field that no release knows: the bundle is as good, and not the same.
   const replace = rewrite((envelope) =>
@@ -263,7 +263,7 @@ test('a node that serves another envelope under the same number is noticed by bo
   }
 })
 
-test('a lying peer is reported once a day for each topic, asks little of the node, and stops nothing', async () => {
+test('section 8: a lying peer is reported once a day for each topic, asks little of the node, and stops nothing', async () => {
   let now = Date.now()
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
@@ -336,7 +336,7 @@ test('a lying peer is reported once a day for each topic, asks little of the nod
   expect(accusations(atBob)).toHaveLength(6)
 })
 
-test('every head stays across a reload, and is under the id of its node', async () => {
+test('section 8: every head stays across a reload, and is under the id of its node', async () => {
   const { world, alice, bob, databases, openAlice, atAlice, atBob, id } = await aPair()
   const second = await world.open({ account: bob, database: freshDatabase() })
   await untilState(second, 'live')
@@ -385,7 +385,7 @@ test('every head stays across a reload, and is under the id of its node', async 
   expect((await movedStore.get(tables.cursors, joinKey(node, topic)))?.value.head).toEqual(newest)
 })
 
-test('a topic whose cursor has no head is read again; an inbox is not', async () => {
+test('section 8: a topic whose cursor has no head is read again; an inbox is not', async () => {
   const world = await anEngineWorld()
   const store = await world.openStore(freshDatabase())
   const node = new Uint8Array(16).fill(1)
@@ -402,7 +402,7 @@ test('a topic whose cursor has no head is read again; an inbox is not', async ()
   expect(await cursors.load(inbox)).toBe(3n)
 })
 
-test('a session remembers the eight heads that it told last', () => {
+test('section 8: a session remembers the eight heads that it told last', () => {
   const digest = (byte: number) => new Uint8Array(16).fill(byte)
   let told: Uint8Array | undefined
   for (let byte = 1; byte <= 10; byte += 1) told = addTold(told, digest(byte))

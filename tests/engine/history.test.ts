@@ -29,7 +29,7 @@ const untilCount = async (engine: Engine, id: string, count: number): Promise<vo
   }
 }
 
-test('messages whose times all tie stand in the order of their ids, on both sides and in pages of any size', async () => {
+test('section 8: messages whose times all tie stand in the order of their ids, on both sides and in pages of any size', async () => {
   const world = await anEngineWorld({ clock: () => BigInt(nowMs) * 1_000_000n })
   const platform = { nowMs: () => nowMs, monotonicMs: () => 0 }
   const [alice, bob] = [anAccount(), anAccount()]

@@ -33,7 +33,7 @@ const isSent = async ({ engine }: Opened, id: string, content: string): Promise<
     (one) => one.content === content && one.state === 'sent',
   )
 
-test('a device without usable prekeys is passed over, and gets it when it is heard of', async () => {
+test('section 8: a device without usable prekeys is passed over, and gets it when it is heard of', async () => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   const hidden = new Set<string>()
@@ -72,7 +72,7 @@ test('a device without usable prekeys is passed over, and gets it when it is hea
   ])
 })
 
-test('a device that came while the message lay sealed here gets it too; a later one does not', async () => {
+test('section 8: a device that came while the message lay sealed here gets it too; a later one does not', async () => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   let isDown = false
@@ -110,7 +110,7 @@ test('a device that came while the message lay sealed here gets it too; a later 
   ])
 })
 
-test('what is owed is owed for two weeks, across restarts', async () => {
+test('section 8: what is owed is owed for two weeks, across restarts', async () => {
   const clock = { nowMs: Date.now() }
   const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
   const platform = { nowMs: () => clock.nowMs }
@@ -159,7 +159,7 @@ test('what is owed is owed for two weeks, across restarts', async () => {
   expect((await store.scan(tables.owed, { after: 0, limit: 10 })).rows).toEqual([])
 })
 
-test('bytes that no node took for two weeks are encrypted anew, under the same id', async () => {
+test('section 8: bytes that no node took for two weeks are encrypted anew, under the same id', async () => {
   const clock = { nowMs: Date.now() }
   const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
   const platform = { nowMs: () => clock.nowMs }

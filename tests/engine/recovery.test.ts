@@ -122,7 +122,7 @@ const aFailingStore = () => {
   return { control, store }
 }
 
-test('what could not be decrypted is asked for a minute later and comes in its place', async () => {
+test('section 10: what could not be decrypted is asked for a minute later and comes in its place', async () => {
   const { clock, world, atAlice, atBob, id } = await aPairWithLostSessions()
   await atAlice.engine.send(id, 'lost one')
   await atAlice.engine.send(id, 'lost two')
@@ -200,7 +200,7 @@ test('section 10: a request that was read before a crash is answered after it, w
   expect(await after.get(tables.requests, 'requests')).toBeUndefined()
 })
 
-test('the timer survives a restart', async () => {
+test('section 10: the timer survives a restart', async () => {
   const { clock, world, bob, atAlice, atBob, id, database } = await aPairWithLostSessions()
   await atAlice.engine.send(id, 'lost')
   await until(() => undecryptable(atBob) === 1)
@@ -211,7 +211,7 @@ test('the timer survives a restart', async () => {
   expect((await untilTexts(again, id, 3)).at(-1)).toBe('lost')
 })
 
-test('who is not answered asks once more after an hour, and then never again', async () => {
+test('section 10: who is not answered asks once more after an hour, and then never again', async () => {
   const { clock, world, alice, atAlice, atBob, id } = await aPairWithLostSessions()
   await atAlice.engine.send(id, 'lost')
   await until(() => undecryptable(atBob) === 1)
@@ -233,7 +233,7 @@ test('who is not answered asks once more after an hour, and then never again', a
   await asked(3)
 })
 
-test('what came is shown once, and asked for no more', async () => {
+test('section 10: what came is shown once, and asked for no more', async () => {
   const { clock, world, atAlice, atBob, id } = await aPairWithLostSessions()
   await atAlice.engine.send(id, 'lost')
   await until(() => undecryptable(atBob) === 1)
@@ -248,7 +248,7 @@ test('what came is shown once, and asked for no more', async () => {
   expect(history.filter(({ content }) => content === 'lost')).toHaveLength(1)
 })
 
-test('two that cannot decrypt each other stay within twenty requests an hour each', async () => {
+test('section 10: two that cannot decrypt each other stay within twenty requests an hour each', async () => {
   const { clock, world, atAlice, atBob, id, bob, database } = await aPairWithLostSessions()
   // Bob's one-time and fallback secrets are gone too: nothing that anybody begins can be decrypted.
   await atBob.engine.close()

@@ -69,7 +69,7 @@ const unreachable = (real: Network): Network => {
   return { ...real, getInfo: fail, publish: fail, query: fail, claimPrekeys: fail }
 }
 
-test('a new installation is granted by one signature, published, and live', async () => {
+test('section 3: a new installation is granted by one signature, published, and live', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const opened = await world.open({ account, database: freshDatabase() })
@@ -88,7 +88,7 @@ test('a new installation is granted by one signature, published, and live', asyn
   })
 })
 
-test('a wallet that says no leaves nothing behind, and the next try works', async () => {
+test('section 3: a wallet that says no leaves nothing behind, and the next try works', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
@@ -106,7 +106,7 @@ test('a wallet that says no leaves nothing behind, and the next try works', asyn
   expect(await published(world, contactOf(account))).toHaveLength(1)
 })
 
-test('a signature of another key is wallet_wrong_account, and nothing is stored', async () => {
+test('section 3: a signature of another key is wallet_wrong_account, and nothing is stored', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
@@ -119,7 +119,7 @@ test('a signature of another key is wallet_wrong_account, and nothing is stored'
   expect(await published(world, contactOf(account))).toEqual([])
 })
 
-test('a signature that is not r, s, v is a contract account’s, whose chain must be named', async () => {
+test('section 3: a signature that is not r, s, v is a contract account’s, whose chain must be named', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
@@ -132,7 +132,7 @@ test('a signature that is not r, s, v is a contract account’s, whose chain mus
   expect(await isEmpty(world, database)).toBe(true)
 })
 
-test('a signature with v of 0 or 1 is as good as one with 27 or 28', async () => {
+test('section 3: a signature with v of 0 or 1 is as good as one with 27 or 28', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const sign = async (text: string, signal: AbortSignal) => {
@@ -189,7 +189,7 @@ test('a signature that comes after the abort is not used', async () => {
   expect(await isEmpty(world, database)).toBe(true)
 })
 
-test('nobody is asked to sign for a node that is not there', async () => {
+test('section 3: nobody is asked to sign for a node that is not there', async () => {
   const world = await anEngineWorld()
   const database = freshDatabase()
   const opening = world.open({ account: anAccount(), database, network: unreachable })
@@ -226,7 +226,7 @@ for (const [what, hasArrived] of [
   })
 }
 
-test('a registration that the node refuses has the node’s code, and can be tried again', async () => {
+test('section 3: a registration that the node refuses has the node’s code, and can be tried again', async () => {
   const world = await anEngineWorld()
   const codes: readonly PadlockErrorCode[] = [
     'too_many_installations',
@@ -249,7 +249,7 @@ test('a registration that the node refuses has the node’s code, and can be tri
   }
 })
 
-test('keys that a node will never take are forgotten: the next try makes new ones', async () => {
+test('section 3: keys that a node will never take are forgotten: the next try makes new ones', async () => {
   const world = await anEngineWorld()
   for (const code of ['revoked', 'wrong_address', 'wrong_signature_kind'] as const) {
     const account = anAccount()
@@ -265,7 +265,7 @@ test('keys that a node will never take are forgotten: the next try makes new one
   }
 })
 
-test('an installation that exists opens without network and without wallet', async () => {
+test('section 2: an installation that exists opens without network and without wallet', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
@@ -279,7 +279,7 @@ test('an installation that exists opens without network and without wallet', asy
   expect(world.asked).toHaveLength(1)
 })
 
-test('a database belongs to one account, and stays usable to it', async () => {
+test('section 2: a database belongs to one account, and stays usable to it', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()
@@ -318,7 +318,7 @@ test('a database that is open elsewhere is storage_in_use after three seconds', 
   expect((await handedOver).engine.installationId).toBe(engine.installationId)
 })
 
-test('secrets are stored before their public halves leave', async () => {
+test('section 2: secrets are stored before their public halves leave', async () => {
   const world = await anEngineWorld()
   const account = anAccount()
   const database = freshDatabase()

@@ -20,7 +20,7 @@ const dayMs = 86_400_000
 
 const restoredIn = ({ events }: Opened) => events.filter(({ kind }) => kind === 'restored')
 
-test('an older copy notices before it sends, repairs itself, and both go on', async () => {
+test('section 10: an older copy notices before it sends, repairs itself, and both go on', async () => {
   const clock = { nowMs: Date.UTC(2026, 10, 20) }
   const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
   const platform = { nowMs: () => clock.nowMs }
@@ -85,7 +85,7 @@ test('an older copy notices before it sends, repairs itself, and both go on', as
   expect(restoredIn(again)).toEqual([])
 })
 
-test('an ordinary restart, and one in the middle of an upload, is no older copy', async () => {
+test('section 10: an ordinary restart, and one in the middle of an upload, is no older copy', async () => {
   const world = await anEngineWorld()
   const bob = anAccount()
   const database = freshDatabase()
@@ -97,7 +97,7 @@ test('an ordinary restart, and one in the middle of an upload, is no older copy'
   }
 })
 
-test('a node that claims an upload from the future does not make a client repair itself', async () => {
+test('section 10: a node that claims an upload from the future does not make a client repair itself', async () => {
   const world = await anEngineWorld()
   const lying = (real: Network): Network => ({
     ...real,
@@ -130,7 +130,7 @@ const untilSealingKeys = async (
   }
 }
 
-test('a node that lost its data hears of revocations again before the devices that it knows nothing of', async () => {
+test('section 10: a node that lost its data hears of revocations again before the devices that it knows nothing of', async () => {
   const world = await anEngineWorld()
   const other = createInProcessNode()
   onTestFinished(() => other.close())
@@ -167,7 +167,7 @@ test('a node that lost its data hears of revocations again before the devices th
   })
 })
 
-test('a repair whose news did not get through is not made twice', async () => {
+test('section 10: a repair whose news did not get through is not made twice', async () => {
   const clock = { nowMs: Date.UTC(2026, 10, 20) }
   const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
   const platform = { nowMs: () => clock.nowMs }

@@ -46,7 +46,7 @@ const aFamily = async () => {
   return { world, alice, bob, databases, laptop, phone, tablet, atBob, id }
 }
 
-test('installations are listed with their keys, as the wallet was shown them', async () => {
+test('section 9: installations are listed with their keys, as the wallet was shown them', async () => {
   const { world, alice, laptop, atBob } = await aFamily()
   const own = await laptop.engine.installations(undefined)
   expect(own).toHaveLength(3)
@@ -62,7 +62,7 @@ test('installations are listed with their keys, as the wallet was shown them', a
   expect(seen.map(({ id }) => id).sort()).toEqual(own.map(({ id }) => id).sort())
 })
 
-test('one signature revokes several; they stop, their history stays, and nothing more reaches them', async () => {
+test('section 3: one signature revokes several; they stop, their history stays, and nothing more reaches them', async () => {
   const { world, laptop, phone, tablet, atBob, id } = await aFamily()
   const asked = world.asked.length
   await laptop.engine.revoke([phone.engine.installationId, tablet.engine.installationId], never)
@@ -96,7 +96,7 @@ test('one signature revokes several; they stop, their history stays, and nothing
   expect(await untilTexts(atBob, id, 3)).toEqual(['hello', 'to who is left', 'still here'])
 })
 
-test('a revoked device makes new keys in one call, and keeps its history', async () => {
+test('section 9: a revoked device makes new keys in one call, and keeps its history', async () => {
   const { world, alice, databases, laptop, phone, atBob, id } = await aFamily()
   const old = phone.engine.installationId
   await laptop.engine.revoke([old], never)
@@ -134,7 +134,7 @@ test('a revoked device makes new keys in one call, and keeps its history', async
   expect(fine.engine.installationId).toBe(installationId)
 })
 
-test('a device can revoke itself', async () => {
+test('section 9: a device can revoke itself', async () => {
   const { laptop, phone } = await aFamily()
   await phone.engine.revoke([phone.engine.installationId], never)
   await untilState(phone, 'revoked')
@@ -144,7 +144,7 @@ test('a device can revoke itself', async () => {
   ])
 })
 
-test('what is revoked already asks nobody, and what never was here is refused', async () => {
+test('section 3: what is revoked already asks nobody, and what never was here is refused', async () => {
   const { world, laptop, phone, atBob } = await aFamily()
   await laptop.engine.revoke([phone.engine.installationId], never)
   const asked = world.asked.length
@@ -155,7 +155,7 @@ test('what is revoked already asks nobody, and what never was here is refused', 
   expect(world.asked).toHaveLength(asked)
 })
 
-test('a wallet that declines, or is another one, revokes nothing', async () => {
+test('section 3: a wallet that declines, or is another one, revokes nothing', async () => {
   const world = await anEngineWorld()
   const [alice, mallory] = [anAccount(), anAccount()]
   let refuse = false
@@ -183,7 +183,7 @@ test('a wallet that declines, or is another one, revokes nothing', async () => {
   expect(own.map(({ state }) => state)).toEqual(['valid', 'valid'])
 })
 
-test('who was live past a revocation takes nothing more from that device, even misdated by the node', async () => {
+test('section 8: who was live past a revocation takes nothing more from that device, even misdated by the node', async () => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()

@@ -43,7 +43,7 @@ const parameters = { seed: runSeed() }
 
 const isUsable = ({ sentSince, isClosed }: Session) => sentSince < 1_000 && !isClosed
 
-test('a session is chosen exactly if one is neither spent nor closed, and never such a one', () => {
+test('section 7: a session is chosen exactly if one is neither spent nor closed, and never such a one', () => {
   fc.assert(
     fc.property(sessions, (all) => {
       const chosen = chooseSession(all)
@@ -54,7 +54,7 @@ test('a session is chosen exactly if one is neither spent nor closed, and never 
   )
 })
 
-test('the session that decrypted last is chosen; if none did, the newest', () => {
+test('section 7: the session that decrypted last is chosen; if none did, the newest', () => {
   fc.assert(
     fc.property(sessions, (all) => {
       const chosen = chooseSession(all)
@@ -70,7 +70,7 @@ test('the session that decrypted last is chosen; if none did, the newest', () =>
   )
 })
 
-test('what is not chosen does not matter: without it the choice is the same', () => {
+test('section 7: what is not chosen does not matter: without it the choice is the same', () => {
   fc.assert(
     fc.property(sessions, fc.nat(11), (all, at) => {
       const chosen = chooseSession(all)
@@ -81,7 +81,7 @@ test('what is not chosen does not matter: without it the choice is the same', ()
   )
 })
 
-test('five at most stay, the one to send on always among them, and pruning again removes nothing', () => {
+test('section 7: five at most stay, the one to send on always among them, and pruning again removes nothing', () => {
   fc.assert(
     fc.property(sessions, (all) => {
       const pruned = chooseToPrune(all, nowMs)
@@ -101,7 +101,7 @@ test('five at most stay, the one to send on always among them, and pruning again
   )
 })
 
-test('a session goes a day after its last use, once a newer one has decrypted for a day', () => {
+test('section 7: a session goes a day after its last use, once a newer one has decrypted for a day', () => {
   const old = session({ createdMs: ago(100), firstDecryptedMs: ago(90), lastDecryptedMs: ago(24) })
   const newer = session({ createdMs: ago(30), firstDecryptedMs: ago(24), lastDecryptedMs: ago(1) })
   expect(chooseToPrune([old, newer], nowMs)).toEqual([old])
@@ -115,7 +115,7 @@ test('a session goes a day after its last use, once a newer one has decrypted fo
   expect(chooseToPrune([old], nowMs)).toEqual([])
 })
 
-test('of more than five, those that never decrypted go first, then the least recently used', () => {
+test('section 7: of more than five, those that never decrypted go first, then the least recently used', () => {
   const used = [1, 2, 3, 4, 5].map((hours) =>
     session({ createdMs: ago(20), firstDecryptedMs: ago(10), lastDecryptedMs: ago(hours) }),
   )
@@ -125,7 +125,7 @@ test('of more than five, those that never decrypted go first, then the least rec
   expect(chooseToPrune([sixth, ...used], nowMs)).toEqual([sixth])
 })
 
-test('after a restore the new session stays, though it has not decrypted yet', () => {
+test('section 7: after a restore the new session stays, though it has not decrypted yet', () => {
   const closed = [1, 2, 3, 4, 5].map((hours) =>
     session({ firstDecryptedMs: ago(10), lastDecryptedMs: ago(hours), isClosed: true }),
   )
@@ -142,7 +142,7 @@ const orders = <T>(items: readonly T[]): readonly (readonly T[])[] =>
         orders([...items.slice(0, at), ...items.slice(at + 1)]).map((rest) => [item, ...rest]),
       )
 
-test('the choice does not depend on the order in which the sessions lie', () => {
+test('section 7: the choice does not depend on the order in which the sessions lie', () => {
   const silent = [3, 2, 1].map((hours) => session({ createdMs: ago(hours) }))
   for (const all of orders(silent)) expect(chooseSession(all)).toBe(silent[2])
   // The newest of all has decrypted nothing, the oldest did so most recently.
@@ -152,7 +152,7 @@ test('the choice does not depend on the order in which the sessions lie', () => 
   for (const all of orders([oldest, middle, newest])) expect(chooseSession(all)).toBe(oldest)
 })
 
-test('nor does what is removed', () => {
+test('section 7: nor does what is removed', () => {
   const used = [1, 2, 3].map((hours) =>
     session({ createdMs: ago(20), firstDecryptedMs: ago(10), lastDecryptedMs: ago(hours) }),
   )

@@ -88,7 +88,7 @@ const textsOf = async (
   return texts
 }
 
-test('the sealing key is rotated after 30 days, and mail to the two before it is still opened', async () => {
+test('section 2: the sealing key is rotated after 30 days, and mail to the two before it is still opened', async () => {
   const { clock, world, platform } = await aWorldWithClock()
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()
@@ -122,7 +122,7 @@ test('the sealing key is rotated after 30 days, and mail to the two before it is
   expect(stored.ok && stored.value.sealingKey.key).toEqual(bundles.at(-1)?.sealingKey.key)
 })
 
-test('a rotation whose answer was lost goes out again with the same bytes', async () => {
+test('section 2: a rotation whose answer was lost goes out again with the same bytes', async () => {
   const { clock, world, platform } = await aWorldWithClock()
   const bob = anAccount()
   const database = freshDatabase()
@@ -158,7 +158,7 @@ test('a rotation whose answer was lost goes out again with the same bytes', asyn
   expect(await bundlesOf(world, bob)).toHaveLength(2)
 })
 
-test('the fallback key is rotated after 7 days and the one before it kept until the next time', async () => {
+test('section 2: the fallback key is rotated after 7 days and the one before it kept until the next time', async () => {
   const { clock, world, platform } = await aWorldWithClock()
   const bob = anAccount()
   const database = freshDatabase()
@@ -183,7 +183,7 @@ test('the fallback key is rotated after 7 days and the one before it kept until 
   expect(new Set(keys.map((key) => Buffer.from(key ?? []).toString('hex'))).size).toBe(4)
 })
 
-test('one-time secrets that nobody used are dropped after 90 days', async () => {
+test('section 2: one-time secrets that nobody used are dropped after 90 days', async () => {
   const { clock, world, platform } = await aWorldWithClock()
   const bob = anAccount()
   const database = freshDatabase()
@@ -210,7 +210,7 @@ test('one-time secrets that nobody used are dropped after 90 days', async () => 
   }
 })
 
-test('after a prekey message the stock is filled again without being told', async () => {
+test('section 6: after a prekey message the stock is filled again without being told', async () => {
   const { world } = await aWorldWithClock()
   const [bob] = [anAccount()]
   const atBob = await world.open({ account: bob, database: freshDatabase() })
@@ -228,7 +228,7 @@ test('after a prekey message the stock is filled again without being told', asyn
   await until(async () => (await stock()).oneTimeLeft === 50)
 })
 
-test('a stale upload is made anew: its keys go, its fallback comes again', async () => {
+test('section 6: a stale upload is made anew: its keys go, its fallback comes again', async () => {
   const { clock, world, platform } = await aWorldWithClock()
   const bob = anAccount()
   const database = freshDatabase()

@@ -14,7 +14,7 @@ import {
 import { takeBytes } from '../../src/protocol/protobuf.ts'
 import { check } from './support.ts'
 
-test('bytes come back from hex and base64url, which are those of Node', () => {
+test('section 1: bytes come back from hex and base64url, which are those of Node', () => {
   check(fc.uint8Array({ maxLength: 70 }), (bytes) => {
     expect(decodeHex(encodeHex(bytes))).toEqual(bytes)
     expect(decodeHex(encodeHex(bytes).toUpperCase())).toEqual(bytes)
@@ -24,7 +24,7 @@ test('bytes come back from hex and base64url, which are those of Node', () => {
   })
 })
 
-test('base64url has one form of the same bytes', () => {
+test('section 1: base64url has one form of the same bytes', () => {
   expect(decodeBase64Url('AA')).toEqual(Uint8Array.of(0))
   for (const text of ['AB', 'A', 'AA=', 'AA==', 'A+', '/A', 'A A', 'AA\n', 'é']) {
     expect(decodeBase64Url(text)).toBeUndefined()
@@ -34,14 +34,14 @@ test('base64url has one form of the same bytes', () => {
   }
 })
 
-test('bytes are equal if their lengths and all bytes are', () => {
+test('section 1: bytes are equal if their lengths and all bytes are', () => {
   check(fc.tuple(fc.uint8Array({ maxLength: 4 }), fc.uint8Array({ maxLength: 4 })), ([a, b]) => {
     expect(equalBytes(a, b)).toBe(encodeHex(a) === encodeHex(b))
     expect(equalBytes(concatBytes(a, b), Uint8Array.of(...a, ...b))).toBe(true)
   })
 })
 
-test('each kind of field is signed in its own form', () => {
+test('section 1: each kind of field is signed in its own form', () => {
   expect(encodeHex(encodeSigningBytes(['é']))).toBe('00000002c3a9')
   expect(encodeHex(encodeSigningBytes([Uint8Array.of(7)]))).toBe('0000000107')
   expect(encodeHex(encodeSigningBytes([258n]))).toBe('0000000000000102')
@@ -49,7 +49,7 @@ test('each kind of field is signed in its own form', () => {
   expect(encodeSigningBytes([])).toEqual(new Uint8Array())
 })
 
-test('a field of fixed length is copied, and absent if it is of another', () => {
+test('section 1: a field of fixed length is copied, and absent if it is of another', () => {
   const whole = Uint8Array.of(1, 2, 3, 4)
   const taken = takeBytes(whole.subarray(1, 3), 2)
   whole.fill(0)

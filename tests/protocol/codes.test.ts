@@ -5,7 +5,7 @@ import { codes, isPadlockErrorCode, type PadlockErrorCode } from '../../src/erro
 import { grpcStatus, isNodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
 import { outcomeOf } from '../../src/protocol/validation.ts'
 
-test('the statuses are those of gRPC', () => {
+test('section 13: the statuses are those of gRPC', () => {
   expect(grpcStatus).toEqual({
     invalidArgument: Code.InvalidArgument,
     permissionDenied: Code.PermissionDenied,
@@ -16,7 +16,7 @@ test('the statuses are those of gRPC', () => {
   })
 })
 
-test('each code of a node travels with its status', () => {
+test('section 13: each code of a node travels with its status', () => {
   const withStatus = (status: number) =>
     Object.entries(nodeCodes)
       .filter(([, each]) => each === status)
@@ -57,7 +57,7 @@ test('the codes of a node are the 23 of section 13, six of them worth a retry', 
   expect(isNodeCode('wallet_rejected')).toBe(false)
 })
 
-test('a failure to decrypt can be asked for again, a forgery cannot', () => {
+test('section 13: a failure to decrypt can be asked for again, a forgery cannot', () => {
   const kinds = (wanted: readonly PadlockErrorCode[]) =>
     new Set(wanted.map((code) => outcomeOf(code).kind))
   expect(

@@ -62,7 +62,7 @@ const bundles = fc.record({
   sealingKey: fc.record({ key: bytesOf(32), createdNs: timesNs, signature: bytesOf(64) }),
 })
 
-test('a bundle is read back as it was built', () => {
+test('section 3: a bundle is read back as it was built', () => {
   check(bundles, (bundle) => {
     const installationId = passed(deriveInstallationId(bundle.keys))
     const value = { ...bundle, installationId }
@@ -70,7 +70,7 @@ test('a bundle is read back as it was built', () => {
   })
 })
 
-test('what is parsed does not share memory with what it was parsed from', () => {
+test('section 3: what is parsed does not share memory with what it was parsed from', () => {
   const [vector] = readVectors('contact').filter((each) => each.op === 'accept')
   if (vector === undefined) throw new Error('no vector')
   const bytes = vector.input.bytes('message')
@@ -82,7 +82,7 @@ test('what is parsed does not share memory with what it was parsed from', () => 
   expect(verifyGrant(bundle).ok).toBe(true)
 })
 
-test('shape faults are malformed, each of them', () => {
+test('section 3: shape faults are malformed, each of them', () => {
   const bundle = {
     keys: { curve25519: new Uint8Array(32), ed25519: new Uint8Array(32) },
     address: `0x${'a'.repeat(40)}` as Address,
@@ -108,7 +108,7 @@ test('shape faults are malformed, each of them', () => {
   expect(parse({ signature: { kind: 'erc1271', chainId: 1n, signature: largest } }).ok).toBe(true)
 })
 
-test('no bundle and no revocation makes a parser throw', () => {
+test('section 3: no bundle and no revocation makes a parser throw', () => {
   for (const vector of readVectors('contact')) {
     if (vector.op !== 'accept' || vector.output === undefined) continue
     const message = vector.input.bytes('message')
@@ -130,7 +130,7 @@ test('no bundle and no revocation makes a parser throw', () => {
   }
 })
 
-test('a revocation is read back in its one order, and every other order is refused', () => {
+test('section 3: a revocation is read back in its one order, and every other order is refused', () => {
   const lists = fc.uniqueArray(identityKeys, {
     minLength: 1,
     maxLength: 5,
@@ -158,7 +158,7 @@ test('a revocation is read back in its one order, and every other order is refus
   })
 })
 
-test('signatures are of one kind if both are plain or both of one chain', () => {
+test('section 3: signatures are of one kind if both are plain or both of one chain', () => {
   const plain = { kind: 'eip191', signature: new Uint8Array(65) } as const
   const onChain = (chainId: bigint) =>
     ({ kind: 'erc1271', chainId, signature: new Uint8Array() }) as const

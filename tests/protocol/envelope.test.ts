@@ -98,7 +98,7 @@ function runOpen(vector: Vector): void {
 
 testVectors('sealing', { seal: runSeal, open: runOpen })
 
-test('the vectors of opening have faults of both kinds: of the envelope, and of what is sealed', () => {
+test('section 8: the vectors of opening have faults of both kinds: of the envelope, and of what is sealed', () => {
   const refused = readVectors('sealing').filter((vector) => vector.code !== undefined)
   const shape = refused.filter(
     (vector) => !parseInboxMessage(vector.input.bytes('inbox_message')).ok,
@@ -107,7 +107,7 @@ test('the vectors of opening have faults of both kinds: of the envelope, and of 
   expect(refused.length).toBe(60)
 })
 
-test('metadata is read back as it was written, whatever field order wasm leaves', () => {
+test('section 8: metadata is read back as it was written, whatever field order wasm leaves', () => {
   const fields = fc.record({
     senderAddress: addresses,
     senderInstallationId: installationIds,
@@ -149,7 +149,7 @@ test('metadata is read back as it was written, whatever field order wasm leaves'
   })
 })
 
-test('each malformed field of the metadata is malformed, and not taken for somebody else’s', () => {
+test('section 8: each malformed field of the metadata is malformed, and not taken for somebody else’s', () => {
   const address = `0x${'a'.repeat(40)}`
   const id = 'A'.repeat(43)
   const good = {
@@ -180,7 +180,7 @@ test('each malformed field of the metadata is malformed, and not taken for someb
   }
 })
 
-test('no envelope makes a parser throw', () => {
+test('section 8: no envelope makes a parser throw', () => {
   const [seal] = readVectors('sealing')
   if (seal === undefined) throw new Error('no vector')
   const output = new Fields(seal.output ?? null)

@@ -120,7 +120,7 @@ testVectors('grants', {
   },
 })
 
-test('a wallet of another library signs a grant that verifies', async () => {
+test('section 3: a wallet of another library signs a grant that verifies', async () => {
   const secret = `0x${'42'.repeat(32)}` as const
   const account = privateKeyToAccount(secret)
   const address = passed(parseCanonicalAddress(account.address.toLowerCase()))
@@ -145,7 +145,7 @@ test('a wallet of another library signs a grant that verifies', async () => {
   })
 })
 
-test('any wallet’s signature recovers to it, and its high-s twin is refused', () => {
+test('section 3: any wallet’s signature recovers to it, and its high-s twin is refused', () => {
   const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
   check(fc.tuple(fc.bigInt({ min: 1n, max: order - 1n }), fc.string()), ([key, text]) => {
     const secret = decodeHex(key.toString(16).padStart(64, '0'))
@@ -166,14 +166,14 @@ test('any wallet’s signature recovers to it, and its high-s twin is refused', 
   expect(getPublicKey(new Uint8Array(32).fill(1)).length).toBe(33)
 })
 
-test('a text is hashed by its length in bytes, as other libraries do', () => {
+test('section 3: a text is hashed by its length in bytes, as other libraries do', () => {
   check(fc.string({ unit: 'grapheme' }), (text) => {
     expect(`0x${encodeHex(hashPersonalMessage(text))}`).toBe(hashMessage(text))
   })
   expect(`0x${encodeHex(hashPersonalMessage('é👋'))}`).toBe(hashMessage('é👋'))
 })
 
-test('no 65 bytes make recovery throw', () => {
+test('section 3: no 65 bytes make recovery throw', () => {
   check(fc.uint8Array({ minLength: 63, maxLength: 66 }), (bytes) => {
     const signature = Uint8Array.from(bytes)
     if (signature.length === 65) signature[64] = 27 + ((bytes[64] ?? 0) & 1)
@@ -183,7 +183,7 @@ test('no 65 bytes make recovery throw', () => {
   })
 })
 
-test('a time that would add a line is never put into a text', () => {
+test('section 3: a time that would add a line is never put into a text', () => {
   check(fc.tuple(addresses, identityKeys), ([address, keys]) => {
     const currentTime = `2026-11-20T08:13:00.000Z\nAccount Address: ${address}`
     expect(isCurrentTime(currentTime)).toBe(false)
@@ -191,7 +191,7 @@ test('a time that would add a line is never put into a text', () => {
   })
 })
 
-test('a contract’s signature is not tried as a plain one', () => {
+test('section 3: a contract’s signature is not tried as a plain one', () => {
   const secret = new Uint8Array(32).fill(7)
   const account = privateKeyToAccount(`0x${encodeHex(secret)}`)
   const address = passed(parseCanonicalAddress(account.address.toLowerCase()))

@@ -79,7 +79,7 @@ testVectors('ids', {
   },
 })
 
-test('an address is read back from its EIP-55 form, from capitals and from its own form', () => {
+test('section 1: an address is read back from its EIP-55 form, from capitals and from its own form', () => {
   check(addresses, (address) => {
     const mixed = formatAddress(address)
     expect(passed(parseAddress(mixed))).toBe(address)
@@ -89,7 +89,7 @@ test('an address is read back from its EIP-55 form, from capitals and from its o
   })
 })
 
-test('the four addresses of EIP-55 have their published checksums', () => {
+test('section 1: the four addresses of EIP-55 have their published checksums', () => {
   for (const address of [
     '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed',
     '0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359',
@@ -106,7 +106,7 @@ test('the four addresses of EIP-55 have their published checksums', () => {
   }
 })
 
-test('what is no text, or has letters that only look like hex, is no address', () => {
+test('section 1: what is no text, or has letters that only look like hex, is no address', () => {
   // U+212A lowers to k, U+FF21 to a full-width a; neither is a digit.
   for (const wrong of [
     undefined,
@@ -121,7 +121,7 @@ test('what is no text, or has letters that only look like hex, is no address', (
   }
 })
 
-test('a conversation has one id, whoever starts it, and it names both', () => {
+test('section 1: a conversation has one id, whoever starts it, and it names both', () => {
   check(fc.tuple(addresses, addresses), ([a, b]) => {
     const id = buildConversationId(a, b)
     expect(buildConversationId(b, a)).toBe(id)
@@ -134,7 +134,7 @@ test('a conversation has one id, whoever starts it, and it names both', () => {
   })
 })
 
-test('no text makes a parser throw, and what passes is in its one form', () => {
+test('section 1: no text makes a parser throw, and what passes is in its one form', () => {
   check(fc.string({ unit: 'binary', maxLength: 100 }), (text) => {
     const parsed = [
       parseCanonicalAddress(text),
@@ -147,13 +147,13 @@ test('no text makes a parser throw, and what passes is in its one form', () => {
   })
 })
 
-test('exactly one of the four characters with the same leading bits ends an installation id', () => {
+test('section 1: exactly one of the four characters with the same leading bits ends an installation id', () => {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   const accepted = [...alphabet].filter((last) => parseInstallationId('A'.repeat(42) + last).ok)
   expect(accepted.join('')).toBe('AEIMQUYcgkosw048')
 })
 
-test('a message id changes with each thing that it commits to', () => {
+test('section 1: a message id changes with each thing that it commits to', () => {
   const [alice, bob] = ['0x'.padEnd(42, 'a'), '0x'.padEnd(42, 'b')] as [Address, Address]
   const fields = {
     convoId: buildConversationId(alice, bob),

@@ -71,7 +71,7 @@ test('a stock of prekeys is kept within the numbers of sections 5 and 6', () => 
   expect(limits).toMatchObject({ stockLimit: 100, stockMinimum: 25, stockTarget: 50 })
 })
 
-test('every number has its place above', async () => {
+test('section 11: every number has its place above', async () => {
   const { readFile } = await import('node:fs/promises')
   const here = await readFile(new URL(import.meta.url), 'utf8')
   expect(Object.keys(limits).filter((name) => !here.includes(`${name}:`))).toEqual([])

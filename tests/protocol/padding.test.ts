@@ -28,7 +28,7 @@ testVectors('padding', {
   unpad_message: (vector) => expectChecked(vector, unpadMessage(vector.input.bytes('data'))),
 })
 
-test('what is padded comes back, in a length that tells little', () => {
+test('section 8: what is padded comes back, in a length that tells little', () => {
   check(fc.uint8Array({ maxLength: 5000 }), (message) => {
     const padded = padMessage(message)
     expect(passed(unpadMessage(padded))).toEqual(message)
@@ -41,7 +41,7 @@ test('what is padded comes back, in a length that tells little', () => {
   })
 })
 
-test('Padmé is the formula of the text for every length to 70,000 and around each power of two', () => {
+test('section 8: Padmé is the formula of the text for every length to 70,000 and around each power of two', () => {
   const formula = (length: bigint): bigint => {
     const exponent = BigInt(length.toString(2).length - 1)
     const bits = exponent === 0n ? 0n : BigInt(exponent.toString(2).length)
@@ -59,7 +59,7 @@ test('Padmé is the formula of the text for every length to 70,000 and around ea
   }
 })
 
-test('each padded message has one shape: every other length of zeros is refused', () => {
+test('section 8: each padded message has one shape: every other length of zeros is refused', () => {
   check(
     fc.tuple(fc.uint8Array({ maxLength: 600 }), fc.integer({ min: -40, max: 40 })),
     ([message, by]) => {

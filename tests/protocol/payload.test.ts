@@ -60,7 +60,7 @@ const convoId = buildConversationId(alice, bob)
 const write = (fields: Parameters<typeof create<typeof PadlockMessagePayloadSchema>>[1]) =>
   toBinary(PadlockMessagePayloadSchema, create(PadlockMessagePayloadSchema, fields))
 
-test('a payload is read back as it was built', () => {
+test('section 8: a payload is read back as it was built', () => {
   const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
   const fields = fc.record({
     participants: fc.tuple(addresses, addresses),
@@ -104,7 +104,7 @@ test('a payload is read back as it was built', () => {
   )
 })
 
-test('an unknown version is found before anything else that is wrong', () => {
+test('section 8: an unknown version is found before anything else that is wrong', () => {
   const wrong = write({
     convoId: 'dm:nobody',
     contentBytes: new Uint8Array(921_601),
@@ -126,7 +126,7 @@ test('an unknown version is found before anything else that is wrong', () => {
   expect(code(version(1), content, write({ retransmits: new Uint8Array(32) }))).toBe('ok')
 })
 
-test('heads of other topics, of a wrong length or given twice change nothing', () => {
+test('section 8: heads of other topics, of a wrong length or given twice change nothing', () => {
   const head = (topic: string, sequence: bigint, length = 32) =>
     create(TopicHeadSchema, { topic, sequence, hash: new Uint8Array(length) })
   const stranger = `0x${'c'.repeat(40)}` as Address
@@ -151,7 +151,7 @@ test('heads of other topics, of a wrong length or given twice change nothing', (
   expect(payload.nodeId).toBeUndefined()
 })
 
-test('only the two accounts of a conversation take part, in either direction', () => {
+test('section 8: only the two accounts of a conversation take part, in either direction', () => {
   const bytes = buildPayload({ convoId, contentBytes: new Uint8Array(), composedNs: 1n })
   const stranger = `0x${'c'.repeat(40)}` as Address
   for (const [sender, recipient, isFine] of [
@@ -168,7 +168,7 @@ test('only the two accounts of a conversation take part, in either direction', (
   }
 })
 
-test('no plaintext makes the parser throw, and each refusal has an outcome of step 5', () => {
+test('section 8: no plaintext makes the parser throw, and each refusal has an outcome of step 5', () => {
   const good = buildPayload({ convoId, contentBytes: Uint8Array.of(1, 2, 3), composedNs: 7n })
   check(damaged(good), (bytes) => {
     const payload = parsePayload(bytes)

@@ -35,7 +35,7 @@ function signed(kind: 'one-time' | 'fallback', byte: number, createdNs = 5n) {
   return { kind, key, createdNs, signature: ed25519Sign(seed, message) }
 }
 
-test('an upload is read back as it was built', () => {
+test('section 6: an upload is read back as it was built', () => {
   const prekey = (kind: 'one-time' | 'fallback', createdNs: bigint) =>
     fc.record({
       kind: fc.constant(kind),
@@ -63,7 +63,7 @@ test('an upload is read back as it was built', () => {
   })
 })
 
-test('an upload that contradicts itself is malformed', () => {
+test('section 6: an upload that contradicts itself is malformed', () => {
   const fields = { installationId, oneTime: [signed('one-time', 1)], replace: false }
   const parse = (changed: Partial<Parameters<typeof buildPrekeyUpload>[0]>) =>
     parsePrekeyUpload(buildPrekeyUpload({ ...fields, ...changed }))
@@ -84,7 +84,7 @@ test('an upload that contradicts itself is malformed', () => {
   ).toBe(true)
 })
 
-test('each key of an upload is signed on its own, for its kind and its installation', () => {
+test('section 6: each key of an upload is signed on its own, for its kind and its installation', () => {
   const upload = passed(
     parsePrekeyUpload(
       buildPrekeyUpload({
@@ -104,7 +104,7 @@ test('each key of an upload is signed on its own, for its kind and its installat
   expect(ed25519Verify(prekeySignature(first, other, ed25519))).toBe(false)
 })
 
-test('no bytes make a parser throw', () => {
+test('section 6: no bytes make a parser throw', () => {
   const good = buildPrekeyUpload({
     installationId,
     oneTime: [signed('one-time', 1)],

@@ -101,7 +101,7 @@ testVectors('signing', {
   verify_strict: 'elsewhere',
 })
 
-test('different fields are never the same bytes', () => {
+test('section 1: different fields are never the same bytes', () => {
   const parts: fc.Arbitrary<SigningPart[]> = fc.array(
     fc.oneof(fc.uint8Array({ maxLength: 3 }), fc.string({ maxLength: 3 })),
     { maxLength: 4 },
@@ -114,13 +114,13 @@ test('different fields are never the same bytes', () => {
   })
 })
 
-test('an integer that does not fit 64 bits is refused, not wrapped', () => {
+test('section 1: an integer that does not fit 64 bits is refused, not wrapped', () => {
   expect(encodeHex(encodeSigningBytes([2n ** 64n - 1n]))).toBe('f'.repeat(16))
   expect(() => encodeSigningBytes([2n ** 64n])).toThrow(RangeError)
   expect(() => encodeSigningBytes([-1n])).toThrow(RangeError)
 })
 
-test('keys of one’s own prove nothing about another’s inbox', () => {
+test('section 5: keys of one’s own prove nothing about another’s inbox', () => {
   const seed = new Uint8Array(32).fill(66)
   const keys = { curve25519: new Uint8Array(32).fill(1), ed25519: ed25519PublicKey(seed) }
   const own = passed(deriveInstallationId(keys))
@@ -137,7 +137,7 @@ test('keys of one’s own prove nothing about another’s inbox', () => {
   expect(prove(victim)).toMatchObject({ ok: false, code: 'bad_proof' })
 })
 
-test('an inbox proof lives from now to at most ten minutes from now, inclusive', () => {
+test('section 11: an inbox proof lives from now to at most ten minutes from now, inclusive', () => {
   check(fc.tuple(identityKeys, bytesOf(64), bytesOf(16)), ([keys, signature, nodeId]) => {
     const nowNs = 1_790_000_000_000_000_000n
     const installationId = passed(deriveInstallationId(keys))
@@ -150,7 +150,7 @@ test('an inbox proof lives from now to at most ten minutes from now, inclusive',
   })
 })
 
-test('a proof is read back as it was built, and damage never throws', () => {
+test('section 5: a proof is read back as it was built, and damage never throws', () => {
   check(fc.tuple(identityKeys, bytesOf(64), timesNs), ([keys, signature, expiresNs]) => {
     const proof = { keys, expiresNs, signature }
     expect(parseInboxProof(buildInboxProof(proof))).toEqual({ ok: true, value: proof })

@@ -28,7 +28,7 @@ testVectors('own', {
   decode_content: 'elsewhere',
 })
 
-test('a topic is read back as what it was made of', () => {
+test('section 5: a topic is read back as what it was made of', () => {
   check(fc.tuple(addresses, installationIds), ([address, installationId]) => {
     const value = (text: string) => {
       const topic = parseTopic(text)
@@ -46,7 +46,7 @@ test('a topic is read back as what it was made of', () => {
   })
 })
 
-test('another kind is unknown, a known kind with a bad suffix malformed', () => {
+test('section 5: another kind is unknown, a known kind with a bad suffix malformed', () => {
   for (const text of ['', '-', 'contact', 'group-x', 'contacts-0x', ' contact-0x', '__proto__-x']) {
     expect(parseTopic(text)).toMatchObject({ ok: false, code: 'unknown_topic' })
   }
