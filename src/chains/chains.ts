@@ -4,12 +4,11 @@
  * for URLs and for viem is `chain-option.ts`.
  */
 
-import type { Address } from '../protocol/ids.ts'
-
 /** Whether this account's contract takes this signature over this hash (ERC-1271). */
 export interface ContractQuestion {
   readonly chainId: bigint
-  readonly address: Address
+  /** Canonical: 0x and 40 lower-case digits. */
+  readonly address: string
   /** The EIP-191 hash of the text, 32 bytes. */
   readonly hash: Uint8Array
   /** Possibly wrapped for an account that is not deployed yet (ERC-6492). */

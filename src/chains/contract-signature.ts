@@ -26,7 +26,7 @@ export const isAccepted = async (
 ): Promise<boolean> => {
   const unwrapped = unwrapSignature(signature)
   const account = decodeHex(address.slice(2))
-  if (!unwrapped || !account) return false
+  if (!unwrapped || account?.length !== 20) return false
   const call = async (to: string | undefined, data: Uint8Array) =>
     ask(
       'eth_call',

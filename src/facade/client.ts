@@ -3,7 +3,6 @@
 import { type ChainLike, chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
 import { PadlockError, sentenceOf, speak } from '../errors.ts'
-import { parseAddress } from '../protocol/ids.ts'
 import { sentences } from '../sentences.ts'
 import { type WalletLike, walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
@@ -215,12 +214,7 @@ class OpenClient implements Client {
       signText: ({ text, address }, signal) =>
         unlessAborted(wallet.signText(text, address), signal),
       findChain: ({ address }) => wallet.findChain(address),
-      verifyContract: async ({ address: text, ...question }, signal) => {
-        const address = parseAddress(text)
-        return address.ok
-          ? chains.verify({ ...question, address: address.value }, signal)
-          : 'unreachable'
-      },
+      verifyContract: (question, signal) => chains.verify(question, signal),
       deliver: async ({ events }) => this.#deliver(events),
     }
     const { remote, close } = connectRpc<HostApi, WorkerApi>(engineered.port, own)
