@@ -39,7 +39,7 @@ testVectors('own', {
   check_payload: 'elsewhere',
 })
 
-test('any text comes back as it was sent', async () => {
+test('section 4: any text comes back as it was sent', async () => {
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: 'grapheme' }), async (text) => {
       expect(await decodeContent(encodeContent(text))).toEqual({ type: 'text', content: text })
@@ -49,12 +49,12 @@ test('any text comes back as it was sent', async () => {
   )
 })
 
-test('half a character becomes U+FFFD and is not refused', async () => {
+test('section 4: half a character becomes U+FFFD and is not refused', async () => {
   const decoded = await decodeContent(encodeContent('a\ud800b'))
   expect(decoded).toEqual({ type: 'text', content: 'a\ufffdb' })
 })
 
-test('what is no content is an invalid argument, and too much of it is too large', () => {
+test('section 4: what is no content is an invalid argument, and too much of it is too large', () => {
   for (const wrong of [undefined, null, 5, {}, { type: 'text' }, { type: 'image', content: 'x' }]) {
     // As a caller in plain JavaScript would.
     expect(() => Reflect.apply(encodeContent, undefined, [wrong])).toThrow(
@@ -70,7 +70,7 @@ test('what is no content is an invalid argument, and too much of it is too large
   )
 })
 
-test('a bomb is not inflated beyond the limit', async () => {
+test('section 4: a bomb is not inflated beyond the limit', async () => {
   const bomb = gzipSync(new Uint8Array(256 * 1024 * 1024))
   expect(bomb.length).toBeLessThan(contentLimitBytes)
   const before = process.memoryUsage().arrayBuffers
@@ -78,7 +78,7 @@ test('a bomb is not inflated beyond the limit', async () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024)
 })
 
-test('compressed bytes come back, whichever of the two formats', async () => {
+test('section 4: compressed bytes come back, whichever of the two formats', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), async (bytes) => {
       expect(await inflate(deflateSync(bytes), 'deflate', 3000)).toEqual({
@@ -91,7 +91,7 @@ test('compressed bytes come back, whichever of the two formats', async () => {
   )
 })
 
-test('no bytes make decoding reject', async () => {
+test('section 4: no bytes make decoding reject', async () => {
   const good = encodeContent('gm')
   const damaged = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
@@ -111,7 +111,7 @@ test('no bytes make decoding reject', async () => {
   )
 })
 
-test('the type can be read without decoding, and internal ones are told apart', () => {
+test('section 4: the type can be read without decoding, and internal ones are told apart', () => {
   expect(readContentType(encodeContent('gm'))).toEqual(textType)
   expect(readContentType(Uint8Array.of(0xff))).toBeUndefined()
   expect(readContentType(new Uint8Array())).toBeUndefined()

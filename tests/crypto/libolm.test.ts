@@ -107,7 +107,7 @@ const fromLibolm = () => {
   return { wasm: wasmEnd(self, inbound.state), libolm, session, self, first, inbound, keys }
 }
 
-test('libolm reads a prekey message of wasm, and both name the session alike', () => {
+test('section 7: libolm reads a prekey message of wasm, and both name the session alike', () => {
   const { libolm, session, first, sessionId } = fromWasm()
   expect(first.isPrekeyMessage).toBe(true)
   expect(libolm.receive(first)).toBe(first.reads)
@@ -115,7 +115,7 @@ test('libolm reads a prekey message of wasm, and both name the session alike', (
   expect(session.session_id()).toBe(toBase64(sessionId))
 })
 
-test('wasm reads a prekey message of libolm, and both name the session alike', () => {
+test('section 7: wasm reads a prekey message of libolm, and both name the session alike', () => {
   const { session, self, first, inbound, keys } = fromLibolm()
   expect(new TextDecoder().decode(inbound.payload)).toBe(first.reads)
   expect(session.session_id()).toBe(toBase64(inbound.sessionId))
@@ -125,7 +125,7 @@ test('wasm reads a prekey message of libolm, and both name the session alike', (
   expect(parts.prekey).toEqual(self.prekey.publicKey)
 })
 
-test('normal messages go both ways, whoever wrote first', () => {
+test('section 7: normal messages go both ways, whoever wrote first', () => {
   const wasmFirst = fromWasm()
   wasmFirst.libolm.receive(wasmFirst.first)
   for (const { wasm, libolm } of [wasmFirst, fromLibolm()]) {
@@ -139,7 +139,7 @@ test('normal messages go both ways, whoever wrote first', () => {
   }
 })
 
-test('libolm verifies what wasm signed, and wasm what libolm signed', () => {
+test('section 7: libolm verifies what wasm signed, and wasm what libolm signed', () => {
   const self = aPeer()
   const message = new TextEncoder().encode('signed')
   const ours = only(crypto.sign(self.identity, [message]))

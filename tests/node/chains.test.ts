@@ -47,7 +47,7 @@ function addressOf(account: Hex): Address {
 
 const saltOf = (byte: string): Hex => `0x${byte.repeat(32)}`
 
-test('a deployed wallet takes the signature of its owner over this text, and no other', async () => {
+test('section 3: a deployed wallet takes the signature of its owner over this text, and no other', async () => {
   const wallet = await chain.deployWallet(owner.address)
   expect(await verify(wallet, signature)).toBe('valid')
   expect(await verify(wallet, ofAnother)).toBe('invalid')
@@ -56,7 +56,7 @@ test('a deployed wallet takes the signature of its owner over this text, and no 
   expect(await verify(wallet, `${signature}00`)).toBe('invalid')
 })
 
-test('a wallet that is not deployed yet takes the wrapped signature of its owner', async () => {
+test('section 3: a wallet that is not deployed yet takes the wrapped signature of its owner', async () => {
   const wallet = await chain.prepareWallet(owner.address, saltOf('01'))
   expect(await verify(wallet.address, wrapSignature(wallet, signature))).toBe('valid')
   expect(await verify(wallet.address, wrapSignature(wallet, ofAnother))).toBe('invalid')
@@ -64,7 +64,7 @@ test('a wallet that is not deployed yet takes the wrapped signature of its owner
   expect(await verify(wallet.address, signature)).toBe('invalid')
 })
 
-test('a wrapped signature still counts when its wallet was deployed since', async () => {
+test('section 3: a wrapped signature still counts when its wallet was deployed since', async () => {
   const wallet = await chain.prepareWallet(owner.address, saltOf('02'))
   await chain.deployPrepared(wallet)
   expect(await verify(wallet.address, wrapSignature(wallet, signature))).toBe('valid')
@@ -72,13 +72,13 @@ test('a wrapped signature still counts when its wallet was deployed since', asyn
   expect(await verify(wallet.address, wrapSignature(wallet, ofAnother))).toBe('invalid')
 })
 
-test('the deployment of one wallet is none for another address', async () => {
+test('section 3: the deployment of one wallet is none for another address', async () => {
   const own = await chain.prepareWallet(owner.address, saltOf('03'))
   const anothers = await chain.prepareWallet(other.address, saltOf('03'))
   expect(await verify(anothers.address, wrapSignature(own, signature))).toBe('invalid')
 })
 
-test('a deployment that deploys nothing, or fails, makes no account', async () => {
+test('section 3: a deployment that deploys nothing, or fails, makes no account', async () => {
   const wallet = await chain.prepareWallet(owner.address, saltOf('04'))
   const reverting = await chain.deploy('RevertingWallet')
   const looping = await chain.deploy('LoopingWallet')
@@ -95,14 +95,14 @@ test('a deployment that deploys nothing, or fails, makes no account', async () =
   }
 })
 
-test('a wrapping cannot change a deployed wallet that says no', async () => {
+test('section 3: a wrapping cannot change a deployed wallet that says no', async () => {
   const wallet = await chain.deployWallet(owner.address)
   const { factory, factoryData } = await chain.prepareWallet(owner.address, saltOf('05'))
   const wrapped = wrapSignature({ factory, factoryData }, ofAnother)
   expect(await verify(wallet, wrapped)).toBe('invalid')
 })
 
-test('a wrapping that cannot be read is invalid', async () => {
+test('section 3: a wrapping that cannot be read is invalid', async () => {
   const wallet = await chain.deployWallet(owner.address)
   const magic = '6492'.repeat(16)
   for (const broken of [
@@ -123,7 +123,7 @@ test("an ordinary account's own signature is not a contract's, bare or wrapped",
   expect(await verify(account, wrapSignature(toItself, signature))).toBe('invalid')
 })
 
-test('an account that delegates to a contract has the word of that contract', async () => {
+test('section 3: an account that delegates to a contract has the word of that contract', async () => {
   const takesItself = privateKeyToAccount(`0x${'3'.repeat(64)}`)
   await chain.delegate(takesItself, await chain.deploy('SelfOwnedWallet'))
   const good = await takesItself.signMessage({ message: text })
@@ -137,7 +137,7 @@ test('an account that delegates to a contract has the word of that contract', as
   expect(await verify(addressOf(ownerless.address), plain)).toBe('invalid')
 })
 
-test('a new owner ends what the old one may sign', async () => {
+test('section 3: a new owner ends what the old one may sign', async () => {
   const wallet = await chain.deployWallet(owner.address)
   expect(await verify(wallet, signature)).toBe('valid')
   await chain.changeOwner(wallet, owner, other.address)
@@ -165,14 +165,14 @@ test.each([
   expect(troubles).toEqual([])
 })
 
-test('a precompile that echoes the question is no account', async () => {
+test('section 3: a precompile that echoes the question is no account', async () => {
   const identity = addressOf(`0x${'0'.repeat(39)}4`)
   const { factory, factoryData } = await chain.prepareWallet(owner.address, saltOf('08'))
   expect(await verify(identity, signature)).toBe('invalid')
   expect(await verify(identity, wrapSignature({ factory, factoryData }, signature))).toBe('invalid')
 })
 
-test('a contract cannot make the node ask a URL', async () => {
+test('section 3: a contract cannot make the node ask a URL', async () => {
   const listener = await startRpcServer(() => '0x')
   try {
     const wallet = await chain.deploy('LookupWallet', [`${listener.url}/{sender}/{data}`])
@@ -183,7 +183,7 @@ test('a contract cannot make the node ask a URL', async () => {
   }
 })
 
-test('a chain that is away is unavailable, and has its say when it is back', async () => {
+test('section 3: a chain that is away is unavailable, and has its say when it is back', async () => {
   const wallet = await chain.deployWallet(owner.address)
   expect(await verify(wallet, signature)).toBe('valid')
   chain.leave()
@@ -194,7 +194,7 @@ test('a chain that is away is unavailable, and has its say when it is back', asy
   expect(await verify(wallet, ofAnother)).toBe('invalid')
 })
 
-test('a chain behind the URL of another is unavailable, whatever it would say', async () => {
+test('section 3: a chain behind the URL of another is unavailable, whatever it would say', async () => {
   const wallet = await chain.deployWallet(owner.address)
   const reasons: string[] = []
   const mistaken = openChains(new Map([[1n, chain.url]]), {
@@ -206,7 +206,7 @@ test('a chain behind the URL of another is unavailable, whatever it would say', 
   expect(reasons).toEqual(Array(2).fill('its server answers for chain 31337'))
 })
 
-test('a chain without a server is unavailable', async () => {
+test('section 3: a chain without a server is unavailable', async () => {
   const wallet = await chain.deployWallet(owner.address)
   expect(await chains.verify({ ...question(wallet, signature), chainId: 5n })).toBe('unavailable')
   expect(chains.ids).toEqual([31_337n])

@@ -52,7 +52,7 @@ const shortly = (event: StreamEvent | undefined) =>
     ? event.envelopes.map(({ sequence }) => Number(sequence))
     : event?.kind
 
-test('what comes while the last page waits for its reader is read again if it was too much', async () => {
+test('section 5: what comes while the last page waits for its reader is read again if it was too much', async () => {
   await publish(1, 3)
   const next = open(store)
   expect(await next()).toBe('started')
@@ -63,7 +63,7 @@ test('what comes while the last page waits for its reader is read again if it wa
   expect(await next()).toBe('caught-up')
 })
 
-test('what fits the buffer meanwhile comes after caught-up, once', async () => {
+test('section 5: what fits the buffer meanwhile comes after caught-up, once', async () => {
   await publish(1, 3)
   const next = open(store)
   await next()
@@ -73,7 +73,7 @@ test('what fits the buffer meanwhile comes after caught-up, once', async () => {
   expect(await next()).toEqual([4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
 })
 
-test('what a page and the buffer both have comes once', async () => {
+test('section 5: what a page and the buffer both have comes once', async () => {
   await publish(1, 2)
   // Stored after the subscription began to collect and before its page is read.
   const late: Store = Object.create(store, {
@@ -94,7 +94,7 @@ test('what a page and the buffer both have comes once', async () => {
   expect(await next()).toEqual([5])
 })
 
-test('what is stored between the page and the first live frame is not missed', async () => {
+test('section 5: what is stored between the page and the first live frame is not missed', async () => {
   const early: Store = Object.create(store, {
     page: {
       value: async (...args: Parameters<Store['page']>) => {
@@ -112,7 +112,7 @@ test('what is stored between the page and the first live frame is not missed', a
   expect(await next()).toEqual([1, 2])
 })
 
-test('a reader that stands still too long after caught-up is ended', async () => {
+test('section 5: a reader that stands still too long after caught-up is ended', async () => {
   const next = open(store)
   await next()
   expect(await next()).toBe('caught-up')
@@ -183,7 +183,7 @@ async function caughtUp(told: ToldStore, envelopes?: number) {
   return next
 }
 
-test('what is told in the wrong order is read from the store, and comes in order and once', async () => {
+test('section 5: what is told in the wrong order is read from the store, and comes in order and once', async () => {
   const told = new ToldStore()
   told.add(bob.inbox, 3)
   const next = await caughtUp(told)
@@ -201,7 +201,7 @@ test('what is told in the wrong order is read from the store, and comes in order
   expect(told.pages).toBe(1)
 })
 
-test('a number that is skipped inside what waits is noticed too', async () => {
+test('section 5: a number that is skipped inside what waits is noticed too', async () => {
   const told = new ToldStore()
   const next = await caughtUp(told)
   const [first, second, third] = told.add(bob.inbox, 3)
@@ -212,7 +212,7 @@ test('a number that is skipped inside what waits is noticed too', async () => {
   expect(second.sequence).toBe(2n)
 })
 
-test('a number that is gone for good does not stop what comes after it', async () => {
+test('section 5: a number that is gone for good does not stop what comes after it', async () => {
   const told = new ToldStore()
   told.add(bob.inbox, 1)
   const next = await caughtUp(told)
@@ -223,7 +223,7 @@ test('a number that is gone for good does not stop what comes after it', async (
   expect(await next()).toEqual([3])
 })
 
-test('a reader is given what nobody told it of, once it hears that something was missed', async () => {
+test('section 5: a reader is given what nobody told it of, once it hears that something was missed', async () => {
   const told = new ToldStore()
   const next = await caughtUp(told)
   told.add(bob.inbox, 2)

@@ -40,7 +40,7 @@ const claim = async (one: TestInstallation, claimId = randomBytes(16)) => {
   return claimed[0]?.prekey
 }
 
-test('each claim gets another one-time key as it was uploaded, then all get the fallback', async () => {
+test('section 5: each claim gets another one-time key as it was uploaded, then all get the fallback', async () => {
   const { message } = bob.upload({ createdNs: clock.nowNs, oneTime: 3, fallback: true })
   const sent = must(parsePrekeyUpload(message))
   await upload(bob, 3)
@@ -60,7 +60,7 @@ test('each claim gets another one-time key as it was uploaded, then all get the 
   }
 })
 
-test('without a fallback nothing is left, and the others are served all the same', async () => {
+test('section 5: without a fallback nothing is left, and the others are served all the same', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
   await upload(bob, 1, false)
@@ -72,7 +72,7 @@ test('without a fallback nothing is left, and the others are served all the same
   expect(claimed.map(({ prekey }) => prekey !== undefined)).toEqual([false, false, true])
 })
 
-test('the latest fallback is the one that is served', async () => {
+test('section 5: the latest fallback is the one that is served', async () => {
   await upload(bob, 0)
   const first = await claim(bob)
   clock.nowNs += minuteNs
@@ -82,7 +82,7 @@ test('the latest fallback is the one that is served', async () => {
   expect(second?.curve25519).not.toEqual(first?.curve25519)
 })
 
-test('the same claim burns no second key for ten minutes', async () => {
+test('section 5: the same claim burns no second key for ten minutes', async () => {
   await upload(bob, 3)
   const claimId = randomBytes(16)
   const first = await claim(bob, claimId)
@@ -94,7 +94,7 @@ test('the same claim burns no second key for ten minutes', async () => {
   expect((await node.store.stock(bob.id)).oneTimeLeft).toBe(1)
 })
 
-test('a claim is remembered for each installation, also within one request', async () => {
+test('section 5: a claim is remembered for each installation, also within one request', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   await upload(bob, 3)
   await upload(carol, 3)
@@ -109,14 +109,14 @@ test('a claim is remembered for each installation, also within one request', asy
   expect((await node.store.stock(carol.id)).oneTimeLeft).toBe(2)
 })
 
-test('a claim that got nothing gets a key once there is one', async () => {
+test('section 5: a claim that got nothing gets a key once there is one', async () => {
   const claimId = randomBytes(16)
   expect(await claim(bob, claimId)).toBeUndefined()
   await upload(bob, 1)
   expect(await claim(bob, claimId)).toMatchObject({ kind: PrekeyKind.ONE_TIME })
 })
 
-test('no two of many claims at once get the same key', async () => {
+test('section 5: no two of many claims at once get the same key', async () => {
   await upload(bob, 100)
   const keys = await Promise.all(Array.from({ length: 100 }, () => claim(bob)))
   const distinct = new Set(keys.map((key) => Buffer.from(key?.curve25519 ?? []).toString('hex')))
@@ -124,7 +124,7 @@ test('no two of many claims at once get the same key', async () => {
   expect((await node.store.stock(bob.id)).oneTimeLeft).toBe(0)
 })
 
-test('a one-time key that lay for 30 days is not given out, nor counted', async () => {
+test('section 5: a one-time key that lay for 30 days is not given out, nor counted', async () => {
   await upload(bob, 2)
   clock.nowNs += 30n * dayNs - 1n
   expect(await claim(bob)).toMatchObject({ kind: PrekeyKind.ONE_TIME })
@@ -135,7 +135,7 @@ test('a one-time key that lay for 30 days is not given out, nor counted', async 
   await upload(bob, 100)
 })
 
-test('a claim id has 16 bytes, and a claim names at most 200 good ids', async () => {
+test('section 11: a claim id has 16 bytes, and a claim names at most 200 good ids', async () => {
   const code = async (claimId: Uint8Array, installationIds: string[]) =>
     (await refusalOf(client.claimPrekeys({ claimId, installationIds }))).code
   expect(await code(randomBytes(15), [bob.id])).toBe('malformed')

@@ -41,7 +41,7 @@ afterEach(() => node.close())
 const stored = async (topic: string) =>
   (await node.store.page([{ topic, afterSequence: 0n }], everything)).envelopes
 
-test('a topic counts 1, 2, 3 and keeps the bytes as they came', async () => {
+test('section 5: a topic counts 1, 2, 3 and keeps the bytes as they came', async () => {
   for (const name of ['a', 'b', 'c']) await client.publish({ envelopes: [mail(bob, name)] })
   const envelopes = await stored(bob.inbox)
   expect(envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n, 3n])
@@ -50,7 +50,7 @@ test('a topic counts 1, 2, 3 and keeps the bytes as they came', async () => {
   )
 })
 
-test('everything of one request bears one node_ns, and a topic never goes back', async () => {
+test('section 5: everything of one request bears one node_ns, and a topic never goes back', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   const first = await client.publish({
     envelopes: [mail(bob, 'a'), mail(carol, 'b'), mail(bob, 'c')],
@@ -73,7 +73,7 @@ test('everything of one request bears one node_ns, and a topic never goes back',
   expect(mixed.receipts[1]?.nodeNs).toBe(clock.nowNs)
 })
 
-test('the same bytes again return the first receipt and store nothing', async () => {
+test('section 5: the same bytes again return the first receipt and store nothing', async () => {
   const [first] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
   clock.nowNs += secondNs
   const [again] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
@@ -81,7 +81,7 @@ test('the same bytes again return the first receipt and store nothing', async ()
   expect(await stored(bob.inbox)).toHaveLength(1)
 })
 
-test('a request may mix known and new envelopes, and name one twice', async () => {
+test('section 5: a request may mix known and new envelopes, and name one twice', async () => {
   const [first] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
   clock.nowNs += secondNs
   const { receipts } = await client.publish({
@@ -92,14 +92,14 @@ test('a request may mix known and new envelopes, and name one twice', async () =
   expect(await stored(bob.inbox)).toHaveLength(3)
 })
 
-test('the same bytes on another topic are another envelope', async () => {
+test('section 5: the same bytes on another topic are another envelope', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   await client.publish({ envelopes: [mail(bob, 'a'), mail(carol, 'a')] })
   expect(await stored(bob.inbox)).toHaveLength(1)
   expect(await stored(carol.inbox)).toHaveLength(1)
 })
 
-test('known bytes are answered before any rule: a bundle after its installation went stale', async () => {
+test('section 5: known bytes are answered before any rule: a bundle after its installation went stale', async () => {
   const bundle = await bob.bundle(clock.nowNs)
   const [first] = (await client.publish({ envelopes: [bundle] })).receipts
   clock.nowNs += secondNs
@@ -108,7 +108,7 @@ test('known bytes are answered before any rule: a bundle after its installation 
   expect((await client.publish({ envelopes: [bundle] })).receipts[0]).toEqual(first)
 })
 
-test('all of a request or nothing, and the refusal names the envelope', async () => {
+test('section 5: all of a request or nothing, and the refusal names the envelope', async () => {
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
   const refusal = await refusalOf(
     client.publish({
@@ -125,7 +125,7 @@ test('all of a request or nothing, and the refusal names the envelope', async ()
   expect(next?.sequence).toBe(1n)
 })
 
-test('a refused registration leaves no trace of its good part', async () => {
+test('section 5: a refused registration leaves no trace of its good part', async () => {
   const carol = new TestInstallation(testAccount('carol'), 'carol')
   const bundle = await carol.bundle(clock.nowNs)
   const upload = carol.upload({ createdNs: clock.nowNs, oneTime: 101 })
@@ -141,7 +141,7 @@ test('a refused registration leaves no trace of its good part', async () => {
   expect((await node.store.stock(carol.id)).oneTimeLeft).toBe(100)
 })
 
-test('requests that share a transaction fail each for itself', async () => {
+test('section 5: requests that share a transaction fail each for itself', async () => {
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
   const results = await Promise.allSettled(
     Array.from({ length: 40 }, (_, n) =>
@@ -155,7 +155,7 @@ test('requests that share a transaction fail each for itself', async () => {
   expect(sequences).toEqual(Array.from({ length: 60 }, (_, n) => BigInt(n + 1)))
 })
 
-test('sequences have no gap and times do not fall when many publish at once', async () => {
+test('section 5: sequences have no gap and times do not fall when many publish at once', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   const publishers = Array.from({ length: 16 }, async (_, publisher) => {
     for (let n = 0; n < 25; n += 1) {
@@ -176,7 +176,7 @@ test('sequences have no gap and times do not fall when many publish at once', as
   }
 })
 
-test('one envelope may have 1 MiB and not a byte more', async () => {
+test('section 11: one envelope may have 1 MiB and not a byte more', async () => {
   await client.publish({ envelopes: [mail(bob, 'a', envelopeLimitBytes)] })
   const over = client.publish({ envelopes: [mail(bob, 'b', envelopeLimitBytes + 1)] })
   expect((await refusalOf(over)).code).toBe('too_large')
@@ -195,7 +195,7 @@ test.each([
   expect((await publish(limit + 1)).code).toBe('too_large')
 })
 
-test('a request may have 500 envelopes and 25 MiB, and nothing beyond', async () => {
+test('section 11: a request may have 500 envelopes and 25 MiB, and nothing beyond', async () => {
   const small = (count: number) => Array.from({ length: count }, (_, n) => mail(bob, `${n}`, 8))
   const full = await client.publish({ envelopes: small(requestLimitEnvelopes) })
   expect(full.receipts).toHaveLength(500)
@@ -210,7 +210,7 @@ test('a request may have 500 envelopes and 25 MiB, and nothing beyond', async ()
   expect((await client.publish({ envelopes: large })).receipts).toHaveLength(25)
 })
 
-test('a request without envelopes and topics of no kind are refused', async () => {
+test('section 5: a request without envelopes and topics of no kind are refused', async () => {
   const message = new Uint8Array(1)
   const code = async (topic: string) =>
     (await refusalOf(client.publish({ envelopes: [{ topic, message }] }))).code

@@ -38,7 +38,7 @@ afterEach(() => node.close())
 const cursor = (topic: string, afterSequence = 0n) => ({ topic, afterSequence })
 const proofOf = (one: TestInstallation) => one.proof(node.store.nodeId, clock.nowNs + 5n * minuteNs)
 
-test('anyone reads contact and revoked topics, in order and after a cursor', async () => {
+test('section 5: anyone reads contact and revoked topics, in order and after a cursor', async () => {
   const topic = `contact-${bob.account.address}`
   const second = await bob.bundle(clock.nowNs + 1n)
   await client.publish({ envelopes: [second] })
@@ -53,7 +53,7 @@ test('anyone reads contact and revoked topics, in order and after a cursor', asy
   expect(none).toMatchObject({ envelopes: [], hasMore: false })
 })
 
-test('pages go over all topics by time, then topic, then sequence', async () => {
+test('section 5: pages go over all topics by time, then topic, then sequence', async () => {
   const inboxes = [bob, carol]
   // Requests that hit both topics, and one by one, in a fixed pattern.
   for (let n = 0; n < 30; n += 1) {
@@ -88,7 +88,7 @@ test('pages go over all topics by time, then topic, then sequence', async () => 
   expect(new Set(seen.map(({ nodeNs }) => nodeNs)).size).toBeLessThan(seen.length)
 })
 
-test('a page has at most 500 envelopes, whatever limit is asked for', async () => {
+test('section 11: a page has at most 500 envelopes, whatever limit is asked for', async () => {
   for (const start of [0, 300]) {
     const envelopes = Array.from({ length: 300 }, (_, n) => mail(bob, `${start + n}`, 16))
     await client.publish({ envelopes })
@@ -111,7 +111,7 @@ test('a page has at most 500 envelopes, whatever limit is asked for', async () =
   expect(await page(0, 2n ** 64n - 1n)).toEqual([0, false])
 })
 
-test('a page has at most 4 MiB, and always one envelope', async () => {
+test('section 11: a page has at most 4 MiB, and always one envelope', async () => {
   const large = (name: string, length = envelopeLimitBytes) => mail(bob, name, length)
   await client.publish({ envelopes: [large('1'), large('2'), large('3'), large('4')] })
   await client.publish({
@@ -133,7 +133,7 @@ test('a page has at most 4 MiB, and always one envelope', async () => {
   expect(await page(7n, 1)).toEqual([1, false])
 })
 
-test('a query may name 1,000 topics, each once', async () => {
+test('section 11: a query may name 1,000 topics, each once', async () => {
   const topics = Array.from({ length: topicsLimit - 1 }, (_, n) =>
     cursor(`contact-0x${n.toString(16).padStart(40, '0')}`),
   )
@@ -145,7 +145,7 @@ test('a query may name 1,000 topics, each once', async () => {
   expect(await client.query({})).toMatchObject({ envelopes: [], hasMore: false })
 })
 
-test('topics that are none are refused, and prekeys are not to be queried', async () => {
+test('section 5: topics that are none are refused, and prekeys are not to be queried', async () => {
   const code = async (topic: string, proofs: InboxProof[] = []) =>
     (await refusalOf(client.query({ topics: [cursor(topic)], proofs }))).code
   expect(await code('nothing')).toBe('unknown_topic')
@@ -154,7 +154,7 @@ test('topics that are none are refused, and prekeys are not to be queried', asyn
   expect(await code(`prekey-${bob.id}`, [proofOf(bob)])).toBe('malformed')
 })
 
-test('an inbox is served to its owner only', async () => {
+test('section 5: an inbox is served to its owner only', async () => {
   await client.publish({ envelopes: [mail(bob, 'private')] })
   const query = (proofs: InboxProof[]) => client.query({ topics: [cursor(bob.inbox)], proofs })
   const refused = async (...proofs: InboxProof[]) => {
@@ -184,7 +184,7 @@ test('an inbox is served to its owner only', async () => {
   await refused(bob.proof(nodeId, clock.nowNs + 10n * minuteNs + 1n))
 })
 
-test('one who never registered may ask for his inbox, and it is empty', async () => {
+test('section 5: one who never registered may ask for his inbox, and it is empty', async () => {
   const dave = new TestInstallation(testAccount('dave'), 'dave')
   const { envelopes } = await client.query({
     topics: [cursor(dave.inbox)],
@@ -193,7 +193,7 @@ test('one who never registered may ask for his inbox, and it is empty', async ()
   expect(envelopes).toEqual([])
 })
 
-test('GetInfo tells who the node is and what time it has', async () => {
+test('section 5: GetInfo tells who the node is and what time it has', async () => {
   const info = await client.getInfo({})
   expect(info.nodeId).toHaveLength(16)
   expect(info.nodeNs).toBe(clock.nowNs)

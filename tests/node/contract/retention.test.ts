@@ -34,7 +34,7 @@ afterEach(() => node.close())
 const read = async (topic: string, afterSequence = 0n) =>
   (await node.store.page([{ topic, afterSequence }], everything)).envelopes
 
-test('an inbox keeps its envelopes for the time announced, and its numbers for ever', async () => {
+test('section 11: an inbox keeps its envelopes for the time announced, and its numbers for ever', async () => {
   const storedNs = clock.nowNs
   for (let n = 0; n < 3; n += 1) await client.publish({ envelopes: [mail(bob, `old ${n}`)] })
   clock.nowNs += 10n * dayNs
@@ -51,7 +51,7 @@ test('an inbox keeps its envelopes for the time announced, and its numbers for e
   expect(receipts[0]?.sequence).toBe(5n)
 })
 
-test('contact and revoked topics stay', async () => {
+test('section 11: contact and revoked topics stay', async () => {
   const other = await register(client, 'other', clock.nowNs)
   await client.publish({ envelopes: [await revocation(other.account, [other])] })
   await client.publish({ envelopes: [mail(bob, 'a')] })
@@ -64,7 +64,7 @@ test('contact and revoked topics stay', async () => {
   expect(await read(`revoked-${other.account.address}`)).toHaveLength(1)
 })
 
-test('thousands of old envelopes go in small steps, and publishing goes on between them', async () => {
+test('section 11: thousands of old envelopes go in small steps, and publishing goes on between them', async () => {
   const batch = (from: number) =>
     Array.from({ length: 500 }, (_, n) => mail(bob, `${from + n}`, 128))
   for (let n = 0; n < 8; n += 1) await client.publish({ envelopes: batch(n * 500) })
@@ -83,7 +83,7 @@ test('thousands of old envelopes go in small steps, and publishing goes on betwe
   expect(left.length).toBeLessThanOrEqual(2)
 })
 
-test('a subscription that is behind what was forgotten gets what is left, once', async () => {
+test('section 11: a subscription that is behind what was forgotten gets what is left, once', async () => {
   await client.publish({ envelopes: [mail(bob, 'old')] })
   clock.nowNs += retentionNs + secondNs
   await client.publish({ envelopes: [mail(bob, 'new')] })

@@ -80,7 +80,7 @@ const codeOf = async (envelope: Envelope) => {
 const count = async (topic: string) =>
   (await node.store.page([{ topic, afterSequence: 0n }], everything)).envelopes.length
 
-test('an installation belongs to the first address that granted it', async () => {
+test('section 1: an installation belongs to the first address that granted it', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   const mallory = testAccount('mallory')
   // Mallory's wallet grants Bob's keys, and Bob's device is made to sign for her too.
@@ -90,7 +90,7 @@ test('an installation belongs to the first address that granted it', async () =>
   await accept(mail(bob, 'still his'))
 })
 
-test('a revocation concerns bundles of its own account only', async () => {
+test('section 3: a revocation concerns bundles of its own account only', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   const mallory = testAccount('mallory')
   await accept(await revocation(mallory, [bob]))
@@ -99,13 +99,13 @@ test('a revocation concerns bundles of its own account only', async () => {
   expect(await codeOf(mail(bob, 'gone'))).toBe('recipient_gone')
 })
 
-test('an installation revoked before it was granted never comes', async () => {
+test('section 3: an installation revoked before it was granted never comes', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
   await accept(await revocation(bob.account, [bob]))
   expect(await codeOf(await bob.bundle(clock.nowNs))).toBe('revoked')
 })
 
-test('a revocation takes prekeys, and a revoked installation uploads no more', async () => {
+test('section 3: a revocation takes prekeys, and a revoked installation uploads no more', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   await accept(bob.upload({ createdNs: clock.nowNs, oneTime: 3, fallback: true }))
   await accept(await revocation(bob.account, [bob]))
@@ -119,7 +119,7 @@ test('a revocation takes prekeys, and a revoked installation uploads no more', a
   expect(await codeOf(bob.upload({ createdNs: clock.nowNs + 1n, oneTime: 1 }))).toBe('revoked')
 })
 
-test('the known bytes of a revoked bundle still have their receipt', async () => {
+test('section 5: the known bytes of a revoked bundle still have their receipt', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
   const bundle = await bob.bundle(clock.nowNs)
   await accept(bundle)
@@ -128,7 +128,7 @@ test('the known bytes of a revoked bundle still have their receipt', async () =>
   expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('revoked')
 })
 
-test('four sealing keys in 24 hours, counted by when the node took them', async () => {
+test('section 5: four sealing keys in 24 hours, counted by when the node took them', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   const firstNs = clock.nowNs
   for (let n = 1; n <= 3; n += 1) {
@@ -144,7 +144,7 @@ test('four sealing keys in 24 hours, counted by when the node took them', async 
   expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('sealing_key_too_soon')
 })
 
-test('several sealing keys in one request count as several', async () => {
+test('section 5: several sealing keys in one request count as several', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
   const bundles = []
   for (let n = 0n; n < 5n; n += 1n) bundles.push(await bob.bundle(clock.nowNs + n))
@@ -153,13 +153,13 @@ test('several sealing keys in one request count as several', async () => {
   await accept(...bundles.slice(0, 4))
 })
 
-test('a sealing key of an earlier time than the newest is refused, a nanosecond later is newer', async () => {
+test('section 5: a sealing key of an earlier time than the newest is refused, a nanosecond later is newer', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   expect(await codeOf(await bob.bundle(clock.nowNs - 1n))).toBe('sealing_key_not_newer')
   await accept(await bob.bundle(clock.nowNs + 1n))
 })
 
-test('a created_ns may be ten minutes ahead of the node and no more', async () => {
+test('section 5: a created_ns may be ten minutes ahead of the node and no more', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
   const aheadNs = clock.nowNs + 10n * minuteNs
   expect(await codeOf(await bob.bundle(aheadNs + 1n))).toBe('clock_ahead')
@@ -169,7 +169,7 @@ test('a created_ns may be ten minutes ahead of the node and no more', async () =
   expect(await codeOf(bob.upload({ createdNs: 2n ** 64n - 1n, oneTime: 1 }))).toBe('clock_ahead')
 })
 
-test('an account has a hundred installations, and room again after a revocation', async () => {
+test('section 11: an account has a hundred installations, and room again after a revocation', async () => {
   const account = testAccount('bob')
   const installations = Array.from(
     { length: installationsLimit + 1 },
@@ -187,7 +187,7 @@ test('an account has a hundred installations, and room again after a revocation'
   await accept(last)
 })
 
-test('a contract account is taken at the word of its chain, and not asked for what is known', async () => {
+test('section 3: a contract account is taken at the word of its chain, and not asked for what is known', async () => {
   const bob = new TestInstallation(testAccount('bob'), 'bob')
   const bundle = contractBundle(bob, 8453n, clock.nowNs)
   expect(await codeOf(contractBundle(bob, 1n, clock.nowNs))).toBe('chain_unknown')
@@ -215,7 +215,7 @@ test('a contract account is taken at the word of its chain, and not asked for wh
   expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('wrong_signature_kind')
 })
 
-test('a chain is asked for each envelope that needs it, and only if all before it are good', async () => {
+test('section 5: a chain is asked for each envelope that needs it, and only if all before it are good', async () => {
   const [one, two] = ['one', 'two'].map((name) => new TestInstallation(testAccount(name), name))
   if (!one || !two) throw new Error('two')
   const envelopes = [
@@ -236,7 +236,7 @@ test('a chain is asked for each envelope that needs it, and only if all before i
   ])
 })
 
-test('prekeys need a newer time than every upload before, and replace empties the stock', async () => {
+test('section 6: prekeys need a newer time than every upload before, and replace empties the stock', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   await accept(bob.upload({ createdNs: clock.nowNs, oneTime: 60 }))
   expect(await codeOf(bob.upload({ createdNs: clock.nowNs, oneTime: 2 }))).toBe('stale_upload')
@@ -255,13 +255,13 @@ test('prekeys need a newer time than every upload before, and replace empties th
   await accept(bob.upload({ createdNs: clock.nowNs + 3n, oneTime: 0, fallback: true }))
 })
 
-test('an upload of time 0 is newer than none', async () => {
+test('section 5: an upload of time 0 is newer than none', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   await accept(bob.upload({ createdNs: 0n, oneTime: 1 }))
   expect(await codeOf(bob.upload({ createdNs: 0n, oneTime: 2 }))).toBe('stale_upload')
 })
 
-test('one byte of an upload changed and it is refused whole', async () => {
+test('section 5: one byte of an upload changed and it is refused whole', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   const { topic, message } = bob.upload({ createdNs: clock.nowNs, oneTime: 2, fallback: true })
   const changed = message.slice()

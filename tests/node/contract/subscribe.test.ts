@@ -48,7 +48,7 @@ const open = (
 }
 const openInbox = (after = 0n) => open([{ topic: bob.inbox, afterSequence: after }], [bob])
 
-test('started, everything after the cursor, caught-up, then what is stored from then on', async () => {
+test('section 5: started, everything after the cursor, caught-up, then what is stored from then on', async () => {
   for (const name of ['a', 'b', 'c']) await client.publish({ envelopes: [mail(bob, name)] })
   const stream = openInbox(1n)
   expect(await stream.next()).toMatchObject({
@@ -69,7 +69,7 @@ test('started, everything after the cursor, caught-up, then what is stored from 
   })
 })
 
-test('only the topics asked for arrive, and known bytes do not arrive again', async () => {
+test('section 5: only the topics asked for arrive, and known bytes do not arrive again', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   const stream = openInbox()
   await stream.nextOf('caughtUp')
@@ -83,7 +83,7 @@ test('only the topics asked for arrive, and known bytes do not arrive again', as
   ])
 })
 
-test('a bundle on a contact topic arrives at those who follow it', async () => {
+test('section 5: a bundle on a contact topic arrives at those who follow it', async () => {
   const topic = `contact-${bob.account.address}`
   const stream = open([{ topic, afterSequence: 1n }])
   await stream.nextOf('caughtUp')
@@ -94,10 +94,10 @@ test('a bundle on a contact topic arrives at those who follow it', async () => {
   ])
 })
 
-test('nothing is missed or doubled on 1,000 topics while others publish at full rate', () =>
+test('section 5: nothing is missed or doubled on 1,000 topics while others publish at full rate', () =>
   readWhileOthersPublish(client, 1_000))
 
-test('a heartbeat with the node’s time comes when nothing else does, and when much does', async () => {
+test('section 5: a heartbeat with the node’s time comes when nothing else does, and when much does', async () => {
   await node.close()
   await start({ heartbeatMs: 20 })
   const stream = openInbox()
@@ -114,7 +114,7 @@ test('a heartbeat with the node’s time comes when nothing else does, and when 
   await publisher
 })
 
-test('a reader too slow for what is live is ended with slow_reader, and may come again', async () => {
+test('section 5: a reader too slow for what is live is ended with slow_reader, and may come again', async () => {
   await node.close()
   await start({ liveLimit: { envelopes: 10, bytes: 1024 * 1024 } })
   const stream = openInbox()
@@ -129,7 +129,7 @@ test('a reader too slow for what is live is ended with slow_reader, and may come
   expect(await again.envelopes(40)).toHaveLength(40)
 })
 
-test('catch-up goes at the reader’s pace: what is stored meanwhile is read, however much', async () => {
+test('section 5: catch-up goes at the reader’s pace: what is stored meanwhile is read, however much', async () => {
   await node.close()
   await start({ liveLimit: { envelopes: 10, bytes: 1024 * 1024 } })
   const batch = (label: string) =>
@@ -147,7 +147,7 @@ test('catch-up goes at the reader’s pace: what is stored meanwhile is read, ho
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1501n }])
 })
 
-test('a reader that keeps up takes the largest request there is', async () => {
+test('section 5: a reader that keeps up takes the largest request there is', async () => {
   const stream = openInbox()
   await stream.nextOf('caughtUp')
   const envelopes = Array.from({ length: 25 }, (_, n) => mail(bob, `${n}`, envelopeLimitBytes))
@@ -161,7 +161,7 @@ test('a reader that keeps up takes the largest request there is', async () => {
   }
 })
 
-test('stock is told after started, and on each claim that leaves less than 25', async () => {
+test('section 5: stock is told after started, and on each claim that leaves less than 25', async () => {
   const topics = [{ topic: `prekey-${bob.id}`, afterSequence: 0n }]
   const createdNs = clock.nowNs
   const before = open(topics, [bob])
@@ -190,7 +190,7 @@ test('stock is told after started, and on each claim that leaves less than 25', 
   expect(await stream.next()).toMatchObject({ case: 'prekeyStock', value: { oneTimeLeft: 23 } })
 })
 
-test('an inbox or a stock without proof, too many topics or a topic twice open no stream', async () => {
+test('section 5: an inbox or a stock without proof, too many topics or a topic twice open no stream', async () => {
   const ending = (...args: Parameters<typeof open>) => open(...args).ending()
   const inbox = { topic: bob.inbox, afterSequence: 0n }
   const refused = { code: 'bad_proof', status: Code.PermissionDenied }
@@ -208,7 +208,7 @@ test('an inbox or a stock without proof, too many topics or a topic twice open n
   expect(node.service.subscribers).toBe(1)
 })
 
-test('a reader that leaves is forgotten, and a node that stops says so', async () => {
+test('section 5: a reader that leaves is forgotten, and a node that stops says so', async () => {
   const leaving = openInbox()
   await leaving.nextOf('caughtUp')
   const staying = openInbox()
