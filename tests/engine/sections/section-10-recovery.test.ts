@@ -1,7 +1,9 @@
 /** docs/protocol.md section 10: asking for what could not be decrypted, and answering, to the number. */
 
 import { expect, test } from 'vitest'
+import { createInProcessNode } from '../../../node/src/testing.ts'
 import { encodeRetransmitRequest } from '../../../src/content/retransmit.ts'
+import { networkOver } from '../../../src/network/connect.ts'
 import { encodeBase64Url } from '../../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { buildPayload } from '../../../src/protocol/payload.ts'
@@ -50,10 +52,10 @@ const aPairWithLostSessions = async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const [alice, bob] = [anAccount(), anAccount()]
-  const database = freshDatabase()
+  const [aliceDatabase, database] = [freshDatabase(), freshDatabase()]
   const line = aLine()
   const open = () => world.open({ account: bob, database, platform, network: line.network })
-  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
+  const atAlice = await world.open({ account: alice, database: aliceDatabase, platform })
   const first = await open()
   for (const each of [atAlice, first]) await untilState(each, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
@@ -63,7 +65,7 @@ const aPairWithLostSessions = async () => {
   await untilTexts(atAlice, id, 2)
   await first.engine.close()
   await loseSessions(world, database)
-  return { world, clocks, alice, bob, atAlice, open, line, id, database }
+  return { world, clocks, alice, aliceDatabase, bob, atAlice, open, line, id, database }
 }
 
 test('section 10: one request, on one new session, names all that failed until a minute after the first', async () => {
@@ -294,4 +296,43 @@ test('section 10: internal messages are not stored, not shown and not kept for s
   expect(await store.all(tables.messages)).toHaveLength(1)
   const sent = await store.all(tables.sent)
   expect(sent.map(({ value }) => value.envelopes.map(({ answers }) => answers))).toEqual([[1]])
+})
+
+test('section 5: at a node of another id, what fails and is no newer than the newest processed is counted and not asked for', async () => {
+  for (const [offsetMs, requests] of [
+    [-5 * minuteMs, 0],
+    [5 * minuteMs, 1],
+  ] as const) {
+    const { world, clocks, alice, aliceDatabase, atAlice, bob, id, database } =
+      await aPairWithLostSessions()
+    await atAlice.engine.close()
+    const other = createInProcessNode({
+      clock: () => BigInt(clocks.nodeMs + offsetMs) * 1_000_000n,
+    })
+    const network = () => networkOver(other.transport)
+    const { platform } = clocks
+    const atBob = await world.open({ account: bob, database, platform, network })
+    await untilState(atBob, 'live')
+    const again = await world.open({
+      account: alice,
+      database: aliceDatabase,
+      platform,
+      network,
+    })
+    await untilState(again, 'live')
+    await again.engine.send(id, 'lost')
+    await until(() => failures(atBob) === 1)
+    clocks.turn(minuteMs)
+    await atBob.engine.send(id, 'later')
+    await untilTexts(again, id, 4)
+    const topic = `message-${again.engine.installationId}`
+    const page = await other.store.page([{ topic, afterSequence: 0n }], {
+      envelopes: 9,
+      bytes: 1e9,
+    })
+    // The later message, and the request if there is one.
+    expect([offsetMs, page.envelopes.length]).toEqual([offsetMs, 1 + requests])
+    for (const { engine } of [again, atBob]) await engine.close()
+    await other.close()
+  }
 })
