@@ -47,7 +47,7 @@ import {
 import { contactTopic, messageTopic, prekeyTopic } from '../../../src/protocol/topics.ts'
 import { addressOf, inboxOf, must } from '../cheating-stage.ts'
 import { anAccount, type EngineWorld, signWith } from '../engine.ts'
-import { sealTo } from './hpke.ts'
+import { sealerTo } from '../envelope-forge/hpke.ts'
 
 /** A session of its own; its state moves on with what is written and read in it. */
 export interface PeerSession {
@@ -79,6 +79,7 @@ export class CheatingPeer {
   /** Secret: opaque to all but `Crypto`. */
   readonly identity: Uint8Array
   #sealingSecret: Uint8Array
+  #composedNs = 0n
   readonly #prekeys: readonly PrekeySecret[]
   /** Its first bundle, which its wallet signed. */
   readonly bundle: Uint8Array
@@ -226,9 +227,16 @@ export class CheatingPeer {
     return buildPayload({
       convoId: this.conversationWith(account),
       contentBytes: new Uint8Array(),
-      composedNs: BigInt(this.#world.node.clock()),
+      composedNs: this.#composeNs(),
       ...fields,
     })
+  }
+
+  /** Later than the last one. */
+  #composeNs(): bigint {
+    const now = BigInt(this.#world.node.clock())
+    this.#composedNs = now > this.#composedNs ? now : this.#composedNs + 1n
+    return this.#composedNs
   }
 
   /** As `payload`, with a text. */
@@ -291,7 +299,7 @@ export class CheatingPeer {
     olmMessage: Uint8Array,
   ): OutgoingEnvelope {
     const info = concatBytes(encodeUtf8('padlock/seal/1'), encodeUtf8(to.installationId))
-    const context = sealTo(to.sealingKey.key, info)
+    const context = sealerTo(to.sealingKey.key, info)
     const fields = { ...this.headerTo(to), ...metadata } as SealedMetadata
     const [own] = this.#world.crypto.sign(this.identity, [headerSigningBytes(context.enc, fields)])
     const message = create(PadlockMessageSealedMetadataSchema, {
@@ -304,7 +312,7 @@ export class CheatingPeer {
       headerSignature: { signature: metadata.headerSignature ?? own } as { signature: Uint8Array },
     })
     const padded = must(padMetadata(toBinary(PadlockMessageSealedMetadataSchema, message)))
-    const sealedMetadata = concatBytes(context.enc, context.seal(padded))
+    const sealedMetadata = concatBytes(context.enc, context.seal(padded, new Uint8Array()))
     const header = create(PadlockMessageHeaderSchema, { sealedMetadata })
     const headerBytes = toBinary(PadlockMessageHeaderSchema, header)
     const ciphertext = context.seal(padMessage(olmMessage), headerBytes)
