@@ -89,9 +89,13 @@ export const registerAtNode = async (
     const topic = contactTopic(account.address)
     await network.publish([{ topic, message: identity.contactBundle }], closing)
   } catch (error) {
-    if (!(error instanceof PadlockError) || error.code !== 'revoked') throw error
-    status.setState('revoked')
-    return
+    const code = error instanceof PadlockError ? error.code : undefined
+    if (code === 'revoked') {
+      status.setState('revoked')
+      return
+    }
+    // The node has a newer bundle: this is an older copy of itself, which the next step notices.
+    if (code !== 'sealing_key_not_newer') throw error
   }
   await prekeys.replace()
   const readBeforeNs = await newestProcessed(store)
