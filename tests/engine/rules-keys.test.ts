@@ -521,15 +521,51 @@ test('an upload from the future, which a node claims, is not followed there', as
   expect(other.uploads()[0]?.createdNs).toBe(other.createdNs + 1n)
 })
 
-test('a thousand one-time secrets are kept, the newest, on the disk and in memory', async () => {
+test('of one-time secrets there are a thousand at most: a node that wants ever more gets no more', async () => {
   const all = await aHolder()
   for (let n = 0; n < 21; n += 1) await all.prekeys.heardStock(0, all.createdNs)
   const keys = all.uploads().flatMap(({ oneTime }) => oneTime.map(({ key }) => key))
-  expect(keys).toHaveLength(1_050)
-  const kept = keys.filter((key) => all.prekeys.find(key) !== undefined)
-  expect(kept).toEqual(keys.slice(-1_000))
-  const { prekeys } = await all.stored()
-  expect(prekeys?.oneTime.map(({ publicKey }) => publicKey)).toEqual(kept)
+  // Three were there before.
+  expect(keys).toHaveLength(997)
+  for (const key of keys) expect(all.prekeys.find(key)).toBeDefined()
+  expect((await all.stored()).prekeys?.oneTime).toHaveLength(1_000)
+  // A replacement takes the room of the oldest, on the disk and in memory.
+  await all.prekeys.replace()
+  const fresh =
+    all
+      .uploads()
+      .at(-1)
+      ?.oneTime.map(({ key }) => key) ?? []
+  expect(fresh).toHaveLength(50)
+  const kept = [...keys.slice(47), ...fresh]
+  expect((await all.stored()).prekeys?.oneTime.map(({ publicKey }) => publicKey)).toEqual(kept)
+  for (const key of kept) expect(all.prekeys.find(key)).toBeDefined()
+  for (const key of keys.slice(0, 47)) expect(all.prekeys.find(key)).toBeUndefined()
+})
+
+test('a replacement that is refused as stale is made anew as a replacement, with the same fallback', async () => {
+  const all = await aHolder()
+  all.answers.push(new PadlockError('stale_upload'))
+  await all.prekeys.replace()
+  const [first, second] = all.uploads()
+  expect([first?.replace, second?.replace]).toEqual([true, true])
+  expect(second?.oneTime).toHaveLength(50)
+  expect(second?.fallback?.key).toEqual(first?.fallback?.key)
+  expect(second?.createdNs).toBeGreaterThan(first?.createdNs ?? 0n)
+  for (const { key } of first?.oneTime ?? []) expect(all.prekeys.find(key)).toBeUndefined()
+})
+
+test('a replacement carries the fallback of an upload that was not acknowledged, and makes no other', async () => {
+  const all = await aHolder()
+  all.turn(7 * dayMs)
+  all.answers.push(down())
+  await all.prekeys.keepUp()
+  await all.prekeys.replace()
+  const [rotation, replacement] = all.uploads()
+  expect(rotation?.fallback).toBeDefined()
+  expect(replacement).toMatchObject({ replace: true })
+  expect(replacement?.fallback?.key).toEqual(rotation?.fallback?.key)
+  expect(all.prekeys.find(all.first.fallback.publicKey)).toBeDefined()
 })
 
 // Upkeep.

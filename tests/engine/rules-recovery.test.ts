@@ -430,6 +430,7 @@ test('an answer is taken only for what was asked of that installation, with its 
   expect(all.recovery.askedFor(peer.id, digest)).toBe(77n)
   expect(all.recovery.askedFor(other.id, digest)).toBeUndefined()
   expect(all.recovery.askedFor(peer.id, aDigest())).toBeUndefined()
+  expect(all.recovery.askedFor(known(aDevice()).id, digest)).toBeUndefined()
   const again = all.start()
   await again.load()
   expect(again.askedFor(peer.id, digest)).toBe(77n)
