@@ -90,14 +90,12 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   await Promise.all([
     prekeys.load(),
     sealingKeys.load(),
-    decryption.forgetOld(),
     inbox.load(),
     outbox.load(),
     recovery.load(),
     owed.load(),
     requests.load(),
     questions.load(),
-    answering.forgetOld(),
   ])
 
   const upkeep = new Upkeep(context, { sealingKeys, prekeys, sessions, decryption, answering })
@@ -125,7 +123,8 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     if (status.current.state === 'live') void prekeys.heardStock(left, newestCreatedNs)
     else stockAtStart = left
   }
-  connection.onNode = async (nodeId) => {
+  connection.onNode = async ({ nodeId, retentionNs }) => {
+    decryption.retentionNs = retentionNs
     newestUploadNs = 0n
     stockAtStart = undefined
     if (!isRevoked()) await registerAtNode(context, prekeys, nodeId)

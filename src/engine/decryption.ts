@@ -16,8 +16,10 @@ import type { Sessions } from './sessions.ts'
 
 /** Of each processed envelope this much of its digest is kept (section 7, Replays). */
 const seenBytes = 8
-/** The default retention of nodes, 60 days, and a day more (section 11). */
-const seenLifetimeNs = 61n * 86_400_000_000_000n
+const dayNs = 86_400_000_000_000n
+/** The default retention of nodes (section 11); and what one may say at most, as digests take room. */
+const usualRetentionNs = 60n * dayNs
+const longestRetentionNs = 400n * dayNs
 
 /** Envelopes of one session, with their places in the batch. */
 interface Group {
@@ -29,6 +31,8 @@ export class Decryption {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #prekeys: Prekeys
+  /** How long the node keeps mail, as it says. */
+  retentionNs = usualRetentionNs
 
   constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
     this.#context = context
@@ -36,10 +40,15 @@ export class Decryption {
     this.#prekeys = prekeys
   }
 
-  /** Digests are kept for the node's retention (section 7); no node serves older mail again. */
+  /**
+   * Digests are kept for the node's retention and a day (section 7): no older mail is served again. Not
+   * for less than is usual, as it may have been more a while ago.
+   */
   async forgetOld(): Promise<void> {
     const { store, time } = this.#context
-    const oldest = time.clockNs() - seenLifetimeNs
+    const told = this.retentionNs < longestRetentionNs ? this.retentionNs : longestRetentionNs
+    const kept = told > usualRetentionNs ? told : usualRetentionNs
+    const oldest = time.passedNs() - kept - dayNs
     for (;;) {
       const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
       const old = rows.filter(({ value }) => value.nodeNs < oldest)

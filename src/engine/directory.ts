@@ -81,6 +81,12 @@ export class Directory {
     this.#isCaughtUp = false
   }
 
+  /** More topics are carried now, and caught up with. */
+  extend(addresses: ReadonlySet<Address>): void {
+    this.#followed = addresses
+    this.caughtUp()
+  }
+
   /** The subscription has brought everything that there was. */
   caughtUp(): void {
     this.#isCaughtUp = true

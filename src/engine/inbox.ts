@@ -50,6 +50,8 @@ export class Inbox {
   readonly #workingOff = new Serial()
   /** The sequence number that the next envelope must have; undefined at a new subscription. */
   #next: bigint | undefined
+  /** Sequence numbers that are prepared and not committed. */
+  readonly #underWay = new Set<bigint>()
   /** Something authentic came from this installation. */
   onHeard: (sender: KnownInstallation) => void = () => undefined
   /** Authentic payloads told heads. */
@@ -95,6 +97,7 @@ export class Inbox {
   /** A subscription begins after the cursor. */
   async begin(): Promise<void> {
     this.#tally.begin()
+    this.#underWay.clear()
     this.#next = (await this.#cursors.load(this.#topic)) + 1n
   }
 
@@ -109,18 +112,24 @@ export class Inbox {
    */
   async prepare(envelopes: readonly InboxEnvelope[]): Promise<Prepared> {
     const position = await this.#cursors.load(this.#topic)
-    const news = envelopes.filter(({ sequence }) => sequence > position)
+    // Two streams may bring the same, and a node may repeat what is not committed yet.
+    const news = envelopes.filter(({ sequence }) => {
+      if (sequence <= position || this.#underWay.has(sequence)) return false
+      this.#underWay.add(sequence)
+      return true
+    })
     this.#reportGap(news)
     const addressed = await this.#open(news)
     const unsure = await this.#lookUpSenders(addressed)
-    return { addressed, unsure, last: news.at(-1)?.sequence }
+    return { addressed, unsure, last: greatest(news.map(({ sequence }) => sequence)) }
   }
 
   /** Envelopes are numbered without gaps: what is missing was dropped by retention, or withheld. */
   #reportGap(news: readonly InboxEnvelope[]): void {
     let missing = 0n
     for (const { sequence } of news) {
-      if (this.#next !== undefined && sequence > this.#next) missing += sequence - this.#next
+      if (this.#next !== undefined && sequence < this.#next) continue
+      if (this.#next !== undefined) missing += sequence - this.#next
       this.#next = sequence + 1n
     }
     if (missing > 0n) this.#context.status.warn('gap', Number(missing))
@@ -129,8 +138,12 @@ export class Inbox {
   /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
   async commit({ addressed, unsure, last }: Prepared): Promise<void> {
     if (last === undefined) return
-    await this.#process(addressed, unsure, [this.#cursors.write(this.#topic, last)], [])
-    this.#cursors.committed(this.#topic, last)
+    try {
+      await this.#process(addressed, unsure, [this.#cursors.write(this.#topic, last)], [])
+      this.#cursors.committed(this.#topic, last)
+    } finally {
+      for (const sequence of this.#underWay) if (sequence <= last) this.#underWay.delete(sequence)
+    }
     this.#tally.tell()
   }
 
@@ -263,7 +276,7 @@ export class Inbox {
     parked: readonly NewlyParked[],
     more: readonly Write[],
   ): Promise<ReadBatch> {
-    const { store, platform } = this.#context
+    const { store, platform, time } = this.#context
     const decrypted = await this.#decryption.decrypt(authentic)
     // Read again from the start at another node, old envelopes fail: nobody is asked for those.
     const isNews = ({ from }: Decrypted) => from.envelope.nodeNs > this.readBeforeNs
@@ -299,7 +312,8 @@ export class Inbox {
         writes.push(
           put(tables.seen, store.nextNumber(tables.seen), {
             prefixes: decrypted.seen,
-            nodeNs: last.envelope.nodeNs,
+            // A node that misdates into the future makes nothing stay for ever.
+            nodeNs: time.notAhead(last.envelope.nodeNs),
           }),
         )
       }
@@ -379,4 +393,10 @@ export class Inbox {
       this.#conversations.touch(id, peerOf(id, this.#context.account.address), ms),
     )
   }
+}
+
+const greatest = (sequences: readonly bigint[]): bigint | undefined => {
+  let most: bigint | undefined
+  for (const sequence of sequences) if (most === undefined || sequence > most) most = sequence
+  return most
 }

@@ -59,6 +59,12 @@ export class NodeTime {
     return node === undefined ? clock : Math.max(clock, nsToMs(node))
   }
 
+  /** A time that the node gave, but not ahead of the own clock: for what goes when it is old enough. */
+  notAhead(nodeNs: bigint): bigint {
+    const latest = this.clockNs() + clockErrorNs
+    return nodeNs < latest ? nodeNs : latest
+  }
+
   /** For `created_ns`: later than `last`, and not ahead of the node. */
   createdNs(last: bigint): bigint {
     const clock = this.clockNs()
