@@ -106,6 +106,16 @@ export class Conversations {
     return rows.map(({ value }) => this.describe(value))
   }
 
+  /** Whom there is a conversation with, the newest. */
+  async peers(limit: number): Promise<ReadonlySet<Address>> {
+    const rows = await this.#context.store.list(tables.conversations, {
+      group: allConversations,
+      limit,
+      newestFirst: true,
+    })
+    return new Set(rows.map(({ value }) => value.peer as Address))
+  }
+
   /**
    * What to write when a message of this time comes in or goes out. The conversation must have been
    * loaded; it is made if there is none.

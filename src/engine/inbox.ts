@@ -31,6 +31,8 @@ import { Tally } from './tally.ts'
 import type { Unsealing } from './unsealing.ts'
 
 /** How long an envelope waits for the chain of a contract account (section 8, step 3). */
+/** Peers who may go before others when there are too many to look up. */
+const maxPeersFirst = 5_000
 const parkedMemoryMs = 14 * 86_400_000
 
 export class Inbox {
@@ -152,7 +154,7 @@ export class Inbox {
     return this.#workingOff.run(async () => {
       const waiting = [...this.#parking.addresses()]
       if (waiting.length === 0) return false
-      const now = this.#lookups.take(waiting)
+      const now = await this.#mayLookUp(waiting)
       await this.#directory.refresh(now)
       for (const one of this.#parking.installations(new Set(now))) await this.#workOff(one)
       this.#tally.tell()
@@ -187,6 +189,12 @@ export class Inbox {
       this.#parking.removalWrites(numbers),
       numbers,
     )
+  }
+
+  /** Where there are too many, those go first who were written with before (section 8, step 3). */
+  async #mayLookUp(addresses: readonly Address[]): Promise<readonly Address[]> {
+    if (addresses.length <= this.#lookups.left) return this.#lookups.take(addresses)
+    return this.#lookups.take(addresses, await this.#conversations.peers(maxPeersFirst))
   }
 
   /** An age has passed only when the own clock and node time both say so (section 1). */
@@ -239,7 +247,7 @@ export class Inbox {
     const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
     this.#directory.onNeed([...addresses])
     const uncovered = [...addresses].filter((address) => !this.#directory.isFollowed(address))
-    const now = this.#lookups.take(uncovered)
+    const now = await this.#mayLookUp(uncovered)
     const unsure = new Set(uncovered)
     if (now.length === 0) return unsure
     try {
