@@ -59,11 +59,6 @@ export class AccountChanges {
     return { news, usable }
   }
 
-  /** Whose installations changed. */
-  get touchedAddresses(): ReadonlySet<Address> {
-    return new Set([...this.#touched.values()].map(({ address }) => address))
-  }
-
   writes(): readonly Write[] {
     return [...this.#touched.values()].map(writeInstallation)
   }

@@ -4,6 +4,7 @@ import { type Chains, noChains } from '../chains/chains.ts'
 import { parseAddress } from '../protocol/ids.ts'
 import { coveredPeersLimit } from '../protocol/limits.ts'
 import { tables } from '../store/tables.ts'
+import { isUnknownAtNode } from './absence.ts'
 import { Answering } from './answering.ts'
 import { Composer } from './composer.ts'
 import { Connection } from './connection.ts'
@@ -157,7 +158,14 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   directory.settling = (addresses) => contractAccounts.settle(addresses)
   directory.onNeed = (addresses) => contractAccounts.need(addresses)
   directory.onQuestion = () => contractAccounts.wake()
+  outbox.isUnknownAtNode = async (installation) => {
+    const { address, id } = installation
+    const isUnknown = await isUnknownAtNode(context, cursors, address, id)
+    if (isUnknown) fanout.leaveAlone(installation)
+    return isUnknown
+  }
   directory.onChange = (address) => {
+    fanout.mayBeBack(address)
     owed.retry()
     outbox.retry(address)
     if (address === account.address) void checkOwn()

@@ -320,7 +320,8 @@ export class Directory {
         installation: this.describe(installation),
       })
     }
-    for (const address of changes.touchedAddresses) this.onChange(address)
+    // Also when the same bundle came again: at a restored node it says that someone is back.
+    for (const address of changes.accounts.keys()) this.onChange(address)
   }
 
   #remember(address: Address, account: KnownAccount): KnownAccount {

@@ -60,6 +60,8 @@ export class Fanout {
   readonly #heads: Heads
   readonly #sends = new Serial()
   readonly #pausedUntilMs = new Map<InstallationId, number>()
+  /** Of these, those that the node never heard of. */
+  readonly #away = new Map<InstallationId, Address>()
   /** Sealing keys that nobody can encrypt to: whose they are is passed over until there is another. */
   readonly #unusableKeys = new Map<InstallationId, Uint8Array>()
 
@@ -80,6 +82,19 @@ export class Fanout {
   /** Something of this installation works again: claim at the next need. */
   unpause(id: InstallationId): void {
     this.#pausedUntilMs.delete(id)
+    this.#away.delete(id)
+  }
+
+  /** The node never heard of this installation: it is left alone until it may be there. */
+  leaveAlone({ id, address }: KnownInstallation): void {
+    this.#pause(id)
+    if (this.#away.size >= maxPauses) this.#away.clear()
+    this.#away.set(id, address)
+  }
+
+  /** An account's topics grew: who was not there may have come. */
+  mayBeBack(address: Address): void {
+    for (const [id, one] of this.#away) if (one === address) this.unpause(id)
   }
 
   /**

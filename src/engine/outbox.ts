@@ -17,7 +17,7 @@ import { Backoff } from './backoff.ts'
 import type { Composer } from './composer.ts'
 import type { Context } from './context.ts'
 import { peerOf } from './conversations.ts'
-import type { Directory } from './directory.ts'
+import type { Directory, KnownInstallation } from './directory.ts'
 import type { FanoutRow } from './fanout.ts'
 import type { MessageStates } from './message-states.ts'
 import type { Message } from './model.ts'
@@ -49,6 +49,8 @@ export class Outbox {
   #wake: () => void = () => undefined
   #pause = new AbortController()
   #isOnline = false
+  /** Whether the node never heard of an installation, as it lost its data; who sends leaves it alone then. */
+  isUnknownAtNode: (installation: KnownInstallation) => Promise<boolean> = async () => false
 
   constructor(
     context: Context,
@@ -216,7 +218,7 @@ export class Outbox {
     let bytes = 0
     let count = 0
     for (const entry of this.#entries.values()) {
-      if (!entry.record.sealed) continue
+      if (!entry.record.sealed || this.#waitingSinceMs.has(entry.number)) continue
       count += entry.record.rows.length
       bytes += entry.record.rows.reduce((sum, row) => sum + row.message.length, 0)
       if (taken.length > 0 && (count > requestLimitEnvelopes || bytes > requestLimitBytes)) break
@@ -273,13 +275,16 @@ export class Outbox {
     if (!row || !address?.ok) throw new PadlockError('bad_response')
     await this.#directory.reread(address.value)
     const usable = await this.#directory.recipients(address.value)
-    if (usable.some(({ id }) => row.topic.endsWith(id))) throw new PadlockError('node_withholding')
+    const valid = usable.find(({ id }) => row.topic.endsWith(id))
+    if (valid && !(await this.isUnknownAtNode(valid))) throw new PadlockError('node_withholding')
     const own = this.#context.account.address
     for (const entry of entries) {
       const { number, record } = entry
       if (!record.rows.some(({ topic }) => topic === row.topic)) continue
       if (!isMessage(entry)) {
-        await this.#giveUp(entry, 'recipient_gone')
+        // Who has not come back to a restored node yet gets it then (section 10).
+        if (valid) this.#waitingSinceMs.set(number, this.#context.platform.monotonicMs())
+        else await this.#giveUp(entry, 'recipient_gone')
         continue
       }
       const left = record.rows.filter(({ topic }) => topic !== row.topic)
