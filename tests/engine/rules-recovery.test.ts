@@ -63,6 +63,11 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
   const devices = new Map<string, Account>()
   const claims: string[][] = []
   const refuse: { error: PadlockError | undefined } = { error: undefined }
+  /** What happens while the node is asked for a prekey. */
+  const meanwhile: { run: () => Promise<unknown>; isEmpty: boolean } = {
+    run: async () => undefined,
+    isEmpty: false,
+  }
   const bare = await aPartWorld(given)
   const context: Context = {
     ...bare.context,
@@ -71,6 +76,8 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
       claimPrekeys: async (_, ids) => {
         if (refuse.error) throw refuse.error
         claims.push([...ids])
+        await meanwhile.run()
+        if (meanwhile.isEmpty) return []
         return ids.flatMap((id) => {
           const device = devices.get(id)
           return device ? [aClaimedKey(device)] : []
@@ -120,7 +127,21 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
     world.turn(ms)
     await settled()
   }
-  return { world, parts, peers, devices, claims, refuse, recovery, note, run, turn, settled, start }
+  return {
+    world,
+    parts,
+    peers,
+    devices,
+    claims,
+    refuse,
+    meanwhile,
+    recovery,
+    note,
+    run,
+    turn,
+    settled,
+    start,
+  }
 }
 
 /** The digests that a request asks for. */
@@ -179,6 +200,9 @@ test('the second request comes an hour after the first, not a millisecond before
   expect(all.parts.fanout.calls).toHaveLength(1)
   await all.turn(1)
   expect(all.parts.fanout.calls).toHaveLength(2)
+  // Of requests only those of the last hour are remembered.
+  const times = (await all.world.store.get(tables.times, 'times'))?.value
+  expect(times?.askedMs).toEqual([BigInt(all.world.clock.nowMs)])
 })
 
 test('each digest is asked for twice and never again, however late the others failed', async () => {
@@ -297,6 +321,9 @@ test('at most twenty requests an hour in all, whatever is restarted; the next on
   await all.settled()
   await all.turn(minuteMs)
   expect(parts.fanout.calls).toHaveLength(20)
+  expect(all.claims).toHaveLength(20)
+  // Looked at again in a minute, not at once.
+  expect(world.waits).toEqual([minuteMs])
   // Another one over the same store, as after a restart, counts on.
   const again = all.start()
   await again.load()
@@ -494,4 +521,53 @@ test('what fails on the way is told, and tried again a minute later', async () =
   all.refuse.error = undefined
   await all.turn(minuteMs)
   expect(all.parts.fanout.calls).toHaveLength(1)
+})
+
+test('what comes while the request is prepared is not asked for', async () => {
+  const all = await aRecovery()
+  const [peer] = all.peers
+  if (!peer) return
+  const [old, late] = [aFailure(peer), aFailure(peer)]
+  await all.run()
+  await all.note([old])
+  await all.settled()
+  await all.turn(minuteMs)
+  await all.turn(hourMs)
+  expect(countsOf(all, [old])).toEqual([2])
+  // One that was asked for twice is there still, and one that comes at the last moment.
+  all.meanwhile.run = () => all.note([], [{ id: peer.id, digest: late.digest }])
+  await all.note([late])
+  await all.settled()
+  await all.turn(minuteMs)
+  expect(all.claims).toHaveLength(3)
+  expect(countsOf(all, [old, late])).toEqual([2, 0])
+  // The same with nothing left at all.
+  all.meanwhile.run = () =>
+    all.note(
+      [],
+      [old, late].map(({ digest }) => ({ id: peer.id, digest })),
+    )
+  await all.note([late])
+  await all.settled()
+  await all.turn(minuteMs)
+  expect(all.claims).toHaveLength(4)
+  expect(countsOf(all, [old, late])).toEqual([2, 0])
+  expect(all.world.context.status.current.warnings).toEqual([])
+})
+
+test('an installation that gives no prekey is not asked, and that counts as having asked', async () => {
+  const all = await aRecovery()
+  const [peer] = all.peers
+  if (!peer) return
+  all.meanwhile.isEmpty = true
+  await all.run()
+  await all.note([aFailure(peer)])
+  await all.settled()
+  await all.turn(minuteMs)
+  expect(all.world.context.status.current.warnings).toEqual([])
+  expect(all.parts.outbox.enqueued).toEqual([])
+  const [stored] = await all.world.store.all(tables.recovery)
+  expect(stored?.value.missing).toMatchObject([{ asks: 1 }])
+  for (let hour = 0; hour < 4; hour += 1) await all.turn(hourMs)
+  expect(all.claims).toHaveLength(2)
 })

@@ -1,0 +1,46 @@
+/** What must be on the disk when a step resolves: docs/architecture.md, the hinge. */
+
+import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Write } from '../../src/store/store.ts'
+import { aStore, message, outboxRow } from './support.ts'
+
+/** How each write transaction was begun from now on. */
+const watchTransactions = () => {
+  const spy = vi.spyOn(IDBDatabase.prototype, 'transaction')
+  onTestFinished(() => spy.mockRestore())
+  return () =>
+    spy.mock.calls.flatMap(([, mode, options]) =>
+      mode === 'readwrite' ? [options?.durability] : [],
+    )
+}
+
+test('a strict step waits for the disk, with and without reads; others do not', async () => {
+  const { store } = await aStore()
+  const seen = watchTransactions()
+  const writes: readonly Write[] = [outboxRow(1)]
+  const reads = [{ table: writes[0]?.table ?? outboxRow(1).table, key: 1 }]
+  await store.advance([], () => ({ writes, result: undefined }))
+  await store.advance([], () => ({ writes, result: undefined }), 'strict')
+  await store.advance(reads, () => ({ writes, result: undefined }), 'strict')
+  await store.advance(reads, () => ({ writes, result: undefined }), 'relaxed')
+  expect(seen()).toEqual(['relaxed', 'strict', 'strict', 'relaxed'])
+})
+
+test('a strict step that runs again because its key is taken is strict again', async () => {
+  const { store } = await aStore()
+  const taken = message(store, 'one', 'conversation', 1n)
+  await store.advance([], () => ({ writes: [taken], result: undefined }))
+  const seen = watchTransactions()
+  const again = message(store, 'one', 'conversation', 2n)
+  const runs = await store.advance(
+    [],
+    (rows) => {
+      const exists = rows.exists(again.table, again.key)
+      return { writes: exists ? [outboxRow(1)] : [again], result: exists }
+    },
+    'strict',
+  )
+  expect(runs).toBe(true)
+  expect(seen().length).toBeGreaterThan(1)
+  expect(new Set(seen())).toEqual(new Set(['strict']))
+})
