@@ -6,6 +6,7 @@
 import type { CryptoCode, PrekeyMessageParts } from '../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { concatBytes, encodeBase64Url, equalBytes } from '../protocol/bytes.ts'
+import type { InstallationId } from '../protocol/ids.ts'
 import type { Write } from '../store/store.ts'
 import { remove, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
@@ -74,13 +75,13 @@ export class Decryption {
 
     const results: (DecryptionResult | undefined)[] = batch.map(() => undefined)
     const changed: Session[] = []
+    const decrypting: { readonly session: Session; readonly lastAt: number }[] = []
     const used: Uint8Array[] = []
     const fail = (at: number, from: Authentic, code: PadlockErrorCode) => {
       results[at] = { ok: false, from, code }
     }
     for (const { known, members } of groups.values()) {
       let session = known
-      let isChanged = false
       let rest = members
       // A prekey message for an unknown id makes the session; until one does, the others fail.
       while (!session && rest.length > 0) {
@@ -93,23 +94,26 @@ export class Decryption {
           continue
         }
         session = made.session
-        isChanged = true
         if (made.usedOneTime) used.push(made.usedOneTime)
         results[first.at] = { ok: true, from: first.one, payload: made.payload }
       }
       if (session && rest.length > 0) {
-        const decrypted = this.#decryptWith(session, rest, fail, results)
-        if (decrypted) {
-          session = decrypted
-          isChanged = true
-        }
+        session = this.#decryptWith(session, rest, fail, results) ?? session
       }
-      if (session && isChanged) {
-        const now = platform.nowMs()
-        const first = session.firstDecryptedMs > 0 ? session.firstDecryptedMs : now
-        const times = { firstDecryptedMs: first, lastDecryptedMs: now }
-        changed.push({ ...session, ...times, sentSince: 0 })
-      }
+      const lastAt = members.findLast(({ at }) => results[at]?.ok)?.at
+      if (session && lastAt !== undefined) decrypting.push({ session, lastAt })
+    }
+    // In the order of their last envelopes, so that the one to send on is the one that decrypted last.
+    decrypting.sort((a, b) => a.lastAt - b.lastAt)
+    const latestMs = new Map<InstallationId, number>()
+    for (const { session } of decrypting) {
+      const { installationId } = session
+      const before = latestMs.get(installationId) ?? this.#sessions.latestMs(installationId)
+      // Whatever the clock did meanwhile: later than all that was (section 7).
+      const now = Math.max(platform.nowMs(), before + 1)
+      latestMs.set(installationId, now)
+      const first = session.firstDecryptedMs > 0 ? session.firstDecryptedMs : now
+      changed.push({ ...session, firstDecryptedMs: first, lastDecryptedMs: now, sentSince: 0 })
     }
 
     const digests = crypto.digest(batch.map(({ envelope }) => envelope.message))
@@ -162,7 +166,7 @@ export class Decryption {
       installationId: one.sender.id,
       sessionId: made.sessionId,
       state: made.state,
-      createdMs: platform.nowMs(),
+      createdMs: Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1),
       lastDecryptedMs: 0,
       firstDecryptedMs: 0,
       isClosed: false,

@@ -174,7 +174,7 @@ export class Fanout {
           installationId: recipient.id,
           sessionId: session.sessionId,
           state: session.state,
-          createdMs: platform.nowMs(),
+          createdMs: Math.max(platform.nowMs(), this.#sessions.latestMs(recipient.id) + 1),
           lastDecryptedMs: 0,
           firstDecryptedMs: 0,
           isClosed: false,

@@ -49,6 +49,14 @@ export class Sessions {
     return this.#byInstallation.get(id)?.live ?? []
   }
 
+  /** The latest time at which a session of an installation that was loaded was made or decrypted. */
+  latestMs(id: InstallationId): number {
+    return this.of(id).reduce(
+      (most, { createdMs, lastDecryptedMs }) => Math.max(most, createdMs, lastDecryptedMs),
+      0,
+    )
+  }
+
   /** Whether a session was removed long ago: a prekey message never makes it again. */
   wasPruned(id: InstallationId, sessionId: Uint8Array): boolean {
     return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
