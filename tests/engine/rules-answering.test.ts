@@ -1,6 +1,6 @@
 /** Sending again what another installation could not decrypt: the numbers of docs/protocol.md section 10. */
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Answering } from '../../src/engine/answering.ts'
 import type { Context } from '../../src/engine/context.ts'
 import type { KnownInstallation } from '../../src/engine/directory.ts'
@@ -73,13 +73,21 @@ const anAnswering = async () => {
   const answering = new Answering(context, parts)
   const ask = (
     asked: readonly Uint8Array[],
-    given: { from?: KnownInstallation; on?: Session } = {},
+    given: {
+      from?: KnownInstallation
+      on?: Session
+      settle?: Parameters<Answering['answer']>[1]
+      at?: Answering
+    } = {},
   ) =>
-    answering.answer({
-      from: given.from ?? peer,
-      sessionId: (given.on ?? sessions[0]).sessionId,
-      digests: asked,
-    })
+    (given.at ?? answering).answer(
+      {
+        from: given.from ?? peer,
+        sessionId: (given.on ?? sessions[0]).sessionId,
+        digests: asked,
+      },
+      given.settle,
+    )
   /** Digests that were answered, in order. */
   const answered = () =>
     parts.fanout.calls.flatMap(({ messages }) =>
@@ -267,4 +275,71 @@ test('of many requests at once each sees what those before it used up', async ()
   await Promise.all(Array.from({ length: 10 }, () => all.ask([one.digest])))
   expect(all.answered()).toHaveLength(2)
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 2 }] }])
+})
+
+test('a request that failed on the way was none: it may be tried again', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const recipients = vi
+    .spyOn(all.parts.directory, 'recipients')
+    .mockRejectedValue(new Error('gone'))
+  for (let n = 0; n < 25; n += 1) await expect(all.ask([one.digest])).rejects.toThrow('gone')
+  recipients.mockRestore()
+  await all.ask([one.digest])
+  expect(all.answered()).toHaveLength(1)
+})
+
+test('after a restart the session that the request came on is found in the store', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const again = sendingParts(all.context)
+  again.directory.people.set(all.peer.address, [all.peer])
+  await all.ask([one.digest], { at: new Answering(all.context, again) })
+  expect(again.fanout.calls).toHaveLength(1)
+  expect(again.sessions.of(all.peer.id)).toHaveLength(2)
+})
+
+test('what settles a request is written with its last answer, once, and counts after that', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  const [two] = await all.sent([all.peer.id])
+  if (!one || !two) return
+  const log: string[] = []
+  const settle = () => {
+    log.push('asked')
+    return {
+      writes: [put(tables.claim, 'claim', { claimId: new Uint8Array(16) })],
+      committed: () => {
+        log.push('committed')
+      },
+    }
+  }
+  all.committed.length = 0
+  expect(await all.ask([one.digest, two.digest], { settle })).toBe(true)
+  expect(log).toEqual(['asked', 'committed'])
+  expect(all.committed.map(({ tables: names }) => names.includes('account'))).toEqual([false, true])
+  // With nothing to answer nothing is settled, and whoever asked knows.
+  expect(await all.ask([aDigest()], { settle })).toBe(false)
+  expect(await all.ask([one.digest])).toBe(false)
+  expect(log).toHaveLength(2)
+})
+
+test('who asks how often is remembered of a thousand installations', async () => {
+  const all = await anAnswering()
+  const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
+  const [last, another] = asked.slice(20)
+  if (!last || !another) return
+  for (const { digest } of asked.slice(0, 20)) await all.ask([digest])
+  const others = Array.from({ length: 1_000 }, (_, nth) => ({
+    ...all.peer,
+    id: `${all.peer.id}${nth}` as typeof all.peer.id,
+  }))
+  for (const from of others.slice(0, 999)) await all.ask([last.digest], { from })
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(20)
+  for (const from of others.slice(999)) await all.ask([last.digest], { from })
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(21)
 })
