@@ -7,6 +7,8 @@ import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import type { PadlockErrorCode } from '../../src/errors.ts'
 import { type Envelope, EnvelopeSchema } from '../../src/gen/padlock/v1/node_pb.ts'
+import { tables } from '../../src/store/tables.ts'
+import { aTurnedClock } from '../support/cheating-clock.ts'
 import type { Trick } from '../support/cheating-node/cheating-node.ts'
 import {
   adds,
@@ -20,8 +22,8 @@ import {
   rewrites,
   withholds,
 } from '../support/cheating-node/tricks.ts'
-import { aStage, countOf, expectHonest, say, shownTexts } from '../support/cheating-stage.ts'
-import { untilState, untilTexts } from '../support/engine.ts'
+import { aStage, countOf, dayMs, expectHonest, say, shownTexts } from '../support/cheating-stage.ts'
+import { until, untilState, untilTexts } from '../support/engine.ts'
 
 interface InboxTrick {
   /** The section, and what must come of it. */
@@ -99,19 +101,17 @@ const tricks: readonly InboxTrick[] = [
     arrives: ['first', 'third', 'fourth'],
     warned: { too_large: 1 },
   },
-  {
-    name: 'section 8: envelopes of another inbox are not read',
-    trick: () =>
-      adds(nth(2), (one) =>
-        create(EnvelopeSchema, {
-          ...one,
-          topic: `message-${'A'.repeat(43)}`,
-          sequence: one.sequence + 1n,
-        }),
-      ),
-    arrives: texts,
-    warned: { gap: 0, not_for_us: 0 },
-  },
+  ...[`message-${'A'.repeat(43)}`, `prekey-${'A'.repeat(43)}`, 'contact-0xABC', 'nonsense', ''].map(
+    (topic): InboxTrick => ({
+      name: `section 5: what comes on the topic “${topic}” is not read`,
+      trick: () =>
+        adds(nth(2), (one) =>
+          create(EnvelopeSchema, { ...one, topic, sequence: one.sequence + 1n }),
+        ),
+      arrives: texts,
+      warned: { gap: 0, not_for_us: 0, malformed: 0, duplicate_message: 0 },
+    }),
+  ),
   {
     name: 'section 5: a number that came before, or none, is not taken for news',
     trick: () => renumbers(nth(2), () => 0n),
@@ -170,4 +170,28 @@ test('section 5: a number at the end of all numbers is a gap; it silences the in
   expect(await untilTexts(atAlice, id, 3)).toEqual(['first', 'second', 'still here'])
   expect(await shownTexts(again, id)).toEqual(['first', 'second', 'still here'])
   expect(countOf(again, 'duplicate_message')).toBe(0)
+})
+
+test('section 7: digests are kept for 60 days though the node says that it keeps nothing, and no longer', async () => {
+  const clock = aTurnedClock()
+  const { world, atAlice, atBob, id, node, bobDatabase, openBob } = await aStage({ clock })
+  await say(atAlice, id, 'hello')
+  await untilTexts(atBob, id, 1)
+  await atBob.engine.close()
+  const digestsAfter = async (days: number) => {
+    clock.turn(days * dayMs)
+    const again = await openBob()
+    await untilState(again, 'live')
+    await say(again, id, `after ${days} days more`)
+    await again.engine.close()
+    const store = await world.openStore(bobDatabase)
+    const rows = await store.all(tables.seen)
+    store.close()
+    return rows.length
+  }
+  node.play({ info: (info) => ({ ...info, retentionNs: 1n }) })
+  expect(await digestsAfter(59)).toBe(1)
+  expect(await digestsAfter(0)).toBe(1)
+  // While live, now and then.
+  await until(async () => (await digestsAfter(3)) === 0)
 })

@@ -38,10 +38,12 @@ import {
 } from '../../../src/protocol/ids.ts'
 import { padMessage, padMetadata } from '../../../src/protocol/padding.ts'
 import { buildPayload, type PayloadFields } from '../../../src/protocol/payload.ts'
+import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import {
   type HeaderFields,
   headerSigningBytes,
   headerSigningFields,
+  prekeySigningBytes,
   sealingKeySigningBytes,
 } from '../../../src/protocol/signing-bytes.ts'
 import { contactTopic, messageTopic, prekeyTopic } from '../../../src/protocol/topics.ts'
@@ -166,23 +168,35 @@ export class CheatingPeer {
     return peer
   }
 
-  /** Publishes a newer sealing key; mail to the one before is not opened any more. */
-  async rotateSealingKey(): Promise<void> {
+  /**
+   * Publishes a newer sealing key; mail to the one before is not opened any more.
+   *
+   * @param key instead of one that it can open.
+   */
+  async rotateSealingKey(key?: Uint8Array): Promise<void> {
     const { crypto, node, network } = this.#world
     const [pair] = crypto.createKeyPairs(1)
     if (!pair) throw new Error('no key')
     const createdNs = BigInt(node.clock())
     const { address, id: installationId } = this
     const [signature] = crypto.sign(this.identity, [
-      sealingKeySigningBytes({ address, installationId, createdNs, key: pair.publicKey }),
+      sealingKeySigningBytes({ address, installationId, createdNs, key: key ?? pair.publicKey }),
     ])
     if (!signature) throw new Error('no signature')
     const message = buildContactBundle({
       ...must(parseContactBundle(this.bundle)),
-      sealingKey: { key: pair.publicKey, createdNs, signature },
+      sealingKey: { key: key ?? pair.publicKey, createdNs, signature },
     })
     await network.publish([{ topic: contactTopic(address), message }])
     this.#sealingSecret = pair.secret
+  }
+
+  /** Any key as a prekey of its own, signed as such. */
+  signPrekey(key: Uint8Array): SignedPrekey {
+    const fields = { kind: 'one-time', installationId: this.id, createdNs: 1n, key } as const
+    const [signature] = this.#world.crypto.sign(this.identity, [prekeySigningBytes(fields)])
+    if (!signature) throw new Error('no signature')
+    return { ...fields, signature }
   }
 
   /** The conversation of its own account with another. */

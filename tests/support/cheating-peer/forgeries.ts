@@ -32,6 +32,8 @@ export interface Forgery {
   readonly count?: number
   /** Texts of the forger that are genuine and arrive. */
   readonly arrives?: readonly string[]
+  /** Whether somebody else writes an honest message for it. */
+  readonly isHelped?: boolean
   /** Sessions with the forger that are there afterwards. */
   readonly sessions?: number
 }
@@ -202,6 +204,7 @@ export const forgeries: readonly Forgery[] = [
       return [scene.mallory.sealRaw(scene.to, metadata, encryptOne(scene, 'x'))]
     },
     code: 'session_unknown',
+    isHelped: true,
   },
   {
     name: 'section 8, step 4: a prekey message under the id of another session makes none',
@@ -211,6 +214,7 @@ export const forgeries: readonly Forgery[] = [
       return [scene.mallory.sealRaw(scene.to, metadata, encryptOne(scene, 'x'))]
     },
     code: 'session_mismatch',
+    isHelped: true,
   },
   {
     name: 'section 6: a one-time prekey makes one session, however often it is used',
