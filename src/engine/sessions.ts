@@ -79,6 +79,20 @@ export class Sessions {
     }
   }
 
+  /** Brings into memory what an earlier run should have removed, and ended before it did. */
+  async loadLeftOver(nowMs: number): Promise<void> {
+    const all = new Map<InstallationId, Session[]>()
+    for (const { value } of await this.#store.all(tables.sessions)) {
+      if (value.pruned) continue
+      const session = toSession(value)
+      const others = all.get(session.installationId)
+      if (others) others.push(session)
+      else all.set(session.installationId, [session])
+    }
+    const crowded = [...all].filter(([, sessions]) => chooseToPrune(sessions, nowMs).length > 0)
+    await this.load(crowded.map(([id]) => id))
+  }
+
   /**
    * Removes what section 7 says, of the installations in memory: of others nothing changed since they
    * were here. The ids stay.
@@ -134,22 +148,24 @@ export class Sessions {
     for (const { value } of rows) {
       if (value.pruned) pruned.add(encodeBase64Url(value.sessionId))
       else {
-        live.push({
-          installationId: group,
-          sessionId: value.sessionId,
-          state: value.state,
-          createdMs: Number(value.createdMs),
-          firstDecryptedMs: Number(value.firstDecryptedMs),
-          lastDecryptedMs: Number(value.lastDecryptedMs),
-          sentSince: value.sentSince,
-          isClosed: value.closed,
-          headsTold: value.headsTold,
-        })
+        live.push(toSession(value))
       }
     }
     return { live, pruned }
   }
 }
+
+const toSession = (record: SessionRecord): Session => ({
+  installationId: record.installationId as InstallationId,
+  sessionId: record.sessionId,
+  state: record.state,
+  createdMs: Number(record.createdMs),
+  firstDecryptedMs: Number(record.firstDecryptedMs),
+  lastDecryptedMs: Number(record.lastDecryptedMs),
+  sentSince: record.sentSince,
+  isClosed: record.closed,
+  headsTold: record.headsTold,
+})
 
 const isSame = (a: Session, b: Session): boolean =>
   encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)

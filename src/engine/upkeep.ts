@@ -16,6 +16,8 @@ export class Upkeep {
   readonly #context: Context
   readonly #tasks: readonly (() => Promise<void>)[]
   #isLive = false
+  /** Whether an earlier run may have left sessions that it should have removed. */
+  #hasLeftOver = true
   #pause = new AbortController()
 
   constructor(
@@ -33,6 +35,12 @@ export class Upkeep {
     this.#tasks = [
       () => parts.sealingKeys.keepUp(),
       () => parts.prekeys.keepUp(),
+      async () => {
+        // Once: whatever changes from then on is in memory.
+        if (!this.#hasLeftOver) return
+        await parts.sessions.loadLeftOver(time.passedMs())
+        this.#hasLeftOver = false
+      },
       () => ratchets.run(() => parts.sessions.prune(time.passedMs())),
       () => parts.decryption.forgetOld(),
       () => parts.answering.forgetOld(),
