@@ -24,9 +24,8 @@ const defects: ReadonlySet<string> = new Set([
 const isExcused = (code: string, features: Features, isRogue: boolean): boolean => {
   switch (code) {
     case 'node_withholding':
-      // A stolen device accuses the node of what its thief keeps from it; and who has not come back to a
-      // node that lost its data cannot be reached there.
-      return isRogue || features.hasNodeRestores
+      // A stolen device accuses the node of what its thief keeps from it.
+      return isRogue
     case 'malformed':
       return features.hasStrangers
     case 'gap':
