@@ -13,6 +13,9 @@ import { decodeHex } from '../../src/protocol/bytes.ts'
 import { parseContactBundle } from '../../src/protocol/contact.ts'
 import { type Address, parseAddress } from '../../src/protocol/ids.ts'
 import { contactTopic, revokedTopic } from '../../src/protocol/topics.ts'
+import type { Store } from '../../src/store/store.ts'
+import { tables } from '../../src/store/tables.ts'
+import { aTurnedClock } from '../support/cheating-clock.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -215,6 +218,54 @@ test('who knows no chain keeps what waits, also over a restart, until the chain 
   expect((await untilTexts(after, id, 2)).sort()).toEqual(['is parked', 'waits'])
   expect((await untilTexts(atSafe, id, 2)).sort()).toEqual(['is parked', 'waits'])
 })
+
+test('what a contract account wrote waits for its chain for two weeks, by both clocks', async () => {
+  const dayMs = 86_400_000
+  const nobody: Chains = { ids: new Set(), verify: async () => 'unreachable' }
+  // Of the own clock and the node's, one alone may run ahead.
+  for (const [ownDays, nodeDays, isKept] of [
+    [13, 13, true],
+    [15, 13, true],
+    [13, 15, true],
+    [15, 15, false],
+  ] as const) {
+    const [own, nodes] = [aTurnedClock(), aTurnedClock()]
+    const honest = openChains(new Map([[chain.id, chain.url]]))
+    onTestFinished(() => honest.close())
+    const world = await anEngineWorld({ chains: honest, clock: nodes.nowNs })
+    const { atSafe, bob, safe } = await aCouple(world)
+    const database = freshDatabase()
+    let bobs: Store | undefined
+    const keep = (store: Store) => {
+      bobs = store
+      return store
+    }
+    const openBob = (chains: Chains) =>
+      openLive(world, { account: bob, database, chains, platform: own.platform, store: keep })
+    const before = await openBob(nobody)
+    const { id } = await atSafe.engine.conversation(bob.address)
+    await say(atSafe, id, 'are you there?')
+    await until(
+      async () => (await bobs?.scan(tables.parked, { after: 0, limit: 9 }))?.rows.length === 1,
+    )
+    await before.engine.close()
+
+    own.turn(ownDays * dayMs)
+    nodes.turn(nodeDays * dayMs)
+    const later = await openBob(nobody)
+    const warnings = later.engine.status.warnings.map(({ code }) => code)
+    expect([ownDays, nodeDays, warnings.includes('unknown_sender')]).toEqual([
+      ownDays,
+      nodeDays,
+      !isKept,
+    ])
+    await later.engine.close()
+    const last = await openBob(askable())
+    await until(async () => (await statesOf(last, safe.address))[0] === 'valid')
+    if (isKept) expect(await untilTexts(last, id, 1)).toEqual(['are you there?'])
+    else expect(await textsOf(last, id)).toEqual([])
+  }
+}, 60_000)
 
 test('what the chain confirmed is kept: nobody asks again, and the chain may be away', async () => {
   const world = await aWorld()
