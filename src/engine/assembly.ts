@@ -177,7 +177,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   inbox.noteRequests = (all) => requests.note(all)
   inbox.onHeads = (claims) => heads.hear(claims)
   inbox.onHeard = (sender) => {
-    fanout.unpause(sender.id)
+    fanout.heard(sender)
     outbox.retry(sender.address)
     owed.retry()
     connection.want(sender.address).catch((error: unknown) => status.warnOf(error))

@@ -60,7 +60,7 @@ export class Fanout {
   readonly #heads: Heads
   readonly #sends = new Serial()
   readonly #pausedUntilMs = new Map<InstallationId, number>()
-  /** Of these, those that the node never heard of. */
+  /** Those that the node never heard of. */
   readonly #away = new Map<InstallationId, Address>()
   /** Sealing keys that nobody can encrypt to: whose they are is passed over until there is another. */
   readonly #unusableKeys = new Map<InstallationId, Uint8Array>()
@@ -79,22 +79,20 @@ export class Fanout {
     return this.#sends.run(send)
   }
 
-  /** Something of this installation works again: claim at the next need. */
-  unpause(id: InstallationId): void {
-    this.#pausedUntilMs.delete(id)
+  /** Something came from this installation. */
+  heard({ id }: KnownInstallation): void {
     this.#away.delete(id)
   }
 
   /** The node never heard of this installation: it is left alone until it may be there. */
   leaveAlone({ id, address }: KnownInstallation): void {
-    this.#pause(id)
     if (this.#away.size >= maxPauses) this.#away.clear()
     this.#away.set(id, address)
   }
 
   /** An account's topics grew: who was not there may have come. */
   mayBeBack(address: Address): void {
-    for (const [id, one] of this.#away) if (one === address) this.unpause(id)
+    for (const [id, one] of this.#away) if (one === address) this.#away.delete(id)
   }
 
   /**
@@ -110,6 +108,7 @@ export class Fanout {
       (one) =>
         !chooseSession(this.#sessions.of(one.id)) &&
         !this.#isPaused(one.id) &&
+        !this.#away.has(one.id) &&
         !this.#hasUnusableKey(one),
     )
     const fresh = new Map<InstallationId, Session>()
@@ -128,10 +127,16 @@ export class Fanout {
   /** A new session whatever there is already; undefined if the installation gives no usable key. */
   async prepareNew(recipient: KnownInstallation): Promise<Session | undefined> {
     await this.#sessions.load([recipient.id])
-    // An id of its own: the saved one may be about to become another session.
-    const claimId = this.#context.platform.randomBytes(claimIdBytes)
+    if (this.#isPaused(recipient.id)) return undefined
+    // An id of its own: the other may be about to become another session.
+    const claimId = await this.#claimId([recipient.id], 'claim of one')
     const [session] = await this.#claimWith(claimId, [recipient])
     return session
+  }
+
+  /** To be written with the session that `prepareNew` gave: its key is used up. */
+  forgetClaimWrite(): Write {
+    return remove(tables.claim, 'claim of one')
   }
 
   async #claimWith(
@@ -188,16 +193,19 @@ export class Fanout {
    * The id to claim with, saved before asking: one whose answer was lost is asked with again, so
    * that no second key is burnt (section 5). `seal` forgets it with the sessions made from it.
    */
-  async #claimId(ids: readonly InstallationId[]): Promise<Uint8Array> {
+  async #claimId(
+    ids: readonly InstallationId[],
+    name: 'claim' | 'claim of one' = 'claim',
+  ): Promise<Uint8Array> {
     const { platform, store } = this.#context
     const now = platform.nowMs()
-    const saved = (await store.get(tables.claim, 'claim'))?.value
+    const saved = (await store.get(tables.claim, name))?.value
     const isFresh = saved && now - Number(saved.askedMs) < claimMemoryMs
     if (isFresh && ids.every((id) => saved.installationIds.includes(id))) return saved.claimId
     const claimId = platform.randomBytes(claimIdBytes)
     const record = { claimId, installationIds: [...ids], askedMs: BigInt(now) }
     await store.advance([], () => ({
-      writes: [put(tables.claim, 'claim', record)],
+      writes: [put(tables.claim, name, record)],
       result: undefined,
     }))
     return claimId
@@ -224,7 +232,7 @@ export class Fanout {
   ): readonly KnownInstallation[] {
     return recipients.filter(
       (one) =>
-        !this.#isPaused(one.id) &&
+        !this.#away.has(one.id) &&
         !this.#hasUnusableKey(one) &&
         this.#sessionFor(one.id, fresh) !== undefined,
     )

@@ -187,11 +187,13 @@ export class Recovery {
     return ratchets.run(async () => {
       const now = this.#peers.get(peer.id)
       const due = (now?.missing ?? [])
-        .filter((one) => one.asks === 0 || dueMs(one) <= nowMs)
+        .filter((one) => one.askedMs === 0 || dueMs(one) <= nowMs)
         .slice(0, retransmitLimitDigests)
       // It came meanwhile.
       if (!now || due.length === 0) return true
-      const asked = due.map((one) => ({ ...one, asks: one.asks + 1, askedMs: nowMs }))
+      // Who is there and gives no key is tried again in an hour; nothing was asked.
+      const isSent = recipient === undefined || fresh !== undefined
+      const asked = due.map((one) => ({ ...one, asks: one.asks + Number(isSent), askedMs: nowMs }))
       const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
       const next: Peer = { ...now, missing: [...others, ...asked] }
       const sealed =
@@ -216,7 +218,7 @@ export class Recovery {
           // Composing writes its times there too, at any moment.
           const current = rows.get(tables.times, 'times')?.value
           if (!current) throw new PadlockError('storage_damaged')
-          const askedMs = [...current.askedMs.filter(isLately), BigInt(nowMs)]
+          const askedMs = [...current.askedMs.filter(isLately), ...(sealed ? [BigInt(nowMs)] : [])]
           return {
             writes: [
               writePeer(next),
@@ -224,6 +226,7 @@ export class Recovery {
                 ...current,
                 askedMs: askedMs.slice(-maxRequestsPerHour),
               }),
+              ...(fresh ? [fanout.forgetClaimWrite()] : []),
               ...(sealed ? [...sessions.writes(sealed.sessions), ...sealed.writes] : []),
               ...(entry ? [put(tables.outbox, entry.number, entry.record)] : []),
             ],
@@ -265,7 +268,7 @@ export class Recovery {
 /** When this is to be asked for next; never again after the second time. */
 const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
   if (asks >= maxAsks) return Number.POSITIVE_INFINITY
-  return asks === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
+  return askedMs === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
 }
 
 const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))

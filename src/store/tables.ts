@@ -133,6 +133,7 @@ export const tables = {
   sealing: define('account', 'name', SealingSecretsRecordSchema),
   prekeys: define('account', 'name', PrekeySecretsRecordSchema),
   times: define('account', 'name', TimesRecordSchema),
+  /** Keys: claim, claim of one. */
   claim: define('account', 'name', ClaimRecordSchema),
   requests: define('account', 'name', RequestsRecordSchema),
   /** Key: address, installation id. */

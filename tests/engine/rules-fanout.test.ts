@@ -154,6 +154,18 @@ test('a new session whatever there is has a claim of its own, which forgets no o
   expect(encodeHex(saved?.claimId ?? new Uint8Array())).toBe(claims[0]?.id)
 })
 
+test('section 5: the claim for a new session is asked again with its id until the session is saved, and never after', async () => {
+  const { fanout, node, claims, first, store } = await aFanout()
+  node.isDown = true
+  await expect(fanout.prepareNew(first)).rejects.toThrow('down')
+  node.isDown = false
+  expect(await fanout.prepareNew(first)).toBeDefined()
+  expect(claims[1]?.id).toBe(claims[0]?.id)
+  await store.advance([], () => ({ writes: [fanout.forgetClaimWrite()], result: undefined }))
+  expect(await fanout.prepareNew(first)).toBeDefined()
+  expect(claims[2]?.id).not.toBe(claims[0]?.id)
+})
+
 test('at most 200 installations are named in a claim: section 11', async () => {
   const { fanout, recipients, claims } = await aFanout(401)
   const fresh = await fanout.prepare(recipients)
@@ -222,15 +234,25 @@ test('who has no session, and gave no key, cannot be encrypted to', async () => 
   expect(fanout.reachable([first], fresh)).toEqual([first])
 })
 
-test('who is heard of is claimed for at once', async () => {
-  const { fanout, node, first, claims } = await aFanout()
+test('section 8: at most one claim an hour, but who is heard of gets it on the session that came', async () => {
+  const { fanout, node, first, claims, save } = await aFanout()
+  // Stands for the one that they make.
+  const theirs = await fanout.prepare([first])
+  claims.length = 0
   node.change = (claimed) => ({ ...claimed, prekey: undefined })
   await fanout.prepare([first])
   node.change = (claimed) => claimed
   await fanout.prepare([first])
   expect(claims).toHaveLength(1)
-  fanout.unpause(first.id)
-  expect((await fanout.prepare([first])).size).toBe(1)
+  fanout.heard(first)
+  expect((await fanout.prepare([first])).size).toBe(0)
+  expect(await fanout.prepareNew(first)).toBeUndefined()
+  expect(claims).toHaveLength(1)
+  const [session] = [...theirs.values()]
+  if (!session) throw new Error('no session')
+  expect(fanout.reachable([first], new Map())).toEqual([])
+  await save([session])
+  expect(fanout.reachable([first], new Map())).toEqual([first])
 })
 
 test('an installation with an unusable sealing key is passed over for an hour: nobody encrypts to it', async () => {
