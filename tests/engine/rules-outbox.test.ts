@@ -1,6 +1,6 @@
 /** Publishing: order, refusals, limits and what is saved when. docs/protocol.md section 8, Out; one part alone. */
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Account, Context } from '../../src/engine/context.ts'
 import type { KnownInstallation } from '../../src/engine/directory.ts'
 import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
@@ -527,4 +527,86 @@ test('whoever waits for a message hears that it was sent, or how it is when the 
   const stopped = all.outbox.whenSent(other.id, hourMs, gone.signal)
   gone.abort()
   expect((await stopped).state).toBe('pending')
+})
+
+test('back-off begins anew after something worked, and when the connection comes', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const id = all.conversationWith(peer.address)
+  const fail = () => new PadlockError('network_unavailable')
+  const failedTimes = async (count: number) => {
+    await until(() => all.warned('network_unavailable') === count)
+    await until(() => all.waits.length > 0)
+  }
+  all.answers.push(fail(), fail(), fail(), fail())
+  const first = await all.outbox.send(id, 'one')
+  for (let n = 1; n <= 4; n += 1) {
+    await failedTimes(n)
+    // Half a second, one, two and four, each between half and all of it.
+    const [wait = 0] = all.waits
+    expect(wait).toBeGreaterThan(250 * 2 ** (n - 1) - 1)
+    expect(wait).toBeLessThanOrEqual(500 * 2 ** (n - 1))
+    all.turn(Math.ceil(wait))
+  }
+  await until(async () => (await all.message(first.id)).state === MessageState.SENT)
+  all.answers.push(fail(), fail(), fail(), fail(), fail())
+  await all.idle()
+  await all.outbox.send(id, 'two')
+  await failedTimes(5)
+  expect(all.waits[0]).toBeLessThanOrEqual(500)
+  for (let n = 6; n <= 8; n += 1) {
+    all.turn(minuteMs)
+    await failedTimes(n)
+  }
+  expect(all.waits[0]).toBeGreaterThan(1_000)
+  all.outbox.setOnline(true)
+  await failedTimes(9)
+  expect(all.waits[0]).toBeLessThanOrEqual(500)
+})
+
+test('news that come while nobody is found are not missed: the message is tried again at once', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  await all.idle()
+  const recipients = vi.spyOn(all.directory, 'recipients').mockImplementationOnce(async () => {
+    all.aPeer(address)
+    all.outbox.retry(address)
+    return []
+  })
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(recipients.mock.calls.length).toBeGreaterThan(1)
+})
+
+test('when the connection comes everything that waits is tried at once; nothing piles up', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).reason === 'no_installation')
+  for (let n = 0; n < 5; n += 1) await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  await until(() => all.waits.length > 0)
+  all.aPeer(address)
+  all.outbox.setOnline(false)
+  all.outbox.setOnline(true)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  expect(all.waits).toHaveLength(1)
+})
+
+test('times of composition go on above those of before a restart, whatever the clock says', async () => {
+  const all = await anOutbox()
+  const above = BigInt(all.clock.nowMs + dayMs) * 1_000_000n
+  await all.store.advance([], () => ({
+    writes: [put(tables.times, 'times', { lastComposedNs: above })],
+    result: undefined,
+  }))
+  await all.outbox.load()
+  const { id } = await all.outbox.send(all.conversationWith(anAddress()), 'hello')
+  const row = await all.store.get(tables.messages, id)
+  expect(row?.value.composedNs).toBe(above + 1n)
+  expect((await all.store.get(tables.times, 'times'))?.value.lastComposedNs).toBe(above + 1n)
 })
