@@ -44,7 +44,9 @@ export const emitDeclarations = async (
     if (kept.has(path)) continue
     kept.add(path)
     const text = nameLibrary(rewriteImports(readFileSync(path, 'utf8')))
-    for (const [, , , specifier = ''] of text.matchAll(importPattern)) {
+    // Examples in comments import what applications bring along.
+    const statements = text.replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    for (const [, , , specifier = ''] of statements.matchAll(importPattern)) {
       if (!specifier.startsWith('.')) {
         throw new Error(`the public types need ${specifier}, in ${relative(allDir, path)}`)
       }
