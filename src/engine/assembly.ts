@@ -94,6 +94,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     inbox.load(),
     outbox.load(),
     recovery.load(),
+    heads.loadReports(),
     owed.load(),
     requests.load(),
     questions.load(),

@@ -14,14 +14,17 @@ import {
 } from '../protocol/ids.ts'
 import { headTopics, type TopicHead } from '../protocol/payload.ts'
 import { parseTopic } from '../protocol/topics.ts'
+import type { Write } from '../store/store.ts'
+import { put, tables } from '../store/tables.ts'
 import type { Context } from './context.ts'
 import type { Cursors } from './cursors.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 
 /** Claims that wait to be compared: four of an installation at most. */
 const maxWaiting = 1_000
-/** Topics and claimants that were reported within a day. */
+/** Topics and claimants that were reported within a day; the newest of them are known after a reload too. */
 const maxReported = 10_000
+const maxReportedStored = 1_000
 const reportPauseMs = 86_400_000
 const digestBytes = 16
 /** A session tells of one account and one peer; those among one's own devices of many. */
@@ -42,6 +45,12 @@ export interface HeadsClaim {
   readonly nodeId: Uint8Array | undefined
 }
 
+interface Report {
+  readonly topic: string
+  readonly installationId: string
+  readonly reportedMs: number
+}
+
 interface Waiting {
   readonly claimant: KnownInstallation
   readonly head: TopicHead
@@ -53,13 +62,22 @@ export class Heads {
   readonly #cursors: Cursors
   readonly #directory: Directory
   readonly #waiting = new Map<string, Waiting>()
-  readonly #reportedMs = new Map<string, number>()
+  /** By topic and claimant, the newest last. */
+  readonly #reported = new Map<string, Report>()
   #isComparing = false
 
   constructor(context: Context, cursors: Cursors, directory: Directory) {
     this.#context = context
     this.#cursors = cursors
     this.#directory = directory
+  }
+
+  async loadReports(): Promise<void> {
+    const stored = await this.#context.store.get(tables.reports, 'reports')
+    for (const { topic, installationId, reportedMs } of stored?.value.reports ?? []) {
+      const report = { topic, installationId, reportedMs: Number(reportedMs) }
+      this.#reported.set(nameOf(topic, installationId), report)
+    }
   }
 
   /** Brings what `of` needs of these accounts and one's own into memory. */
@@ -89,7 +107,7 @@ export class Heads {
     for (const { claimant, heads, nodeId } of claims) {
       if (!nodeId || !equalBytes(nodeId, this.#cursors.nodeId)) continue
       for (const head of heads) {
-        const name = `${head.topic} ${claimant.id}`
+        const name = nameOf(head.topic, claimant.id)
         const isFull = this.#waiting.size >= maxWaiting && !this.#waiting.has(name)
         if (head.sequence === 0n || isFull || this.#isReported(name)) continue
         this.#waiting.set(name, { claimant, head, nodeId })
@@ -108,7 +126,7 @@ export class Heads {
         try {
           const code = await this.#judge(waiting)
           if (this.#waiting.get(name) === waiting) this.#waiting.delete(name)
-          if (code && !this.#isReported(name)) this.#report(name, code, waiting)
+          if (code && !this.#isReported(name)) await this.#report(name, code, waiting)
         } catch {
           // The network failed, or the store: tried again with the next claim, or when live again, and
           // then behind the others.
@@ -140,19 +158,18 @@ export class Heads {
     return equalBytes(own, hash) ? undefined : 'node_equivocating'
   }
 
-  /** A lying peer can cause it, so it names who said so, and is said once a day. */
-  #report(
+  /** A lying peer can cause it, so it names who said so, and is said once a day, also after a reload. */
+  async #report(
     name: string,
     code: 'node_withholding' | 'node_equivocating',
     { claimant, head }: Waiting,
-  ): void {
-    const { platform, status, emit } = this.#context
-    const [oldest] = this.#reportedMs.keys()
-    if (oldest !== undefined && this.#reportedMs.size >= maxReported) {
-      this.#reportedMs.delete(oldest)
-    }
-    this.#reportedMs.delete(name)
-    this.#reportedMs.set(name, platform.nowMs())
+  ): Promise<void> {
+    const { platform, status, emit, store } = this.#context
+    const [oldest] = this.#reported.keys()
+    if (oldest !== undefined && this.#reported.size >= maxReported) this.#reported.delete(oldest)
+    this.#reported.delete(name)
+    const reportedMs = platform.nowMs()
+    this.#reported.set(name, { topic: head.topic, installationId: claimant.id, reportedMs })
     status.warn(code)
     emit({
       kind: 'node-accused',
@@ -160,13 +177,25 @@ export class Heads {
       account: formatAddress(accountOf(head.topic)),
       claimant: this.#directory.describe(claimant),
     })
+    await store.advance([], () => ({ writes: [this.#write()], result: undefined }))
+  }
+
+  #write(): Write {
+    const newest = [...this.#reported.values()].slice(-maxReportedStored)
+    const reports = newest.map((one) => ({ ...one, reportedMs: BigInt(one.reportedMs) }))
+    return put(tables.reports, 'reports', { reports })
   }
 
   #isReported(name: string): boolean {
-    const atMs = this.#reportedMs.get(name)
-    return atMs !== undefined && this.#context.platform.nowMs() - atMs < reportPauseMs
+    const report = this.#reported.get(name)
+    if (!report) return false
+    // A clock that was set back would keep a report for as long again.
+    const ageMs = this.#context.platform.nowMs() - report.reportedMs
+    return ageMs >= 0 && ageMs < reportPauseMs
   }
 }
+
+const nameOf = (topic: string, installationId: string): string => `${topic} ${installationId}`
 
 /** Which account's topic it is. */
 const accountOf = (topic: string): Address => {

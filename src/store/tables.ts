@@ -25,6 +25,7 @@ import {
   ParkedRecordSchema,
   PrekeySecretsRecordSchema,
   RecoveryRecordSchema,
+  ReportsRecordSchema,
   RequestsRecordSchema,
   SealingSecretsRecordSchema,
   SeenRecordSchema,
@@ -136,6 +137,7 @@ export const tables = {
   /** Keys: claim, claim of one. */
   claim: define('account', 'name', ClaimRecordSchema),
   requests: define('account', 'name', RequestsRecordSchema),
+  reports: define('account', 'name', ReportsRecordSchema),
   /** Key: address, installation id. */
   installations: define('installations', 'hash', InstallationRecordSchema, {
     group: (record) => record.address ?? '',

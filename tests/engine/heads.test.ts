@@ -336,6 +336,42 @@ test('section 8: a lying peer is reported once a day for each topic, asks little
   expect(accusations(atBob)).toHaveLength(6)
 })
 
+test('section 8: what was reported is not reported again that day after a reload, and is the day after', async () => {
+  let now = Date.now()
+  const { world, alice, openAlice, atAlice, atBob, id } = await aPair({
+    platform: { nowMs: () => now },
+  })
+  const { nodeId } = await world.network.getInfo()
+  let topics = [contactTopic(addressOf(alice))]
+  watchPayloads(world, (payload) => {
+    payload.heads = topics.map((topic) =>
+      create(TopicHeadSchema, { topic, sequence: 1n, hash: new Uint8Array(32).fill(7) }),
+    )
+    payload.nodeId = nodeId
+  })
+  await say(atBob, id, 'a lie')
+  await until(() => accusations(atAlice).length > 0)
+  await say(atBob, id, 'the same lie')
+  await untilHas(atAlice, id, 'the same lie')
+  await atAlice.engine.close()
+
+  now += 86_399_000
+  const again = await openAlice()
+  await untilState(again, 'live')
+  topics = [...topics, revokedTopic(addressOf(alice))]
+  await say(atBob, id, 'the same lie, and another one')
+  await until(() => accusations(again).length > 0)
+  expect(accusations(again)).toMatchObject([{ code: 'node_withholding' }])
+  await again.engine.close()
+
+  now += 1_000
+  const later = await openAlice()
+  await untilState(later, 'live')
+  await say(atBob, id, 'both once more')
+  await until(() => accusations(later).length > 0)
+  expect(accusations(later)).toMatchObject([{ code: 'node_equivocating' }])
+})
+
 test('section 8: every head stays across a reload, and is under the id of its node', async () => {
   const { world, alice, bob, databases, openAlice, atAlice, atBob, id } = await aPair()
   const second = await world.open({ account: bob, database: freshDatabase() })
