@@ -6,7 +6,7 @@ import type { Outcome } from './run.ts'
 import { storeNames } from './store-names.ts'
 
 /** A seed that takes longer hangs. */
-const seedLimitMs = 300_000
+const seedLimitMs = 600_000
 
 export interface CampaignOptions {
   readonly firstSeed: number

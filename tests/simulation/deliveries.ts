@@ -14,6 +14,8 @@ const nsPerMs = 1_000_000n
  * (docs/protocol.md section 8: 60 s, and the time on the way): what it is owed arrives later.
  */
 const knownAfterMs = 90_000
+/** Who comes back to a restored node is there before its prekeys: a claim that finds none is made again then. */
+const claimPauseMs = 3_600_000
 
 export const judgeDeliveries = (
   world: World,
@@ -22,7 +24,10 @@ export const judgeDeliveries = (
   truth: ReadonlyMap<string, Registered>,
 ): Figures => {
   const { journal, features } = world
-  const lateMs = knownAfterMs + (features.hasNodeClock ? 2 * nodeClockLimitMs : 0)
+  const lateMs =
+    knownAfterMs +
+    (features.hasNodeClock ? 2 * nodeClockLimitMs : 0) +
+    (features.hasNodeRestores ? claimPauseMs : 0)
   const now = (device: Device) => truth.get(device.installationId ?? '')
   const messagesOf = new Map(
     [...shown].map(([device, messages]) => [

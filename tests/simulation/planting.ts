@@ -3,36 +3,41 @@ import { DatabaseSync } from 'node:sqlite'
 import { PadlockError } from '../../src/errors.ts'
 import { request } from '../store/request.ts'
 import type { Evidence } from './evidence.ts'
+import type { SecretClass } from './secrets.ts'
 
-/** As careless code would: raw, in hex, in base64, as text. */
+const textClasses: ReadonlySet<SecretClass> = new Set(['plaintext', 'address', 'installation'])
+
+/** As careless code would, one of each class: raw, in hex, in base64, as text. */
 export const plantSecrets = async (
   evidence: Evidence,
   database: string,
   nodeFile: string,
 ): Promise<void> => {
-  const { key, session, plaintext, name } = evidence.secrets.samples
+  const all = [...evidence.secrets.samples]
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
-  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString()
+  const isText = (name: SecretClass) => textClasses.has(name)
+  const told = (encode: (bytes: Uint8Array) => string) =>
+    all.map(([name, bytes]) => (isText(name) ? Buffer.from(bytes).toString() : encode(bytes)))
 
-  console.log(`key ${hex(key)} session ${base64(session)} ${text(plaintext)} ${text(name)}`)
-  const cause = new Error(`cannot use ${base64(key)}`, { cause: new Error(hex(session)) })
-  const details = { topic: `message-${text(name)}` }
-  evidence.addError(new PadlockError('internal', { message: text(plaintext), details, cause }))
-  const message = `${hex(key)} ${base64(session)} ${text(plaintext)} ${text(name)}`
-  const warnings = [{ code: 'internal', message, count: 1 } as const]
+  console.log(told(hex).join(' '))
+  const cause = new Error('it cannot be used', { cause: new Error(told(base64).join(', ')) })
+  const details = { topic: `message-${told(hex).join('-')}` }
+  evidence.addError(new PadlockError('internal', { message: 'it failed', details, cause }))
+  const warnings = [{ code: 'internal', message: told(base64).join(' '), count: 1 } as const]
   evidence.addEvent({ kind: 'status', status: { state: 'live', warnings } })
 
   const open = await request(indexedDB.open(database))
   const meta = open.transaction('meta', 'readwrite').objectStore('meta')
-  await request(meta.put({ key, session: [session] }, text(name)))
-  await request(meta.put(text(plaintext), 'planted'))
+  for (const [name, bytes] of all) {
+    if (isText(name)) await request(meta.put(1, Buffer.from(bytes).toString()))
+    else await request(meta.put({ planted: [bytes] }, name))
+  }
   open.close()
 
   const node = new DatabaseSync(nodeFile)
   node.exec('CREATE TABLE planted (value BLOB)')
   const insert = node.prepare('INSERT INTO planted VALUES (?)')
-  insert.run(key)
-  insert.run(plaintext)
+  for (const [, bytes] of all) insert.run(bytes)
   node.close()
 }

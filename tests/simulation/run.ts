@@ -58,8 +58,8 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
       `an unhandled rejection: ${reason instanceof Error ? reason.stack : String(reason)}`,
     )
   })
-  replaceSurroundings(time, new Random(seed, 'platform'), (bytes) =>
-    evidence?.secrets.addRandom(bytes),
+  replaceSurroundings(time, new Random(seed, 'platform'), (bytes, isVaultKey) =>
+    evidence?.secrets.addRandom(bytes, isVaultKey),
   )
   return time.drive(async () => {
     const world = new World(seed, { time, crypto, journal, evidence, nodeFile })

@@ -20,14 +20,14 @@ const taskMs = 0.2
 export const replaceSurroundings = (
   time: VirtualTime,
   random: Random,
-  hear: (bytes: Uint8Array) => void = () => undefined,
+  hear: (bytes: Uint8Array, isVaultKey: boolean) => void = () => undefined,
 ): void => {
   const nowMs = () => startMs + time.nowMs
   replaceTimers(time, random)
   replaceClocks(time, nowMs)
-  const draw = (length: number) => {
+  const draw = (length: number, isVaultKey = false) => {
     const bytes = random.bytes(length)
-    hear(bytes)
+    hear(bytes, isVaultKey)
     return bytes
   }
   replaceChance(time, random, draw)
@@ -99,7 +99,7 @@ const replaceClocks = (time: VirtualTime, nowMs: () => number): void => {
 const replaceChance = (
   time: VirtualTime,
   random: Random,
-  draw: (length: number) => Uint8Array<ArrayBuffer>,
+  draw: (length: number, isVaultKey?: boolean) => Uint8Array<ArrayBuffer>,
 ): void => {
   const { subtle } = globalThis.crypto
   // One after the other, as a pool of threads answers in no order that could be repeated.
@@ -117,7 +117,7 @@ const replaceChance = (
     },
     subtle: {
       generateKey: (algorithm: { name: string }, extractable: boolean, usages: KeyUsage[]) =>
-        inTurn(() => subtle.importKey('raw', draw(32), algorithm.name, extractable, usages)),
+        inTurn(() => subtle.importKey('raw', draw(32, true), algorithm.name, extractable, usages)),
       encrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
         inTurn(() => subtle.encrypt(algorithm, key, data)),
       decrypt: (algorithm: AesGcmParams, key: CryptoKey, data: BufferSource) =>
