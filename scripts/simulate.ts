@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util'
 import { runCampaign, showReport } from '../tests/simulation/campaign.ts'
+import type { Outcome } from '../tests/simulation/run.ts'
 
 const usage = `usage: npm run simulate -- [options]
 
@@ -39,6 +40,12 @@ const readCount = (name: string, text: string): number =>
 
 const replay = (seed: number): string => `npm run simulate -- --seeds 1 --seed ${seed} --verbose`
 
+const costOf = ({ faults, virtualMs, realMs }: Outcome): string => {
+  const count = Object.values(faults).reduce((sum, one) => sum + one, 0)
+  const hours = (virtualMs / 3_600_000).toFixed(0)
+  return `${count} faults in ${hours} virtual hours, ${(realMs / 1_000).toFixed(1)} s`
+}
+
 const values = readOptions()
 const beganMs = performance.now()
 const report = await runCampaign({
@@ -50,8 +57,7 @@ const report = await runCampaign({
     const { seed, problems } = outcome
     const how =
       problems.length > 0 ? `${problems.length} problems, replay: ${replay(seed)}` : 'good'
-    const cost = 'realMs' in outcome ? `, ${(outcome.realMs / 1_000).toFixed(1)} s` : ''
-    console.log(`seed ${seed}: ${how}${cost}`)
+    console.log(`seed ${seed}: ${how}${'digest' in outcome ? `, ${costOf(outcome)}` : ''}`)
     for (const problem of problems.slice(0, 20)) console.log(`  ${problem}`)
   },
 })
