@@ -131,7 +131,7 @@ export class ContractAccounts {
     return asked.length > 0
   }
 
-  /** Grants first: they tell of which chain the account is. */
+  /** Oldest first. */
   #due(address: Address | undefined): readonly KeptQuestion[] {
     const nowMs = this.#context.platform.monotonicMs()
     return this.#questions
@@ -142,7 +142,6 @@ export class ContractAccounts {
           this.#chains.ids.has(question.chainId) &&
           this.#dueMs(question) <= nowMs,
       )
-      .sort((a, b) => (a.kind === b.kind ? a.number - b.number : a.kind === 'grant' ? -1 : 1))
   }
 
   #dueMs({ number, chainId }: KeptQuestion): number {

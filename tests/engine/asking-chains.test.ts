@@ -227,6 +227,20 @@ test('what is read again is asked about once', async () => {
   expect(desk.questions.all()).toHaveLength(1)
 })
 
+test('of two grants of an installation one yes is enough', async () => {
+  const desk = await aDesk()
+  const device = ownDevice()
+  await desk.grants(
+    (await aGrant(device, one, { createdNs: 2n })).message,
+    (await aGrant(device, { ...one, signature: Uint8Array.of(6) }, { createdNs: 1n })).message,
+  )
+  expect(await desk.kept()).toHaveLength(2)
+  desk.say.word = async ({ signature }) => (signature.length === 1 ? 'invalid' : 'valid')
+  await desk.accounts.check(theAddress)
+  expect(await desk.states()).toEqual(['valid'])
+  expect(await desk.kept()).toEqual([])
+})
+
 test('a yes that comes after the account changed is judged by what is known then', async () => {
   const desk = await aDesk()
   const [phone, laptop] = [ownDevice(), ownDevice()]
@@ -279,7 +293,9 @@ test('a chain that takes its time holds nothing up for more than a moment', asyn
   desk.turn(2_000)
   await settling
   // Of who needs no chain nothing is waited for.
-  await desk.accounts.settle([aDevice().address])
+  const atOnce = desk.accounts.settle([aDevice().address])
+  expect(desk.waits).toEqual([])
+  await atOnce
 })
 
 test('what is kept of one account, of one installation and of all is bounded', async () => {

@@ -26,6 +26,7 @@ import { aDevice } from '../support/engine-context.ts'
 const crypto = await loadTestCrypto()
 const one = { chainId: 1n }
 const two = { chainId: 2n }
+const nothing = { updates: [], asks: false }
 const ownDevice = () => aDevice(theAddress)
 
 /** An account as a client comes to know it, step by step. */
@@ -90,16 +91,40 @@ test('a key’s grant is valid at once, and one of another key is nothing', asyn
   expect(reader.grant((await aGrant(device, 'key')).message).asks).toBe(false)
   expect(reader.state(device)).toBe('valid')
   expect(kindOf(reader.account)).toBe(0n)
-  const foreign = await aGrant({ ...other, address: theAddress }, 'key', { sealedBy: device })
-  expect(reader.grant(foreign.message)).toEqual({ updates: [], asks: false })
-  expect(reader.grant((await aGrant(other, 'key')).message)).toEqual({ updates: [], asks: false })
+  // Signed by that key, over a text that names the other address.
+  const foreign = (await aGrant(other, 'key')).message
+  expect(readBundle(crypto, other.address, foreign, 1n, new Map())).toEqual(nothing)
+  const revocation = await aRevocation([other], 'key', other.address)
+  expect(readRevocation(other.address, revocation, 1n, new Map())).toEqual(nothing)
+})
+
+test('what names another address than its topic is nothing, of either kind', async () => {
+  for (const by of ['key', one] as const) {
+    const reader = new Reader()
+    const { message } = await aGrant(aDevice(), by === 'key' ? by : { ...one })
+    expect(reader.grant(message)).toEqual(nothing)
+    const own = ownDevice()
+    const address = aDevice().address
+    const grant = (await aGrant(own, by)).message
+    expect(readBundle(crypto, address, grant, 1n, new Map())).toEqual(nothing)
+    const revocation = await aRevocation([own], by)
+    expect(readRevocation(address, revocation, 1n, new Map())).toEqual(nothing)
+  }
+})
+
+test('an installation that was revoked first has its sealing key, however old', async () => {
+  const [reader, device] = [new Reader(), ownDevice()]
+  reader.revocation(await aRevocation([device], 'key'))
+  const { message, key } = await aGrant(device, 'key', { createdNs: 0n })
+  reader.grant(message)
+  expect(reader.of(device).sealingKey).toEqual(key)
 })
 
 test('a sealing key that the installation did not sign makes no grant, of either kind', async () => {
   for (const by of ['key', one] as const) {
     const reader = new Reader()
     const { message } = await aGrant(ownDevice(), by, { sealedBy: ownDevice() })
-    expect(reader.grant(message)).toEqual({ updates: [], asks: false })
+    expect(reader.grant(message)).toEqual(nothing)
   }
 })
 
@@ -114,7 +139,7 @@ test('a newer sealing key under a confirmed grant asks nobody again, and an olde
   expect(reader.of(device).sealingKey).toEqual(newer.key)
   for (const createdNs of [5n, 6n]) {
     const { message } = await aGrant(device, one, { createdNs })
-    expect(reader.grant(message)).toEqual({ updates: [], asks: false })
+    expect(reader.grant(message)).toEqual(nothing)
   }
 })
 
@@ -149,7 +174,7 @@ test('the own key’s kind wins over a chain’s, before and after', async () =>
   ])
   const keyFirst = new Reader()
   keyFirst.grant(key)
-  expect(keyFirst.grant(contract)).toEqual({ updates: [], asks: false })
+  expect(keyFirst.grant(contract)).toEqual(nothing)
   keyFirst.confirm(contract)
   expect(keyFirst.account.size).toBe(1)
   expect(isMoot(keyFirst.account, { kind: 'grant', chainId: 1n })).toBe(true)
@@ -195,6 +220,9 @@ test('a revocation that is not confirmed leaves its installation unverified, and
   const revocation = await aRevocation([phone], one)
   expect(reader.revocation(revocation).asks).toBe(true)
   expect([reader.state(phone), reader.state(laptop)]).toEqual(['unverified', 'valid'])
+  reader.revocation(await aRevocation([phone, laptop], two))
+  reader.revocation(revocation)
+  expect(reader.of(phone).contestedBy).toEqual([1n])
   expect([isUsable(reader.of(phone)), isMember(reader.of(phone))]).toEqual([false, true])
   expect(reader.isWorthAsking(revocation, false)).toBe(true)
   reader.confirm(revocation, false)
@@ -203,7 +231,7 @@ test('a revocation that is not confirmed leaves its installation unverified, and
   // Final: a newer key does not bring it back.
   reader.grant((await aGrant(phone, one, { createdNs: 9n })).message)
   expect(reader.state(phone)).toBe('revoked')
-  expect(reader.revocation(await aRevocation([phone], one))).toEqual({ updates: [], asks: false })
+  expect(reader.revocation(await aRevocation([phone], one))).toEqual(nothing)
 })
 
 test('a revocation that came before the grant is not forgotten', async () => {
@@ -225,7 +253,7 @@ test('a revocation of another kind has no say', async () => {
   const device = ownDevice()
   const byKey = new Reader()
   byKey.grant((await aGrant(device, 'key')).message)
-  expect(byKey.revocation(await aRevocation([device], one))).toEqual({ updates: [], asks: false })
+  expect(byKey.revocation(await aRevocation([device], one))).toEqual(nothing)
   expect(byKey.state(device)).toBe('valid')
 
   const onOne = new Reader()
@@ -240,7 +268,7 @@ test('a revocation of another kind has no say', async () => {
   expect(onOne.state(device)).toBe('valid')
   onOne.confirm(onTwo, false)
   expect(onOne.state(device)).toBe('valid')
-  expect(onOne.revocation(onTwo)).toEqual({ updates: [], asks: false })
+  expect(onOne.revocation(onTwo)).toEqual(nothing)
 
   const turned = new Reader()
   turned.revocation(await aRevocation([device], one))
@@ -280,8 +308,8 @@ test('what a chain revoked stays revoked when the own key’s kind turns up', as
 test('chain 0 is no chain: it would stand for the own key', async () => {
   const [reader, device] = [new Reader(), ownDevice()]
   const none = { chainId: 0n }
-  expect(reader.grant((await aGrant(device, none)).message)).toEqual({ updates: [], asks: false })
-  expect(reader.revocation(await aRevocation([device], none))).toEqual({ updates: [], asks: false })
+  expect(reader.grant((await aGrant(device, none)).message)).toEqual(nothing)
+  expect(reader.revocation(await aRevocation([device], none))).toEqual(nothing)
   reader.confirm((await aGrant(device, none)).message)
   expect(reader.account.size).toBe(0)
 })

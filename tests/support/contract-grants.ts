@@ -39,7 +39,7 @@ export interface GrantOptions {
   readonly sealedBy?: Account
 }
 
-/** A contact bundle of an installation of `theAddress`, and its sealing key. */
+/** A contact bundle of an installation, and its sealing key. The key is that of `theAddress` only. */
 export const aGrant = async (
   device: Account,
   by: By,
@@ -59,12 +59,16 @@ export const aGrant = async (
   return { message: buildContactBundle({ ...association, signature: wallets, sealingKey }), key }
 }
 
-/** A revocation of installations of `theAddress`. */
-export const aRevocation = async (devices: readonly Account[], by: By): Promise<Uint8Array> => {
+/** A revocation of installations of an account. */
+export const aRevocation = async (
+  devices: readonly Account[],
+  by: By,
+  address = theAddress,
+): Promise<Uint8Array> => {
   const installations = [...devices]
     .sort((a, b) => (a.installationId < b.installationId ? -1 : 1))
     .map(({ keys }) => keys)
-  const fields = { address: theAddress, currentTime, installations, signature: unsigned }
+  const fields = { address, currentTime, installations, signature: unsigned }
   if (by !== 'key') return buildRevocation({ ...fields, signature: contracts(by) })
   const text = revocationText(fields)
   if (!text.ok) throw new Error(text.why)
