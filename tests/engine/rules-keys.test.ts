@@ -21,7 +21,7 @@ import {
   prekeySignatures,
 } from '../../src/protocol/prekey.ts'
 import { contactTopic, prekeyTopic } from '../../src/protocol/topics.ts'
-import { put, tables } from '../../src/store/tables.ts'
+import { put, remove, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { aPartWorld, sendingParts } from '../support/engine-context.ts'
 
@@ -566,6 +566,85 @@ test('a replacement carries the fallback of an upload that was not acknowledged,
   expect(replacement).toMatchObject({ replace: true })
   expect(replacement?.fallback?.key).toEqual(rotation?.fallback?.key)
   expect(all.prekeys.find(all.first.fallback.publicKey)).toBeDefined()
+})
+
+test('a replacement counts for itself: what was in stock before is gone', async () => {
+  const all = await aHolder()
+  await all.prekeys.heardStock(20, all.createdNs)
+  await all.prekeys.replace()
+  const keys = all.uploads()[1]?.oneTime.map(({ key }) => key) ?? []
+  all.prekeys.committed(keys.slice(0, 26))
+  await until(() => all.uploads().length === 3)
+  expect(all.uploads()[2]?.oneTime).toHaveLength(26)
+})
+
+test('a replacement waits for the upload that is under way', async () => {
+  const all = await aHolder()
+  const filling = all.prekeys.heardStock(0, all.createdNs)
+  await all.prekeys.replace()
+  await filling
+  expect(all.uploads().map(({ replace }) => replace)).toEqual([false, true])
+  expect((await all.stored()).prekeys?.pendingUpload).toHaveLength(0)
+  for (const { oneTime } of all.uploads()) {
+    for (const { key } of oneTime) expect(all.prekeys.find(key)).toBeDefined()
+  }
+})
+
+test('a refused upload that nothing takes the place of is forgotten with its keys', async () => {
+  const all = await aHolder()
+  all.answers.push(down(), new PadlockError('stock_full'))
+  await all.prekeys.heardStock(0, all.createdNs)
+  await all.prekeys.heardStock(100, all.createdNs)
+  expect(all.uploads()).toHaveLength(2)
+  const { prekeys } = await all.stored()
+  expect(prekeys?.pendingUpload).toHaveLength(0)
+  expect(prekeys?.oneTime).toHaveLength(3)
+  for (const { key } of all.uploads()[0]?.oneTime ?? []) {
+    expect(all.prekeys.find(key)).toBeUndefined()
+  }
+})
+
+test('a batch that used no key asks for none', async () => {
+  const all = await aHolder()
+  all.answers.push(down())
+  await all.prekeys.heardStock(10, all.createdNs)
+  all.prekeys.committed([])
+  expect(all.prekeys.useWrites([])).toEqual([])
+  expect(all.requests).toHaveLength(1)
+})
+
+test('a database in which keys are missing is damaged, and says so', async () => {
+  const codeOf = async (run: () => unknown): Promise<string> => {
+    try {
+      await run()
+      return 'none'
+    } catch (error) {
+      return error instanceof PadlockError ? error.code : 'another'
+    }
+  }
+  for (const gone of ['sealing', 'prekeys', 'times'] as const) {
+    const all = await aHolder()
+    await all.store.advance([], () => ({
+      writes: [remove(tables[gone], gone)],
+      result: undefined,
+    }))
+    expect(await codeOf(() => all.again())).toBe('storage_damaged')
+  }
+  const all = await aHolder()
+  all.answers.push(down())
+  all.turn(30 * dayMs)
+  await codeOf(() => all.sealingKeys.keepUp())
+  await all.store.advance([], () => ({
+    writes: [remove(tables.identity, 'identity')],
+    result: undefined,
+  }))
+  expect(await codeOf(() => all.sealingKeys.publishPending())).toBe('storage_damaged')
+  expect(await codeOf(() => all.sealingKeys.make(0n))).toBe('storage_damaged')
+  await all.store.advance([], () => ({
+    writes: [put(tables.identity, 'identity', { contactBundle: Uint8Array.of(0xff) })],
+    result: undefined,
+  }))
+  expect(await codeOf(() => all.sealingKeys.make(0n))).toBe('storage_damaged')
 })
 
 // Upkeep.

@@ -32,7 +32,7 @@ const value = <T>(
 const aNewcomer = async () => {
   const world = await aPartWorld()
   const requests: (readonly OutgoingEnvelope[])[] = []
-  const answers: (PadlockError | undefined)[] = []
+  const answers: (Error | undefined)[] = []
   const asked: string[] = []
   const storedAt: boolean[] = []
   const context: Context = {
@@ -287,5 +287,13 @@ test('who is revoked there is revoked, and uploads nothing', async () => {
   await all.move()
   expect(all.context.status.current.state).toBe('revoked')
   expect(kindsOf(all.requests)).toEqual(['contact'])
+  expect((await all.identity())?.nodeId).toEqual(nodeId)
+})
+
+test('a failure that is no refusal ends it, whatever was published so far', async () => {
+  const all = await aMover(2)
+  all.answers.push(new Error('a defect'))
+  expect(await failure(all.move())).toBe('another')
+  expect(all.requests).toHaveLength(1)
   expect((await all.identity())?.nodeId).toEqual(nodeId)
 })
