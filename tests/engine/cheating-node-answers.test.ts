@@ -72,31 +72,33 @@ const waiting: readonly AnswerTrick[] = [
   },
 ]
 
-test.each(waiting)('$name', async ({ trick, warned }) => {
-  const stage = await aStage({ haveTalked: true })
-  const { atAlice, atBob, id, node } = stage
-  node.published.length = 0
-  node.play(trick())
-  const { id: messageId } = await atBob.engine.send(id, 'once')
-  await until(() => countOf(atBob, warned) > 0)
-  const [message] = await atBob.engine.history(id, undefined, 1)
-  expect(message).toMatchObject({ id: messageId, state: 'pending' })
-  expect(message?.reason).toBeUndefined()
-  node.behave()
-  node.hangUp()
-  expect((await atBob.engine.whenSent(messageId, never)).state).toBe('sent')
-  await say(atBob, id, 'and on')
-  expect(await untilTexts(atAlice, id, 4)).toEqual(['one', 'two', 'once', 'and on'])
-  // The same bytes each time: a ratchet is not moved by a node's lies.
-  const tried = new Set(
-    node.published
-      .filter(({ topic }) => ofInboxes(topic))
-      .map(({ message: bytes }) => Buffer.from(bytes).toString('base64')),
-  )
-  expect(tried.size).toBe(2)
-  await expectHonest(stage)
-  expect(await shownTexts(atAlice, id)).toEqual(['one', 'two', 'once', 'and on'])
-})
+for (const { name, trick, warned } of waiting) {
+  test(name, async () => {
+    const stage = await aStage({ haveTalked: true })
+    const { atAlice, atBob, id, node } = stage
+    node.published.length = 0
+    node.play(trick())
+    const { id: messageId } = await atBob.engine.send(id, 'once')
+    await until(() => countOf(atBob, warned) > 0)
+    const [message] = await atBob.engine.history(id, undefined, 1)
+    expect(message).toMatchObject({ id: messageId, state: 'pending' })
+    expect(message?.reason).toBeUndefined()
+    node.behave()
+    node.hangUp()
+    expect((await atBob.engine.whenSent(messageId, never)).state).toBe('sent')
+    await say(atBob, id, 'and on')
+    expect(await untilTexts(atAlice, id, 4)).toEqual(['one', 'two', 'once', 'and on'])
+    // The same bytes each time: a ratchet is not moved by a node's lies.
+    const tried = new Set(
+      node.published
+        .filter(({ topic }) => ofInboxes(topic))
+        .map(({ message: bytes }) => Buffer.from(bytes).toString('base64')),
+    )
+    expect(tried.size).toBe(2)
+    await expectHonest(stage)
+    expect(await shownTexts(atAlice, id)).toEqual(['one', 'two', 'once', 'and on'])
+  })
+}
 
 test('section 13: a message that is said to be no good stays and says why; those behind it go', async () => {
   const stage = await aStage({ haveTalked: true })

@@ -141,19 +141,21 @@ const tricks: readonly InboxTrick[] = [
   },
 ]
 
-test.each(tricks)('$name', async ({ trick, arrives, stays, warned }) => {
-  const stage = await aStage()
-  const { atAlice, atBob, id, node } = stage
-  node.play(trick())
-  for (const text of texts) await say(atAlice, id, text)
-  expect(await untilTexts(atBob, id, arrives.length)).toEqual(arrives)
-  if (!stays) node.behave()
-  await expectHonest(stage)
-  expect((await shownTexts(atBob, id)).sort()).toEqual([...arrives].sort())
-  for (const [code, count] of Object.entries(warned)) {
-    expect(countOf(atBob, code as PadlockErrorCode), code).toBe(count)
-  }
-})
+for (const { name, trick, arrives, stays, warned } of tricks) {
+  test(name, async () => {
+    const stage = await aStage()
+    const { atAlice, atBob, id, node } = stage
+    node.play(trick())
+    for (const text of texts) await say(atAlice, id, text)
+    expect(await untilTexts(atBob, id, arrives.length)).toEqual(arrives)
+    if (!stays) node.behave()
+    await expectHonest(stage)
+    expect((await shownTexts(atBob, id)).sort()).toEqual([...arrives].sort())
+    for (const [code, count] of Object.entries(warned)) {
+      expect(countOf(atBob, code as PadlockErrorCode), code).toBe(count)
+    }
+  })
+}
 
 test('section 5: a number at the end of all numbers is a gap; it silences the inbox and nothing else', async () => {
   const { atAlice, atBob, id, node, openBob } = await aStage()

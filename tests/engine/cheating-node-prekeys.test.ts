@@ -107,46 +107,48 @@ const claimTricks: readonly ClaimTrick[] = [
   },
 ]
 
-test.each(claimTricks)('$name', async ({ trick, reported }) => {
-  const stage = await aStage()
-  const { atBob, node, world } = stage
-  const peer = await CheatingPeer.register(world)
-  const [foreign] = must(parsePrekeyUpload(peer.upload)).oneTime
-  if (!foreign) throw new Error('no prekey')
-  const carol = await aThird(stage)
-  const stop = node.play(
-    trick(
-      create(SignedPrekeySchema, {
-        kind: 1,
-        curve25519: foreign.key,
-        createdNs: foreign.createdNs,
-        signature: { signature: foreign.signature },
-      }),
-    ),
-  )
-  const { id } = await atBob.engine.conversation(carol.account.address)
-  const { id: messageId } = await atBob.engine.send(id, 'with a good key only')
-  const isWaiting = () =>
-    atBob.events.some(
-      (event) => event.kind === 'message-state' && event.message.reason === 'no_installation',
+for (const { name, trick, reported } of claimTricks) {
+  test(name, async () => {
+    const stage = await aStage()
+    const { atBob, node, world } = stage
+    const peer = await CheatingPeer.register(world)
+    const [foreign] = must(parsePrekeyUpload(peer.upload)).oneTime
+    if (!foreign) throw new Error('no prekey')
+    const carol = await aThird(stage)
+    const stop = node.play(
+      trick(
+        create(SignedPrekeySchema, {
+          kind: 1,
+          curve25519: foreign.key,
+          createdNs: foreign.createdNs,
+          signature: { signature: foreign.signature },
+        }),
+      ),
     )
-  await until(isWaiting)
-  await atBob.engine.send(id, 'nor this one')
-  const claims = node.calls.claim
-  expect(node.published.filter(({ topic }) => topic.startsWith('message-'))).toEqual([])
-  expect(countOf(atBob, 'bad_signature')).toBe(reported)
-  stop()
-  await say(carol, id, 'are you there?')
-  expect((await atBob.engine.whenSent(messageId, never)).state).toBe('sent')
-  expect(await untilTexts(carol, id, 3)).toEqual([
-    'are you there?',
-    'with a good key only',
-    'nor this one',
-  ])
-  // Carol had begun a session by then: nothing was claimed there again.
-  expect(node.calls.claim).toBe(claims)
-  await expectHonest(stage)
-})
+    const { id } = await atBob.engine.conversation(carol.account.address)
+    const { id: messageId } = await atBob.engine.send(id, 'with a good key only')
+    const isWaiting = () =>
+      atBob.events.some(
+        (event) => event.kind === 'message-state' && event.message.reason === 'no_installation',
+      )
+    await until(isWaiting)
+    await atBob.engine.send(id, 'nor this one')
+    const claims = node.calls.claim
+    expect(node.published.filter(({ topic }) => topic.startsWith('message-'))).toEqual([])
+    expect(countOf(atBob, 'bad_signature')).toBe(reported)
+    stop()
+    await say(carol, id, 'are you there?')
+    expect((await atBob.engine.whenSent(messageId, never)).state).toBe('sent')
+    expect(await untilTexts(carol, id, 3)).toEqual([
+      'are you there?',
+      'with a good key only',
+      'nor this one',
+    ])
+    // Carol had begun a session by then: nothing was claimed there again.
+    expect(node.calls.claim).toBe(claims)
+    await expectHonest(stage)
+  })
+}
 
 test('section 5: more prekeys than were claimed do no harm', async () => {
   const stage = await aStage()

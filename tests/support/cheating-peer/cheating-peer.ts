@@ -8,7 +8,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { encodeContent } from '../../../src/content/registry.ts'
 import type { OpenedEnvelope } from '../../../src/crypto/crypto.ts'
-import { makePrekeys, type PrekeySecret } from '../../../src/engine/prekey-uploads.ts'
+import type { PrekeySecret } from '../../../src/engine/prekey-uploads.ts'
 import {
   InboxMessageSchema,
   PadlockMessageHeaderSchema,
@@ -19,7 +19,6 @@ import { concatBytes, encodeUtf8, equalBytes } from '../../../src/protocol/bytes
 import {
   buildContactBundle,
   type ContactBundle,
-  grantText,
   parseContactBundle,
 } from '../../../src/protocol/contact.ts'
 import {
@@ -32,7 +31,6 @@ import {
   type Address,
   buildConversationId,
   type ConversationId,
-  deriveInstallationId,
   type IdentityKeys,
   type InstallationId,
 } from '../../../src/protocol/ids.ts'
@@ -44,12 +42,12 @@ import {
   headerSigningBytes,
   headerSigningFields,
   prekeySigningBytes,
-  sealingKeySigningBytes,
 } from '../../../src/protocol/signing-bytes.ts'
 import { contactTopic, messageTopic, prekeyTopic } from '../../../src/protocol/topics.ts'
 import { addressOf, inboxOf, must } from '../cheating-stage.ts'
-import { anAccount, type EngineWorld, signWith } from '../engine.ts'
+import { anAccount, type EngineWorld } from '../engine.ts'
 import { sealerTo } from '../envelope-forge/hpke.ts'
+import { type MadeInstallation, makeInstallation, makeSealingKey } from './installation.ts'
 
 /** A session of its own; its state moves on with what is written and read in it. */
 export interface PeerSession {
@@ -70,7 +68,7 @@ export interface Received {
 /** What the metadata says, where it is not the truth. */
 export type Claims = Partial<HeaderFields>
 
-const never = new AbortController().signal
+const _never = new AbortController().signal
 
 export class CheatingPeer {
   readonly #world: EngineWorld
@@ -88,19 +86,7 @@ export class CheatingPeer {
   /** Its first prekeys, signed. */
   readonly upload: Uint8Array
 
-  private constructor(
-    world: EngineWorld,
-    made: {
-      readonly account: PrivateKeyAccount
-      readonly id: InstallationId
-      readonly keys: IdentityKeys
-      readonly identity: Uint8Array
-      readonly sealingSecret: Uint8Array
-      readonly prekeys: readonly PrekeySecret[]
-      readonly bundle: Uint8Array
-      readonly upload: Uint8Array
-    },
-  ) {
+  private constructor(world: EngineWorld, made: MadeInstallation) {
     this.#world = world
     this.account = made.account
     this.address = addressOf(made.account)
@@ -119,43 +105,7 @@ export class CheatingPeer {
     account: PrivateKeyAccount = anAccount(),
     wallet: PrivateKeyAccount = account,
   ): Promise<CheatingPeer> {
-    const { crypto } = world
-    const address = addressOf(account)
-    const { identity, ...keys } = crypto.createIdentity()
-    const id = must(deriveInstallationId(keys))
-    const [sealing] = crypto.createKeyPairs(1)
-    if (!sealing) throw new Error('no key')
-    const createdNs = BigInt(world.node.clock())
-    const message = sealingKeySigningBytes({
-      address,
-      installationId: id,
-      createdNs,
-      key: sealing.publicKey,
-    })
-    const [signature] = crypto.sign(identity, [message])
-    if (!signature) throw new Error('no signature')
-    const grant = {
-      keys,
-      address,
-      currentTime: '2026-11-21T08:13:00.000Z',
-      signature: { kind: 'eip191', signature: new Uint8Array(65) } as const,
-      sealingKey: { key: sealing.publicKey, createdNs, signature },
-    }
-    const signed = await signWith(wallet)(grantText(grant), never)
-    const prekeys = makePrekeys(
-      { crypto, identity, installationId: id, createdNs },
-      { count: 20, kind: 'first' },
-    )
-    return new CheatingPeer(world, {
-      account,
-      id,
-      keys,
-      identity,
-      sealingSecret: sealing.secret,
-      prekeys: [...prekeys.oneTime, ...prekeys.fallback],
-      bundle: buildContactBundle({ ...grant, signature: { kind: 'eip191', signature: signed } }),
-      upload: prekeys.upload,
-    })
+    return new CheatingPeer(world, await makeInstallation(world, account, wallet))
   }
 
   /** As `make`, and published like any other. */
@@ -174,21 +124,10 @@ export class CheatingPeer {
    * @param key instead of one that it can open.
    */
   async rotateSealingKey(key?: Uint8Array): Promise<void> {
-    const { crypto, node, network } = this.#world
-    const [pair] = crypto.createKeyPairs(1)
-    if (!pair) throw new Error('no key')
-    const createdNs = BigInt(node.clock())
-    const { address, id: installationId } = this
-    const [signature] = crypto.sign(this.identity, [
-      sealingKeySigningBytes({ address, installationId, createdNs, key: key ?? pair.publicKey }),
-    ])
-    if (!signature) throw new Error('no signature')
-    const message = buildContactBundle({
-      ...must(parseContactBundle(this.bundle)),
-      sealingKey: { key: key ?? pair.publicKey, createdNs, signature },
-    })
-    await network.publish([{ topic: contactTopic(address), message }])
-    this.#sealingSecret = pair.secret
+    const { secret, sealingKey } = makeSealingKey(this.#world, this, key)
+    const message = buildContactBundle({ ...must(parseContactBundle(this.bundle)), sealingKey })
+    await this.#world.network.publish([{ topic: contactTopic(this.address), message }])
+    this.#sealingSecret = secret
   }
 
   /** Any key as a prekey of its own, signed as such. */
