@@ -20,6 +20,7 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     remove(tables.sealing, 'sealing'),
     remove(tables.prekeys, 'prekeys'),
     remove(tables.claim, 'claim'),
+    remove(tables.claim, 'claim of one'),
   ]
   for (const { value } of await store.all(tables.sessions)) {
     const key = joinKey(value.installationId, encodeBase64Url(value.sessionId))

@@ -610,3 +610,30 @@ test('times of composition go on above those of before a restart, whatever the c
   expect(row?.value.composedNs).toBe(above + 1n)
   expect((await all.store.get(tables.times, 'times'))?.value.lastComposedNs).toBe(above + 1n)
 })
+
+test('messages never take a session past its thousandth send: the rest goes on a new one', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  const made = await all.fanout.prepareNew(peer)
+  if (!made) throw new Error('no session')
+  const nearly = { ...made, sentSince: 998 }
+  await all.store.advance([], () => ({
+    writes: all.sessions.writes([nearly]),
+    result: undefined,
+  }))
+  all.sessions.committed([nearly])
+  await all.outbox.load()
+  const ids: string[] = []
+  for (const text of ['one', 'two', 'three']) {
+    ids.push((await all.outbox.send(all.conversationWith(peer.address), text)).id)
+  }
+  void all.outbox.run()
+  all.outbox.setOnline(true)
+  for (const id of ids) {
+    await until(async () => (await all.message(id)).state === MessageState.SENT)
+  }
+  expect(all.requests.map(({ length }) => length)).toEqual([2, 1])
+  const sends = all.sessions.of(peer.id).map(({ sentSince }) => sentSince)
+  expect(sends.sort()).toEqual([1, 1_000])
+})

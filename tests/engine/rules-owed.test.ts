@@ -368,3 +368,22 @@ test('whoever is owed something is tried hourly while live, and not while offlin
   all.turn(1)
   await until(() => all.parts.fanout.calls.length === 1)
 })
+
+test('a debt never takes a session past its thousandth send: the rest goes on a new one', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  const made = await all.parts.fanout.prepareNew(phone)
+  if (!made) throw new Error('no session')
+  const nearly = { ...made, sentSince: 990 }
+  await all.write(all.parts.sessions.writes([nearly]))
+  all.parts.sessions.committed([nearly])
+  for (let n = 0; n < 12; n += 1) {
+    await all.aMessage(`message ${n}`, BigInt(n + 10))
+    await all.published(`message ${n}`, BigInt(n + 10))
+  }
+  await all.run()
+  expect(all.sealed().map(({ length }) => length)).toEqual([10, 2])
+  const sends = all.parts.sessions.of(phone.id).map(({ sentSince }) => sentSince)
+  expect(sends.sort()).toEqual([1_000, 2])
+  expect(await all.debts()).toEqual([])
+})

@@ -18,6 +18,7 @@ const aDatabase = async (revokedNs: bigint | undefined) => {
     put(tables.sealing, 'sealing', { secrets: [{ secret: new Uint8Array(32) }] }),
     put(tables.prekeys, 'prekeys', { oneTime: [{ secret: new Uint8Array(32) }] }),
     put(tables.claim, 'claim', { claimId: new Uint8Array(16) }),
+    put(tables.claim, 'claim of one', { claimId: new Uint8Array(16) }),
     put(tables.times, 'times', { lastComposedNs: 7n, lastCreatedNs: 8n }),
     put(tables.sessions, joinKey('peer', encodeBase64Url(sessionId)), {
       installationId: 'peer',
@@ -66,6 +67,7 @@ const aDatabase = async (revokedNs: bigint | undefined) => {
     sealing: await store.get(tables.sealing, 'sealing').then(Boolean),
     prekeys: await store.get(tables.prekeys, 'prekeys').then(Boolean),
     claim: await store.get(tables.claim, 'claim').then(Boolean),
+    claimOfOne: await store.get(tables.claim, 'claim of one').then(Boolean),
     sessions: (await store.all(tables.sessions)).length,
     recovery: (await store.all(tables.recovery)).length,
     parked: (await store.scan(tables.parked, { after: 0, limit: 2_000 })).rows.length,
@@ -80,6 +82,7 @@ const nothing = {
   sealing: false,
   prekeys: false,
   claim: false,
+  claimOfOne: false,
   sessions: 0,
   recovery: 0,
   parked: 0,

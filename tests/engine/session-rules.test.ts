@@ -2,7 +2,12 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { chooseSession, chooseToPrune, type Session } from '../../src/engine/session-rules.ts'
+import {
+  chooseSession,
+  chooseToPrune,
+  type Session,
+  sendsLeft,
+} from '../../src/engine/session-rules.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import { runSeed } from '../support/random.ts'
 
@@ -163,4 +168,11 @@ test('section 7: nor does what is removed', () => {
   for (const all of orders([...used, older, newer, closed])) {
     expect(chooseToPrune(all, nowMs)).toEqual([older])
   }
+})
+
+test('a session has a thousand sends without an answer, and then none', () => {
+  const left = [0, 1, 999, 1_000, 1_001, 5_000].map((sentSince) =>
+    sendsLeft(session({ sentSince })),
+  )
+  expect(left).toEqual([1_000, 999, 1, 0, 0, 0])
 })
