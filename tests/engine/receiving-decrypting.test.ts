@@ -3,7 +3,7 @@
  * prekey, and is asked for again, but for a prekey message that nobody genuine can have made.
  */
 
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { concatBytes } from '../../src/protocol/bytes.ts'
 import { crypto, must } from '../support/envelope-forge/basics.ts'
 import {
@@ -15,8 +15,8 @@ import {
   set,
   without,
 } from '../support/envelope-forge/fields.ts'
-import { type Changes, type Line, peekOlm } from '../support/envelope-forge/forge.ts'
-import { type Case, expectRefused } from '../support/envelope-forge/judge.ts'
+import { type Changes, forge, type Line, peekOlm } from '../support/envelope-forge/forge.ts'
+import { aLine, type Case, expectRefused } from '../support/envelope-forge/judge.ts'
 import {
   changeInner,
   changeMessage,
@@ -24,6 +24,7 @@ import {
   messageFields,
   prekeyFields,
 } from '../support/envelope-forge/olm.ts'
+import { aReceiver } from '../support/envelope-forge/receiver.ts'
 
 const undecryptable = (code: string) => `undecryptable(${code})`
 const failed = undecryptable('decryption_failed')
@@ -321,4 +322,22 @@ describe('a message of a session that is known', () => {
   test.each(messages)('$what: $outcome', async (one) => {
     await expectRefused(one, ['established'])
   })
+})
+
+// wasm passes what is no protobuf to it, as this is: it has the field under a wire type of varints.
+test('a header_hash that only one of two protobuf readers can read is compared all the same', async () => {
+  const bob = await aReceiver()
+  for (const isRight of [true, false]) {
+    const line = await aLine(bob, 'one-time')
+    let hash = new Uint8Array()
+    const forged = forge(line, {
+      headerHash: (value) => {
+        hash = isRight ? value.slice() : flip(0)(value).slice()
+        return value
+      },
+      payload: (fields) => [...without(2)(fields), [0, concatBytes(bytes(0x10, 32), hash)]],
+    })
+    const { outcomes } = await bob.deliver(forged.message)
+    expect(outcomes).toEqual([isRight ? 'kept' : undecryptable('header_mismatch')])
+  }
 })

@@ -164,6 +164,35 @@ test('if the store fails while something is worked off, all of it is there the n
   expect(await bob.store.all(tables.parked)).toEqual([])
 })
 
+test('however many are parked, a restart knows them all', async () => {
+  const bob = await aReceiver({ followed: false })
+  bob.control.isDown = true
+  const evil = bob.begin(await bob.sender({ unknown: true }))
+  const line = bob.begin(await bob.sender({ unknown: true }))
+  const [one, two] = several(line, 2)
+  await bob.deliver(...strangers(evil, 450), must(one))
+  await bob.reopen()
+  bob.control.isDown = false
+  await bob.parts.directory.reread(line.from.address)
+  expect((await bob.deliver(must(two))).outcomes).toEqual(['parked'])
+})
+
+test('who becomes known in the middle of a batch is not kept before what is parked of it', async () => {
+  const bob = await aReceiver()
+  const line = bob.begin(await bob.sender())
+  const { directory } = bob.parts
+  const account = directory.account.bind(directory)
+  let asked = 0
+  directory.account = async (address) => {
+    asked += 1
+    return asked === 1 ? new Map() : account(address)
+  }
+  const batch = await bob.deliver(...several(line, 2))
+  expect(batch.outcomes).toEqual(['parked', 'parked'])
+  expect((await bob.workOff()).outcomes).toEqual(['kept', 'kept'])
+  expect((await arrivals(bob)).map(({ text }) => text)).toEqual(['0', '1'])
+})
+
 // Look-ups.
 
 /** Envelopes that claim to be of as many accounts. */
@@ -301,6 +330,15 @@ test('an installation that is unverified is parked until it is known, for two we
   const parked = await bob.deliver(must(one))
   expect(parked).toMatchObject({ outcomes: ['parked'], changes: ['cursors *1', 'parked +1'] })
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })
+  // Whoever claims another installation of that account decides nothing about this one.
+  const stranger = (await makeSender(wallet)).sender
+  const evil = bob.begin(await bob.sender())
+  const claim = forge(evil, { metadata: inTurn(set(1, sender.address), set(2, stranger.id)) })
+  expect((await bob.deliver(claim.message)).outcomes).toEqual(['parked'])
+  expect(await bob.workOff()).toMatchObject({
+    outcomes: ['rejected(unknown_sender)'],
+    changes: ['parked -1'],
+  })
   const twoWeeksMs = 14 * 86_400_000
   bob.control.aheadMs += twoWeeksMs + minuteMs
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })

@@ -220,6 +220,24 @@ test('who was live past a revocation takes nothing more of it, also when it come
   expect(late).toMatchObject({ outcomes: [revoked], changes: ['cursors *1'] })
 })
 
+test('who is revoked while something of it is parked is judged when that is worked off, each by its time', async () => {
+  const bob = await aReceiver({ followed: false })
+  const wallet = anAccount()
+  const alice = await bob.sender({ wallet, unknown: true })
+  bob.control.isDown = true
+  const one = forge(bob.begin(alice), said('in time'))
+  const two = forge(one.next, said('too late'))
+  const three = forge(two.next, said('later still'))
+  const future = 3_000_000_000_000_000_000n
+  await bob.deliver({ message: one.message, nodeNs: 1n }, { message: two.message, nodeNs: future })
+  bob.control.isDown = false
+  await revoke(bob, wallet, alice)
+  const behind = await bob.deliver({ message: three.message, nodeNs: future })
+  expect(behind.outcomes).toEqual(['parked'])
+  expect((await bob.workOff()).outcomes).toEqual(['kept', revoked, revoked])
+  expect(await bob.store.all(tables.parked)).toEqual([])
+})
+
 test('a revoked installation that was never granted is revoked, not unknown', async () => {
   const bob = await aReceiver()
   const wallet = anAccount()

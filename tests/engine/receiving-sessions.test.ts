@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { SecretKeySchema } from '../../src/gen/padlock/store/v1/records_pb.ts'
 import { put, tables } from '../../src/store/tables.ts'
 import { crypto, must } from '../support/envelope-forge/basics.ts'
-import { also, without } from '../support/envelope-forge/fields.ts'
+import { also, flip, without } from '../support/envelope-forge/fields.ts'
 import { forge } from '../support/envelope-forge/forge.ts'
 import { aLine, keptChanges, messageOf, said } from '../support/envelope-forge/judge.ts'
 import { changeInner, changeMessage, messageFields } from '../support/envelope-forge/olm.ts'
@@ -73,6 +73,14 @@ test('the fallback key makes as many sessions as come, and the one before it as 
     expect(outcomes).toEqual(['kept'])
     expect(changes).toEqual(keptChanges('fallback'))
   }
+  const [one, two] = [
+    bob.begin(await bob.sender(), bob.fallback),
+    bob.begin(await bob.sender(), bob.fallback),
+  ]
+  expect((await bob.deliver(forge(one).message, forge(two).message)).outcomes).toEqual([
+    'kept',
+    'kept',
+  ])
 })
 
 test('a message key opens one envelope: sealed anew the same ciphertext is message_key_gone', async () => {
@@ -100,4 +108,40 @@ test('a session belongs to the installation that it was made with', async () => 
     'duplicate',
     'kept',
   ])
+})
+
+test('a session belongs to its installation in a batch as well, whoever comes first', async () => {
+  for (const isThiefFirst of [true, false]) {
+    const bob = await aReceiver()
+    const [alice, carol] = [await bob.sender(), await bob.sender()]
+    const first = forge(await bob.established(alice), said('first'))
+    await bob.deliver(first.message)
+    const honest = forge(first.next, said('second'))
+    const stolen = forge({ ...honest.next, from: carol }, said('third'))
+    const batch = [stolen.message, honest.message]
+    const { outcomes } = await bob.deliver(...(isThiefFirst ? batch : batch.toReversed()))
+    expect(outcomes).toEqual(['kept', 'undecryptable(session_unknown)'])
+    const { rows } = await bob.store.scan(tables.messages, { after: 0, limit: 5 })
+    expect(rows.map(({ value }) => value.senderInstallation)).toEqual([alice.id, alice.id])
+  }
+})
+
+test('a session remembers when it first and last decrypted, and may be sent on again', async () => {
+  const bob = await aReceiver()
+  const line = await bob.established(await bob.sender())
+  const sessionOf = async () => must((await bob.store.all(tables.sessions))[0]).value
+  expect(await sessionOf()).toMatchObject({ firstDecryptedMs: 0n, sentSince: 1 })
+  const one = forge(line, said('one'))
+  await bob.deliver(one.message)
+  const first = await sessionOf()
+  expect(first.lastDecryptedMs).toBe(first.firstDecryptedMs)
+  expect(first).toMatchObject({ createdMs: 1n, sentSince: 0 })
+  bob.control.aheadMs += 5_000
+  await bob.deliver(forge(one.next, { signature: flip(0) }).message)
+  await bob.deliver(forge(one.next, { ciphertext: flip(0) }).message)
+  expect(await sessionOf()).toEqual(first)
+  await bob.deliver(forge(one.next, said('two')).message)
+  const second = await sessionOf()
+  expect(second.firstDecryptedMs).toBe(first.firstDecryptedMs)
+  expect(second.lastDecryptedMs).toBeGreaterThanOrEqual(first.lastDecryptedMs + 5_000n)
 })

@@ -170,7 +170,7 @@ test('of one address four megabytes are parked: what comes later is dropped', as
 })
 
 test('at 64 megabytes the newest of the largest address goes, not the one that comes', async () => {
-  const { parking, park } = await aParking()
+  const { store, parking, park } = await aParking()
   // 15 addresses with 4 MiB, then one with 3: 63 MiB.
   for (let from = 1; from <= 15; from++) {
     const all = [1n, 2n, 3n, 4n].map((n) => parked(from, mib, BigInt(from) * 10n + n))
@@ -182,6 +182,9 @@ test('at 64 megabytes the newest of the largest address goes, not the one that c
   expect(await park(parked(18, 1, 181n))).toBe(1)
   expect((await parking.of(claimed(18))).map(({ value }) => value.sequence)).toEqual([181n])
   expect((await parking.of(claimed(1))).map(({ value }) => value.sequence)).toEqual([11n, 12n, 13n])
+  const reopened = new Parking(store)
+  await reopened.load()
+  expect(await reopened.of(claimed(1)), 'the store agrees').toHaveLength(3)
   for (let from = 2; from <= 15; from++) {
     expect(await parking.of(claimed(from))).toHaveLength(4)
   }
