@@ -277,7 +277,7 @@ export class Directory {
       const account = changes.of(address, await this.account(address))
       const { news, usable } = changes.take(account, confirm(question, record.nodeNs, account))
       // When an account was first read, which of its devices could be written to was not known yet.
-      if (record.isNews || kept.kind === 'revocation') changes.news.push(...news)
+      if (record.isNews) changes.news.push(...news)
       // To others of the account something may have gone meanwhile.
       changes.gained.push(...usable)
       const own = kept.kind === 'revocation' ? this.#keepOwn(address, record.message) : []

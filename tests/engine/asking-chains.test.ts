@@ -18,8 +18,18 @@ const one = { chainId: 1n }
 const hourMs = 3_600_000
 
 /** The parts that ask, over a chain whose words the test chooses. */
-const aDesk = async (options: { readonly database?: string; readonly ids?: bigint[] } = {}) => {
-  const world = await aPartWorld(options.database ? { database: options.database } : {})
+const aDesk = async (
+  options: {
+    readonly database?: string
+    readonly ids?: bigint[]
+    /** Whether the account that is asked about is the own one. */
+    readonly isOwn?: boolean
+  } = {},
+) => {
+  const world = await aPartWorld({
+    ...(options.database && { database: options.database }),
+    ...(options.isOwn && { account: aDevice(theAddress) }),
+  })
   const asked: ContractQuestion[] = []
   const say = { word: async (_: ContractQuestion): Promise<ContractWord> => 'valid' }
   const chains: Chains = {
@@ -256,6 +266,71 @@ test('a yes that comes after the account changed is judged by what is known then
   answer('valid')
   await checking
   expect((await desk.states()).sort()).toEqual(['unverified', 'valid'])
+})
+
+test('who is confirmed is owed what went to others meanwhile, in the same transaction', async () => {
+  const desk = await aDesk()
+  const device = ownDevice()
+  await desk.grants((await aGrant(device, one)).message)
+  const owed: string[] = []
+  desk.directory.gaining = async (installations, commit) => {
+    expect(await desk.states()).toEqual(['unverified'])
+    owed.push(...installations.map(({ id }) => id))
+    await commit([])
+    expect(await desk.states()).toEqual(['valid'])
+  }
+  await desk.accounts.check(theAddress)
+  expect(owed).toEqual([device.installationId])
+})
+
+test('a revocation of the own account is kept for other nodes once it is confirmed, not before', async () => {
+  const desk = await aDesk({ isOwn: true })
+  const device = ownDevice()
+  const revocation = await aRevocation([device], one)
+  const own = async () =>
+    (await desk.store.scan(tables.revocations, { after: 0, limit: 9 })).rows.map(
+      ({ value }) => value.message,
+    )
+  await desk.grants((await aGrant(device, one)).message)
+  await desk.revocations(revocation)
+  expect(await own()).toEqual([])
+  await desk.accounts.check(theAddress)
+  expect(await own()).toEqual([revocation])
+  // Of another account there is nothing to keep.
+  const others = await aDesk()
+  await others.grants((await aGrant(device, one)).message)
+  await others.revocations(revocation)
+  await others.accounts.check(theAddress)
+  expect((await others.store.scan(tables.revocations, { after: 0, limit: 9 })).rows).toEqual([])
+})
+
+test('devices of an account that is read for the first time are no news; what comes later is', async () => {
+  const desk = await aDesk()
+  const [phone, laptop, tablet] = [ownDevice(), ownDevice(), ownDevice()]
+  const told = () =>
+    desk.events.flatMap((event) =>
+      event.kind === 'installation-added' || event.kind === 'installation-revoked'
+        ? [[event.kind, event.installation.id, event.installation.state]]
+        : [],
+    )
+  await desk.grants((await aGrant(phone, one)).message)
+  await desk.accounts.check(theAddress)
+  expect(told()).toEqual([])
+  await desk.grants((await aGrant(laptop, one)).message, (await aGrant(tablet, one)).message)
+  await desk.revocations(await aRevocation([phone], one))
+  // Nobody confirmed any of it yet.
+  expect(told()).toEqual([])
+  await desk.accounts.check(theAddress)
+  expect(told()).toEqual([
+    ['installation-added', laptop.installationId, 'valid'],
+    ['installation-added', tablet.installationId, 'valid'],
+    ['installation-revoked', phone.installationId, 'revoked'],
+  ])
+  // One that was gone when the account was first read is no news either.
+  const late = await aDesk()
+  await late.revocations(await aRevocation([phone], one))
+  await late.accounts.check(theAddress)
+  expect(late.events).toEqual([])
 })
 
 test('at most 120 questions go out a minute, four at a time', async () => {

@@ -89,10 +89,20 @@ const aCouple = async (world: EngineWorld) => {
   const atSafe = await openContract(world, safe)
   const bob = anAccount()
   const database = freshDatabase()
-  const openBob = (chains: Chains | undefined = askable()) =>
-    openLive(world, { account: bob, database, chains })
+  const openBob = (chains: Chains = askable(), more: Partial<OpenOptions> = {}) =>
+    openLive(world, { account: bob, database, chains, ...more })
   return { owner, safe, atSafe, bob, openBob }
 }
+
+/** Heartbeats look at what is parked too: without them only news do. */
+const withoutHeartbeats = (real: Network): Network => ({
+  ...real,
+  subscribe: async function* (positions, proof, signal) {
+    for await (const frame of real.subscribe(positions, proof, signal)) {
+      if (frame.kind !== 'heartbeat') yield frame
+    }
+  },
+})
 
 const statesOf = async ({ engine }: Opened, address: string): Promise<string[]> =>
   (await engine.installations(address)).map(({ state }) => state)
@@ -170,7 +180,7 @@ test('an account that is not deployed yet registers with a wrapped signature (ER
 test('while the chain is away nothing is sent to a contract account or shown of it; then all is', async () => {
   const world = await aWorld()
   const { safe, atSafe, bob, openBob } = await aCouple(world)
-  const atBob = await openBob()
+  const atBob = await openBob(askable(), { network: withoutHeartbeats })
   chain.leave()
   try {
     const { id } = await atBob.engine.conversation(safe.address)
@@ -202,6 +212,41 @@ test('while the chain is away nothing is sent to a contract account or shown of 
     chain.comeBack()
   }
 }, 40_000)
+
+test('a message from a contract account has its chain asked before the back-off is over', async () => {
+  const world = await aWorld()
+  const { safe, atSafe, bob, openBob } = await aCouple(world)
+  const clock = aTurnedClock()
+  let asked = 0
+  const away: Chains = {
+    ids: new Set([chain.id]),
+    verify: async () => {
+      asked += 1
+      return 'unreachable'
+    },
+  }
+  const atBob = await openBob(away, {
+    network: withoutHeartbeats,
+    platform: {
+      ...clock.platform,
+      // The clock decides what is due; who waits looks at it often.
+      wait: (ms, signal) => clock.platform.wait?.(Math.min(ms, 20), signal) ?? Promise.resolve(),
+    },
+  })
+  const { id } = await atBob.engine.conversation(safe.address)
+  await atSafe.engine.conversation(bob.address)
+  expect(await statesOf(atBob, safe.address)).toEqual(['unverified'])
+  for (let time = 0; time < 9; time += 1) {
+    const before = asked
+    clock.turn(60_000)
+    await until(() => asked > before)
+  }
+  // The next would be due in half a minute at least.
+  const before = asked
+  clock.turn(3_000)
+  await say(atSafe, id, 'are you there?')
+  await until(() => asked > before)
+}, 20_000)
 
 test('who knows no chain keeps what waits, also over a restart, until the chain is named', async () => {
   const world = await aWorld()
@@ -418,6 +463,10 @@ test('a contract account revokes a device with one signature, and everybody hear
   expect(world.asked).toHaveLength(asked + 1)
   expect(world.asked.at(-1)).toMatch(/^XMTP: Revoke Messaging Access\n/)
   expect(world.asked.at(-1)).toMatch(new RegExp(`\\nChain ID: ${chain.id}$`))
+  // Whoever revokes need not ask whether it is done.
+  const revoked = expect.objectContaining({ id: phone.engine.installationId, state: 'revoked' })
+  const told = { kind: 'installation-revoked', installation: revoked }
+  expect(atSafe.events).toContainEqual(told)
   expect(await stateOf(atSafe, safe.address, phone.engine.installationId)).toBe('revoked')
   await untilState(phone, 'revoked')
   await until(async () => {
