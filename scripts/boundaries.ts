@@ -118,7 +118,13 @@ export const judgeImport = (found: Import): string | undefined => {
       : `an entry of the SDK may not import ${to}`
   }
   if (from.startsWith('node/')) {
-    return isWithin(to, ['node/', ...everyone, 'src/sentences.ts', 'src/gen/padlock/v1/'])
+    return isWithin(to, [
+      'node/',
+      ...everyone,
+      'src/chains/',
+      'src/sentences.ts',
+      'src/gen/padlock/v1/',
+    ])
       ? undefined
       : `the node may not import ${to}`
   }
@@ -141,7 +147,8 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   store: [protobuf, 'idb', '@scure/base'],
   network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
   wallet: ['@noble/hashes', '@scure/base'],
-  chains: [],
+  // Of these only what is loaded for contract accounts.
+  chains: ['viem'],
   platform: [],
   engine: ['@noble/hashes', '@scure/base'],
   worker: [],
@@ -149,7 +156,12 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
 }
 
 /** Everything that may end in the bundle. */
-export const bundledPackages: readonly string[] = [...new Set(Object.values(mayUse).flat())]
+export const bundledPackages: readonly string[] = [
+  ...new Set(Object.values(mayUse).flat()),
+  // Parts of viem.
+  'abitype',
+  'ox',
+]
 
 /** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
 const packageOf = (specifier: string): string =>

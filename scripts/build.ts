@@ -20,7 +20,13 @@ import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
 import { collectLicences } from './licences.ts'
 import { run } from './process.ts'
 
-const outputs = ['dist/index.js', 'dist/worker.js', 'dist/padlock.wasm', 'dist/types/index.d.ts']
+const outputs = [
+  'dist/index.js',
+  'dist/worker.js',
+  'dist/chains.js',
+  'dist/padlock.wasm',
+  'dist/types/index.d.ts',
+]
 
 const isInput = (path: string): boolean =>
   /^(?:src|node|scripts|wasm)\//.test(path) || /^[^/]*\.json$/.test(path)

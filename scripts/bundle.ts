@@ -62,6 +62,16 @@ const binaryOnly: Plugin = {
   },
 }
 
+/** What is loaded only when a contract account turns up: `src/chains/asking.ts` as `dist/chains.js`. */
+const askingApart: Plugin = {
+  name: 'padlock-asking-apart',
+  setup(build) {
+    build.onResolve({ filter: /\/asking\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './chains.js', external: true } : undefined,
+    )
+  },
+}
+
 const common = {
   absWorkingDir: root,
   bundle: true,
@@ -75,7 +85,7 @@ const common = {
   metafile: true,
   write: false,
   outdir: 'dist',
-  plugins: [binaryOnly, plainDescriptors],
+  plugins: [binaryOnly, plainDescriptors, askingApart],
   logLevel: 'warning',
 } as const satisfies BuildOptions
 
@@ -84,7 +94,12 @@ const mapReference = /\n\/\/# sourceMappingURL=.*\n?$/
 const asBuilt = (file: OutputFile): BuiltFile => ({ name: basename(file.path), text: file.text })
 
 const listPackageFolders = (metafile: Metafile): string[] => {
-  const inputs = Object.keys(metafile.inputs)
+  // What tree shaking left nothing of is not in the bundle.
+  const inputs = Object.values(metafile.outputs).flatMap((output) =>
+    Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) =>
+      bytesInOutput > 0 ? path : [],
+    ),
+  )
   const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
   return [...new Set(folders.filter((folder) => folder !== undefined))].sort()
 }
@@ -142,8 +157,9 @@ export const readWasm = (): Uint8Array => {
 export const bundleSdk = async (wasm: Uint8Array): Promise<Bundle> => {
   const worker = await bundleWorker()
   const entry = await build({ ...common, entryPoints: ['src/index.ts'] })
-  const files = [...worker.files, ...entry.outputFiles.map(asBuilt)]
-  const metafiles = [worker.metafile, entry.metafile]
+  const chains = await build({ ...common, entryPoints: { chains: 'src/chains/asking.ts' } })
+  const files = [worker.files, ...[entry, chains].map((one) => one.outputFiles.map(asBuilt))].flat()
+  const metafiles = [worker.metafile, entry.metafile, chains.metafile]
 
   if (existsSync(join(root, 'src/inline.ts'))) {
     const source = worker.files[0]?.text.replace(mapReference, '') ?? ''

@@ -42,7 +42,7 @@ export const createClient = async (options: CreateClientOptions): Promise<Client
 }
 
 export type { ChainLike } from './chains/chain-option.ts'
-export type { ChainClientLike } from './chains/rpc.ts'
+export type { ChainClientLike } from './chains/chains.ts'
 export { PadlockError, type PadlockErrorCode } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'

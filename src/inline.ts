@@ -28,7 +28,7 @@ export const createClient = async (options: ClientOptions): Promise<Client> => {
 }
 
 export type { ChainLike } from './chains/chain-option.ts'
-export type { ChainClientLike } from './chains/rpc.ts'
+export type { ChainClientLike } from './chains/chains.ts'
 export { PadlockError, type PadlockErrorCode } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'

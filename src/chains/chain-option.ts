@@ -1,9 +1,8 @@
 /** The chains that an application names, each with a URL or a client: checked, bounded and askable. */
 
 import { PadlockError } from '../errors.ts'
-import type { Chains } from './chains.ts'
-import { isAccepted } from './contract-signature.ts'
-import { type AskChain, askOverHttp, askThroughClient, type ChainClientLike } from './rpc.ts'
+import type { Chain } from './chain.ts'
+import type { ChainClientLike, Chains } from './chains.ts'
 
 /**
  * Where a chain can be asked: the URL of an RPC server, a viem public client, or an EIP-1193 provider.
@@ -32,21 +31,23 @@ export const chainsFrom = (
   option: Readonly<Record<number, ChainLike>> = {},
   { timeoutMs = 10_000, places = 32 }: ChainsOptions = {},
 ): Chains => {
-  const chains = new Map<bigint, AskChain>()
-  for (const [id, chain] of Object.entries(option))
-    chains.set(checkChainId(Number(id)), open(chain))
+  const chains = new Map<bigint, () => Promise<Chain>>()
+  for (const [name, chain] of Object.entries(option)) {
+    const id = checkChainId(Number(name))
+    chains.set(id, opener(id, checkChain(chain)))
+  }
   let underWay = 0
   return {
     ids: new Set(chains.keys()),
     verify: async (question, signal) => {
-      const ask = chains.get(question.chainId)
-      if (!ask || underWay >= places) return 'unreachable'
+      const open = chains.get(question.chainId)
+      if (!open || underWay >= places) return 'unreachable'
       underWay += 1
       const late = new AbortController()
       const timer = setTimeout(() => late.abort(), timeoutMs)
       try {
         const ending = AbortSignal.any([signal, late.signal])
-        return (await isAccepted(ask, question, ending)) ? 'valid' : 'invalid'
+        return (await (await open()).accepts(question, ending)) ? 'valid' : 'invalid'
       } catch {
         return 'unreachable'
       } finally {
@@ -63,15 +64,28 @@ export const checkChainId = (id: number): bigint => {
   throw new PadlockError('invalid_argument', { message: 'A chain id is a positive integer.' })
 }
 
-const open = (chain: ChainLike): AskChain => {
-  if (typeof chain === 'object' && 'request' in chain) return askThroughClient(chain)
+/** Opens a chain when it is first asked; what fails to load is loaded again at the next question. */
+const opener = (id: bigint, chain: string | ChainClientLike): (() => Promise<Chain>) => {
+  let opened: Chain | undefined
+  return async () => {
+    const { openChain, openRpc, openRpcThrough } = await import('./asking.ts')
+    opened ??=
+      typeof chain === 'string'
+        ? openChain(id, openRpc(chain))
+        : openChain(id, openRpcThrough(chain), { mayChange: true })
+    return opened
+  }
+}
+
+const checkChain = (chain: ChainLike): string | ChainClientLike => {
+  if (typeof chain === 'object' && 'request' in chain) return chain
   let url: URL | undefined
   try {
     url = new URL(chain)
   } catch {
     // Said below.
   }
-  if (url?.protocol === 'https:' || url?.protocol === 'http:') return askOverHttp(url.href)
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url.href
   throw new PadlockError('invalid_argument', {
     message: 'A chain needs an http or https URL, a viem client or an EIP-1193 provider.',
   })

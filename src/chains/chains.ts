@@ -15,6 +15,11 @@ export interface ContractQuestion {
   readonly signature: Uint8Array
 }
 
+/** A viem client, an EIP-1193 provider, or anything else with their `request`. */
+export interface ChainClientLike {
+  request(arg: { readonly method: string; readonly params?: unknown }): Promise<unknown>
+}
+
 /** `unreachable`: there is no usable answer now; the same question may be answered later. */
 export type ContractWord = 'valid' | 'invalid' | 'unreachable'
 

@@ -46,6 +46,7 @@ test('the packages hold what is needed to run, and no sources', () => {
     expect.arrayContaining([
       'LICENSE',
       'dist/THIRD-PARTY-LICENSES.txt',
+      'dist/chains.js',
       'dist/index.js',
       'dist/padlock.wasm',
       'dist/types/index.d.ts',

@@ -2,9 +2,10 @@
  * The chains that this node can ask about contract accounts: each with a server, a time limit for
  * every question, and a bound on how many are asked and wait at a time.
  */
+import { hashMessage, toBytes } from 'viem'
+import { ChainTrouble, openChain } from '../../../src/chains/chain.ts'
+import { openRpc } from '../../../src/chains/chain-rpc.ts'
 import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
-import { ChainTrouble, openChain } from './chain.ts'
-import { openRpc } from './chain-rpc.ts'
 import { NoPlace, openPlaces } from './places.ts'
 
 export interface Chains {
@@ -60,7 +61,11 @@ export function openChains(
       underWay.add(controller)
       const { signal } = controller
       try {
-        const accepts = await asked.places.run(signal, () => asked.chain.accepts(question, signal))
+        const { address, signature, text } = question
+        const hash = toBytes(hashMessage(text))
+        const accepts = await asked.places.run(signal, () =>
+          asked.chain.accepts({ address, hash, signature }, signal),
+        )
         return accepts ? 'valid' : 'invalid'
       } catch (error) {
         const isKnown = error instanceof ChainTrouble || error instanceof NoPlace

@@ -1,6 +1,6 @@
 /**
- * One chain's RPC server, asked through viem: a result of the right shape, or an error that says
- * whether the contract or the server is to blame.
+ * One chain's RPC server, or the application's client for it, asked through viem: a result of the
+ * right shape, or an error that says whether the contract or the server is to blame.
  */
 import {
   BaseError,
@@ -15,9 +15,10 @@ import {
   isHex,
   ResponseBodyTooLargeError,
   RpcRequestError,
+  UnknownRpcError,
 } from 'viem'
 import { call } from 'viem/actions'
-import type { Address } from '../../../src/protocol/ids.ts'
+import type { ChainClientLike } from './chains.ts'
 
 // The code of a contract is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains,
 // two hex digits a byte.
@@ -33,7 +34,7 @@ const caller = '0x000000000000000000000000000000000000dEaD'
 
 /** A call to a contract; with a factory, one that deploys it first if it has no code. */
 export interface ContractCall {
-  readonly to: Address
+  readonly to: Hex
   readonly data: Hex
   readonly deployment?: { readonly factory: Hex; readonly factoryData: Hex }
 }
@@ -41,7 +42,7 @@ export interface ContractCall {
 /** Each rejects with the signal's reason if it aborts, else with an error for the functions below. */
 export interface ChainRpc {
   chainId(signal: AbortSignal): Promise<bigint>
-  hasCode(address: Address, signal: AbortSignal): Promise<boolean>
+  hasCode(address: Hex, signal: AbortSignal): Promise<boolean>
   /** What the contract returns at the latest block; nothing, `0x`. */
   call(request: ContractCall, signal: AbortSignal): Promise<Hex>
 }
@@ -49,15 +50,40 @@ export interface ChainRpc {
 /** The server answered with JSON that is no answer to the question. */
 class UnusableAnswer extends Error {}
 
+class TooLong extends Error {}
+
+type Asked = { readonly method: string; readonly params?: unknown }
+type Request = (asked: Asked, options?: { readonly signal?: AbortSignal }) => Promise<unknown>
+
 export function openRpc(url: string): ChainRpc {
   // Each question has one time limit for all that it needs, which comes as a signal: viem's own
   // covers a single request, and not the reading of its body.
-  const server = http(url, { maxResponseBodySize: answerLimitBytes, timeout: 0 })({ retryCount: 0 })
-  const request = async (
-    asked: Parameters<typeof server.request>[0],
-    options?: Parameters<typeof server.request>[1],
-  ): Promise<Hex> => {
-    const result: unknown = await server.request(asked, options)
+  const server = http(url, {
+    maxResponseBodySize: answerLimitBytes,
+    timeout: 0,
+    // Neither who asks nor from which page is any of the server's business.
+    fetchOptions: { credentials: 'omit', referrerPolicy: 'no-referrer', cache: 'no-store' },
+  })({ retryCount: 0 })
+  return openRpcOver((asked, options) => server.request(asked, options))
+}
+
+/** Through a client of the application's, which need not know of signals or limits. */
+export const openRpcThrough = (application: ChainClientLike): ChainRpc =>
+  openRpcOver(async (asked, options) => {
+    options?.signal?.throwIfAborted()
+    const aborted = new Promise<never>((_, reject) => {
+      options?.signal?.addEventListener('abort', () => reject(options.signal?.reason), {
+        once: true,
+      })
+    })
+    const result = await Promise.race([application.request(asked), aborted])
+    if (typeof result === 'string' && result.length > answerLimitBytes) throw new TooLong()
+    return result
+  })
+
+function openRpcOver(ask: Request): ChainRpc {
+  const request: Request = async (asked, options) => {
+    const result = await ask(asked, options)
     // viem takes a missing result for an empty one, and a proxy's own JSON has none.
     if (!isHex(result)) throw new UnusableAnswer('no result')
     return result
@@ -107,13 +133,26 @@ export const isRevert = (error: unknown): boolean =>
       (cause instanceof RpcRequestError && isHex(cause.data)),
   ) !== null
 
-/** Whether the server answered with an error of JSON-RPC. */
+/** Whether the server answered with an error of JSON-RPC; clients have classes of their own for that. */
 export const isRpcError = (error: unknown): boolean =>
-  findCause(error, (cause) => cause instanceof RpcRequestError) !== null
+  findCause(error, (cause) => cause instanceof RpcRequestError || codeOf(cause) !== undefined) !==
+  null
+
+const codeOf = (cause: unknown): number | undefined =>
+  cause instanceof Error &&
+  // That one has a number too, and stands for whatever else was thrown.
+  !(cause instanceof UnknownRpcError) &&
+  'code' in cause &&
+  typeof cause.code === 'number'
+    ? cause.code
+    : undefined
 
 /** Whether the answer was longer than any honest one. */
 export const isTooLarge = (error: unknown): boolean =>
-  findCause(error, (cause) => cause instanceof ResponseBodyTooLargeError) !== null
+  findCause(
+    error,
+    (cause) => cause instanceof ResponseBodyTooLargeError || cause instanceof TooLong,
+  ) !== null
 
 /**
  * Why a server could not be asked, for logs. Built from numbers only: the messages of viem hold the

@@ -2,15 +2,7 @@
  * Whether a contract account takes a signature, by one chain's word: docs/protocol.md section 3.
  * There is no ECDSA here at all, so no key of an ordinary account passes for a contract.
  */
-import {
-  encodeFunctionData,
-  type Hex,
-  hashMessage,
-  parseAbi,
-  parseErc6492Signature,
-  toHex,
-} from 'viem'
-import type { ContractQuestion } from '../rules/contract-word.ts'
+import { encodeFunctionData, type Hex, parseAbi, parseErc6492Signature, toHex } from 'viem'
 import {
   type ChainRpc,
   type ContractCall,
@@ -19,6 +11,7 @@ import {
   isRpcError,
   isTooLarge,
 } from './chain-rpc.ts'
+import type { ContractQuestion } from './chains.ts'
 
 const erc1271 = parseAbi([
   'function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)',
@@ -27,22 +20,30 @@ const erc1271 = parseAbi([
 /** The selector of isValidSignature as a bytes4 in a word: the "magic value" of ERC-1271. */
 const accepted = `0x1626ba7e${'0'.repeat(56)}`
 
+/** What is asked of one chain. */
+export type ChainQuestion = Omit<ContractQuestion, 'chainId'>
+
 /** The chain could not be asked; the message is for logs and never holds the URL. */
 export class ChainTrouble extends Error {}
 
 export interface Chain {
   /** @throws ChainTrouble, or the signal's reason if it aborts. */
-  accepts(question: ContractQuestion, signal: AbortSignal): Promise<boolean>
+  accepts(question: ChainQuestion, signal: AbortSignal): Promise<boolean>
+}
+
+export interface ChainOptions {
+  /** Whoever answers may become another chain at any time, as a wallet's provider does. */
+  readonly mayChange?: boolean
 }
 
 /** A chain behind a server that has yet to say that it is this one. */
-export function openChain(id: bigint, rpc: ChainRpc): Chain {
+export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions = {}): Chain {
   // An answer of another chain would be an answer about another account with the same address.
   let confirmed = false
   const confirm = async (signal: AbortSignal): Promise<void> => {
     const found = await rpc.chainId(signal)
     if (found !== id) throw new ChainTrouble(`its server answers for chain ${found}`)
-    confirmed = true
+    confirmed = !mayChange
   }
 
   return {
@@ -50,7 +51,10 @@ export function openChain(id: bigint, rpc: ChainRpc): Chain {
       try {
         if (!confirmed) await confirm(signal)
         try {
-          return await ask(rpc, question, signal)
+          const answer = await ask(rpc, question, signal)
+          // Before and after: it was this chain all the while.
+          if (mayChange) await confirm(signal)
+          return answer
         } catch (error) {
           if (!isTooLarge(error)) throw error
           // From the contract, if the server is well otherwise.
@@ -68,14 +72,14 @@ export function openChain(id: bigint, rpc: ChainRpc): Chain {
   }
 }
 
-async function ask(rpc: ChainRpc, question: ContractQuestion, signal: AbortSignal) {
-  const { address } = question
+async function ask(rpc: ChainRpc, question: ChainQuestion, signal: AbortSignal) {
+  const address: Hex = `0x${question.address.slice(2)}`
   const unwrapped = unwrap(question.signature)
   if (unwrapped === undefined) return false
   const data = encodeFunctionData({
     abi: erc1271,
     functionName: 'isValidSignature',
-    args: [hashMessage(question.text), unwrapped.signature],
+    args: [toHex(question.hash), unwrapped.signature],
   })
   const request = { to: address, data }
   // ERC-6492 would also let the factory data act on an account that is there and said no. Whoever
