@@ -637,3 +637,99 @@ test('messages never take a session past its thousandth send: the rest goes on a
   const sends = all.sessions.of(peer.id).map(({ sentSince }) => sentSince)
   expect(sends.sort()).toEqual([1, 1_000])
 })
+
+test('the application is told why a message waits once, and that it was sent once', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  const told = () =>
+    all.events.flatMap((event) =>
+      event.kind === 'message-state' && event.message.id === id
+        ? [`${event.message.state} ${event.message.reason ?? ''}`]
+        : [],
+    )
+  await until(() => told().length === 1)
+  await all.idle()
+  // Still nobody: nothing new to tell.
+  all.outbox.retry(address)
+  await until(() => all.waits.length > 0)
+  all.turn(hourMs)
+  await all.idle()
+  expect(told()).toEqual(['pending no_installation'])
+  all.aPeer(address)
+  all.outbox.retry(address)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  expect(told()).toEqual(['pending no_installation', 'sent '])
+})
+
+test('who waits for one message is not woken by another', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const waiting = await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  await until(async () => (await all.message(waiting.id)).reason === 'no_installation')
+  await all.idle()
+  let isOver = false
+  const never = new AbortController().signal
+  void all.outbox.whenSent(waiting.id, hourMs, never).then(() => {
+    isOver = true
+  })
+  await until(() => all.waits.length === 2)
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await until(() => all.waits.length === 2)
+  expect(isOver).toBe(false)
+})
+
+test('a message whose envelopes no request could hold is given up before it is encrypted', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  // 900 KiB for each of thirty devices is more than 25 MiB.
+  all.aPeer(address, 30)
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'x'.repeat(890 * 1024))
+  await until(async () => (await all.message(id)).reason === 'message_too_large')
+  await all.idle()
+  expect(all.requests).toEqual([])
+  expect(await all.entries()).toEqual([])
+  expect(all.fanout.calls.flatMap(({ messages }) => messages)).toEqual([])
+})
+
+test('what installations say to each other is given up after fourteen days, and nothing is encrypted anew', async () => {
+  const all = await anOutbox()
+  const [phone] = all.aPeer()
+  if (!phone) return
+  const rows = [
+    {
+      topic: messageTopic(phone.id),
+      message: new Uint8Array(3),
+      digest: new Uint8Array(32),
+      address: phone.address,
+      recipient: phone.id,
+    },
+  ]
+  const entry = all.outbox.internalEntry(phone.address, rows)
+  await all.store.advance([], () => ({
+    writes: [put(tables.outbox, entry.number, entry.record)],
+    result: undefined,
+  }))
+  all.turn(14 * dayMs + 1)
+  await all.run()
+  await until(async () => (await all.entries()).length === 0)
+  await all.idle()
+  expect(all.requests).toEqual([])
+})
+
+test('that old bytes are encrypted anew is stored, so that a crash does not offer them again', async () => {
+  const all = await anOutbox()
+  await storeSealed(all, [ones(2)])
+  all.turn(14 * dayMs + 1)
+  await all.run()
+  await until(async () => (await all.message('message 0')).reason === 'no_installation')
+  await all.idle()
+  expect(await all.entries()).toMatchObject([{ sealed: false, rows: [], sealedMs: 0n }])
+  expect(all.requests).toEqual([])
+})
