@@ -95,7 +95,7 @@ const runPlaywright = async (...args: string[]): Promise<Counts> => {
  * About two minutes on two idle cores. A number of seeds, and always the same ones, so that what runs
  * does not depend on how fast the machine is; `npm run simulate` begins anywhere.
  */
-const simulatedSeeds = 24
+const simulatedSeeds = 32
 const firstSimulatedSeed = 1
 
 export const steps: readonly Step[] = [

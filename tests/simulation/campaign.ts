@@ -112,7 +112,7 @@ export const showReport = ({ outcomes, failures, faults }: Report): string => {
       .join(', ')}`,
     ...failures.map(
       ({ seed, problems }) =>
-        `FAILED seed ${seed}: ${problems.length} problems, the first: ${problems[0]}`,
+        `FAILED seed ${seed}: ${problems.length} problems, the first: ${problems[0]?.slice(0, 300)}`,
     ),
   ].join('\n')
 }

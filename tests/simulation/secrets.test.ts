@@ -66,4 +66,4 @@ test(`no key, plaintext or address leaves a simulation of seed ${firstSeed()}`, 
   expect(leaks.looked.plaintexts).toBeGreaterThan(50)
   expect(leaks.looked.names).toBeGreaterThan(10)
   expect(clumsyErrors).toBeGreaterThan(20)
-}, 300_000)
+}, 600_000)

@@ -10,7 +10,7 @@ import { runCampaign, runSeed, showReport } from './campaign.ts'
 const asked = process.env.PADLOCK_SIMULATION_SEEDS
 const seeds = Number(asked ?? 3)
 const seed = firstSeed()
-const limitMs = 300_000
+const limitMs = 600_000
 
 const campaign = runCampaign({
   firstSeed: seed,
