@@ -287,3 +287,18 @@ test('a batch keeps who is honest around who is not, in order and in one transac
   // The first envelope of all was the receiver's own beginning.
   expect(times).toEqual([3n, 6n, 10n].map((at) => firstNodeNs + at * nodeStepNs))
 })
+
+test('only whoever signed something is heard of, whatever it was, and once a batch', async () => {
+  const bob = await aReceiver()
+  const [alice, carol, mallory] = [await bob.sender(), await bob.sender(), await bob.sender()]
+  const line = bob.begin(alice)
+  const unknown = claims(alice.address, anId())
+  await bob.deliver(
+    forge(bob.begin(mallory), { signature: flip(0) }).message,
+    forge(bob.begin(mallory), unknown).message,
+    forge(line, { olm: flip(3) }).message,
+    forge(line).message,
+    forge(bob.begin(carol), { payload: set(1, 0n) }).message,
+  )
+  expect(bob.heard).toEqual([alice.id, carol.id])
+})

@@ -205,10 +205,14 @@ test('a batch of many senders and sessions is one transaction, in order of arriv
     lines[at] = one.next
     return one
   })
+  const { conversations } = bob.parts
+  expect(conversations.lastCursor()).toBe(String(must(before).number))
   const { outcomes: came, transactions } = await bob.deliver(...forged.map(messageOf))
   expect(came).toEqual(Array.from({ length: 40 }, () => 'kept'))
   expect(transactions).toBe(1)
   const { rows } = await bob.store.scan(tables.messages, { after: must(before).number, limit: 500 })
+  // Streams go on from there.
+  expect(conversations.lastCursor()).toBe(String(rows.at(-1)?.number))
   expect(rows.map(({ value }) => value.content)).toEqual(forged.map((_, n) => textContent(`${n}`)))
 })
 

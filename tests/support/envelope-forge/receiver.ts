@@ -22,7 +22,7 @@ import { PadlockError, type PadlockErrorCode } from '../../../src/errors.ts'
 import { networkOver } from '../../../src/network/connect.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { browserPlatform } from '../../../src/platform/browser.ts'
-import { type Address, parseAddress } from '../../../src/protocol/ids.ts'
+import { type Address, type InstallationId, parseAddress } from '../../../src/protocol/ids.ts'
 import { contactTopic } from '../../../src/protocol/topics.ts'
 import { openIdbStore } from '../../../src/store/idb.ts'
 import type { Store } from '../../../src/store/store.ts'
@@ -124,6 +124,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   const events: ClientEvent[] = []
   const requests: RetransmitRequest[] = []
   const claims: HeadsClaim[] = []
+  const heard: InstallationId[] = []
   const followed = new Set<Address>([address])
   const closing = new AbortController()
 
@@ -147,7 +148,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       return { writes: [], committed: () => undefined }
     }
     parts.inbox.onHeads = (heard) => claims.push(...heard)
-    parts.inbox.onHeard = () => undefined
+    parts.inbox.onHeard = ({ id }) => heard.push(id)
     parts.directory.follow(followed)
     await parts.inbox.begin()
     return parts
@@ -274,6 +275,8 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     unused,
     fallback,
     events,
+    /** Who was found to have signed something, once a batch. */
+    heard,
     get parts() {
       return parts
     },
