@@ -1,6 +1,6 @@
 /**
  * Wallets as applications have them: a viem account, a viem wallet client, an EIP-1193 provider.
- * Their shapes are declared here, so that viem is never in the bundle.
+ * Their shapes are declared here, so that viem is not loaded for them.
  */
 
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
