@@ -24,7 +24,7 @@ const hourMs = 60 * minuteMs
 const dayMs = 24 * hourMs
 const mib = 1_048_576
 
-type Answer = PadlockError | undefined
+type Answer = Error | undefined
 
 /** One part alone, over a node that answers each request as the test says. */
 const anOutbox = async () => {
@@ -732,4 +732,111 @@ test('that old bytes are encrypted anew is stored, so that a crash does not offe
   await all.idle()
   expect(await all.entries()).toMatchObject([{ sealed: false, rows: [], sealedMs: 0n }])
   expect(all.requests).toEqual([])
+})
+
+test('a failure that is no node’s refusal gives up nothing: the message is tried again', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  all.answers.push(
+    new PadlockError('bad_response'),
+    new PadlockError('incompatible_node'),
+    new Error('a defect'),
+  )
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  for (let count = 1; count <= 3; count += 1) {
+    await until(() => all.requests.length === count)
+    await until(() => all.waits.length > 0)
+    expect(await all.message(id)).toMatchObject({ state: MessageState.PENDING, reason: '' })
+    all.turn(minuteMs)
+  }
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  for (const code of ['bad_response', 'incompatible_node', 'internal'] as const) {
+    expect(all.warned(code)).toBe(1)
+  }
+})
+
+test('a refusal that names no envelope is of the first message', async () => {
+  const all = await anOutbox()
+  const peers = [...all.aPeer(), ...all.aPeer()]
+  await all.outbox.load()
+  const ids: string[] = []
+  for (const { address } of peers) {
+    ids.push((await all.outbox.send(all.conversationWith(address), 'hello')).id)
+  }
+  all.answers.push(refusal('malformed'))
+  void all.outbox.run()
+  all.outbox.setOnline(true)
+  await until(async () => (await all.message(ids[1] ?? '')).state === MessageState.SENT)
+  expect((await all.message(ids[0] ?? '')).reason).toBe('malformed')
+})
+
+test('who was passed over is owed the message in the transaction that marks it sent; what devices say to each other is owed to nobody', async () => {
+  const all = await anOutbox()
+  const [phone] = all.aPeer()
+  if (!phone) return
+  const silent = known(aDevice(phone.address))
+  all.directory.people.set(phone.address, [phone, silent])
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(phone.address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  const debts = async () =>
+    (await all.store.scan(tables.owed, { after: 0, limit: 9 })).rows.map(({ value }) => [
+      value.messageId,
+      value.installationId,
+    ])
+  expect(await debts()).toEqual([[id, silent.id]])
+  const marking = all.committed.filter(({ tables: names }) => names.includes('owed'))
+  expect(marking.map(({ tables: names }) => [...new Set(names)].sort())).toEqual([
+    ['messages', 'outbox', 'owed'],
+  ])
+  const sealed = all.fanout.seal(
+    [
+      {
+        conversationId: all.conversationWith(phone.address),
+        content: new Uint8Array(3),
+        composedNs: 1n,
+        recipients: [phone],
+      },
+    ],
+    new Map(),
+  )
+  const entry = all.outbox.internalEntry(phone.address, sealed?.rows[0] ?? [])
+  await all.store.advance([], () => ({
+    writes: [put(tables.outbox, entry.number, entry.record)],
+    result: undefined,
+  }))
+  all.outbox.enqueue(entry)
+  await until(async () => (await all.entries()).length === 0)
+  await all.idle()
+  expect(await debts()).toHaveLength(1)
+})
+
+test('of one request only what was for the gone device is mended: the others keep their bytes', async () => {
+  const all = await anOutbox()
+  const [phone, other] = [...all.aPeer(), ...all.aPeer()]
+  const [own] = all.aPeer(all.context.account.address)
+  const [tablet] = phone ? all.aPeer(phone.address) : []
+  if (!phone || !other || !own || !tablet) return
+  await all.outbox.load()
+  const ids: string[] = []
+  for (const { address } of [phone, other]) {
+    ids.push((await all.outbox.send(all.conversationWith(address), 'hello')).id)
+  }
+  all.directory.onReread = (address) => {
+    if (address === phone.address) {
+      all.directory.people.set(address, [{ ...phone, revokedNs: 5n }, tablet])
+    }
+  }
+  all.answers.push(refusal('recipient_gone', 0))
+  void all.outbox.run()
+  all.outbox.setOnline(true)
+  for (const id of ids) {
+    await until(async () => (await all.message(id)).state === MessageState.SENT)
+  }
+  // Phone and tablet, and the own device; then the other account’s, and the own device again.
+  expect(all.requests.map(({ length }) => length)).toEqual([5, 4])
+  expect(all.requests[1]).toEqual(all.requests[0]?.slice(1))
 })
