@@ -43,7 +43,11 @@ export const repairIfRestored = async (
   if (!hasNewerKey && !hasNewerUpload) return
 
   await ratchets.run(async () => {
-    const key = await sealingKeys.make(own?.sealingCreatedNs ?? 0n)
+    // One that no node took yet is as good as a new one. Making another would push out the secret of
+    // the one that is published, and with it all mail: a node that lies may ask for a repair at each
+    // connect, and takes four keys a day.
+    const isKept = sealingKeys.isPending && !hasNewerKey
+    const key = isKept ? undefined : await sealingKeys.make(own?.sealingCreatedNs ?? 0n)
     const stock = prekeys.makeReplacement(hasNewerUpload ? newestCreatedNs : 0n)
     const closing = await sessions.closeWrites()
     await store.advance(
@@ -54,7 +58,7 @@ export const repairIfRestored = async (
         return {
           writes: [
             ...closing,
-            ...sealingKeys.writesOf(key),
+            ...(key ? sealingKeys.writesOf(key) : []),
             ...prekeys.writesOf(stock),
             put(tables.times, 'times', { ...times.value, lastCreatedNs: stock.createdNs }),
           ],
@@ -64,11 +68,17 @@ export const repairIfRestored = async (
       'strict',
     )
     sessions.forgetMemory()
-    sealingKeys.saved(key)
+    if (key) sealingKeys.saved(key)
     prekeys.saved(stock)
   })
   status.warn('restored')
   context.emit({ kind: 'restored', unopened })
-  await sealingKeys.publishPending()
+  try {
+    await sealingKeys.publishPending()
+  } catch (error) {
+    // Tried again while live; until then mail comes to the one that is published.
+    if (!(error instanceof PadlockError) || error.code !== 'sealing_key_too_soon') throw error
+    status.warnOf(error)
+  }
   await prekeys.refill()
 }

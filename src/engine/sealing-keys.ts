@@ -54,6 +54,11 @@ export class SealingKeys {
     return this.#secrets[0]?.createdNs ?? 0n
   }
 
+  /** Whether the newest was made and no node took it yet. */
+  get isPending(): boolean {
+    return this.#pendingBundle.length > 0
+  }
+
   /** Whether the secret of this public key is here. */
   has(publicKey: Uint8Array): boolean {
     return this.#secrets.some((secret) => equalBytes(secret.publicKey, publicKey))

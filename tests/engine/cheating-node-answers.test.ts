@@ -46,6 +46,18 @@ const waiting: readonly AnswerTrick[] = [
     warned: 'node_withholding',
   },
   {
+    name: 'section 10: a recipient who is said to be gone, and whose bundle is hidden since, is written to again',
+    trick: () => ({
+      ...refuses(ofInboxes, () => aRefusal(Code.FailedPrecondition, 'recipient_gone')),
+      query: async (request, real) => {
+        const page = await real(request)
+        const isFromStart = request.topics.some(({ afterSequence }) => afterSequence === 0n)
+        return isFromStart ? { ...page, envelopes: [], hasMore: false } : page
+      },
+    }),
+    warned: 'node_withholding',
+  },
+  {
     name: 'section 8: a recipient at no place in the request is nobody',
     trick: () => refuses(ofInboxes, () => aRefusal(Code.FailedPrecondition, 'recipient_gone', 77)),
     warned: 'bad_response',

@@ -323,3 +323,33 @@ test('section 10: an upload that never was makes one repair itself once, and tal
   ])
   await expectHonest(stage)
 })
+
+test('section 10: a node that tells of an upload that never was at each connect costs no mail', async () => {
+  const stage = await aStage({ haveTalked: true })
+  const { node, atBob, atAlice, id } = stage
+  const restored = () => atBob.events.filter(({ kind }) => kind === 'restored').length
+  const stop = node.play({
+    event: (event) => {
+      if (event.event.case !== 'prekeyStock') return [event]
+      const { value } = event.event
+      const newestCreatedNs = value.newestCreatedNs + 1_000_000_000n
+      return [{ ...event, event: { case: 'prekeyStock', value: { ...value, newestCreatedNs } } }]
+    },
+  })
+  for (let n = 0; n < 14; n += 1) {
+    const subscriptions = node.calls.subscribe
+    node.hangUp()
+    await until(() => node.calls.subscribe > subscriptions)
+    await untilState(atBob, 'live', 'offline')
+  }
+  // More often than a node takes sealing keys in a day.
+  expect(restored()).toBeGreaterThan(5)
+  stop()
+  node.hangUp()
+  await untilState(atBob, 'live')
+  await say(atAlice, id, 'still there?')
+  expect((await untilTexts(atBob, id, 3)).at(-1)).toBe('still there?')
+  await say(atBob, id, 'of course')
+  expect((await untilTexts(atAlice, id, 4)).at(-1)).toBe('of course')
+  await expectHonest(stage)
+})

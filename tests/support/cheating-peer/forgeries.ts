@@ -80,6 +80,11 @@ export const forgeries: readonly Forgery[] = [
     code: 'malformed',
   },
   {
+    name: 'section 4: an envelope of a later version is malformed',
+    forge: (scene) => [{ ...sealOne(scene, 'x'), message: Uint8Array.of(0x12, 0x02, 0x0a, 0x00) }],
+    code: 'malformed',
+  },
+  {
     name: 'section 8, step 1: a header of 367 bytes is malformed',
     forge: (scene) => {
       const real = sealOne(scene, 'x')
