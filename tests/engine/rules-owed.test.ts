@@ -1,6 +1,6 @@
 /** What single devices are owed, message by message: docs/protocol.md section 8, Out; one part alone. */
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Account, Context } from '../../src/engine/context.ts'
 import type { KnownInstallation } from '../../src/engine/directory.ts'
 import { type Address, buildConversationId } from '../../src/protocol/ids.ts'
@@ -185,9 +185,20 @@ test('who becomes known late is owed what was published since: own messages, sen
     }),
   ])
   await all.published('owed to it', now + 5n)
+  // What is owed to somebody else, or was sent to them, it did not get.
+  await all.write([
+    put(tables.owed, all.store.nextNumber(tables.owed), {
+      messageId: 'after',
+      installationId: 'other',
+      address: all.peer,
+      sinceMs: BigInt(all.clock.nowMs),
+    }),
+  ])
+  await all.parts.owed.load()
   await all.parts.owed.gained([late], all.commit)
   expect(await all.debts()).toEqual([
     { messageId: 'owed to it', to: late.id },
+    { messageId: 'after', to: 'other' },
     { messageId: 'after', to: late.id },
   ])
 })
@@ -351,21 +362,51 @@ test('a revoked device is owed nothing; one that is not known now stays owed', a
 test('whoever is owed something is tried hourly while live, and not while offline', async () => {
   const all = await aDebtor()
   const phone = all.aDeviceOf(all.peer)
-  all.gone.add(phone.id)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
   void all.parts.owed.run()
   await all.settled()
   all.turn(3 * hourMs)
   await all.settled()
-  expect(await all.debts()).toHaveLength(1)
+  expect(all.parts.fanout.calls).toEqual([])
+  all.gone.add(phone.id)
   all.parts.owed.setLive(true)
-  await until(() => all.waits.length > 0)
+  await all.settled()
   all.gone.clear()
   all.turn(hourMs - 1)
   await all.settled()
   expect(all.parts.fanout.calls).toEqual([])
   all.turn(1)
+  await until(() => all.parts.fanout.calls.length === 1)
+})
+
+test('news that come while somebody cannot be found are not missed', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  const recipients = vi
+    .spyOn(all.parts.directory, 'recipients')
+    .mockImplementationOnce(async () => {
+      all.parts.owed.retry()
+      return []
+    })
+  void all.parts.owed.run()
+  all.parts.owed.setLive(true)
+  await until(() => all.parts.fanout.calls.length === 1)
+  expect(recipients).toHaveBeenCalled()
+})
+
+test('what fails on the way is told, and tried again', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  vi.spyOn(all.parts.directory, 'recipients').mockRejectedValueOnce(new Error('a defect'))
+  await all.run()
+  expect(all.context.status.current.warnings).toMatchObject([{ code: 'internal', count: 1 }])
+  expect(await all.debts()).toHaveLength(1)
+  all.turn(hourMs)
   await until(() => all.parts.fanout.calls.length === 1)
 })
 
