@@ -13,6 +13,8 @@ import type { Cursors } from './cursors.ts'
 
 /** An account has a thousand installations at most, whose sealing keys change once a month. */
 const maxEnvelopes = 100_000
+/** Of 256 envelopes at least, but a node that cheats makes them smaller. */
+const maxPages = 400
 
 /**
  * Whether the node never had a bundle of this installation under its present id: none is in the topic
@@ -30,7 +32,9 @@ export const isUnknownAtNode = async (
   const { nodeId } = cursors
   const topic = contactTopic(address)
   const heads = [emptyHead]
-  for (let hasMore = true; hasMore && heads.length <= maxEnvelopes; ) {
+  let pages = 0
+  for (let hasMore = true; hasMore && heads.length <= maxEnvelopes; pages += 1) {
+    if (pages === maxPages) return false
     const afterSequence = BigInt(heads.length - 1)
     const page = await network.query([{ topic, afterSequence }], closing)
     for (const { sequence, message } of page.envelopes) {

@@ -8,7 +8,11 @@ import { create } from '@bufbuild/protobuf'
 import { Code } from '@connectrpc/connect'
 import { expect, test } from 'vitest'
 import type { PadlockErrorCode } from '../../src/errors.ts'
-import { ReceiptSchema } from '../../src/gen/padlock/v1/node_pb.ts'
+import {
+  EnvelopeSchema,
+  QueryResponseSchema,
+  ReceiptSchema,
+} from '../../src/gen/padlock/v1/node_pb.ts'
 import type { Trick } from '../support/cheating-node/cheating-node.ts'
 import {
   answersPublish,
@@ -53,6 +57,27 @@ const waiting: readonly AnswerTrick[] = [
         const page = await real(request)
         const isFromStart = request.topics.some(({ afterSequence }) => afterSequence === 0n)
         return isFromStart ? { ...page, envelopes: [], hasMore: false } : page
+      },
+    }),
+    warned: 'node_withholding',
+  },
+  {
+    name: 'section 10: a recipient who is said to be gone, and whose log has no end since, is written to again',
+    trick: () => ({
+      ...refuses(ofInboxes, () => aRefusal(Code.FailedPrecondition, 'recipient_gone')),
+      query: async (request, real) => {
+        const [asked] = request.topics
+        // Looked for from the beginning, alone.
+        if (!asked || request.topics.length > 1) return real(request)
+        const sequence = asked.afterSequence + 1n
+        const message = new Uint8Array(40).fill(1)
+        const envelope = create(EnvelopeSchema, {
+          topic: asked.topic,
+          sequence,
+          nodeNs: 1n,
+          message,
+        })
+        return create(QueryResponseSchema, { envelopes: [envelope], hasMore: true })
       },
     }),
     warned: 'node_withholding',
@@ -131,9 +156,9 @@ test('section 13: a message that is said to be no good stays and says why; those
 })
 
 test.each([
-  { when: 'at no time, under no number', receipt: { sequence: 0n, nodeNs: 0n } },
+  { when: 'at no time', receipt: { sequence: 0n, nodeNs: 0n } },
   {
-    when: 'at the end of time, under the last number',
+    when: 'at the end of time',
     receipt: { sequence: greatest, nodeNs: greatest },
   },
 ])(
