@@ -1,0 +1,53 @@
+/** What is looked after now and then: docs/protocol.md sections 2, 6 and 7; one part alone. */
+
+import { expect, test, vi } from 'vitest'
+import { Answering } from '../../src/engine/answering.ts'
+import { Decryption } from '../../src/engine/decryption.ts'
+import { Upkeep } from '../../src/engine/upkeep.ts'
+import { until } from '../support/engine.ts'
+import { sendingParts } from '../support/engine-context.ts'
+import { aHolder, down } from '../support/key-holder.ts'
+
+const hourMs = 3_600_000
+
+test('all that ages is looked after at each connect and once an hour, each for itself', async () => {
+  const all = await aHolder()
+  const { context, sealingKeys, prekeys } = all
+  const parts = sendingParts(context)
+  const answering = new Answering(context, parts)
+  const decryption = new Decryption(context, parts.sessions, prekeys)
+  const spies = [
+    vi.spyOn(sealingKeys, 'keepUp').mockRejectedValue(down()),
+    vi.spyOn(prekeys, 'keepUp').mockRejectedValue(new Error('what')),
+    vi.spyOn(parts.sessions, 'prune').mockResolvedValue(),
+    vi.spyOn(decryption, 'forgetOld').mockResolvedValue(),
+    vi.spyOn(answering, 'forgetOld').mockResolvedValue(),
+  ]
+  const counts = () => spies.map((spy) => spy.mock.calls.length)
+  const upkeep = new Upkeep(context, {
+    sealingKeys,
+    prekeys,
+    sessions: parts.sessions,
+    decryption,
+    answering,
+  })
+  void upkeep.run()
+  await until(() => all.waits.length === 1)
+  expect(counts()).toEqual([0, 0, 0, 0, 0])
+  upkeep.setLive(true)
+  await until(() => all.waits.length === 1)
+  expect(counts()).toEqual([1, 1, 1, 1, 1])
+  expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs()]])
+  expect(all.warned('network_unavailable')).toBe(1)
+  expect(all.warned('internal')).toBe(1)
+  all.turn(hourMs - 1)
+  await until(() => all.waits.length === 1)
+  expect(counts()).toEqual([1, 1, 1, 1, 1])
+  all.turn(1)
+  await until(() => all.waits.length === 1)
+  expect(counts()).toEqual([2, 2, 2, 2, 2])
+  upkeep.setLive(false)
+  all.turn(2 * hourMs)
+  await until(() => all.waits.length === 1)
+  expect(counts()).toEqual([2, 2, 2, 2, 2])
+})
