@@ -87,6 +87,12 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
     },
   })
 
+  /** Who was removed from the account reads on, and writes no more. */
+  const showComposer = (): void => {
+    const { phase } = session
+    composer.root.hidden = phase.kind === 'open' && phase.client.status.state === 'revoked'
+  }
+
   const isHere = (message: Message): boolean => message.conversationId === conversation.id
   const stop = session.listen({
     onMessage: (message) => {
@@ -98,8 +104,10 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
       if (event.kind === 'message-state' && isHere(event.message)) {
         void update(() => transcript.refresh())
       }
+      if (event.kind === 'status') showComposer()
     },
   })
+  showComposer()
   void update(() => transcript.refresh())
 
   return {

@@ -1,4 +1,4 @@
-/** The page's two dialogs: a question with yes and no, and the settings. */
+/** How a dialog is shown, and the page's two plain ones: a question with yes and no, and the settings. */
 
 import { button, element } from './element.ts'
 import { parseNodeAddress, usualNodeAddress } from './node-address.ts'
@@ -6,7 +6,10 @@ import { parseNodeAddress, usualNodeAddress } from './node-address.ts'
 let opened = 0
 
 /** Shows a modal dialog and removes it when it closes; the browser keeps the focus in it and gives it back. */
-const showDialog = (title: string, ...content: readonly HTMLElement[]): HTMLDialogElement => {
+export const showDialog = (
+  title: string,
+  ...content: readonly HTMLElement[]
+): HTMLDialogElement => {
   opened += 1
   const titleId = `dialog-${opened}`
   const dialog = element(

@@ -16,7 +16,11 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   unknown_installation:
     'This node does not know you: it is another one than before, or it lost its data. Choose the earlier node in Settings, or start over.',
   node_withholding:
-    'This node does not show what it showed before: it is another one, or it lost its data. Choose the earlier node in Settings.',
+    'This node does not show all that it showed before, or showed to others: it holds something back, is another one, or lost its data. Choose the earlier node in Settings.',
+  node_equivocating:
+    'This node shows different people different lists of devices. Choose another node in Settings.',
+  restored:
+    'This browser had an older copy of its data, from a backup for instance, and repaired it. What came since may be missing here; ask for it again.',
   gap: 'Some messages are no longer at the node, so they cannot be shown here. If you miss one, ask for it again.',
   unsupported_version: 'Someone wrote with a newer release. Reload the page to update it.',
   unavailable: 'The node cannot answer right now. The page tries again by itself.',
@@ -28,6 +32,15 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   wallet_unsupported: 'Padlock cannot talk to this wallet. Choose another one.',
   chain_unknown:
     'The node does not know the chain of this smart-contract wallet. Choose an account with its own key.',
+  chain_unavailable:
+    'The chain of this smart-contract wallet cannot be reached right now. Try again in a while.',
+  wrong_signature_kind:
+    'This account was added with another kind of wallet. Use the one that you used first.',
+  too_many_installations:
+    'This account has as many devices as it can have. Remove one that you no longer use.',
+  already_revoked: 'This device was removed already.',
+  recipient_gone: 'This device of theirs was removed, so nothing is sent to it any more.',
+  clock_ahead: 'The clock of this device is wrong. Set it right, then try again.',
   unsupported_platform:
     'This browser lacks something that Padlock needs. Open the page in a current browser, over https or on localhost.',
   wasm_unavailable: 'The encryption code could not be loaded. Reload the page.',
@@ -44,7 +57,7 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   storage_damaged: 'What is stored here does not open any more. Start over to make it new.',
   leadership_lost: 'Another tab took over. Close it, then try again here.',
   other_account: 'What is stored here belongs to another wallet. Start over to make it new.',
-  revoked: 'This device was removed from the account. Start over to add it anew.',
+  revoked: 'This device was removed from the account, so it sends nothing any more.',
   message_too_large: 'This message is too long: 900 KiB is the limit. Send it in parts.',
   closed: 'The connection to this conversation was closed. Reload the page.',
   internal:

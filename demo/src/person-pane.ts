@@ -1,10 +1,13 @@
 /** One of the two people of the demo: who they are, how they are connected, what they say. */
 
 import { PadlockError } from 'padlock-sdk'
-import { makeAvatar, makeCopyAddress } from './address-words.ts'
+import { makeAvatar, makeCopyAddress, shortAddress } from './address-words.ts'
 import { type ConversationView, openConversationView } from './conversation-view.ts'
-import { element } from './element.ts'
+import { makeDeviceNotices } from './device-notices.ts'
+import { openDevicesDialog } from './devices-dialog.ts'
+import { button, element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
+import { icon } from './icons.ts'
 import type { Session } from './session.ts'
 import { makeStatusLine } from './status-line.ts'
 
@@ -32,6 +35,19 @@ export const makePersonPane = (
 ): PersonPane => {
   const { id, name, address, session } = person
   const status = makeStatusLine(session)
+  const openDevices = (): void =>
+    openDevicesDialog({
+      session,
+      accounts: [
+        { address, heading: `Devices of ${name}` },
+        { address: peer.address, heading: `Devices of ${peer.name}` },
+      ],
+    })
+  const devices = makeDeviceNotices({
+    session,
+    nameOf: (other) => (other === peer.address ? peer.name : shortAddress(other)),
+    openDevices,
+  })
   const body = element('div', { class: 'pane-body' })
   const headingId = `${id}-name`
   const root = element(
@@ -48,8 +64,14 @@ export const makePersonPane = (
         makeCopyAddress(address, name),
       ),
       status.chip,
+      button(
+        { class: 'icon-button', 'aria-label': `Devices of ${name}`, title: 'Devices' },
+        openDevices,
+        icon('devices'),
+      ),
     ),
     status.notices,
+    devices.root,
     body,
   )
 
@@ -90,6 +112,7 @@ export const makePersonPane = (
     close: () => {
       stop()
       status.close()
+      devices.close()
       view?.close()
     },
   }

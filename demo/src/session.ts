@@ -58,11 +58,21 @@ export class Session {
 
   /** Opens the client; the phase tells how that went. */
   open(): void {
+    this.#begin(false)
+  }
+
+  /** Opens it anew with new keys, if this device was removed; the history stays. */
+  async renew(): Promise<void> {
+    await this.close()
+    this.#begin(true)
+  }
+
+  #begin(renew: boolean): void {
     if (this.#phase.kind === 'opening' || this.#phase.kind === 'open') return
     this.#end.abort()
     this.#end = new AbortController()
     this.#set({ kind: 'opening' })
-    this.#opening = this.#open(this.#end.signal)
+    this.#opening = this.#open(renew, this.#end.signal)
   }
 
   /** Ends the client or its opening; what is stored stays. */
@@ -91,11 +101,11 @@ export class Session {
     return client
   }
 
-  async #open(signal: AbortSignal): Promise<void> {
+  async #open(renew: boolean, signal: AbortSignal): Promise<void> {
     const { retries, ...options } = this.#options
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const client = await createClient({ ...options, signal })
+        const client = await createClient({ ...options, renew, signal })
         if (signal.aborted) return await client.close()
         void this.#readEvents(client, signal)
         void this.#readMessages(client, signal)

@@ -18,9 +18,10 @@ export interface StatusLine {
 const makeNotice = (sentence: string, ...more: readonly HTMLElement[]): HTMLElement =>
   element('div', { class: 'notice' }, icon('warning'), element('p', {}, sentence), ...more)
 
-/** The notices of a client; an offline client says first that nothing is lost. */
+/** The notices of a client; a removed one has only one thing to say, an offline client says first that nothing is lost. */
 const sentencesOf = (status: ClientStatus): readonly string[] => {
   const { detail } = sayState(status.state)
+  if (status.state === 'revoked' && detail !== undefined) return [detail]
   const warnings = sayWarnings(status)
   return detail === undefined ? warnings : [...warnings, detail]
 }
@@ -29,23 +30,37 @@ export const makeStatusLine = (session: Session): StatusLine => {
   const word = element('span', { class: 'chip-word' })
   const chip = element(
     'span',
-    { class: 'chip', role: 'status' },
+    { class: 'chip', role: 'status', tabindex: '-1' },
     element('span', { class: 'dot', 'aria-hidden': 'true' }),
     word,
   )
   const notices = element('div', { class: 'notices', role: 'status' })
   let shown = ''
 
-  const show = (state: string, label: string, sentences: readonly string[], retry: boolean) => {
+  const actions = {
+    'Try again': () => session.open(),
+    'Start over with new keys': () => {
+      // The button goes; how it goes on is said here.
+      chip.focus()
+      void session.renew()
+    },
+  } as const
+
+  const show = (
+    state: string,
+    label: string,
+    sentences: readonly string[],
+    action?: keyof typeof actions,
+  ): void => {
     chip.dataset.state = state
     if (word.textContent !== label) word.textContent = label
     // Said again only when it changed, or a screen reader would repeat it.
-    const text = `${retry} ${sentences.join('\n')}`
+    const text = `${action} ${sentences.join('\n')}`
     if (text === shown) return
     shown = text
-    const again = button({ class: 'quiet' }, () => session.open(), 'Try again')
+    const more = action ? [button({ class: 'quiet' }, actions[action], action)] : []
     notices.replaceChildren(
-      ...(sentences.length > 0 ? [makeNotice(sentences.join(' '), ...(retry ? [again] : []))] : []),
+      ...(sentences.length > 0 ? [makeNotice(sentences.join(' '), ...more)] : []),
     )
   }
 
@@ -53,12 +68,13 @@ export const makeStatusLine = (session: Session): StatusLine => {
     const { phase } = session
     if (phase.kind === 'open') {
       const { status } = phase.client
-      show(status.state, sayState(status.state).label, sentencesOf(status), false)
+      const action = status.state === 'revoked' ? 'Start over with new keys' : undefined
+      show(status.state, sayState(status.state).label, sentencesOf(status), action)
     } else if (phase.kind === 'failed') {
       const label = phase.willRetry ? 'Trying again' : 'Not connected'
-      show('failed', label, [sayError(phase.error)], !phase.willRetry)
+      show('failed', label, [sayError(phase.error)], phase.willRetry ? undefined : 'Try again')
     } else {
-      show(phase.kind, phase.kind === 'opening' ? 'Opening' : 'Closed', [], false)
+      show(phase.kind, phase.kind === 'opening' ? 'Opening' : 'Closed', [])
     }
   }
 

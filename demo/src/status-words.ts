@@ -16,7 +16,11 @@ const states: Readonly<Record<ClientState, StateWords>> = {
     label: 'Offline',
     detail: 'What you write is kept here and goes out by itself when the node is back.',
   },
-  revoked: { label: 'Removed', detail: sayCode('revoked') },
+  revoked: {
+    label: 'Removed',
+    detail:
+      'This device was removed from the account. It sends and receives nothing any more; what is here can still be read. New keys add it again; the wallet signs once for them.',
+  },
   closed: { label: 'Closed' },
 }
 
@@ -34,8 +38,13 @@ const aboutConnection: ReadonlySet<PadlockErrorCode> = new Set([
   'clock_ahead',
 ])
 
-/** Harmless repetitions that nobody needs to hear of. */
-const unremarkable: ReadonlySet<PadlockErrorCode> = new Set(['duplicate_message'])
+/** Harmless, or told with more words in a notice of its own (device-notices.ts). */
+const unremarkable: ReadonlySet<PadlockErrorCode> = new Set([
+  'duplicate_message',
+  'sealing_key_too_soon',
+  'restored',
+  'node_equivocating',
+])
 
 /** Why something that arrived was not kept; the differences matter to who writes a client. */
 const unreadable: ReadonlySet<PadlockErrorCode> = new Set([

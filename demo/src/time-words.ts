@@ -5,6 +5,9 @@ const day = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', mon
 const dayAndYear = new Intl.DateTimeFormat('en', { dateStyle: 'long' })
 const shortDay = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' })
 
+/** A day with its year. */
+export const sayDate = (timeMs: number): string => dayAndYear.format(timeMs)
+
 export const sayTime = (timeMs: number): string => clock.format(timeMs)
 
 /** The same for all times of one local day. */

@@ -4,6 +4,8 @@ import type { Client, Conversation } from 'padlock-sdk'
 import { makeAvatar, makeCopyAddress, shortAddress } from './address-words.ts'
 import { makeConversationList, sayPeer } from './conversation-list.ts'
 import { type ConversationView, openConversationView } from './conversation-view.ts'
+import { makeDeviceNotices } from './device-notices.ts'
+import { openDevicesDialog } from './devices-dialog.ts'
 import { button, element } from './element.ts'
 import { icon } from './icons.ts'
 import type { Session } from './session.ts'
@@ -49,6 +51,18 @@ export const makeWalletDesk = ({
         readonly status: StatusLine
       }
     | undefined
+  const openDevices = (peer = client.address): void => {
+    const own = { address: client.address, heading: 'Your devices' }
+    const theirs = { address: peer, heading: `Devices of ${shortAddress(peer)}` }
+    openDevicesDialog({ session, accounts: peer === client.address ? [own] : [theirs, own] })
+  }
+  const makeDevicesButton = (label: string, peer?: string): HTMLElement =>
+    button(
+      { class: 'icon-button', 'aria-label': label, title: 'Devices' },
+      () => openDevices(peer),
+      icon('devices'),
+    )
+  const devices = makeDeviceNotices({ session, nameOf: shortAddress, openDevices })
   /** The open conversation is with someone who has no device yet. */
   let isWaitedFor = false
 
@@ -121,6 +135,7 @@ export const makeWalletDesk = ({
           makeCopyAddress(conversation.peer, isNote ? 'yourself' : peerName, 'Copy address'),
         ),
         chatStatus.chip,
+        makeDevicesButton(isNote ? 'Your devices' : `Devices of ${peerName}`, conversation.peer),
       ),
       chatStatus.notices,
       view.root,
@@ -161,6 +176,7 @@ export const makeWalletDesk = ({
         makeCopyAddress(client.address, 'your account'),
       ),
       status.chip,
+      makeDevicesButton('Your devices'),
     ),
     status.notices,
     account,
@@ -173,7 +189,7 @@ export const makeWalletDesk = ({
       button({ class: 'quiet' }, onDisconnect, 'Disconnect'),
     ),
   )
-  const root = element('div', { class: 'desk', 'data-in-view': 'list' }, side, chat)
+  const root = element('div', { class: 'desk', 'data-in-view': 'list' }, devices.root, side, chat)
   chat.append(nothing)
 
   const tellAccount = (address: string): void => {
@@ -195,6 +211,7 @@ export const makeWalletDesk = ({
       closeOpen()
       list.close()
       status.close()
+      devices.close()
     },
   }
 }

@@ -214,7 +214,7 @@ test('everything can be done with the keyboard, and is announced', async ({ brow
       return `${name}${isSeen ? '' : ' (unseen)'}`
     })
   const order: string[] = []
-  for (let step = 0; step < 11; step++) {
+  for (let step = 0; step < 13; step++) {
     await page.keyboard.press('Tab')
     order.push(await focused())
   }
@@ -225,9 +225,11 @@ test('everything can be done with the keyboard, and is announced', async ({ brow
     'You are both of them: write as Alice, read as Bob.',
     'Start over',
     'Copy the address of Alice',
+    'Devices of Alice',
     'Messages between Alice and Bob',
     'Message to Bob',
     'Copy the address of Bob',
+    'Devices of Bob',
     'Messages between Bob and Alice',
     'Message to Alice',
   ])

@@ -77,9 +77,14 @@ export interface TestWallet {
   mood: 'signs' | 'declines' | 'never answers'
 }
 
-/** Gives a browser an extension's wallet: EIP-1193 by EIP-6963, with a key that stays out here. */
-export const installWallet = async (context: BrowserContext): Promise<TestWallet> => {
-  const account = privateKeyToAccount(generatePrivateKey())
+/**
+ * Gives a browser an extension's wallet: EIP-1193 by EIP-6963, with a key that stays out here. Two
+ * browsers that are given the same account belong to one person.
+ */
+export const installWallet = async (
+  context: BrowserContext,
+  account = privateKeyToAccount(generatePrivateKey()),
+): Promise<TestWallet> => {
   const wallet: TestWallet = { address: account.address, asked: [], mood: 'signs' }
   await context.exposeFunction('askTestWallet', async (data: string) => {
     wallet.asked.push(Buffer.from(data.slice(2), 'hex').toString())

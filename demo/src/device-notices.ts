@@ -1,0 +1,145 @@
+/**
+ * What a person must hear about devices, theirs and others', and about a node that was caught: who
+ * controls a device reads what is sent to its account. Each notice stays until it is dismissed.
+ */
+
+import type { ClientEvent, Installation } from 'padlock-sdk'
+import { shortDevice } from './device-words.ts'
+import { button, element } from './element.ts'
+import { icon } from './icons.ts'
+import type { Session } from './session.ts'
+
+/** Beyond that the oldest goes; the list of devices has them all. */
+const maxShown = 4
+
+export interface DeviceNotices {
+  readonly root: HTMLElement
+  close(): void
+}
+
+export interface DeviceNoticesOptions {
+  readonly session: Session
+  /** How somebody else is called. */
+  readonly nameOf: (address: string) => string
+  /** Shows the devices of the own account, or of the other one. */
+  readonly openDevices: (address: string) => void
+}
+
+interface Notice {
+  readonly sentence: string
+  readonly isCalm?: boolean
+  /** Whose devices a button beside it shows. */
+  readonly about?: string
+}
+
+export const makeDeviceNotices = ({
+  session,
+  nameOf,
+  openDevices,
+}: DeviceNoticesOptions): DeviceNotices => {
+  // One after another is read aloud, not all of them at each change.
+  const root = element('div', { class: 'notices', role: 'status', 'aria-atomic': 'false' })
+  const shown = new Map<string, HTMLElement>()
+
+  const dismiss = (key: string): void => {
+    shown.get(key)?.remove()
+    shown.delete(key)
+  }
+  /** A later notice about the same thing takes the place of the earlier one. */
+  const show = (key: string, { sentence, isCalm = false, about }: Notice): void => {
+    dismiss(key)
+    const [oldest] = shown.keys()
+    if (oldest !== undefined && shown.size >= maxShown) dismiss(oldest)
+    const see =
+      about === undefined
+        ? []
+        : [button({ class: 'quiet' }, () => openDevices(about), 'Show devices')]
+    const notice = element(
+      'div',
+      { class: isCalm ? 'notice calm' : 'notice' },
+      icon(isCalm ? 'devices' : 'warning'),
+      element('p', {}, sentence),
+      ...see,
+      button({ class: 'quiet' }, () => dismiss(key), 'Dismiss'),
+    )
+    shown.set(key, notice)
+    root.append(notice)
+  }
+
+  const ownAddress = (): string | undefined =>
+    session.phase.kind === 'open' ? session.phase.client.address : undefined
+
+  /** Someone's very first device is how they came here, and nothing to look at. */
+  const isFirst = async (address: string): Promise<boolean> => {
+    if (session.phase.kind !== 'open') return false
+    try {
+      return (await session.phase.client.installations(address)).length === 1
+    } catch {
+      return false
+    }
+  }
+
+  const tellAdded = async (device: Installation): Promise<void> => {
+    const { id, address, isThis } = device
+    if (isThis) return
+    if (address === ownAddress()) {
+      const sentence = `A new device was added to your account: ${shortDevice(device)}. If that was not you, remove it.`
+      show(id, { sentence, about: address })
+    } else if (!(await isFirst(address))) {
+      const sentence = `${nameOf(address)} has a new device: ${shortDevice(device)}. It gets what you write from now on.`
+      show(id, { sentence, isCalm: true, about: address })
+    }
+  }
+
+  const tellRevoked = (device: Installation): void => {
+    const { id, address, isThis } = device
+    // The status says it, with what to do.
+    if (isThis) return
+    const isOwn = address === ownAddress()
+    const sentence = isOwn
+      ? `A device was removed from your account: ${shortDevice(device)}. It gets nothing any more.`
+      : `A device of ${nameOf(address)} was removed: ${shortDevice(device)}. It gets nothing any more.`
+    show(id, { sentence, isCalm: true, about: address })
+  }
+
+  const tellAccused = ({
+    code,
+    account,
+    claimant,
+  }: Extract<ClientEvent, { kind: 'node-accused' }>): void => {
+    const own = ownAddress()
+    const who =
+      claimant.address === own
+        ? 'Another device of yours'
+        : `A device of ${nameOf(claimant.address)}`
+    const whose = account === own ? 'your account' : nameOf(account)
+    const what =
+      code === 'node_withholding'
+        ? 'saw more at the node than the node shows here'
+        : 'was shown something else by the node than this one'
+    const sentence = `${who} (${shortDevice(claimant)}) ${what}, about the devices of ${whose}. Either the node cheats, or that device does. Compare the devices with each other, away from here, before you write anything that matters.`
+    show(`${code} ${account} ${claimant.id}`, { sentence, about: account })
+  }
+
+  const tellRestored = (unopened: number): void => {
+    const lost =
+      unopened === 0
+        ? 'Nothing seems to be missing.'
+        : unopened === 1
+          ? 'One message that came since cannot be read here any more; ask for it again.'
+          : `${unopened} messages that came since cannot be read here any more; ask for them again.`
+    show('restored', {
+      sentence: `This browser had an older copy of its data, from a backup or a copied profile. It has repaired itself. ${lost}`,
+    })
+  }
+
+  const close = session.listen({
+    onEvent: (event) => {
+      if (event.kind === 'installation-added') void tellAdded(event.installation)
+      else if (event.kind === 'installation-revoked') tellRevoked(event.installation)
+      else if (event.kind === 'node-accused') tellAccused(event)
+      else if (event.kind === 'restored') tellRestored(event.unopened)
+    },
+  })
+  return { root, close }
+}
