@@ -156,3 +156,61 @@ test('what another node had processed before is counted and not asked for', asyn
   const news = await bob.deliver({ message, nodeNs: 5_001n })
   expect(news).toMatchObject({ outcomes: [failed], changes: ['cursors *1', 'recovery +1'] })
 })
+
+// Numbers that a node repeats or swaps.
+
+test('what is prepared and comes again before it is committed is passed over', async () => {
+  const bob = await aReceiver()
+  const one = forge(await aLine(bob, 'one-time'), said('one'))
+  const two = forge(one.next, said('two'))
+  const at = bob.nextSequence()
+  const first = { message: one.message, sequence: at, nodeNs: 10n }
+  const second = { message: two.message, sequence: at + 1n, nodeNs: 11n }
+  const { inbox } = bob.parts
+  const delivery = await bob.watch(2, async () => {
+    const prepared = [await inbox.prepare([first]), await inbox.prepare([first, second])]
+    for (const batch of prepared) await inbox.commit(batch)
+  })
+  expect(delivery.outcomes).toEqual(['kept', 'kept'])
+  expect(bob.countOf('duplicate_message')).toBe(0)
+  expect(bob.countOf('gap')).toBe(0)
+})
+
+test('the cursor is the greatest number of a batch, in whatever order they come', async () => {
+  const bob = await aReceiver()
+  const one = forge(await aLine(bob, 'one-time'), said('one'))
+  const two = forge(one.next, said('two'))
+  const three = forge(two.next, said('three'))
+  const at = bob.nextSequence()
+  const [first, second, third] = [one, two, three].map(({ message }, n) => ({
+    message,
+    sequence: at + BigInt(n),
+  }))
+  const swapped = await bob.deliver(must(first), must(third), must(second))
+  expect(swapped.outcomes).toEqual(['kept', 'kept', 'kept'])
+  const before = await bob.rows()
+  for (const isReopened of [false, true]) {
+    if (isReopened) await bob.reopen()
+    expect(await bob.deliver(must(third), must(second))).toMatchObject({ transactions: 0 })
+  }
+  expect((await bob.rows()).get('cursors')).toEqual(before.get('cursors'))
+  expect(bob.countOf('duplicate_message')).toBe(0)
+})
+
+test('a batch that could not be saved may be prepared again', async () => {
+  const bob = await aReceiver()
+  const { message } = forge(await aLine(bob, 'one-time'))
+  const sequence = bob.nextSequence()
+  bob.control.failWrites = 1
+  await expect(bob.deliver({ message, sequence })).rejects.toMatchObject({ code: 'storage_failed' })
+  expect((await bob.deliver({ message, sequence })).outcomes).toEqual(['kept'])
+})
+
+test('what was prepared when a subscription ended comes again with the next', async () => {
+  const bob = await aReceiver()
+  const { message } = forge(await aLine(bob, 'one-time'))
+  const sequence = bob.nextSequence()
+  await bob.parts.inbox.prepare([{ message, sequence, nodeNs: 10n }])
+  await bob.parts.inbox.begin()
+  expect((await bob.deliver({ message, sequence })).outcomes).toEqual(['kept'])
+})
