@@ -30,9 +30,9 @@ import { SetAside } from './set-aside.ts'
 import { Tally } from './tally.ts'
 import type { Unsealing } from './unsealing.ts'
 
-/** How long an envelope waits for the chain of a contract account (section 8, step 3). */
 /** Peers who may go before others when there are too many to look up. */
 const maxPeersFirst = 5_000
+/** How long an envelope waits for the chain of a contract account (section 8, step 3). */
 const parkedMemoryMs = 14 * 86_400_000
 
 export class Inbox {
