@@ -250,7 +250,9 @@ export class Owed {
     const { directory } = this.#parts
     const waiting = new Map<InstallationId, Debt[]>()
     for (const debt of this.#debts.values()) {
-      waiting.set(debt.to, [...(waiting.get(debt.to) ?? []), debt])
+      const others = waiting.get(debt.to)
+      if (others) others.push(debt)
+      else waiting.set(debt.to, [debt])
     }
     for (const [id, debts] of waiting) {
       const [first] = debts

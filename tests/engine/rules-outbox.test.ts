@@ -1,10 +1,11 @@
 /** What leaves when, in which order, and what is saved with it: docs/protocol.md section 8, Out; one part alone. */
 
 import { expect, test } from 'vitest'
+import { messageTopic } from '../../src/protocol/topics.ts'
 import { MessageState, put, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { aDevice, known } from '../support/engine-context.ts'
-import { anOutbox, ones, storeSealed } from '../support/outbox-part.ts'
+import { anOutbox, ones, storeSealed, topicsOf } from '../support/outbox-part.ts'
 
 const mib = 1_048_576
 
@@ -110,4 +111,14 @@ test('who was passed over is owed the message in the transaction that marks it s
   await until(async () => (await all.entries()).length === 0)
   await all.idle()
   expect(await debts()).toHaveLength(1)
+})
+
+test('a note goes to each other device of one’s own once, and a used claim is settled', async () => {
+  const all = await anOutbox()
+  const tablets = all.aPeer(all.context.account.address, 2)
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(all.context.account.address), 'note')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(all.requests.map(topicsOf)).toEqual([tablets.map((one) => messageTopic(one.id))])
+  expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
 })

@@ -272,6 +272,8 @@ test('a debt is paid when its device can be encrypted to: the same content with 
     ['two', phone.id],
   ])
   expect(all.parts.sessions.of(phone.id)[0]?.sentSince).toBe(2)
+  // The claim that the session was made from is settled.
+  expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
   // Paid is paid.
   all.parts.owed.setLive(true)
   await all.settled()
@@ -357,6 +359,11 @@ test('a revoked device is owed nothing; one that is not known now stays owed', a
   all.parts.directory.people.set(all.peer, [{ ...revoked, revokedNs: 5n }])
   await all.run()
   expect(await all.debts()).toEqual([{ messageId: 'one', to: hidden.id }])
+  // Dropped is dropped: nothing is written about it again.
+  all.committed.length = 0
+  all.turn(hourMs)
+  await all.settled()
+  expect(all.committed.filter(({ tables: names }) => names.includes('owed'))).toEqual([])
 })
 
 test('whoever is owed something is tried hourly while live, and not while offline', async () => {

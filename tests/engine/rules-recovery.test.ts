@@ -304,6 +304,10 @@ test('a request, its ratchet, its timer and its place in the outbox are saved to
   expect(stored).toHaveLength(1)
   expect(stored[0]?.state).toEqual(session?.state)
   expect(session?.sentSince).toBe(1)
+  // The claim that its session was made from is settled with it.
+  for (const name of ['claim', 'claim of one']) {
+    expect(await world.store.get(tables.claim, name)).toBeUndefined()
+  }
   const outbox = await world.store.scan(tables.outbox, { after: 0, limit: 9 })
   expect(outbox.rows.map(({ value }) => value.rows.length)).toEqual([1])
   // The times of composition and of uploads stay as they were.
