@@ -83,7 +83,7 @@ test('section 12: mail at the node names no sender, no conversation and no text,
   const atBob = await world.open({ account: bob, database: freshDatabase() })
   for (const each of [atAlice, atBob]) await untilState(each, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
-  const texts = ['hello', 'gm', 'a text that is longer than the others']
+  const texts = ['first of all', 'short one', 'a text that is longer than the others']
   for (const text of texts) await atAlice.engine.send(id, text)
   await untilTexts(atBob, id, 3)
 
