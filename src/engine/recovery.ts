@@ -158,7 +158,9 @@ export class Recovery {
   async #askWhoIsDue(): Promise<number> {
     const { platform, time } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
-    for (const id of [...this.#peers.keys()]) {
+    // Who was asked longest ago goes first: some that fail for ever must not use up all requests.
+    const inTurn = [...this.#peers.values()].sort((a, b) => lastAskedMs(a) - lastAskedMs(b))
+    for (const { id } of inTurn) {
       await this.#forget(id, time.passedMs() - memoryMs)
       const nowMs = platform.nowMs()
       const peer = this.#peers.get(id)
@@ -270,6 +272,9 @@ const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
   if (asks >= maxAsks) return Number.POSITIVE_INFINITY
   return askedMs === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
 }
+
+const lastAskedMs = ({ missing }: Peer): number =>
+  Math.max(0, ...missing.map(({ askedMs }) => askedMs))
 
 const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
 

@@ -353,6 +353,25 @@ test('at most twenty requests an hour in all, whatever is restarted; the next on
   expect(times?.askedMs).toHaveLength(20)
 })
 
+test('section 10: who was asked longest ago is asked first, so that nobody uses up the requests of others', async () => {
+  const all = await aRecovery(22)
+  const [quiet] = all.peers.slice(-1)
+  if (!quiet) return
+  await all.run()
+  // Twenty-one that fail again and again, and one that failed once, after them.
+  await all.note(all.peers.slice(0, 21).map((peer) => aFailure(peer)))
+  await all.settled()
+  await all.turn(minuteMs)
+  await all.note([...all.peers.slice(0, 21).map((peer) => aFailure(peer)), aFailure(quiet)])
+  await all.settled()
+  const asked = () =>
+    all.parts.fanout.calls.flatMap(({ messages }) => messages[0]?.recipients[0]?.id ?? [])
+  expect(asked()).toHaveLength(20)
+  await all.turn(hourMs)
+  await until(() => asked().length > 20)
+  expect(asked().slice(20, 22).sort()).toEqual([all.peers[20]?.id, quiet.id].sort())
+})
+
 test('what failed fourteen days ago is asked for no more, and forgotten', async () => {
   const all = await aRecovery(2)
   const [old, young] = all.peers
