@@ -1,8 +1,10 @@
 /** The demo's devices: a second one is noticed, listed and removed, reads on, and comes back with new keys. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { type BrowserContext, expect, type Locator, type Page, test } from '@playwright/test'
 import type { AxeResults } from 'axe-core'
+import { build } from 'esbuild'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
 
@@ -88,6 +90,11 @@ test('a second device is noticed, listed and removed; it reads on, and starts ov
   // Own ones can be removed, this one and the other person's cannot.
   await expect(dialog(one).getByRole('button', { name: /^Remove/ })).toHaveCount(1)
   expect(await objections(one)).toEqual([])
+  const keys = await one.evaluate(() =>
+    Object.values(localStorage).filter((note) => /^0x[0-9a-f]{64}$/.test(note)),
+  )
+  expect(keys).toHaveLength(2)
+  for (const key of keys) expect(await one.content()).not.toContain(key)
   await mine.nth(1).getByRole('button', { name: 'Remove' }).press('Enter')
   const question = one.getByRole('dialog', { name: /^Remove .+\?$/ })
   await expect(question).toContainText('cannot be undone')
@@ -181,4 +188,66 @@ test('a wallet signs once for a removal, may decline it, and a phone shows all o
   await expect(other.page.locator('.side .chip')).toHaveText('Live')
   expect(other.wallet.asked).toHaveLength(2)
   await expect(mine).toHaveCount(3)
+})
+
+test('a node that was caught, and an older copy, are told with who says so and what is lost', async ({
+  page,
+}) => {
+  const bundle = await build({
+    stdin: {
+      contents: `export { makeDeviceNotices } from './device-notices.ts'
+        export { sayDeviceState } from './device-words.ts'`,
+      resolveDir: fileURLToPath(new URL('../../demo/src', import.meta.url)),
+    },
+    bundle: true,
+    write: false,
+    format: 'iife',
+    globalName: 'notices',
+  })
+  await page.setContent('<main></main>')
+  await page.addScriptTag({ content: bundle.outputFiles.map(({ text }) => text).join('') })
+  await page.evaluate(`{
+    let listener
+    const session = {
+      phase: { kind: 'open', client: { address: 'own', installations: async () => [1, 2] } },
+      listen: (one) => { listener = one; return () => undefined },
+    }
+    const { root } = notices.makeDeviceNotices({
+      session,
+      nameOf: (address) => address === 'peer' ? 'Bob' : 'someone',
+      openDevices: (address) => { document.title = address },
+    })
+    document.querySelector('main').append(root)
+    window.tell = (event) => listener.onEvent(event)
+    window.device = (address, id, state = 'valid') =>
+      ({ id: id.repeat(43), address, isThis: false, createdAtMs: 0, state })
+  }`)
+  const said = page.locator('.notice')
+  await page.evaluate(
+    `tell({ kind: 'node-accused', code: 'node_withholding', account: 'own', claimant: device('peer', 'b') })`,
+  )
+  await expect(said).toContainText('A device of Bob (bbbbbb…bbbb) saw more at the node')
+  await expect(said).toContainText('about the devices of your account')
+  await expect(said).toContainText('Either the node cheats, or that device does')
+  await said.getByRole('button', { name: 'Show devices' }).click()
+  await expect(page).toHaveTitle('own')
+  await page.evaluate(
+    `tell({ kind: 'node-accused', code: 'node_equivocating', account: 'peer', claimant: device('own', 'c') })`,
+  )
+  await expect(said.nth(1)).toContainText('Another device of yours (cccccc…cccc) was shown')
+  await expect(said.nth(1)).toContainText('about the devices of Bob')
+  await page.evaluate(`tell({ kind: 'restored', unopened: 3 })`)
+  await expect(said.nth(2)).toContainText('an older copy of its data')
+  await expect(said.nth(2)).toContainText('3 messages that came since cannot be read')
+  await expect(said.nth(2).getByRole('button')).toHaveText(['Dismiss'])
+  // However many there are, the newest are in view.
+  await page.evaluate(`for (const id of 'defgh') {
+    tell({ kind: 'installation-added', installation: device('own', id) })
+  }`)
+  await expect(said).toHaveCount(4)
+  await expect(said.last()).toContainText('hhhhhh…hhhh')
+  const states = await page.evaluate(
+    `['valid', 'unverified', 'revoked'].map((state) => notices.sayDeviceState({ state }))`,
+  )
+  expect(states).toEqual(['Active', 'Waiting for its chain', 'Removed'])
 })
