@@ -149,6 +149,31 @@ test('each step is taken when an envelope is worked off, and a bad one stops non
   ])
 })
 
+test('what is worked off by two at once is worked off once', async () => {
+  const bob = await aReceiver({ followed: false })
+  bob.control.isDown = true
+  const line = bob.begin(await bob.sender({ unknown: true }))
+  await bob.deliver(...several(line, 2))
+  bob.control.isDown = false
+  const { inbox } = bob.parts
+  const both = await bob.watch(0, () => Promise.all([inbox.workOffParked(), inbox.workOffParked()]))
+  expect(both.outcomes).toEqual(['kept', 'kept'])
+  expect(bob.countOf('duplicate_message')).toBe(0)
+})
+
+test('without a look-up only those are worked off who are known to be valid', async () => {
+  const bob = await aReceiver({ followed: false })
+  bob.control.isDown = true
+  const line = bob.begin(await bob.sender({ unknown: true }))
+  await bob.deliver(...several(line, 2))
+  const { address } = line.from
+  const workOff = () => bob.watch(0, () => bob.parts.inbox.workOffKnown(address))
+  expect(await workOff()).toMatchObject({ outcomes: [], changes: [] })
+  bob.control.isDown = false
+  await bob.parts.directory.reread(address)
+  expect((await workOff()).outcomes).toEqual(['kept', 'kept'])
+})
+
 test('if the store fails while something is worked off, all of it is there the next time', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true

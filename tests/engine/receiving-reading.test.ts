@@ -132,6 +132,22 @@ const refused: readonly Case[] = [
   },
   { what: 'capital digits', changes: { payload: upper('digits') }, outcome: badPayload },
   {
+    what: 'capital digits in the first account alone',
+    changes: ({ from, to }) => {
+      const [first = '', second = ''] = [from.address, to.address].sort()
+      return { payload: set(3, `dm:0x${first.slice(2).toUpperCase()}:${second}`) }
+    },
+    outcome: badPayload,
+  },
+  {
+    what: 'capital digits in the second account alone',
+    changes: ({ from, to }) => {
+      const [first = '', second = ''] = [from.address, to.address].sort()
+      return { payload: set(3, `dm:${first}:0x${second.slice(2).toUpperCase()}`) }
+    },
+    outcome: badPayload,
+  },
+  {
     what: 'a convo_id that a newline follows',
     changes: ({ from, to }) => ({
       payload: set(3, `${buildConversationId(from.address, to.address)}\n`),

@@ -188,6 +188,8 @@ test('the cursor is the greatest number of a batch, in whatever order they come'
   }))
   const swapped = await bob.deliver(must(first), must(third), must(second))
   expect(swapped.outcomes).toEqual(['kept', 'kept', 'kept'])
+  // It was missing when the next one came; that it came later takes nothing back.
+  expect(bob.countOf('gap')).toBe(1)
   const before = await bob.rows()
   for (const isReopened of [false, true]) {
     if (isReopened) await bob.reopen()
@@ -213,4 +215,16 @@ test('what was prepared when a subscription ended comes again with the next', as
   await bob.parts.inbox.prepare([{ message, sequence, nodeNs: 10n }])
   await bob.parts.inbox.begin()
   expect((await bob.deliver({ message, sequence })).outcomes).toEqual(['kept'])
+})
+
+test('what a node dates into the future is not remembered for longer', async () => {
+  const bob = await aReceiver()
+  const now = BigInt(Date.now()) * 1_000_000n
+  bob.parts.context.time.hear(now)
+  const { message } = forge(await aLine(bob, 'one-time'))
+  const far = now + 1_000_000_000_000_000_000n
+  expect((await bob.deliver({ message, nodeNs: far })).outcomes).toEqual(['kept'])
+  const { rows } = await bob.store.scan(tables.seen, { after: 0, limit: 5 })
+  expect(rows).toHaveLength(1)
+  expect(must(rows[0]).value.nodeNs).toBeLessThan(far)
 })

@@ -288,6 +288,18 @@ test('a batch keeps who is honest around who is not, in order and in one transac
   expect(times).toEqual([3n, 6n, 10n].map((at) => firstNodeNs + at * nodeStepNs))
 })
 
+test('an installation that only its revocation names was nobody before it', async () => {
+  const bob = await aReceiver()
+  const wallet = anAccount()
+  await bob.sender({ wallet })
+  const { sender: ghost } = await makeSender(wallet)
+  const revokedNs = await revoke(bob, wallet, ghost)
+  const { message } = forge(bob.begin(ghost))
+  const early = await bob.deliver({ message, nodeNs: revokedNs - 1n })
+  expect(early).toMatchObject({ outcomes: ['parked'], changes: ['cursors *1', 'parked +1'] })
+  expect((await bob.workOff()).outcomes).toEqual(['rejected(unknown_sender)'])
+})
+
 test('only whoever signed something is heard of, whatever it was, and once a batch', async () => {
   const bob = await aReceiver()
   const [alice, carol, mallory] = [await bob.sender(), await bob.sender(), await bob.sender()]
