@@ -223,17 +223,53 @@ test('answers that are none are unreachable: too long, no hex, errors, silence',
     request: async ({ method }: { method: string }) => (method === 'eth_chainId' ? id : yes),
   }
   expect(await askAt(like, address, signature)).toBe('valid')
-  const silent = { request: () => new Promise<never>(() => undefined) }
-  const chains = chainsFrom({ 1: silent }, { timeoutMs: 20, places: 2 })
+  let requests = 0
+  const silent = {
+    request: () => {
+      requests += 1
+      return new Promise<never>(() => undefined)
+    },
+  }
+  const chains = chainsFrom({ 1: silent }, { timeoutMs: 2_000, places: 2 })
   const asked = question(address, signature, text, 1n)
   const before = await Promise.all([1, 2, 3].map(() => chains.verify(asked, never)))
   expect(before).toEqual(['unreachable', 'unreachable', 'unreachable'])
+  // The third found no place.
+  expect(requests).toBe(2)
   const long = await startRpcServer(() => `0x${'0'.repeat(3_000_000)}`)
   try {
     expect(await askAt(long.url, address, signature)).toBe('unreachable')
   } finally {
     await long.close()
   }
+})
+
+test('a provider that changes its chain is believed of neither', async () => {
+  const wallet = await chain.deployWallet(owner.address)
+  const real = createPublicClient({ transport: http(chain.url, { retryCount: 0 }) }).request
+  let isElsewhere = false
+  /** Called with each call to a contract. */
+  let onCall: () => void = () => undefined
+  const wandering: ChainLike = {
+    request: async (arg) => {
+      if (arg.method === 'eth_chainId' && isElsewhere) return '0x1'
+      if (arg.method === 'eth_call') onCall()
+      return Reflect.apply(real, undefined, [arg])
+    },
+  }
+  const chains = chainsFrom({ [Number(chain.id)]: wandering }, { timeoutMs: 5_000 })
+  const ask = () => chains.verify(question(wallet, signature, text), never)
+  expect(await ask()).toBe('valid')
+  onCall = () => {
+    isElsewhere = true
+  }
+  expect(await ask()).toBe('unreachable')
+  onCall = () => {
+    isElsewhere = false
+  }
+  expect(await ask()).toBe('unreachable')
+  isElsewhere = false
+  expect(await ask()).toBe('valid')
 })
 
 test('what is no chain is refused when it is given', () => {
