@@ -213,3 +213,16 @@ test('section 8: many envelopes in a call open as they do one by one', () => {
   expect(opened).toEqual(parts.map((part) => openOne([recipient.secret], part)))
   expect(opened.map(({ ok }) => ok)).toEqual(parts.map((_, index) => index !== 3))
 })
+
+test('section 8: metadata that leaves no room for its 0x80 in 320 bytes is refused, one byte less is sealed', () => {
+  const { alice, request } = aSealed()
+  const sizes = Array.from({ length: 320 }, (_, length) => length)
+  const results = crypto.seal(
+    alice.identity,
+    sizes.map((length) => ({ ...request, metadata: new Uint8Array(length) })),
+  )
+  const sealed = results.filter(({ ok }) => ok).length
+  // The call appends a flag, the session id and the signature: 104 bytes, or 102 without the flag.
+  expect([320 - 104, 320 - 102]).toContain(sealed)
+  expect(results.slice(sealed).every((result) => codeOf(result) === 'malformed')).toBe(true)
+})
