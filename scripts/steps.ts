@@ -173,11 +173,15 @@ export const steps: readonly Step[] = [
     isLong: true,
     hasFiles: () => existsSync(join(root, 'wasm/pkg/padlock.wasm')),
     run: () =>
-      script(
-        'simulate.ts',
-        ...['--seeds', `${simulatedSeeds}`],
-        ...['--seed', process.env.PADLOCK_SEED ?? `${firstSimulatedSeed}`],
-        ...['--jobs', '2'],
+      check(
+        process.execPath,
+        [
+          join('scripts', 'simulate.ts'),
+          ...['--seeds', `${simulatedSeeds}`],
+          ...['--seed', process.env.PADLOCK_SEED ?? `${firstSimulatedSeed}`],
+          ...['--jobs', '2'],
+        ],
+        { timeoutMs: 45 * 60_000 },
       ),
   },
   {
