@@ -225,6 +225,9 @@ export class Directory {
       const position =
         positions.get(envelope.topic) ?? (await this.#cursors.position(envelope.topic))
       if (envelope.sequence <= position.sequence) continue
+      // These topics are kept for ever: what is missing is withheld (section 5).
+      const missing = envelope.sequence - position.sequence - 1n
+      if (missing > 0n) this.#context.status.warn('gap', Number(missing))
       if (position.sequence > 0n) writes.push(this.#cursors.writeEarlier(envelope.topic, position))
       positions.set(envelope.topic, {
         sequence: envelope.sequence,

@@ -11,9 +11,16 @@ import { EnvelopeSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { buildContactBundle, parseContactBundle } from '../../src/protocol/contact.ts'
 import type { IdentityKeys } from '../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../src/protocol/revocation.ts'
-import { messageTopic } from '../../src/protocol/topics.ts'
+import { contactTopic, messageTopic } from '../../src/protocol/topics.ts'
 import { aTurnedClock } from '../support/cheating-clock.ts'
-import { bent, misdates, numbersAnew, onTopic, rewrites } from '../support/cheating-node/tricks.ts'
+import {
+  bent,
+  misdates,
+  numbersAnew,
+  onTopic,
+  rewrites,
+  withholds,
+} from '../support/cheating-node/tricks.ts'
 import { CheatingPeer } from '../support/cheating-peer/cheating-peer.ts'
 import {
   addressOf,
@@ -126,6 +133,20 @@ for (const { name, forge } of forgeries) {
     await expectHonest(stage)
   })
 }
+
+test('section 5: a device that is left out of a log is a gap, as these logs are kept for ever', async () => {
+  const stage = await aStage()
+  const { world, node, atBob } = stage
+  const carol = anAccount()
+  const phone = await world.open({ account: carol, database: freshDatabase() })
+  const laptop = await world.open({ account: carol, database: freshDatabase() })
+  for (const each of [phone, laptop]) await untilState(each, 'live')
+  node.play(withholds((one) => one.topic === contactTopic(addressOf(carol)) && one.sequence === 1n))
+  const found = await atBob.engine.installations(carol.address)
+  expect(found.map(({ id }) => id)).toEqual([laptop.engine.installationId])
+  expect(countOf(atBob, 'gap')).toBe(1)
+  await expectHonest(stage)
+})
 
 test('section 9: a sealing key from before is not gone back to', async () => {
   const clock = aTurnedClock()
