@@ -120,6 +120,8 @@ test('an address that cannot be a node’s is invalid_argument at once', () => {
     'ftp://node.example',
     'ws://node.example',
     'https://user:secret@node.example',
+    'https://user@node.example',
+    'https://:secret@node.example',
     'https://node.example/?key=1',
     'https://node.example/#here',
   ]) {
