@@ -94,5 +94,5 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
     'This device has an older copy of its data. It repaired itself; what came meanwhile may be lost here.',
   node_withholding: 'The node does not show what another installation saw there.',
   node_equivocating: 'The node shows this installation something else than another one.',
-  gap: 'Envelopes of this inbox are missing at the node: retention, or withheld.',
+  gap: 'Envelopes are missing at the node: too old for its retention, or withheld.',
 }
