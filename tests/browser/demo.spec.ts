@@ -233,7 +233,7 @@ test('everything can be done with the keyboard, and is announced', async ({ brow
     'Messages between Bob and Alice',
     'Message to Alice',
   ])
-  for (let step = 0; step < 3; step++) await page.keyboard.press('Shift+Tab')
+  for (let step = 0; step < 4; step++) await page.keyboard.press('Shift+Tab')
   await page.keyboard.type('first line')
   await page.keyboard.press('Shift+Enter')
   await page.keyboard.type('second line')
