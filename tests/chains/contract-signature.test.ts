@@ -260,16 +260,18 @@ test('a provider that changes its chain is believed of neither', async () => {
   const chains = chainsFrom({ [Number(chain.id)]: wandering }, { timeoutMs: 5_000 })
   const ask = () => chains.verify(question(wallet, signature, text), never)
   expect(await ask()).toBe('valid')
-  onCall = () => {
-    isElsewhere = true
-  }
-  expect(await ask()).toBe('unreachable')
+  // Away when asked, and back while it answers.
+  isElsewhere = true
   onCall = () => {
     isElsewhere = false
   }
   expect(await ask()).toBe('unreachable')
   isElsewhere = false
   expect(await ask()).toBe('valid')
+  onCall = () => {
+    isElsewhere = true
+  }
+  expect(await ask()).toBe('unreachable')
 })
 
 test('what is no chain is refused when it is given', () => {
