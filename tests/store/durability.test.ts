@@ -44,3 +44,30 @@ test('a strict step that runs again because its key is taken is strict again', a
   expect(seen().length).toBeGreaterThan(1)
   expect(new Set(seen())).toEqual(new Set(['strict']))
 })
+
+test('a step resolves when its transaction is complete, not before', async () => {
+  const { store } = await aStore()
+  const begin = IDBDatabase.prototype.transaction
+  const running = new Set<IDBTransaction>()
+  const spy = vi.spyOn(IDBDatabase.prototype, 'transaction').mockImplementation(function (
+    this: IDBDatabase,
+    ...given
+  ) {
+    const transaction = begin.apply(this, given)
+    if (transaction.mode === 'readwrite') {
+      running.add(transaction)
+      transaction.addEventListener('complete', () => running.delete(transaction))
+    }
+    return transaction
+  })
+  onTestFinished(() => spy.mockRestore())
+  const writes: readonly Write[] = [outboxRow(1), outboxRow(2)]
+  const reads = [{ table: outboxRow(1).table, key: 1 }]
+  for (const durability of ['relaxed', 'strict'] as const) {
+    await store.advance([], () => ({ writes, result: undefined }), durability)
+    expect(running.size).toBe(0)
+    await store.advance(reads, () => ({ writes, result: undefined }), durability)
+    expect(running.size).toBe(0)
+  }
+  expect(spy.mock.calls.length).toBeGreaterThanOrEqual(4)
+})
