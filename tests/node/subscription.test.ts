@@ -281,28 +281,33 @@ test('an envelope that waits for a thousand readers is held, and counted, once',
   shared.close()
 })
 
-test('two thousand readers that take nothing hold no more memory than they may together', () => {
+test('two thousand readers that take nothing hold no more memory than they may together', async () => {
   const limit = 64 * mebibyte
   const told = new ToldStore()
   const bounded = new LiveFeed(told, { envelopes: 8_192, bytes: 32 * mebibyte }, 0, limit)
   const buffers = Array.from({ length: 2_000 }, (_, reader) => waiting(reader, bounded))
-  const before = heldBytes()
+  const before = await heldBytes()
   // 4 KiB in turn for each, 512 MiB in all; nobody reads.
   for (let n = 0; n < 131_072; n += 1) {
     const envelope = { topic: anInbox(n % 2_000), sequence: 1n, nodeNs: 1n }
     told.announce([{ ...envelope, message: new Uint8Array(4_096) }])
   }
   expect(buffers.some(({ overflowed }) => overflowed)).toBe(true)
-  expect(heldBytes() - before).toBeLessThan(1.25 * limit)
+  expect((await heldBytes()) - before).toBeLessThan(1.25 * limit)
   bounded.close()
 })
 
-/** Bytes of messages and objects that are still referred to. */
-function heldBytes(): number {
+/** Bytes of messages and objects that are still referred to: buffers are given back in the background. */
+async function heldBytes(): Promise<number> {
   setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
+  let held = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 5; round += 1) {
+    runInNewContext('gc')()
+    await new Promise((resolve) => setImmediate(resolve))
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    held = Math.min(held, heapUsed + arrayBuffers)
+  }
+  return held
 }
 
 test('while many readers take nothing, frames are small', async () => {

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { nodeIdBytes } from '../../../src/protocol/limits.ts'
 import { bytesOf, prepare } from '../store/sqlite/rows.ts'
@@ -24,19 +25,30 @@ export function renewSqliteId(database: DatabaseSync): RenewedId {
   return { before: bytesOf(row, 'value'), now }
 }
 
+/** The server lets go of a node's connections a moment after it has stopped. */
+const waitMs = 100
+const maxWaits = 20
+
+const hasNodes = async (client: pg.Client): Promise<boolean> => {
+  const nodes = await client.query(
+    `SELECT 1 FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'padlock-node'`,
+  )
+  return nodes.rows.length > 0
+}
+
 /** @throws CommandError while nodes are connected: they would go on under the old id. */
 export async function renewPostgresId(url: string): Promise<RenewedId> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
   await client.connect()
   try {
-    await client.query('BEGIN')
-    const nodes = await client.query(
-      `SELECT 1 FROM pg_stat_activity
-       WHERE datname = current_database() AND application_name = 'padlock-node'`,
-    )
-    if (nodes.rows.length > 0) {
-      throw new CommandError('nodes run on this database: stop all of them first.')
+    for (let waits = 0; await hasNodes(client); waits += 1) {
+      if (waits === maxWaits) {
+        throw new CommandError('nodes run on this database: stop all of them first.')
+      }
+      await setTimeout(waitMs)
     }
+    await client.query('BEGIN')
     const known = await client.query<{ value: unknown }>(
       `SELECT value FROM meta WHERE name = 'node_id' FOR UPDATE`,
     )
