@@ -362,6 +362,10 @@ for (const scheme of ['light', 'dark'] as const) {
     expect(await objections(page)).toEqual([])
     await page.getByRole('button', { name: 'Settings' }).click()
     expect(await objections(page)).toEqual([])
+    await page.keyboard.press('Escape')
+    await page.getByRole('button', { name: 'Devices of Alice' }).click()
+    await expect(page.getByRole('dialog').getByText('Active', { exact: true })).toHaveCount(2)
+    expect(await objections(page)).toEqual([])
   })
 }
 
