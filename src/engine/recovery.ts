@@ -31,6 +31,8 @@ const maxInstallations = 1_000
 
 interface Missing {
   readonly digest: Uint8Array
+  /** The digest as text: thousands are compared when much fails. */
+  readonly name: string
   readonly nodeNs: bigint
   readonly failedMs: number
   readonly asks: number
@@ -77,6 +79,7 @@ export class Recovery {
         address: value.address as Address,
         missing: value.missing.map((one) => ({
           digest: one.digest,
+          name: encodeBase64Url(one.digest),
           nodeNs: one.nodeNs,
           failedMs: Number(one.failedMs),
           asks: one.asks,
@@ -90,7 +93,7 @@ export class Recovery {
   askedFor(id: InstallationId, digest: Uint8Array): bigint | undefined {
     const name = encodeBase64Url(digest)
     const missing = this.#peers.get(id)?.missing ?? []
-    return missing.find((one) => one.asks > 0 && encodeBase64Url(one.digest) === name)?.nodeNs
+    return missing.find((one) => one.asks > 0 && one.name === name)?.nodeNs
   }
 
   /** Notes the failures of a batch, and what it brought of what was asked for. */
@@ -107,16 +110,16 @@ export class Recovery {
         peer.missing.length >= maxMissing ||
         (!this.#peers.has(id) && this.#peers.size + peers.size >= maxInstallations)
       const name = encodeBase64Url(digest)
-      if (isFull || peer.missing.some((one) => encodeBase64Url(one.digest) === name)) continue
+      if (isFull || peer.missing.some((one) => one.name === name)) continue
       const { nodeNs } = from.envelope
-      const one: Missing = { digest, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
+      const one: Missing = { digest, name, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
       peers.set(id, { ...peer, missing: [...peer.missing, one] })
     }
     for (const { id, digest } of came) {
       const peer = peers.get(id) ?? this.#peers.get(id)
       if (!peer) continue
       const name = encodeBase64Url(digest)
-      const missing = peer.missing.filter((one) => encodeBase64Url(one.digest) !== name)
+      const missing = peer.missing.filter((one) => one.name !== name)
       peers.set(id, { ...peer, missing })
     }
     return { writes: [...peers.values()].map(writePeer), peers: [...peers.values()] }
@@ -278,8 +281,7 @@ const lastAskedMs = ({ missing }: Peer): number =>
 
 const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
 
-const isSame = (a: Missing, b: Missing): boolean =>
-  encodeBase64Url(a.digest) === encodeBase64Url(b.digest)
+const isSame = (a: Missing, b: Missing): boolean => a.name === b.name
 
 const writePeer = ({ id, address, missing }: Peer): Write =>
   missing.length === 0
