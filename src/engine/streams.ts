@@ -74,12 +74,15 @@ export class Streams {
   /** Reads until a stream breaks, then throws, or the signal aborts. */
   async run(nodeId: Uint8Array, pump: Pump, signal: AbortSignal): Promise<void> {
     const { platform } = this.#context
-    const readings: Promise<void>[] = []
+    const open = new Map<Stream, Promise<void>>()
     const read = (stream: Stream, caughtUp: () => Promise<void>) => {
       const reading = this.#read(stream, nodeId, pump, signal, caughtUp)
-      // It is looked at when the next thing happens, or at the end.
-      reading.catch(() => undefined)
-      readings.push(reading)
+      const forget = () => open.delete(stream)
+      // How it ended is looked at when the next thing happens, or at the end.
+      open.set(
+        stream,
+        reading.then(forget, forget).then(() => undefined),
+      )
       return reading
     }
     this.#more = Promise.withResolvers()
@@ -130,10 +133,11 @@ export class Streams {
         }
       }
     } finally {
-      this.#current?.own.abort()
+      // One that was about to take over too: it must not be read by nobody.
+      for (const stream of open.keys()) stream.own.abort()
       this.#addresses = new Set()
       this.#current = undefined
-      await Promise.allSettled(readings)
+      await Promise.all(open.values())
     }
   }
 

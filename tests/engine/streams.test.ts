@@ -24,9 +24,10 @@ interface Opened {
 const aLine = () => {
   const streams: Opened[] = []
   const clock = { aheadMs: 0 }
-  const control: { change: (frame: NodeFrame, stream: number) => Promise<NodeFrame> } = {
-    change: async (frame) => frame,
-  }
+  const control: { change: (frame: NodeFrame, stream: number) => Promise<NodeFrame | undefined> } =
+    {
+      change: async (frame) => frame,
+    }
   let queries = 0
   const waits = new Set<() => void>()
   const network = (real: Network): Network => ({
@@ -45,7 +46,8 @@ const aLine = () => {
       streams.push(one)
       try {
         for await (const frame of real.subscribe(topics, proof, signal)) {
-          yield await control.change(frame, nth)
+          const changed = await control.change(frame, nth)
+          if (changed) yield changed
         }
       } finally {
         one.isOpen = false
@@ -134,6 +136,24 @@ test('section 5: streams are replaced at most every five seconds, for all that c
   for (const one of [bob, carol, dave, erin]) {
     expect(line.streams[2]?.topics).toContain(contactTopic(addressOf(one)))
   }
+})
+
+test('section 5: when the old stream breaks before the new one is there, both end and the client begins anew', async () => {
+  const { line, bob, atAlice, atBob } = await aWorldWithALine()
+  let isBroken = false
+  line.control.change = async (frame, stream) => {
+    if (stream === 1 && frame.kind === 'caught_up') return undefined
+    if (stream === 0 && isBroken) throw new PadlockError('network_unavailable')
+    return frame
+  }
+  const { id } = await atAlice.engine.conversation(bob.address)
+  await until(() => line.streams.length === 2)
+  isBroken = true
+  await atBob.engine.send(id, 'on a third one')
+  await until(() => line.streams.length === 3)
+  expect(await untilTexts(atAlice, id, 1)).toEqual(['on a third one'])
+  await untilState(atAlice, 'live')
+  expect(line.streams.map(({ isOpen }) => isOpen).at(-1)).toBe(true)
 })
 
 test('section 5: a new stream that breaks leaves the old one as it is, and is tried again', async () => {
