@@ -22,13 +22,14 @@ export const openPerson = async (
   name: string,
 ): Promise<Client> => {
   const wasm = await readWasm()
-  return openClient({ wallet, node, database: name }, wasm, async () => {
+  return openClient({ wallet, node, database: name }, async () => {
     const { port1, port2 } = new MessageChannel()
     port1.start()
     port2.start()
     serve(port2)
     return {
       port: port1,
+      wasm: [async () => wasm],
       terminate: () => {
         port1.close()
         port2.close()

@@ -31,7 +31,7 @@ type Room = (typeof rooms)[number]
 
 const interfaceOf = (room: Room): string => `src/${room}/${room}.ts`
 
-const everyone = ['src/protocol/', 'src/errors.ts']
+const everyone = ['src/protocol/', 'src/errors.ts', 'src/async.ts', 'src/release.ts']
 
 /** What a room may import beside itself: a folder (ends with `/`) or a file. */
 const mayImport: Readonly<Record<Room, readonly string[]>> = {
@@ -65,8 +65,9 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     'src/chains/',
     'src/sentences.ts',
     'src/worker/contract.ts',
+    'src/worker/load-wasm.ts',
     'src/worker/rpc.ts',
-    'src/worker/spawn.ts',
+    'src/worker/start.ts',
   ],
 }
 
@@ -79,6 +80,9 @@ const exceptions: readonly { from: string; to: readonly string[]; typeOnly?: tru
   // What crosses the thread boundary is described by the engine's own plain types.
   { from: 'src/worker/contract.ts', to: ['src/engine/model.ts'], typeOnly: true },
 ]
+
+/** What the whole SDK stands on. */
+const foundations = ['src/errors.ts', 'src/async.ts', 'src/release.ts']
 
 /** The public API holds no keys and no storage, so its entry sees no more than the facade does. */
 const publicEntry = ['src/facade/', ...mayImport.facade]
@@ -108,9 +112,11 @@ export const judgeImport = (found: Import): string | undefined => {
       own && isWithin(interfaceOf(own), mayImport[room]) ? `; ${interfaceOf(own)} is for that` : ''
     return `${room} may not import ${to}${instead}`
   }
-  if (from === 'src/errors.ts') return `errors.ts imports nothing, not even ${to}`
+  if (foundations.includes(from)) return `${from} imports nothing, not even ${to}`
   if (from === 'src/index.ts') {
-    return isWithin(to, publicEntry) ? undefined : `the public entry may not import ${to}`
+    return isWithin(to, [...publicEntry, 'src/embedded.ts'])
+      ? undefined
+      : `the public entry may not import ${to}`
   }
   if (dirname(from) === 'src') {
     return to.startsWith('src/') || to.startsWith('wasm/pkg/')
@@ -146,7 +152,7 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   crypto: ['@scure/base'],
   store: [protobuf, 'idb', '@scure/base'],
   network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
-  wallet: ['@noble/hashes', '@scure/base'],
+  wallet: [],
   // Of these only what is loaded for contract accounts.
   chains: ['viem'],
   platform: [],
@@ -189,8 +195,10 @@ export const judgePackage = (
   if (!from.startsWith('src/')) return undefined
   const room = rooms.find((known) => from.startsWith(asFolder(known)))
   if (room !== undefined && mayUse[room].includes(name)) return undefined
-  // The entry that carries its worker and wasm in itself, put there by the build.
-  if (from === 'src/inline.ts' && ['padlock:inline', '@scure/base'].includes(name)) return undefined
+  // What carries the worker and the wasm in itself, put there by the build.
+  if (from === 'src/embedded.ts' && ['padlock:embedded', '@scure/base'].includes(name)) {
+    return undefined
+  }
   return `${room ?? from} may not use ${name}`
 }
 

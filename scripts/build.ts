@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { bundleSdk, readWasm } from './bundle.ts'
+import { bundleSdk } from './bundle.ts'
 import { emitDeclarations } from './declarations.ts'
 import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
 import { collectLicences } from './licences.ts'
@@ -24,6 +24,8 @@ const outputs = [
   'dist/index.js',
   'dist/worker.js',
   'dist/chains.js',
+  'dist/embedded.js',
+  'dist/inline.js',
   'dist/padlock.wasm',
   'dist/types/index.d.ts',
 ]
@@ -31,15 +33,29 @@ const outputs = [
 const isInput = (path: string): boolean =>
   /^(?:src|node|scripts|wasm)\//.test(path) || /^[^/]*\.json$/.test(path)
 
-const hashInputs = (): string => {
+/** What the SDK's own files are made of. */
+const isSdkInput = (path: string): boolean =>
+  /^(?:src\/|wasm\/pkg\/|package(?:-lock)?\.json$)/.test(path)
+
+const hashFiles = (paths: readonly string[]): string => {
   const hash = createHash('sha256')
-  for (const path of [...listSourceFiles().filter(isInput), ...listFilesBelow('wasm/pkg')]) {
+  for (const path of paths) {
     hash
       .update(`${path}\0`)
       .update(readFileSync(join(root, path)))
       .update('\0')
   }
   return hash.digest('hex')
+}
+
+const inputs = [...listSourceFiles(), ...listFilesBelow('wasm/pkg')]
+
+/** Version and a digest of what the build is made of, the same in every checkout of it. */
+const readRelease = (): string => {
+  const { version }: { version: string } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  )
+  return `${version}+${hashFiles(inputs.filter(isSdkInput)).slice(0, 12)}`
 }
 
 const hasNodeBuild = (): boolean =>
@@ -50,15 +66,11 @@ const buildSdk = async (): Promise<void> => {
   try {
     const fresh = join(workDir, 'dist')
     mkdirSync(fresh)
-    const wasm = readWasm()
-    const { files, packageFolders } = await bundleSdk(wasm)
+    const { files, wasm, packageFolders } = await bundleSdk(readRelease())
     for (const { name, text } of files) writeFileSync(join(fresh, name), text)
     writeFileSync(join(fresh, 'padlock.wasm'), wasm)
     writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), await collectLicences(packageFolders))
-    const entries = ['index', 'worker', 'inline'].filter((name) =>
-      existsSync(join(root, `src/${name}.ts`)),
-    )
-    await emitDeclarations(entries, workDir, join(fresh, 'types'))
+    await emitDeclarations(['index', 'worker', 'inline'], workDir, join(fresh, 'types'))
 
     const target = join(root, 'dist')
     if (existsSync(target)) renameSync(target, join(workDir, 'old'))
@@ -76,7 +88,7 @@ const buildNode = async (): Promise<void> => {
 mkdirSync(cacheDir, { recursive: true })
 const stampPath = join(cacheDir, 'build.sha256')
 const stamp = existsSync(stampPath) ? readFileSync(stampPath, 'utf8') : ''
-const wanted = hashInputs()
+const wanted = hashFiles(inputs.filter(isInput))
 const expected = hasNodeBuild() ? [...outputs, 'node/dist/main.js'] : outputs
 const isBuilt = stamp === wanted && expected.every((path) => existsSync(join(root, path)))
 

@@ -3,7 +3,8 @@
  *
  * Dependencies are bundled in: the worker then is one file that loads without a bundler, its bytes
  * are those that were tested, and an application installs nothing else. The two `new URL(…,
- * import.meta.url)` are left as they are, because bundlers recognise exactly that form.
+ * import.meta.url)` are left as they are, because bundlers recognise exactly that form. There are no
+ * source maps: they would be two thirds of what everybody installs, and no bundler needs them.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -22,18 +23,22 @@ export interface BuiltFile {
 export interface Bundle {
   /** Nothing of it is written yet. */
   readonly files: readonly BuiltFile[]
+  readonly wasm: Uint8Array
   /** Folders of the packages that the bundles contain, relative to the checkout. */
   readonly packageFolders: readonly string[]
 }
 
 /**
- * Gives `src/inline.ts` what it carries in itself:
- * `import { workerSource, wasmBase64 } from 'padlock:inline'`.
+ * Gives `src/embedded.ts` what it carries in itself:
+ * `import { workerSource, wasmBase64 } from 'padlock:embedded'`.
  */
-const inlineAssets = (workerSource: string, wasm: Uint8Array): Plugin => ({
-  name: 'padlock-inline',
+const embeddedFiles = (workerSource: string, wasm: Uint8Array): Plugin => ({
+  name: 'padlock-embedded',
   setup(build) {
-    build.onResolve({ filter: /^padlock:inline$/ }, ({ path }) => ({ path, namespace: 'padlock' }))
+    build.onResolve({ filter: /^padlock:embedded$/ }, ({ path }) => ({
+      path,
+      namespace: 'padlock',
+    }))
     build.onLoad({ filter: /.*/, namespace: 'padlock' }, () => ({
       contents: `export const workerSource = ${JSON.stringify(workerSource)}
 export const wasmBase64 = ${JSON.stringify(Buffer.from(wasm).toString('base64'))}`,
@@ -62,36 +67,45 @@ const binaryOnly: Plugin = {
   },
 }
 
-/** What is loaded only when a contract account turns up: `src/chains/asking.ts` as `dist/chains.js`. */
-const askingApart: Plugin = {
-  name: 'padlock-asking-apart',
+/** Entries of the bundle that other entries load: they stay files of their own. */
+const apart: Plugin = {
+  name: 'padlock-apart',
   setup(build) {
+    // Loaded only when a contract account turns up: `src/chains/asking.ts` as `dist/chains.js`.
     build.onResolve({ filter: /\/asking\.ts$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: './chains.js', external: true } : undefined,
     )
+    build.onResolve({ filter: /\/embedded\.ts$/ }, ({ kind }) =>
+      kind === 'entry-point' ? undefined : { path: './embedded.js', external: true },
+    )
   },
 }
+
+/** The README names them: module workers decide for Firefox, the bundlers' own defaults for the others. */
+export const oldestBrowsers = ['chrome111', 'firefox114', 'safari16.4'] as const
 
 const common = {
   absWorkingDir: root,
   bundle: true,
   format: 'esm',
   platform: 'browser',
-  target: 'es2022',
+  target: [...oldestBrowsers],
   minify: true,
   // Licences travel in a file of their own, which is not downloaded.
   legalComments: 'none',
-  sourcemap: 'linked',
   metafile: true,
   write: false,
   outdir: 'dist',
-  plugins: [binaryOnly, plainDescriptors, askingApart],
+  // Found by Parcel, which would give it a package that is not there.
+  define: { process: 'undefined' },
+  plugins: [binaryOnly, plainDescriptors, apart],
   logLevel: 'warning',
 } as const satisfies BuildOptions
 
-const mapReference = /\n\/\/# sourceMappingURL=.*\n?$/
-
-const asBuilt = (file: OutputFile): BuiltFile => ({ name: basename(file.path), text: file.text })
+const asBuilt = ({ path, text }: OutputFile): BuiltFile => {
+  const name = basename(path)
+  return { name: name === 'asking.js' ? 'chains.js' : name, text }
+}
 
 const listPackageFolders = (metafile: Metafile): string[] => {
   // What tree shaking left nothing of is not in the bundle.
@@ -113,65 +127,61 @@ const refuseStrangers = (folders: readonly string[]): void => {
   }
 }
 
-/**
- * A second minifier takes 2 kB more, compressed, off the worker, which is most of the JavaScript.
- * The entry stays as esbuild leaves it, because of what bundlers look for in it.
- */
-const minifyWorker = async (worker: BuiltFile, map: BuiltFile): Promise<BuiltFile[]> => {
-  const { code, map: smaller } = await minify(worker.name, worker.text.replace(mapReference, ''), {
-    module: true,
-    compress: { target: 'es2022' },
-    mangle: true,
-    sourcemap: true,
-    inputMap: JSON.parse(map.text),
-  })
-  return [
-    { name: worker.name, text: `${code}\n//# sourceMappingURL=${map.name}\n` },
-    { name: map.name, text: JSON.stringify(smaller) },
-  ]
+/** A second minifier takes 2 kB more, compressed, off what a browser loads first. */
+const minifyMore = async ({ name, text }: BuiltFile): Promise<BuiltFile> => {
+  const compress = { target: [...oldestBrowsers] }
+  const { code } = await minify(name, text, { module: true, compress, mangle: true })
+  // It writes texts as templates, in which bundlers do not see the files that the entry names.
+  return { name, text: `${code.replaceAll(/`(\.\/[\w.]+)`/g, '"$1"')}\n` }
 }
 
-const bundleWorker = async (): Promise<{ files: BuiltFile[]; metafile: Metafile }> => {
-  const result = await build({ ...common, entryPoints: ['src/worker.ts'] })
-  const [map, worker] = result.outputFiles
-    .map(asBuilt)
-    .sort((a, b) => b.name.length - a.name.length)
-  if (!worker || !map) throw new Error('esbuild did not write the worker and its map')
-  return { files: await minifyWorker(worker, map), metafile: result.metafile }
-}
-
-/** The wasm file that `scripts/build-wasm.sh` built. */
-export const readWasm = (): Uint8Array => {
+/** The wasm file that `scripts/build-wasm.sh` built, with the release that it belongs to. */
+export const readWasm = (release: string): Uint8Array => {
   const folder = join(root, 'wasm/pkg')
   const name = existsSync(folder)
     ? readdirSync(folder).find((path) => path.endsWith('.wasm'))
     : undefined
   if (name === undefined) throw new Error('wasm/pkg is missing: run `npm run build:wasm` first')
-  return readFileSync(join(folder, name))
+  return Buffer.concat([readFileSync(join(folder, name)), releaseSection(release)])
+}
+
+/** A custom section, which engines pass over (wasm spec, 5.5.3): id 0, size, name and text. */
+const releaseSection = (release: string): Uint8Array => {
+  const name = Buffer.from('padlock.release')
+  const body = Buffer.concat([Buffer.of(name.length), name, Buffer.from(release)])
+  // Each length fits one byte of LEB128.
+  if (body.length > 127) throw new Error(`the release ${release} is too long`)
+  return Buffer.concat([Buffer.of(0, body.length), body])
 }
 
 /**
- * Bundles every entry that exists.
+ * Bundles every entry.
+ *
+ * @param release what the files compare among themselves: see src/release.ts.
  * @throws when esbuild fails, or when a package that does not belong there is pulled in.
  */
-export const bundleSdk = async (wasm: Uint8Array): Promise<Bundle> => {
-  const worker = await bundleWorker()
-  const entry = await build({ ...common, entryPoints: ['src/index.ts'] })
-  const chains = await build({ ...common, entryPoints: { chains: 'src/chains/asking.ts' } })
-  const files = [worker.files, ...[entry, chains].map((one) => one.outputFiles.map(asBuilt))].flat()
-  const metafiles = [worker.metafile, entry.metafile, chains.metafile]
-
-  if (existsSync(join(root, 'src/inline.ts'))) {
-    const source = worker.files[0]?.text.replace(mapReference, '') ?? ''
-    const plugins = [...common.plugins, inlineAssets(source, wasm)]
-    // A map would repeat the worker and the wasm that lie inside.
-    const options = { ...common, sourcemap: false, plugins } as const
-    const inline = await build({ ...options, entryPoints: ['src/inline.ts'] })
-    files.push(...inline.outputFiles.map(asBuilt))
-    metafiles.push(inline.metafile)
+export const bundleSdk = async (release: string): Promise<Bundle> => {
+  const define = { ...common.define, PADLOCK_RELEASE: JSON.stringify(release) }
+  const bundle = async (entry: string, plugins: readonly Plugin[] = []) => {
+    const options = { ...common, define, plugins: [...common.plugins, ...plugins] }
+    const { outputFiles, metafile } = await build({ ...options, entryPoints: [`src/${entry}`] })
+    const [file] = outputFiles
+    if (!file) throw new Error(`esbuild wrote nothing for ${entry}`)
+    return { file: asBuilt(file), metafile }
   }
-
-  const packageFolders = [...new Set(metafiles.flatMap(listPackageFolders))].sort()
+  const worker = await bundle('worker.ts')
+  const smaller = await minifyMore(worker.file)
+  const wasm = readWasm(release)
+  const index = await bundle('index.ts')
+  const others = await Promise.all([
+    bundle('inline.ts'),
+    bundle('embedded.ts', [embeddedFiles(smaller.text, wasm)]),
+    bundle('chains/asking.ts'),
+  ])
+  const files = [smaller, await minifyMore(index.file), ...others.map(({ file }) => file)]
+  const packageFolders = [
+    ...new Set([worker, index, ...others].flatMap(({ metafile }) => listPackageFolders(metafile))),
+  ].sort()
   refuseStrangers(packageFolders)
-  return { files, packageFolders }
+  return { files, wasm, packageFolders }
 }

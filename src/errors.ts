@@ -54,6 +54,7 @@ export const codes = {
   wasm_unavailable: final,
   worker_unavailable: final,
   worker_failed: retryable,
+  reload_needed: final,
   storage_unavailable: final,
   storage_in_use: retryable,
   storage_full: retryable,
@@ -110,11 +111,24 @@ export const speak = (all: Readonly<Record<PadlockErrorCode, string>>): void => 
 /** What happened and what to do, for people; the code itself where nobody called `speak`. */
 export const sentenceOf = (code: PadlockErrorCode): string => sentences[code] ?? code
 
+/**
+ * Facts for developers, such as an address or a status. Some are the same everywhere: `tried` says
+ * what was tried and how it ended, and is part of the message too; `walletCode` and `walletMessage`
+ * are the wallet's own.
+ */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean>>
+
 export interface PadlockErrorOptions {
   /** Replaces the table's sentence. Never holds keys, plaintext or envelopes. */
-  readonly message?: string
-  readonly details?: Readonly<Record<string, string | number | boolean>>
+  readonly message?: string | undefined
+  readonly details?: ErrorDetails | undefined
   readonly cause?: unknown
+}
+
+/** The message of an error that was given none of its own. */
+export const messageOf = (code: PadlockErrorCode, details: ErrorDetails | undefined): string => {
+  const sentence = sentenceOf(code)
+  return typeof details?.tried === 'string' ? `${sentence} Tried: ${details.tried}.` : sentence
 }
 
 /**
@@ -134,16 +148,13 @@ export class PadlockError extends Error {
   readonly code: PadlockErrorCode
   /** Whether the same call may succeed later. */
   readonly retryable: boolean
-  readonly details: Readonly<Record<string, string | number | boolean>> | undefined
+  readonly details: ErrorDetails | undefined
 
-  constructor(code: PadlockErrorCode, options: PadlockErrorOptions = {}) {
-    super(
-      options.message ?? sentenceOf(code),
-      options.cause === undefined ? undefined : { cause: options.cause },
-    )
+  constructor(code: PadlockErrorCode, { message, details, cause }: PadlockErrorOptions = {}) {
+    super(message ?? messageOf(code, details), cause === undefined ? undefined : { cause })
     this.code = code
     this.retryable = codes[code].retryable
-    this.details = options.details
+    this.details = details
   }
 }
 

@@ -5,8 +5,10 @@
  */
 
 import { type Client, type ClientOptions, openClient } from './facade/client.ts'
-import { requireBrowser } from './facade/platform.ts'
-import { spawnWorker } from './worker/spawn.ts'
+import { requirePlatform } from './facade/platform.ts'
+import { readWasmUrl } from './facade/wasm-url.ts'
+import { embeddedWasm, wasmWays } from './worker/load-wasm.ts'
+import { startGivenWorker, startWorker } from './worker/start.ts'
 
 export interface CreateClientOptions extends ClientOptions {
   /** Starts `padlock-sdk/worker` as a module worker; for bundlers and content policies that need it. */
@@ -28,18 +30,23 @@ export interface CreateClientOptions extends ClientOptions {
  * worker_unavailable, unsupported_platform, aborted
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
+  requirePlatform()
   const { createWorker, wasmUrl, signal } = options
-  requireBrowser()
-  // Written out in full: bundlers look for exactly these two expressions.
-  const wasm =
-    wasmUrl === undefined
-      ? new URL('./padlock.wasm', import.meta.url)
-      : new URL(wasmUrl, globalThis.location.href)
-  const start =
-    createWorker ??
-    (() => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'padlock' }))
-  return openClient(options, wasm.href, () => spawnWorker(start, signal))
+  const given = wasmUrl === undefined ? undefined : [readWasmUrl(wasmUrl)]
+  return openClient(options, async () => {
+    const worker = createWorker
+      ? await startGivenWorker(createWorker, signal)
+      : await startWorker(findWorker, loadEmbedded, signal)
+    // Where the worker's file was not to be had, that of the wasm is not looked for.
+    const ways = worker.isEmbedded ? [embeddedWasm(loadEmbedded)] : wasmWays(findWasm, loadEmbedded)
+    return { ...worker, wasm: given ?? ways }
+  })
 }
+
+// Written out in full: bundlers look for exactly these expressions.
+const findWorker = () => new URL('./worker.js', import.meta.url)
+const findWasm = () => new URL('./padlock.wasm', import.meta.url)
+const loadEmbedded = () => import('./embedded.ts')
 
 export type { ChainLike } from './chains/chain-option.ts'
 export type { ChainClientLike } from './chains/chains.ts'

@@ -1,30 +1,24 @@
 /**
- * Entry `padlock-sdk/inline`: the same SDK in one file, for bundlers that know no workers. The worker
- * starts from a blob and the wasm lies inside, so a content policy must allow `worker-src blob:`.
+ * Entry `padlock-sdk/inline`: the same SDK with its worker and its wasm inside, for places that serve
+ * no files of packages. The worker starts from a blob, so a content policy must allow `worker-src blob:`.
  *
  * @packageDocumentation
  */
 
-import { wasmBase64, workerSource } from 'padlock:inline'
-import { base64 } from '@scure/base'
+import * as embedded from './embedded.ts'
 import { type Client, type ClientOptions, openClient } from './facade/client.ts'
-import { requireBrowser } from './facade/platform.ts'
-import { spawnWorker } from './worker/spawn.ts'
+import { requirePlatform } from './facade/platform.ts'
+import { embeddedWasm } from './worker/load-wasm.ts'
+import { startEmbeddedWorker } from './worker/start.ts'
 
 /** Opens this device's installation of an account: see `createClient` of `padlock-sdk`. */
 export const createClient = async (options: ClientOptions): Promise<Client> => {
-  requireBrowser()
-  const start = () => {
-    const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }))
-    try {
-      return new Worker(url, { type: 'module', name: 'padlock' })
-    } finally {
-      // The worker has taken its own hold of the blob once the constructor returned.
-      URL.revokeObjectURL(url)
-    }
-  }
-  const wasm = new Uint8Array(base64.decode(wasmBase64))
-  return openClient(options, wasm, () => spawnWorker(start, options.signal))
+  requirePlatform()
+  const load = async () => embedded
+  return openClient(options, async () => ({
+    ...(await startEmbeddedWorker(load, options.signal)),
+    wasm: [embeddedWasm(load)],
+  }))
 }
 
 export type { ChainLike } from './chains/chain-option.ts'

@@ -49,8 +49,10 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
   wasm_unavailable:
     'padlock.wasm could not be loaded. Serve it, or pass wasmUrl; a content policy needs wasm-unsafe-eval.',
   worker_unavailable:
-    'The worker could not be started. Pass createWorker, or use padlock-sdk/inline.',
+    'The worker could not be started: its file is missing, or a content policy refuses it.',
   worker_failed: 'The worker stopped unexpectedly. Create the client again.',
+  reload_needed:
+    'The files of two releases of Padlock were loaded together. Reload the page; if that does not help, serve worker.js and padlock.wasm of the same release.',
   storage_unavailable:
     'IndexedDB cannot be used here. Private windows and blocked site data do that.',
   storage_in_use: 'Another tab uses this database. Close it, or pass another database name.',

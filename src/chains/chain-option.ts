@@ -1,5 +1,6 @@
 /** The chains that an application names, each with a URL or a client: checked, bounded and askable. */
 
+import { joinSignals } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { Chain } from './chain.ts'
 import type { ChainClientLike, Chains } from './chains.ts'
@@ -45,13 +46,14 @@ export const chainsFrom = (
       underWay += 1
       const late = new AbortController()
       const timer = setTimeout(() => late.abort(), timeoutMs)
+      const ending = joinSignals(signal, late.signal)
       try {
-        const ending = AbortSignal.any([signal, late.signal])
-        return (await (await open()).accepts(question, ending)) ? 'valid' : 'invalid'
+        return (await (await open()).accepts(question, ending.signal)) ? 'valid' : 'invalid'
       } catch {
         return 'unreachable'
       } finally {
         clearTimeout(timer)
+        ending.release()
         underWay -= 1
       }
     },

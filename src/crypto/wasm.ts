@@ -5,7 +5,8 @@
  */
 
 import initialise, * as wasm from '../../wasm/pkg/padlock.js'
-import { PadlockError } from '../errors.ts'
+import { type ErrorDetails, PadlockError } from '../errors.ts'
+import { isSameRelease, release } from '../release.ts'
 import type { Crypto, CryptoCode, CryptoFailure, CryptoResult } from './crypto.ts'
 import { packRequest, ResponseReader, type WireField } from './wasm-wire.ts'
 
@@ -213,44 +214,102 @@ const crypto: Crypto = {
   },
 }
 
-/** Streams if the server says what the file is, as browsers insist on that. */
-const compileResponse = async (response: Response): Promise<WebAssembly.Module> => {
-  if (!response.ok) throw new Error(`the server answered ${response.status}`)
-  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
-  return type === 'application/wasm'
-    ? WebAssembly.compileStreaming(response)
-    : WebAssembly.compile(await response.arrayBuffer())
+/** Where the build writes the release: a custom section, which engines pass over (wasm spec, 5.5.3). */
+const releaseSection = 'padlock.release'
+/** A file of 320 kB that is not there by then comes over a line on which nothing else works either. */
+const fetchTimeoutMs = 60_000
+
+/** What a developer wants to know of a file that is not what it should be. */
+class Unusable extends Error {
+  readonly details: ErrorDetails
+  constructor(details: ErrorDetails) {
+    super(String(details.tried))
+    this.details = details
+  }
 }
+
+/** Streams if the server says what the file is, as browsers insist on that. */
+const compileResponse = async (
+  response: Response,
+  address: string,
+): Promise<WebAssembly.Module> => {
+  const { ok, status, headers } = response
+  if (!ok) throw new Unusable({ address, status, tried: `${address}: status ${status}` })
+  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? ''
+  if (type === 'application/wasm') return WebAssembly.compileStreaming(response)
+  const bytes = await response.arrayBuffer()
+  if (!isWasm(bytes)) {
+    const served = type === '' ? 'no content type' : type.slice(0, 60)
+    const tried = `${address}: served as ${served}, and not WebAssembly`
+    throw new Unusable({ address, status, contentType: type, tried })
+  }
+  return WebAssembly.compile(bytes)
+}
+
+/** Whether it begins as a module does (wasm spec, 5.5.16). */
+const isWasm = (bytes: ArrayBuffer): boolean =>
+  bytes.byteLength >= 4 && new DataView(bytes).getUint32(0) === 0x0061736d
 
 const compile = async (source: WasmSource): Promise<WebAssembly.Module> => {
   if (source instanceof WebAssembly.Module) return source
-  if (typeof source === 'string' || source instanceof URL)
-    return compileResponse(await fetch(source))
-  if (source instanceof Response) return compileResponse(source)
-  return WebAssembly.compile(source)
+  if (source instanceof Response) return compileResponse(source, withoutSecrets(source.url))
+  if (typeof source !== 'string' && !(source instanceof URL)) return WebAssembly.compile(source)
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(new Error('no answer in time')), fetchTimeoutMs)
+  try {
+    const response = await fetch(source, { signal: limit.signal })
+    return await compileResponse(response, withoutSecrets(source))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What a message may show of an address. */
+const withoutSecrets = (address: string | URL): string =>
+  String(address)
+    .replace(/[?#].*$/s, '')
+    .replace(/\/\/[^/@]*@/, '//')
+
+const addressOf = (source: WasmSource): string =>
+  typeof source === 'string' || source instanceof URL ? withoutSecrets(source) : 'padlock.wasm'
+
+/** @throws PadlockError reload_needed */
+const requireSameRelease = (module: WebAssembly.Module): void => {
+  const [section] = WebAssembly.Module.customSections(module, releaseSection)
+  const other = section === undefined ? release : new TextDecoder().decode(section)
+  if (isSameRelease(release, other)) return
+  throw new PadlockError('reload_needed', { details: { worker: release, wasm: other } })
 }
 
 /**
  * Loads padlock.wasm. Resolves with the same `Crypto` however often and from wherever it is called
  * in one thread: the module holds no state, so the first that loads serves all.
  *
- * @throws PadlockError `wasm_unavailable` if the file is missing, blocked by a content policy, not
- * WebAssembly, or of another release (`cause` says which); `unsupported_platform` if there is no
- * source of random bytes.
+ * @throws PadlockError `wasm_unavailable` if the file is missing, blocked by a content policy or not
+ * WebAssembly (`details` and `cause` say which); `reload_needed` if it is of another release;
+ * `unsupported_platform` if there is no source of random bytes.
  */
 export const loadWasmCrypto = async (source: WasmSource): Promise<Crypto> => {
   if (typeof globalThis.crypto?.getRandomValues !== 'function') {
-    throw new PadlockError('unsupported_platform')
+    throw new PadlockError('unsupported_platform', {
+      details: { missing: 'crypto.getRandomValues' },
+    })
   }
+  const address = addressOf(source)
   try {
     const module = await compile(source)
+    requireSameRelease(module)
     // The glue keeps the first module it is given, so a wrong one must not reach it.
     if (!WebAssembly.Module.exports(module).some(({ name }) => name === wireMarker)) {
-      throw new Error('the file is not padlock.wasm, or of another release')
+      throw new Unusable({ address, tried: `${address}: not padlock.wasm, or of another release` })
     }
     await initialise({ module_or_path: module })
     return crypto
   } catch (cause) {
-    throw new PadlockError('wasm_unavailable', { cause })
+    if (cause instanceof PadlockError) throw cause
+    const words = cause instanceof Error && cause.message !== '' ? cause.message : 'no answer'
+    const details =
+      cause instanceof Unusable ? cause.details : { address, tried: `${address}: ${words}` }
+    throw new PadlockError('wasm_unavailable', { details, cause })
   }
 }

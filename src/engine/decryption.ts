@@ -100,7 +100,7 @@ export class Decryption {
       if (session && rest.length > 0) {
         session = this.#decryptWith(session, rest, fail, results) ?? session
       }
-      const lastAt = members.findLast(({ at }) => results[at]?.ok)?.at
+      const lastAt = members.filter(({ at }) => results[at]?.ok).at(-1)?.at
       if (session && lastAt !== undefined) decrypting.push({ session, lastAt })
     }
     // In the order of their last envelopes, so that the one to send on is the one that decrypted last.

@@ -3,6 +3,7 @@
  * this thread both have something to do. Commits stay in order.
  */
 
+import { deferred } from '../async.ts'
 import type { NodeEnvelope } from '../network/network.ts'
 import type { Inbox } from './inbox.ts'
 import type { Prepared } from './incoming.ts'
@@ -22,7 +23,7 @@ export class Pump {
   #isPreparing = false
   #isCommitting = false
   /** Resolved and renewed whenever something is done. */
-  #progress = Promise.withResolvers<void>()
+  #progress = deferred()
   error: unknown
 
   constructor(inbox: Inbox, onError: () => void) {
@@ -65,7 +66,7 @@ export class Pump {
       }
     }
     this.#progress.resolve()
-    this.#progress = Promise.withResolvers<void>()
+    this.#progress = deferred()
   }
 
   async #prepare(envelopes: readonly NodeEnvelope[]): Promise<void> {

@@ -5,6 +5,7 @@
  * directory and the inbox, in order; doubles are dropped by cursor.
  */
 
+import { deferred, joinSignals } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { NodeFrame, TopicPosition } from '../network/network.ts'
 import { encodeHex } from '../protocol/bytes.ts'
@@ -52,7 +53,7 @@ export class Streams {
   #current: Stream | undefined
   /** Of the newest stream, caught up or not. */
   #addresses: ReadonlySet<Address> = new Set()
-  #more = Promise.withResolvers<void>()
+  #more = deferred()
 
   constructor(context: Context, cursors: Cursors, directory: Directory, listener: StreamsListener) {
     this.#context = context
@@ -85,8 +86,8 @@ export class Streams {
       )
       return reading
     }
-    this.#more = Promise.withResolvers()
-    const live = Promise.withResolvers<void>()
+    this.#more = deferred()
+    const live = deferred()
     const first = await this.#open()
     this.#current = first
     let reading = read(first, async () => {
@@ -102,10 +103,10 @@ export class Streams {
           )
           .then(() => true)
         if (!(await Promise.race([reading.then(() => false), wanted]))) return
-        this.#more = Promise.withResolvers()
+        this.#more = deferred()
         openedMs = platform.monotonicMs()
         const next = await this.#open()
-        const caughtUp = Promise.withResolvers<boolean>()
+        const caughtUp = deferred<boolean>()
         const nextReading = read(next, async () => {
           await this.#replaceBy(next)
           caughtUp.resolve(true)
@@ -173,22 +174,37 @@ export class Streams {
     signal: AbortSignal,
     caughtUp: () => Promise<void>,
   ): Promise<void> {
-    const ending = AbortSignal.any([signal, stream.own.signal])
-    const frames = this.#context.network.subscribe(stream.positions, this.#proof(nodeId), ending)
-    for await (const frame of frames) {
-      if (stream === this.#current) this.#directory.heardFrame()
-      if (frame.kind === 'started') {
-        // A stream of another store would be read with the wrong cursors.
-        if (encodeHex(frame.nodeId) !== encodeHex(nodeId)) {
-          throw new PadlockError('unauthenticated_node')
-        }
-        if (stream === this.#current) {
-          this.#directory.follow(stream.addresses)
-          this.#listener.started()
-        }
-      } else if (frame.kind === 'caught_up') await caughtUp()
-      else await this.#take(frame, stream, pump)
+    const ending = joinSignals(signal, stream.own.signal)
+    try {
+      const proof = this.#proof(nodeId)
+      const frames = this.#context.network.subscribe(stream.positions, proof, ending.signal)
+      for await (const frame of frames) {
+        await this.#follow(frame, stream, nodeId, pump, caughtUp)
+      }
+    } finally {
+      ending.release()
     }
+  }
+
+  async #follow(
+    frame: NodeFrame,
+    stream: Stream,
+    nodeId: Uint8Array,
+    pump: Pump,
+    caughtUp: () => Promise<void>,
+  ): Promise<void> {
+    if (stream === this.#current) this.#directory.heardFrame()
+    if (frame.kind === 'started') {
+      // A stream of another store would be read with the wrong cursors.
+      if (encodeHex(frame.nodeId) !== encodeHex(nodeId)) {
+        throw new PadlockError('unauthenticated_node')
+      }
+      if (stream === this.#current) {
+        this.#directory.follow(stream.addresses)
+        this.#listener.started()
+      }
+    } else if (frame.kind === 'caught_up') await caughtUp()
+    else await this.#take(frame, stream, pump)
   }
 
   async #take(frame: NodeFrame, { topics }: Stream, pump: Pump): Promise<void> {

@@ -15,6 +15,7 @@ import type {
   Status,
   WorkerApi,
 } from '../worker/contract.ts'
+import { loadWasm, type WasmWay } from '../worker/load-wasm.ts'
 import { connectRpc, type Port, type Remote } from '../worker/rpc.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
 import { EventHub } from './events.ts'
@@ -152,6 +153,8 @@ export interface Client {
 /** A started engine's port, however it was started. */
 export interface Engineered {
   readonly port: Port
+  /** Where it gets padlock.wasm, best first. */
+  readonly wasm: readonly WasmWay[]
   onFailure?(listener: (error: PadlockError) => void): void
   terminate(): void
 }
@@ -161,7 +164,6 @@ const callTimeoutMs = 60_000
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
   options: ClientOptions,
-  wasm: string | Uint8Array<ArrayBuffer>,
   start: () => Promise<Engineered>,
 ): Promise<Client> => {
   speak(sentences)
@@ -179,13 +181,17 @@ export const openClient = async (
     const { node, database } = options
     const renew = options.renew === true
     const chainIds = [...chains.ids]
-    await client.open({ node, address, database, wasm, renew, chainIds, contractChainId }, signal)
+    await client.open({ node, address, database, renew, chainIds, contractChainId }, signal)
     return client
   } catch (error) {
     engineered.terminate()
     throw error
   }
 }
+
+/** Compilers of `await using` look for this one where the platform has none. */
+const asyncDispose: typeof Symbol.asyncDispose =
+  Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 /** The worker knows codes only; their sentences are here. */
 const inWords = (status: Status): Status => ({
@@ -228,6 +234,7 @@ class OpenClient implements Client {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     try {
+      await loadWasm(this.#worker, this.#engineered.wasm, { signal })
       // The wallet may take as long as the person does; all else is bounded inside.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = inWords(this.#opened.status)
@@ -290,7 +297,7 @@ class OpenClient implements Client {
     return this.#close(true)
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [asyncDispose](): Promise<void> {
     return this.close()
   }
 

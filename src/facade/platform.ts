@@ -1,19 +1,40 @@
-/** Whether this is a place where a client can live. */
+/**
+ * Whether this is a place where a client can live: one list of what Padlock needs beyond the language
+ * and the DOM of the oldest supported browsers, looked at before anything has an effect.
+ */
 
 import { PadlockError } from '../errors.ts'
 import { sentences } from '../sentences.ts'
 
-/**
- * Importing on a server is fine; only browsers have what a client needs.
- *
- * @throws PadlockError unsupported_platform
- */
-export const requireBrowser = (): void => {
-  const isPageOrWorker = typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined'
-  // Both exist in secure contexts only: https, or the own machine.
-  const isSecure =
-    typeof navigator !== 'undefined' && 'locks' in navigator && 'subtle' in globalThis.crypto
-  if (!isPageOrWorker || !isSecure || typeof WebAssembly === 'undefined') {
-    throw new PadlockError('unsupported_platform', { message: sentences.unsupported_platform })
+/** By the name that `details.missing` gives. */
+const needed: Readonly<Record<string, () => boolean>> = {
+  // Importing on a server is fine; only browsers have what a client needs.
+  'a page or a worker': () =>
+    typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined',
+  // Absent from pages over plain http, and so are the two below.
+  'a secure context (https)': () => globalThis.isSecureContext !== false,
+  'Web Locks': () => typeof navigator !== 'undefined' && 'locks' in navigator,
+  'crypto.subtle': () => typeof globalThis.crypto?.subtle === 'object',
+  'crypto.getRandomValues': () => typeof globalThis.crypto?.getRandomValues === 'function',
+  WebAssembly: () => typeof WebAssembly === 'object',
+  'WebAssembly.compileStreaming': () => typeof WebAssembly.compileStreaming === 'function',
+  BigInt: () => typeof BigInt === 'function' && typeof BigInt64Array === 'function',
+  fetch: () => typeof fetch === 'function' && typeof Response === 'function',
+  ReadableStream: () => typeof ReadableStream === 'function',
+  DecompressionStream: () => typeof DecompressionStream === 'function',
+  'Object.hasOwn': () => typeof Object.hasOwn === 'function',
+  'Array.prototype.at': () => typeof Array.prototype.at === 'function',
+  Worker: () => typeof Worker === 'function',
+}
+
+/** @throws PadlockError unsupported_platform; `details.missing` names what is not there. */
+export const requirePlatform = (): void => {
+  for (const [name, isThere] of Object.entries(needed)) {
+    if (!isThere()) {
+      throw new PadlockError('unsupported_platform', {
+        message: `${sentences.unsupported_platform} Missing here: ${name}.`,
+        details: { missing: name },
+      })
+    }
   }
 }

@@ -54,14 +54,19 @@ export const connectNode = (address: string, limits: NodePatience = patience): N
     baseUrl: baseUrl.href.replace(/\/$/, ''),
     fetch: fetchGrpcWeb,
   })
-  return networkOver(transport, limits)
+  return networkOver(transport, limits, baseUrl.href)
 }
 
-/** A node behind any Connect transport. */
-export const networkOver = (transport: Transport, limits: NodePatience = patience): Network => {
+/** A node behind any Connect transport; `address` is for messages. */
+export const networkOver = (
+  transport: Transport,
+  limits: NodePatience = patience,
+  address = 'the node',
+): Network => {
   const client: Client<typeof NodeService> = createClient(NodeService, transport)
 
   const call = async <T>(
+    name: string,
     signal: AbortSignal | undefined,
     run: (options: { signal: AbortSignal }) => Promise<T>,
     moreMs = 0,
@@ -75,7 +80,9 @@ export const networkOver = (transport: Transport, limits: NodePatience = patienc
       return await run({ signal: timeout.signal })
     } catch (error) {
       if (signal?.aborted) throw new PadlockError('aborted', { cause: error })
-      throw networkError(error)
+      const isLate = timeout.signal.aborted
+      const how = isLate ? `no answer within ${(limits.callMs + moreMs) / 1000} s` : undefined
+      throw withTried(networkError(error), `${name} at ${address}`, how)
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', forward)
@@ -84,7 +91,7 @@ export const networkOver = (transport: Transport, limits: NodePatience = patienc
 
   return {
     getInfo: (signal) =>
-      call(signal, async (options) => {
+      call('GetInfo', signal, async (options) => {
         const info = await client.getInfo({}, options)
         if (info.nodeId.length !== 16) throw new PadlockError('bad_response')
         return {
@@ -96,6 +103,7 @@ export const networkOver = (transport: Transport, limits: NodePatience = patienc
       }),
     publish: (envelopes, signal) =>
       call(
+        'Publish',
         signal,
         async (options) => {
           const { receipts } = await client.publish({ envelopes: [...envelopes] }, options)
@@ -105,12 +113,12 @@ export const networkOver = (transport: Transport, limits: NodePatience = patienc
         envelopes.reduce((sum, { message }) => sum + message.length, 0) / slowestBytesPerMs,
       ),
     query: (topics, signal) =>
-      call(signal, async (options) => {
+      call('Query', signal, async (options) => {
         const { envelopes, hasMore } = await client.query({ topics: [...topics] }, options)
         return { envelopes, hasMore }
       }),
     claimPrekeys: (claimId, installationIds, signal) =>
-      call(signal, async (options) => {
+      call('ClaimPrekeys', signal, async (options) => {
         const { claimed } = await client.claimPrekeys(
           { claimId, installationIds: [...installationIds] },
           options,
@@ -121,7 +129,7 @@ export const networkOver = (transport: Transport, limits: NodePatience = patienc
         })
       }),
     subscribe: (topics, proof, signal) =>
-      watchSilence(client, topics, proof, signal, limits.silenceMs),
+      watchSilence(client, topics, proof, signal, limits.silenceMs, address),
   }
 }
 
@@ -132,6 +140,7 @@ async function* watchSilence(
   proof: Uint8Array,
   signal: AbortSignal,
   silenceMs: number,
+  address: string,
 ): AsyncGenerator<NodeFrame> {
   const end = new AbortController()
   const forward = () => end.abort()
@@ -157,7 +166,10 @@ async function* watchSilence(
     }
     if (!signal.aborted) throw new PadlockError('network_unavailable')
   } catch (error) {
-    if (!signal.aborted) throw networkError(error)
+    if (!signal.aborted) {
+      const how = end.signal.aborted ? `nothing came for ${silenceMs / 1000} s` : undefined
+      throw withTried(networkError(error), `Subscribe at ${address}`, how)
+    }
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', forward)
@@ -206,6 +218,27 @@ export const networkError = (error: unknown): PadlockError => {
     details: { ...details, nodeCode: detail.code.slice(0, 64) },
     cause: error,
   })
+}
+
+/** Says what was asked and where; a node that answered with a code of its own has said enough. */
+const withTried = (error: PadlockError, asked: string, how: string | undefined): PadlockError => {
+  if (!isUnexplained.has(error.code) || error.details?.tried !== undefined) return error
+  const tried = [asked, how ?? wordsOf(error.cause)].filter(Boolean).join(': ')
+  return new PadlockError(error.code, { details: { ...error.details, tried }, cause: error.cause })
+}
+
+const isUnexplained: ReadonlySet<string> = new Set([
+  'network_unavailable',
+  'bad_response',
+  'incompatible_node',
+])
+
+/** Connect's message without its code, and what `fetch` said beneath. */
+const wordsOf = (cause: unknown): string => {
+  const outer = cause instanceof ConnectError ? cause.rawMessage : ''
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : ''
+  const words = inner === '' || inner === outer ? outer : `${outer} (${inner})`
+  return words.slice(0, 200)
 }
 
 /** A status that came without a detail, so perhaps not from a node. */

@@ -3,8 +3,7 @@
  * Their shapes are declared here, so that viem is not loaded for them.
  */
 
-import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
-import { PadlockError } from '../errors.ts'
+import { type ErrorDetails, PadlockError } from '../errors.ts'
 import type { Wallet } from './wallet.ts'
 import { findChainOf } from './wallet-chain.ts'
 
@@ -82,12 +81,15 @@ const fromProvider = (provider: ProviderLike): Wallet => {
     getAddress: async () => first(await accounts()),
     signText: async (message, address) => {
       const account = requireOne(await accounts(), address)
-      const params = [`0x${bytesToHex(utf8ToBytes(message))}`, account]
+      const params = [toHex(message), account]
       return toBytes(await asking(() => provider.request({ method: 'personal_sign', params })))
     },
     findChain: (address) => findChainOf(provider, address),
   }
 }
+
+/** Some wallets put a whole request into their message. */
+const maxWords = 500
 
 const isAddress = (text: unknown): text is `0x${string}` =>
   typeof text === 'string' && /^0x[0-9a-fA-F]{40}$/.test(text)
@@ -118,11 +120,18 @@ const requireSame = (have: string, want: string): void => {
   if (have.toLowerCase() !== want.toLowerCase()) throw new PadlockError('wallet_wrong_account')
 }
 
+/** Without a library: this is all that the page's main thread does with hex. */
+const toHex = (text: string): string => {
+  const digits = (byte: number) => byte.toString(16).padStart(2, '0')
+  return `0x${Array.from(new TextEncoder().encode(text), digits).join('')}`
+}
+
 const toBytes = (signature: unknown): Uint8Array => {
   if (typeof signature !== 'string' || !/^0x([0-9a-fA-F]{2})+$/.test(signature)) {
     throw new PadlockError('wallet_failed')
   }
-  return hexToBytes(signature.slice(2))
+  const pairs = signature.slice(2).match(/../g) ?? []
+  return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16))
 }
 
 /** EIP-1193: 4001 is the person's no. viem keeps it as `code`, sometimes one `cause` down. */
@@ -133,10 +142,24 @@ const asking = async <T>(ask: () => Promise<T>): Promise<T> => {
     if (cause instanceof PadlockError) throw cause
     let error: unknown = cause
     for (let depth = 0; depth < 5 && typeof error === 'object' && error !== null; depth++) {
-      if ('code' in error && error.code === 4001)
-        throw new PadlockError('wallet_rejected', { cause })
+      if ('code' in error && error.code === 4001) {
+        throw new PadlockError('wallet_rejected', { details: wordsOf(error), cause })
+      }
       error = 'cause' in error ? error.cause : undefined
     }
-    throw new PadlockError('wallet_failed', { cause })
+    throw new PadlockError('wallet_failed', { details: wordsOf(cause), cause })
+  }
+}
+
+/** A wallet's own code and words, for the developer who wonders why. */
+const wordsOf = (error: unknown): ErrorDetails => {
+  if (typeof error !== 'object' || error === null) {
+    return typeof error === 'string' ? { walletMessage: error.slice(0, maxWords) } : {}
+  }
+  const code = 'code' in error ? error.code : undefined
+  const message = 'message' in error ? error.message : undefined
+  return {
+    ...(typeof code === 'number' || typeof code === 'string' ? { walletCode: code } : {}),
+    ...(typeof message === 'string' ? { walletMessage: message.slice(0, maxWords) } : {}),
   }
 }

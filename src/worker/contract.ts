@@ -34,8 +34,6 @@ export interface OpenRequest {
   readonly chainIds: readonly bigint[]
   /** The account is a contract on this chain. */
   readonly contractChainId: bigint | undefined
-  /** Where padlock.wasm lies, or its bytes. */
-  readonly wasm: string | Uint8Array<ArrayBuffer>
 }
 
 export interface Opened {
@@ -47,6 +45,8 @@ export interface Opened {
 
 /** Main thread to worker. */
 export interface WorkerApi {
+  /** Compiles padlock.wasm, from its address or from its bytes; comes before `open`. */
+  load(arg: { readonly wasm: string | Uint8Array<ArrayBuffer> }): Promise<void>
   /** Opens the database and, where there is none, registers a new installation. */
   open(arg: OpenRequest, signal: AbortSignal): Promise<Opened>
   conversation(arg: { readonly address: string }): Promise<ConversationInfo>

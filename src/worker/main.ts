@@ -3,6 +3,8 @@
  * Runs in a Worker; or anywhere else that has a port.
  */
 
+import { joinSignals } from '../async.ts'
+import type { Crypto } from '../crypto/crypto.ts'
 import { loadWasmCrypto } from '../crypto/wasm.ts'
 import { findCurves } from '../crypto/webcrypto.ts'
 import { Engine } from '../engine/engine.ts'
@@ -14,6 +16,7 @@ import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
 import { digestEnvelope } from '../protocol/ids.ts'
 import { openIdbStore } from '../store/idb.ts'
 import type { HostApi, WorkerApi } from './contract.ts'
+import { watchPolicy } from './policy-reports.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
 /** A chain that does not answer by then is away, whatever the page's own limit. */
@@ -25,6 +28,7 @@ const maxWaitingEvents = 5_000
 
 /** Serves one client on a port, until it is closed. */
 export const serve = (port: Port): void => {
+  let crypto: Crypto | undefined
   let engine: Engine | undefined
   let database = ''
   let isOpening = false
@@ -59,40 +63,46 @@ export const serve = (port: Port): void => {
   }
 
   const own: WorkerApi = {
+    load: async ({ wasm }) => {
+      crypto ??= await loadWasm(wasm)
+    },
     open: async (arg, signal) => {
-      if (engine || isOpening) throw new PadlockError('internal')
+      const loaded = crypto
+      if (!loaded || engine || isOpening) throw new PadlockError('internal')
       isOpening = true
       database = arg.database ?? defaultDatabase(arg.address)
       const network = connectNode(arg.node)
-      const crypto = await loadWasmCrypto(
-        typeof arg.wasm === 'string' ? wasmUrl(arg.wasm) : arg.wasm,
-      )
-      engine = await Engine.open(
-        {
-          address: arg.address,
-          database,
-          crypto,
-          curves: await findCurves(crypto),
-          network,
-          platform: browserPlatform,
-          renew: arg.renew,
-          openStore: (onLost) => openIdbStore(database, crypto, onLost),
-          signText: (text, address, asking) =>
-            host.remote.signText({ text, address }, { signal: asking }),
-          contractChainId: arg.contractChainId,
-          findChain: (address, asking) =>
-            host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
-          chains: {
-            ids: new Set(arg.chainIds),
-            verify: (question, asking) =>
-              host.remote
-                .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
-                .catch(() => 'unreachable'),
+      const untilEnd = joinSignals(signal, ending.signal)
+      try {
+        engine = await Engine.open(
+          {
+            address: arg.address,
+            database,
+            crypto: loaded,
+            curves: await findCurves(loaded),
+            network,
+            platform: browserPlatform,
+            renew: arg.renew,
+            openStore: (onLost) => openIdbStore(database, loaded, onLost),
+            signText: (text, address, asking) =>
+              host.remote.signText({ text, address }, { signal: asking }),
+            contractChainId: arg.contractChainId,
+            findChain: (address, asking) =>
+              host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
+            chains: {
+              ids: new Set(arg.chainIds),
+              verify: (question, asking) =>
+                host.remote
+                  .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
+                  .catch(() => 'unreachable'),
+            },
+            emit,
           },
-          emit,
-        },
-        AbortSignal.any([signal, ending.signal]),
-      )
+          untilEnd.signal,
+        )
+      } finally {
+        untilEnd.release()
+      }
       return {
         address: engine.address,
         installationId: engine.installationId,
@@ -121,12 +131,21 @@ export const serve = (port: Port): void => {
   const host = connectRpc<WorkerApi, HostApi>(port, own)
 }
 
-/** @throws PadlockError wasm_unavailable */
-const wasmUrl = (address: string): URL => {
+/** Names the content policy where that is the reason: the browser's own error does not. */
+const loadWasm = async (wasm: string | Uint8Array<ArrayBuffer>): Promise<Crypto> => {
+  const policy = watchPolicy()
   try {
-    return new URL(address)
-  } catch (cause) {
-    throw new PadlockError('wasm_unavailable', { cause })
+    return await loadWasmCrypto(wasm)
+  } catch (error) {
+    const refused = policy.directives().join(', ')
+    if (!(error instanceof PadlockError) || error.code !== 'wasm_unavailable' || refused === '') {
+      throw error
+    }
+    const { details, cause } = error
+    const tried = `${details?.tried ?? 'padlock.wasm'}, which the content policy refuses (${refused})`
+    throw new PadlockError('wasm_unavailable', { details: { ...details, tried }, cause })
+  } finally {
+    policy.stop()
   }
 }
 

@@ -1,10 +1,11 @@
 /**
- * Calls across a message port, generic over a contract. Errors cross as `{ code, message, details }`
- * and come out as PadlockErrors; an AbortSignal crosses as a cancel; closing rejects every call that
- * still waits, so nothing hangs.
+ * Calls across a message port, generic over a contract. Errors come out as PadlockErrors
+ * (wire-error.ts); an AbortSignal crosses as a cancel; closing rejects every call that still waits, so
+ * nothing hangs.
  */
 
-import { isPadlockErrorCode, PadlockError, type PadlockErrorCode, sentenceOf } from '../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../errors.ts'
+import { fromWire, toWire, type WireError } from './wire-error.ts'
 
 /** A Worker, a MessagePort, or a worker's own global scope. */
 export interface Port {
@@ -49,13 +50,6 @@ export type Remote<Api> = {
     : never
 }
 
-interface WireError {
-  readonly code: PadlockErrorCode
-  /** Absent: the other side has the code's own sentence. */
-  readonly message: string | undefined
-  readonly details: Readonly<Record<string, string | number | boolean>> | undefined
-}
-
 interface Frame {
   /** Both ends count their own calls. */
   readonly to: 'callee' | 'caller'
@@ -79,19 +73,6 @@ const isFrame = (data: unknown): data is Frame =>
   (data.to === 'callee' || data.to === 'caller') &&
   'id' in data &&
   typeof data.id === 'number'
-
-const toWire = (error: unknown): WireError => {
-  const known =
-    error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
-  const message = known.message === sentenceOf(known.code) ? undefined : known.message
-  return { code: known.code, message, details: known.details }
-}
-
-const fromWire = ({ code, message, details }: WireError): PadlockError =>
-  new PadlockError(isPadlockErrorCode(code) ? code : 'internal', {
-    ...(message === undefined ? {} : { message }),
-    ...(details ? { details } : {}),
-  })
 
 /**
  * Serves `own` to the other side and returns what the other side serves.

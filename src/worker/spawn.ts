@@ -1,10 +1,19 @@
-/** Starts the worker and waits until it says that it is ready, so that a blocked one is an error and not a silence. */
+/**
+ * Starts one worker and waits until it says that it is ready, so that a blocked one is an error and
+ * not a silence, and one of another release says so at once.
+ */
 
 import { PadlockError } from '../errors.ts'
+import { isSameRelease, release } from '../release.ts'
 import type { Port } from './rpc.ts'
 
-/** What the worker says first. */
-export const readyMessage = 'padlock worker ready'
+/** What a worker says first. */
+export interface ReadyMessage {
+  readonly padlock: 'ready'
+  readonly release: string
+}
+
+export const readyMessage: ReadyMessage = { padlock: 'ready', release }
 
 /** A worker that is not ready by then never will be. */
 const readyTimeoutMs = 20_000
@@ -18,7 +27,8 @@ export interface Spawned {
 }
 
 /**
- * @throws PadlockError worker_unavailable when it cannot be made, loaded or does not answer; aborted
+ * @throws PadlockError worker_unavailable when it cannot be made, loaded or does not answer;
+ * reload_needed when it is of another release; aborted
  */
 export const spawnWorker = async (
   createWorker: () => Worker,
@@ -55,28 +65,45 @@ export const spawnWorker = async (
 
 const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve, reject) => {
-    const settle = (end: () => void) => {
+    const settle = (error?: PadlockError) => {
       clearTimeout(timer)
-      worker.removeEventListener('message', ready)
+      worker.removeEventListener('message', hear)
       worker.removeEventListener('error', failed)
       signal?.removeEventListener('abort', aborted)
-      end()
+      if (error) reject(error)
+      else resolve()
     }
-    const ready = ({ data }: MessageEvent<unknown>) => {
-      if (data === readyMessage) settle(resolve)
+    const hear = ({ data }: MessageEvent<unknown>) => {
+      const other = releaseIn(data)
+      if (other === undefined) return
+      if (isSameRelease(release, other)) return settle()
+      settle(new PadlockError('reload_needed', { details: { page: release, worker: other } }))
     }
     const failed = (event: ErrorEvent) => {
       event.preventDefault()
-      settle(() =>
-        reject(new PadlockError('worker_unavailable', { cause: event.error ?? event.message })),
-      )
+      // Browsers say nothing here about a script that did not load.
+      const cause: unknown = event.error ?? (event.message || undefined)
+      settle(new PadlockError('worker_unavailable', { cause }))
     }
-    const aborted = () => settle(() => reject(new PadlockError('aborted')))
+    const aborted = () => settle(new PadlockError('aborted'))
     const timer = setTimeout(
-      () => settle(() => reject(new PadlockError('worker_unavailable'))),
+      () =>
+        settle(
+          new PadlockError('worker_unavailable', {
+            cause: new Error(`it did not say that it is ready within ${readyTimeoutMs / 1000} s`),
+          }),
+        ),
       readyTimeoutMs,
     )
-    worker.addEventListener('message', ready)
+    worker.addEventListener('message', hear)
     worker.addEventListener('error', failed)
     signal?.addEventListener('abort', aborted, { once: true })
   })
+
+/** The release of the worker that says this; undefined if it is not the first word of one. */
+const releaseIn = (data: unknown): string | undefined => {
+  // So said the first workers, before releases were compared.
+  if (data === 'padlock worker ready') return 'unknown'
+  if (typeof data !== 'object' || data === null || !('padlock' in data)) return undefined
+  return 'release' in data && typeof data.release === 'string' ? data.release : 'unknown'
+}

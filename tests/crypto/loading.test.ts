@@ -8,7 +8,12 @@ import { wasmFile } from './peer.ts'
 const unavailable = expect.objectContaining({ code: 'wasm_unavailable', cause: expect.any(Error) })
 
 const server = createServer((request, response) => {
-  if (request.url === '/missing.wasm') return void response.writeHead(404).end('not here')
+  if (request.url?.startsWith('/missing')) return void response.writeHead(404).end('not here')
+  if (request.url === '/html') {
+    return void response
+      .writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
+      .end('<!doctype html>')
+  }
   const type = request.url === '/untyped.wasm' ? 'application/octet-stream' : 'application/wasm'
   response.writeHead(200, { 'content-type': type })
   response.end(request.url === '/page.wasm' ? '<!doctype html>' : wasmFile())
@@ -42,6 +47,40 @@ test('a missing file, a page in its place and an unreachable server are one code
   await expect(loadWasmCrypto(`${origin}/page.wasm`)).rejects.toEqual(unavailable)
   await expect(loadWasmCrypto('http://127.0.0.1:1/padlock.wasm')).rejects.toEqual(unavailable)
   await expect(loadWasmCrypto('no address')).rejects.toEqual(unavailable)
+})
+
+test('what was wrong with the file is told, and nothing secret of its address', async () => {
+  const load = (path: string) => loadWasmCrypto(`${origin}${path}`)
+  await expect(load('/missing.wasm?token=secret')).rejects.toMatchObject({
+    details: {
+      address: `${origin}/missing.wasm`,
+      status: 404,
+      tried: `${origin}/missing.wasm: status 404`,
+    },
+  })
+  await expect(load('/html#secret')).rejects.toMatchObject({
+    details: { status: 200, contentType: 'text/html', tried: expect.stringContaining('text/html') },
+  })
+  const secret = `${origin.replace('//', '//user:secret@')}/padlock.wasm`
+  const refused = await loadWasmCrypto(secret).catch((error: Error) => error)
+  expect(refused).toMatchObject({ details: { address: `${origin}/padlock.wasm` } })
+})
+
+test('wasm of another release is reload_needed, of the same or none it loads', async () => {
+  vi.stubGlobal('PADLOCK_RELEASE', '0.1.0+ba9876543210')
+  vi.resetModules()
+  const { loadWasmCrypto: load } = await import('../../src/crypto/wasm.ts')
+  const ofRelease = (release: string) => {
+    const body = Buffer.concat([Buffer.of(15), Buffer.from(`padlock.release${release}`)])
+    return Buffer.concat([wasmFile(), Buffer.of(0, body.length), body])
+  }
+  await expect(load(ofRelease('0.1.0+000000000000'))).rejects.toMatchObject({
+    code: 'reload_needed',
+    details: { worker: '0.1.0+ba9876543210', wasm: '0.1.0+000000000000' },
+  })
+  expect((await load(ofRelease('0.1.0+ba9876543210'))).createKeyPairs(1)).toHaveLength(1)
+  expect((await load(wasmFile())).createKeyPairs(1)).toHaveLength(1)
+  vi.unstubAllGlobals()
 })
 
 test('garbage, a cut file and another module are refused', async () => {

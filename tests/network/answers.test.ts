@@ -229,3 +229,24 @@ test('a large request has the time that a slow uplink needs', async () => {
   await expect(large).rejects.toMatchObject({ cause: { code: 14, rawMessage: 'a server failed' } })
   expect(small).toBeLessThan(500)
 })
+
+test('who asked what and how it ended is told with every failure that no node explains', async () => {
+  const url = await unusedUrl()
+  const failure = await connect(url)
+    .getInfo()
+    .catch((error: unknown) => error)
+  expect(failure).toMatchObject({
+    code: 'network_unavailable',
+    details: { tried: expect.stringMatching(`^GetInfo at ${url}/: no answer \\(.+\\)$`) },
+  })
+  const hanging = await startHttp(() => undefined)
+  const late = await connect(hanging, impatience)
+    .query([])
+    .catch((error: unknown) => error)
+  expect(late).toMatchObject({
+    code: 'network_unavailable',
+    details: {
+      tried: `Query at ${hanging}/: no answer within ${impatience.callMs / 1000} s`,
+    },
+  })
+})

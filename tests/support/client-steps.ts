@@ -35,9 +35,13 @@ export const untilHistory = async (
 ): Promise<void> => {
   const stop = new AbortController()
   const { signal } = stop
-  let news = Promise.withResolvers<void>()
+  let isNew = false
+  let tell: () => void = () => undefined
   const watch = async (stream: AsyncIterable<unknown>) => {
-    for await (const _ of stream) news.resolve()
+    for await (const _ of stream) {
+      isNew = true
+      tell()
+    }
   }
   const watching = Promise.race([
     watch(client.events({ signal })),
@@ -45,9 +49,13 @@ export const untilHistory = async (
   ])
   try {
     for (;;) {
-      news = Promise.withResolvers<void>()
+      isNew = false
       if (isDone(await readHistory(client, peer))) return
-      await Promise.race([news.promise, watching])
+      const news = new Promise<void>((resolve) => {
+        tell = resolve
+        if (isNew) resolve()
+      })
+      await Promise.race([news, watching])
     }
   } finally {
     stop.abort()

@@ -46,13 +46,14 @@ export const openNodeClient = async (
   options: Parameters<typeof openClient>[0],
   wasm: Uint8Array<ArrayBuffer>,
 ): Promise<Client> =>
-  openClient(options, wasm, async () => {
+  openClient(options, async () => {
     const { port1, port2 } = new MessageChannel()
     port1.start()
     port2.start()
     serve(port2)
     return {
       port: port1,
+      wasm: [async () => wasm],
       terminate: () => {
         port1.close()
         port2.close()

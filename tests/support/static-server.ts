@@ -18,8 +18,15 @@ export interface StaticServer {
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The page's script; `padlock-sdk` stays what the server serves under /dist/. */
-const bundlePage = async (): Promise<string> => {
+export interface ServeOptions {
+  /** Where the page loads the SDK from; the server's own /dist/ if absent. */
+  readonly sdkAt?: string
+  /** Paths that are answered with 404. */
+  readonly missing?: readonly string[]
+}
+
+/** The page's script; `padlock-sdk` stays what is served under /dist/. */
+const bundlePage = async (sdkAt: string): Promise<string> => {
   const { outputFiles } = await build({
     entryPoints: [join(root, 'tests/browser/page/page.ts')],
     bundle: true,
@@ -27,8 +34,11 @@ const bundlePage = async (): Promise<string> => {
     target: 'es2022',
     write: false,
     logLevel: 'error',
-    alias: { 'padlock-sdk': '/dist/index.js', 'padlock-sdk/inline': '/dist/inline.js' },
-    external: ['/dist/*'],
+    alias: {
+      'padlock-sdk': `${sdkAt}/dist/index.js`,
+      'padlock-sdk/inline': `${sdkAt}/dist/inline.js`,
+    },
+    external: [`${sdkAt}/dist/*`],
   })
   const [file] = outputFiles
   if (!file) throw new Error('the page was not bundled')
@@ -42,8 +52,9 @@ const bundlePage = async (): Promise<string> => {
 export const serveTestPage = async (
   headers: Readonly<Record<string, string>> = {},
   scripts: Readonly<Record<string, string>> = {},
+  { sdkAt = '', missing = [] }: ServeOptions = {},
 ): Promise<StaticServer> => {
-  const script = await bundlePage()
+  const script = await bundlePage(sdkAt)
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
     const answer = (status: number, type: string, body: string | Uint8Array) => {
@@ -55,6 +66,7 @@ export const serveTestPage = async (
       return answer(200, types['.html'] ?? '', html)
     }
     if (pathname === '/page.js') return answer(200, types['.js'] ?? '', script)
+    if (missing.includes(pathname)) return answer(404, 'text/plain', 'not here')
     const extra = scripts[pathname]
     if (extra !== undefined) return answer(200, types['.js'] ?? '', extra)
     const path = normalize(pathname)

@@ -234,3 +234,31 @@ test('what is no wallet at all is wallet_unsupported', () => {
 
 const wrap = (error: Error, times: number): Error =>
   times === 0 ? error : wrap(new Error('wrapped', { cause: error }), times - 1)
+
+test('a wallet’s own code and words are kept, cut to a length that can be read', async () => {
+  const failing = (thrown: unknown) =>
+    walletFrom({ address: account.address, signMessage: () => Promise.reject(thrown) })
+  const detailsOf = async (thrown: unknown): Promise<unknown> => {
+    const error: unknown = await failing(thrown)
+      .signText(text, account.address)
+      .catch((caught: unknown) => caught)
+    return error instanceof PadlockError ? [error.code, error.details] : error
+  }
+  const busy = Object.assign(new Error('Already pending.'), { code: -32002 })
+  expect(await detailsOf(busy)).toEqual([
+    'wallet_failed',
+    { walletCode: -32002, walletMessage: 'Already pending.' },
+  ])
+  const denied = Object.assign(new Error('Denied.'), { code: 4001 })
+  const wrapped = new Error('The request failed.', { cause: denied })
+  expect(await detailsOf(wrapped)).toEqual([
+    'wallet_rejected',
+    { walletCode: 4001, walletMessage: 'Denied.' },
+  ])
+  expect(await detailsOf('no')).toEqual(['wallet_failed', { walletMessage: 'no' }])
+  expect(await detailsOf({ message: 'x'.repeat(2_000), code: {} })).toEqual([
+    'wallet_failed',
+    { walletMessage: 'x'.repeat(500) },
+  ])
+  expect(await detailsOf(undefined)).toEqual(['wallet_failed', {}])
+})

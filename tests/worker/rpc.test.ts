@@ -58,7 +58,7 @@ const connectCalculator = () => {
         throw new PadlockError('too_large', {
           message: 'Too much for one page.',
           details: { envelopeIndex: 3 },
-          cause: new Error('a cause that stays here'),
+          cause: Object.assign(new RangeError('a cause', { cause: 'its own' }), { code: -32002 }),
         })
       }
       if (kind === 'text') throw 'a secret text'
@@ -78,6 +78,7 @@ const connectCalculator = () => {
   const caller = connectRpc<Host, Calculator>(port1, host)
   const callee = connectRpc<Calculator, Host>(port2, calculator)
   return {
+    calculator,
     port1,
     port2,
     caller,
@@ -112,7 +113,7 @@ test('plain data crosses unchanged', async () => {
   expect(await caller.remote.echo(plain)).toEqual(plain)
 })
 
-test('errors cross with code, message and details and come out as PadlockError', async () => {
+test('errors cross with code, message, details and causes and come out as PadlockError', async () => {
   const { caller } = connectCalculator()
   const error = await failure(caller.remote.fail({ kind: 'known' }))
   expect(error).toBeInstanceOf(PadlockError)
@@ -122,7 +123,10 @@ test('errors cross with code, message and details and come out as PadlockError',
     details: { envelopeIndex: 3 },
     retryable: false,
   })
-  expect(error).not.toHaveProperty('cause')
+  expect(error).toHaveProperty('cause', expect.any(Error))
+  const cause = error instanceof Error ? error.cause : undefined
+  expect(cause).toMatchObject({ name: 'RangeError', message: 'a cause', code: -32002 })
+  expect(cause).toHaveProperty('cause.message', 'its own')
 })
 
 test('unknown errors become internal and do not tell what they said', async () => {
@@ -133,7 +137,27 @@ test('unknown errors become internal and do not tell what they said', async () =
     expect(error).toMatchObject({ code: 'internal' })
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('secret')
     expect(String(error)).not.toContain('secret')
+    const cause = error instanceof Error ? error.cause : undefined
+    expect(cause).toMatchObject({ name: kind === 'text' ? 'Error' : 'TypeError', message: '' })
   }
+})
+
+test('long and endless causes cross cut short', async () => {
+  const { port1, port2 } = aPair()
+  const endless = new Error('x'.repeat(10_000))
+  endless.cause = endless
+  connectRpc<Calculator, Host>(port2, {
+    ...connectCalculator().calculator,
+    add: () => Promise.reject(new PadlockError('wallet_failed', { cause: endless })),
+  })
+  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' })
+  let cause: unknown = await failure(remote.add({ a: 1, b: 1 }))
+  const lengths: number[] = []
+  while (cause instanceof Error) {
+    cause = cause.cause
+    if (cause instanceof Error) lengths.push(cause.message.length)
+  }
+  expect(lengths).toEqual([500, 500, 500, 500])
 })
 
 test('a code that this release does not know comes out as internal', async () => {

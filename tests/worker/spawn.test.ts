@@ -74,9 +74,33 @@ test('a worker that never says that it is ready is worker_unavailable and ended'
   await vi.advanceTimersByTimeAsync(19_000)
   expect(worker.terminated).toBe(0)
   await vi.advanceTimersByTimeAsync(2_000)
-  expect(await spawning).toMatchObject({ code: 'worker_unavailable' })
+  expect(await spawning).toMatchObject({
+    code: 'worker_unavailable',
+    cause: { message: 'it did not say that it is ready within 20 s' },
+  })
   expect(worker.terminated).toBe(1)
   expect(vi.getTimerCount()).toBe(0)
+})
+
+test.each([
+  [{ padlock: 'ready', release: '0.0.9+0123456789ab' }, '0.0.9+0123456789ab'],
+  [{ padlock: 'ready' }, 'unknown'],
+  [{ padlock: 'here I am', contract: 7 }, 'unknown'],
+  ['padlock worker ready', 'unknown'],
+])('a worker of another release, which says %j, is reload_needed at once', async (word, other) => {
+  vi.stubGlobal('PADLOCK_RELEASE', '0.1.0+ba9876543210')
+  vi.resetModules()
+  const { spawnWorker: spawnReleased } = await import('../../src/worker/spawn.ts')
+  const worker = new FakeWorker()
+  const spawning = failure(spawnReleased(() => worker, undefined))
+  worker.say(word)
+  expect(await spawning).toMatchObject({
+    code: 'reload_needed',
+    retryable: false,
+    details: { page: '0.1.0+ba9876543210', worker: other },
+  })
+  expect(worker.terminated).toBe(1)
+  vi.unstubAllGlobals()
 })
 
 test('a worker that fails to load is worker_unavailable with its reason, told once', async () => {

@@ -33,6 +33,8 @@ export interface OpenOptions {
   readonly workerUrl?: string
   /** Use the entry that carries its worker and wasm in itself. */
   readonly inline?: boolean
+  /** What the wallet throws instead of signing. */
+  readonly walletError?: { readonly code: number; readonly message: string }
 }
 
 let client: Client | undefined
@@ -52,6 +54,26 @@ const read = async (from: Client, since: string): Promise<void> => {
   }
 }
 
+/** What a developer reads of an error. */
+export interface ReadError {
+  readonly code: string
+  readonly message: string
+  readonly details: Readonly<Record<string, unknown>>
+  readonly cause: string
+}
+
+const readError = async (run: () => Promise<unknown>): Promise<ReadError | undefined> => {
+  try {
+    await run()
+    return undefined
+  } catch (error) {
+    // Not by its class: the two entries have one each.
+    if (!(error instanceof Error) || error.name !== 'PadlockError') throw error
+    const { code, message, details = {}, cause } = error as PadlockError
+    return { code, message, details, cause: String(cause) }
+  }
+}
+
 /** A refusal as data: errors do not cross to the test with their code. */
 const codeOf = async (run: () => Promise<unknown>): Promise<string> => {
   try {
@@ -63,11 +85,14 @@ const codeOf = async (run: () => Promise<unknown>): Promise<string> => {
 }
 
 const create = (options: OpenOptions): Promise<Client> => {
-  const { address, node, database, wasmUrl, workerUrl } = options
+  const { address, node, database, wasmUrl, workerUrl, walletError } = options
   const all: CreateClientOptions = {
     wallet: {
       address,
-      signMessage: ({ message }: { message: string }) => window.walletSign(address, message),
+      signMessage: async ({ message }: { message: string }) => {
+        if (walletError) throw Object.assign(new Error(walletError.message), walletError)
+        return window.walletSign(address, message)
+      },
     },
     node,
     ...(database === undefined ? {} : { database }),
@@ -85,6 +110,10 @@ const page = {
     client = made
     void read(made, options.since ?? '0')
   },
+  openError: (options: OpenOptions) =>
+    readError(async () => {
+      client = await create(options)
+    }),
   openCode: (options: OpenOptions) =>
     codeOf(async () => {
       client = await create(options)

@@ -1,5 +1,5 @@
-/** What the build puts into `inline.js`: see scripts/bundle.ts. */
-declare module 'padlock:inline' {
+/** What the build puts into `embedded.js`: see scripts/bundle.ts. */
+declare module 'padlock:embedded' {
   /** The bundled worker, as a script. */
   export const workerSource: string
   /** padlock.wasm in standard base64. */

@@ -1,0 +1,40 @@
+/** What stands in for `Promise.withResolvers` and `AbortSignal.any`. */
+import { expect, test, vi } from 'vitest'
+import { deferred, joinSignals } from '../../src/async.ts'
+
+test('a deferred promise settles once, as its first settler says', async () => {
+  const good = deferred<number>()
+  good.resolve(1)
+  good.resolve(2)
+  good.reject(new Error('late'))
+  await expect(good.promise).resolves.toBe(1)
+  const bad = deferred()
+  bad.reject('why')
+  await expect(bad.promise).rejects.toBe('why')
+})
+
+test('a joined signal aborts with the first of the others, and with its reason', () => {
+  const [one, two] = [new AbortController(), new AbortController()]
+  const joined = joinSignals(one.signal, two.signal)
+  expect(joined.signal.aborted).toBe(false)
+  two.abort('enough')
+  one.abort('later')
+  expect(joined.signal).toMatchObject({ aborted: true, reason: 'enough' })
+})
+
+test('a signal that is aborted already aborts it at once', () => {
+  const { signal } = joinSignals(new AbortController().signal, AbortSignal.abort('before'))
+  expect(signal).toMatchObject({ aborted: true, reason: 'before' })
+})
+
+test.each(['released', 'aborted'])('when it is %s no listener stays on a signal', (end) => {
+  const [longLived, other] = [new AbortController(), new AbortController()]
+  const added = vi.spyOn(longLived.signal, 'addEventListener')
+  const removed = vi.spyOn(longLived.signal, 'removeEventListener')
+  const joined = joinSignals(longLived.signal, other.signal)
+  if (end === 'aborted') other.abort()
+  else joined.release()
+  expect(removed.mock.calls.map((call) => call[1])).toEqual(added.mock.calls.map((call) => call[1]))
+  longLived.abort()
+  expect(joined.signal.aborted).toBe(end === 'aborted')
+})
