@@ -30,6 +30,14 @@ export default defineConfig({
       use: { browserName: 'firefox', ...describeLaunch('firefox') },
     },
     {
+      name: 'bundlers',
+      testDir: 'tests/bundlers',
+      // An install, a build and a browser; on a fresh machine each install is a download.
+      timeout: 300_000,
+      fullyParallel: true,
+      use: { browserName: 'chromium', ...describeLaunch('chromium') },
+    },
+    {
       name: 'packaging',
       testDir: 'tests/packaging',
       timeout: 300_000,

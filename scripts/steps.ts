@@ -119,6 +119,11 @@ export const steps: readonly Step[] = [
   },
   { name: 'types', says: 'types hold', run: () => check('tsc', ['-p', '.']) },
   {
+    name: 'types-oldest',
+    says: 'src/ uses no newer language than its oldest browsers have',
+    run: () => check('tsc', ['-p', 'src/tsconfig.json']),
+  },
+  {
     name: 'types-protocol',
     says: 'protocol/ compiles without platform types',
     hasFiles: () => existsSync(join(root, 'src/protocol/tsconfig.json')),
@@ -190,6 +195,12 @@ export const steps: readonly Step[] = [
     inBrowsers: true,
     hasFiles: () => hasTests('tests/browser'),
     run: () => runPlaywright('--project=chromium', '--project=firefox'),
+  },
+  {
+    name: 'bundlers',
+    says: 'the packed SDK in every bundler of the README',
+    inBrowsers: true,
+    run: () => runPlaywright('--project=bundlers'),
   },
   {
     name: 'packaging',

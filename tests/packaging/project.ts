@@ -59,6 +59,9 @@ const readVersion = (name: string): string => {
   return `${name}@${version}`
 }
 
+/** Packs the SDK of this checkout, which must be built. */
+export const packSdk = (into: string): Promise<Packed> => pack('.', into)
+
 /** Packs both packages of this checkout, which must be built, and installs them with `tools`. */
 export const createProject = async (tools: readonly string[]): Promise<Project> => {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'padlock-packaging-')))
