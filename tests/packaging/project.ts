@@ -1,11 +1,6 @@
-/**
- * An empty project in a temporary folder, with the packed packages installed into it as a stranger
- * would install them.
- */
+/** The packages of this checkout as they are published: packed, for tests to install. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
@@ -15,17 +10,6 @@ export interface Packed {
   readonly file: string
   /** Paths inside the package. */
   readonly contents: readonly string[]
-}
-
-export interface Project {
-  readonly dir: string
-  readonly sdk: Packed
-  readonly node: Packed
-  /** Writes files, by paths relative to the project. */
-  write(files: Readonly<Record<string, string>>): void
-  /** Runs a program of Node's in the project and returns what it printed. */
-  runNode(args: readonly string[]): Promise<string>
-  delete(): void
 }
 
 /** Runs npm without the variables by which an outer npm would steer it. */
@@ -52,40 +36,5 @@ const pack = async (folder: string, into: string): Promise<Packed> => {
   return { file: join(into, entry.filename), contents: entry.files.map(({ path }) => path) }
 }
 
-const readVersion = (name: string): string => {
-  const manifest = readFileSync(join(checkout, 'package.json'), 'utf8')
-  const version = new RegExp(`"${name}": "([^"]+)"`).exec(manifest)?.[1]
-  if (version === undefined) throw new Error(`package.json names no version of ${name}`)
-  return `${name}@${version}`
-}
-
 /** Packs the SDK of this checkout, which must be built. */
 export const packSdk = (into: string): Promise<Packed> => pack('.', into)
-
-/** Packs both packages of this checkout, which must be built, and installs them with `tools`. */
-export const createProject = async (tools: readonly string[]): Promise<Project> => {
-  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'padlock-packaging-')))
-  const packedDir = join(dir, 'packed')
-  const appDir = join(dir, 'app')
-  mkdirSync(packedDir)
-  mkdirSync(appDir)
-  const write = (files: Readonly<Record<string, string>>): void => {
-    for (const [path, text] of Object.entries(files)) {
-      mkdirSync(dirname(join(appDir, path)), { recursive: true })
-      writeFileSync(join(appDir, path), text)
-    }
-  }
-  const sdk = await pack('.', packedDir)
-  const node = await pack('node', packedDir)
-  write({ 'package.json': '{ "name": "app", "private": true, "type": "module" }\n' })
-  const versions = tools.map(readVersion)
-  await npm(appDir, 'install', '--prefer-offline', '--no-audit', sdk.file, node.file, ...versions)
-  return {
-    dir: appDir,
-    sdk,
-    node,
-    write,
-    runNode: async (args) => (await execute(process.execPath, args, { cwd: appDir })).stdout,
-    delete: () => rmSync(dir, { recursive: true, force: true }),
-  }
-}
