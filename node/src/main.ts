@@ -1,48 +1,15 @@
 #!/usr/bin/env node
-/** The `padlock-node` command: runs a node, or one of the commands around one. */
-import packageJson from '../package.json' with { type: 'json' }
-import { helpText } from './options/help.ts'
-import { readOptions } from './options/read.ts'
+/**
+ * Where `padlock-node` begins: looks at Node's version before anything loads that an old one does not
+ * have. So nothing may be imported here but the question itself.
+ */
+import { whyTooOld } from './node-version.ts'
 
-const { version } = packageJson
-
-interface Command {
-  /** Prints what it found or did; its exit code. */
-  run(args: readonly string[]): Promise<number>
-}
-
-// Each is loaded when it is called.
-const commands = new Map<string, () => Promise<Command>>([
-  ['backup', () => import('./commands/backup.ts')],
-  ['restore', () => import('./commands/restore.ts')],
-  ['check', () => import('./commands/check.ts')],
-])
-
-const [first = '', ...rest] = process.argv.slice(2)
-const command = commands.get(first)
-if (command === undefined) {
-  await runNode()
+const problem = whyTooOld(process.versions.node)
+if (problem === undefined) {
+  const { runCommandLine } = await import('./command.ts')
+  await runCommandLine(process.argv.slice(2))
 } else {
-  const { run } = await command()
-  process.exitCode = await run(rest)
-}
-
-async function runNode(): Promise<void> {
-  const asked = readOptions(process.argv.slice(2), process.env)
-  switch (asked.kind) {
-    case 'help':
-      console.log(helpText(version))
-      return
-    case 'version':
-      console.log(version)
-      return
-    case 'problem':
-      console.error(`padlock-node: ${asked.sentence}`)
-      process.exitCode = 1
-      return
-    case 'run': {
-      const { run } = await import('./run.ts')
-      await run(version, asked.settings, asked.warnings)
-    }
-  }
+  console.error(`padlock-node: ${problem}`)
+  process.exitCode = 1
 }

@@ -1,0 +1,13 @@
+/** Whether this release runs on a version of Node.js; node:sqlite, for one, came with 22. */
+
+/** The oldest that it runs on, as `engines` in package.json says too. */
+export const oldestNode = { major: 22, minor: 16 } as const
+
+/** A sentence for whoever started it on this version, such as `20.19.4`; undefined if it will do. */
+export function whyTooOld(version: string): string | undefined {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const isNewEnough =
+    major > oldestNode.major || (major === oldestNode.major && minor >= oldestNode.minor)
+  if (isNewEnough) return undefined
+  return `it needs Node.js ${oldestNode.major}.${oldestNode.minor} or newer, and this is Node.js ${version}.`
+}
