@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { bundleSdk } from './bundle.ts'
 import { emitDeclarations } from './declarations.ts'
 import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
-import { collectLicences } from './licences.ts'
+import { describeLicences, readCrates, readNpmPackages } from './licences.ts'
 import { run } from './process.ts'
 
 const outputs = [
@@ -69,7 +69,9 @@ const buildSdk = async (): Promise<void> => {
     const { files, wasm, packageFolders } = await bundleSdk(readRelease())
     for (const { name, text } of files) writeFileSync(join(fresh, name), text)
     writeFileSync(join(fresh, 'padlock.wasm'), wasm)
-    writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), await collectLicences(packageFolders))
+    const parts = [...readNpmPackages(packageFolders), ...(await readCrates())]
+    const licences = describeLicences('padlock-sdk', parts)
+    writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), licences)
     await emitDeclarations(['index', 'worker', 'inline'], workDir, join(fresh, 'types'))
 
     const target = join(root, 'dist')

@@ -2,12 +2,13 @@
  * Collects the licences of everything that a build contains, as those licences ask:
  * the npm packages in the bundles and the Rust crates in the wasm.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from './files.ts'
 import { run } from './process.ts'
 
-interface Part {
+/** One work of others in a build. */
+export interface Part {
   readonly name: string
   readonly version: string
   readonly licence: string
@@ -26,16 +27,43 @@ const readLicenceTexts = (folder: string): string[] => {
   return chosen.map((name) => readFileSync(join(folder, name), 'utf8').trim())
 }
 
-const readNpmPackage = (folder: string): Part => {
-  const manifest: unknown = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
-  const { name, version, license } = manifest as Record<string, string>
-  return {
-    name: name ?? folder,
-    version: version ?? '',
-    licence: license ?? 'unknown',
-    texts: readLicenceTexts(join(root, folder)),
-  }
+/** What a README says under the heading "License". */
+const readLicenceSection = (folder: string): string[] => {
+  const path = join(folder, 'README.md')
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+  const section = /^#+ *licen[cs]e *\n([\s\S]*?)(?=^#+ |$(?![\s\S]))/im.exec(text)?.[1]?.trim()
+  return section === undefined || !/copyright/i.test(section) ? [] : [section]
 }
+
+/** The notices at the top of a package's files, each once; they are comments, `//` or `/* … *\/`. */
+const readNotices = (folder: string): string[] => {
+  const scripts = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.[cm]?js$/.test(entry.name))
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+  const tops = scripts.map(
+    (text) => /^(?:"use strict";\s*)?((?:\/\/.*\n)+|\/\*[\s\S]*?\*\/)/.exec(text)?.[1] ?? '',
+  )
+  const notices = tops
+    .filter((top) => /copyright/i.test(top))
+    .map((top) => top.replaceAll(/^ ?(?:\/\/|\/?\*+\/?) ?/gm, '').trim())
+  return [...new Set(notices)].sort()
+}
+
+/**
+ * Reads npm packages, by their folders in the checkout. Where one brings no licence as a file, its
+ * README or the notices in its files have it.
+ * @throws Error for a package that says nowhere whose it is.
+ */
+export const readNpmPackages = (folders: readonly string[]): Part[] =>
+  folders.map((relative) => {
+    const folder = join(root, relative)
+    const manifest: unknown = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const { name, version, license } = manifest as Record<string, string>
+    const found = [readLicenceTexts, readLicenceSection, readNotices]
+    const texts = found.map((read) => read(folder)).find(({ length }) => length > 0)
+    if (texts === undefined) throw new Error(`${relative} has no licence text`)
+    return { name: name ?? relative, version: version ?? '', licence: license ?? 'unknown', texts }
+  })
 
 interface CargoMetadata {
   readonly packages: readonly {
@@ -57,7 +85,7 @@ interface CargoMetadata {
 }
 
 /** The crates that are linked: not those that only build scripts, macros or tests use. */
-const readCrates = async (): Promise<Part[]> => {
+export const readCrates = async (): Promise<Part[]> => {
   const { code, stdout, output } = await run(
     'cargo',
     ['metadata', '--format-version=1', '--locked', '--filter-platform=wasm32-unknown-unknown'],
@@ -90,18 +118,17 @@ const readCrates = async (): Promise<Part[]> => {
     }))
 }
 
-/** Returns one text: who is in the build and under what, then every licence text once. */
-export const collectLicences = async (packageFolders: readonly string[]): Promise<string> => {
-  const parts = [...packageFolders.map(readNpmPackage), ...(await readCrates())]
-  parts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+/** Returns one text: who is in the build of a package and under what, then every licence text once. */
+export const describeLicences = (packageName: string, parts: readonly Part[]): string => {
+  const sorted = [...parts].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
   const usersOf = new Map<string, string[]>()
-  for (const part of parts) {
+  for (const part of sorted) {
     for (const text of part.texts) {
       usersOf.set(text, [...(usersOf.get(text) ?? []), `${part.name} ${part.version}`])
     }
   }
-  const list = parts.map(({ name, version, licence }) => `${name} ${version}: ${licence}`)
+  const list = sorted.map(({ name, version, licence }) => `${name} ${version}: ${licence}`)
   const texts = [...usersOf].map(([text, users]) => `${users.join('\n')}\n\n${text}`)
-  const head = `padlock-sdk contains these works of others, each under its own licence.\n\n${list.join('\n')}`
+  const head = `${packageName} contains these works of others, each under its own licence.\n\n${list.join('\n')}`
   return `${[head, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
