@@ -15,10 +15,7 @@ import { type Rates, rateDefaults } from '../../node/src/limits/rates.ts'
 import { TokenBuckets } from '../../node/src/limits/token-buckets.ts'
 import { callerKey } from '../../node/src/server/caller.ts'
 import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
-import { buildContactBundle } from '../../src/protocol/contact.ts'
-import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import {
-  bytesFor,
   mail,
   minuteNs,
   type NodeClient,
@@ -456,22 +453,6 @@ test('past the limit of claims the stock stays as it is, the fallback is served,
   expect(await claim('friend', randomBytes(16), [bob])).toMatchObject([{ kind: oneTime }])
 })
 
-/** Of a contract account, which only its chain can judge. */
-function contractBundle(name: string, createdNs: bigint) {
-  const one = new TestInstallation(testAccount(name), name)
-  const { address } = one.account
-  const key = bytesFor(`sealing ${name}`)
-  const signing = sealingKeySigningBytes({ address, installationId: one.id, createdNs, key })
-  const message = buildContactBundle({
-    address,
-    keys: one.keys,
-    currentTime: '2026-11-20T08:13:00.000+01:00',
-    signature: { kind: 'erc1271', chainId: 1n, signature: new Uint8Array(65) },
-    sealingKey: { key, createdNs, signature: one.sign(signing) },
-  })
-  return { topic: `contact-${address}`, message }
-}
-
 test('past its questions to chains a caller waits, and nothing is asked or stored', async () => {
   let asked = 0
   const chains: Chains = {
@@ -484,8 +465,10 @@ test('past its questions to chains a caller waits, and nothing is asked or store
   }
   const limits = limitsOf({ chainQuestionsPerSecond: 1, chainQuestionsBurst: 1 }, testTime())
   const { node, as } = await serve(limits, chains)
-  const first = contractBundle('first', node.clock())
-  const second = contractBundle('second', node.clock())
+  const bundleOf = (name: string) =>
+    new TestInstallation(testAccount(name), name).contractBundle(node.clock())
+  const first = bundleOf('first')
+  const second = bundleOf('second')
   await as('alice').publish({ envelopes: [first] })
   expect(asked).toBe(1)
   expect(await retryOf(as('alice').publish({ envelopes: [second] }))).toBe(1_000)

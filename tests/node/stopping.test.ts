@@ -6,17 +6,8 @@ import { join } from 'node:path'
 import { Code } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { buildContactBundle } from '../../src/protocol/contact.ts'
-import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import { endAll, run } from './command.ts'
-import {
-  bytesFor,
-  nodeClient,
-  refusalOf,
-  TestInstallation,
-  TestStream,
-  testAccount,
-} from './support.ts'
+import { nodeClient, refusalOf, TestInstallation, TestStream, testAccount } from './support.ts'
 
 let data: string
 beforeEach(() => {
@@ -26,21 +17,6 @@ afterEach(() => {
   endAll()
   rmSync(data, { recursive: true })
 })
-
-/** A bundle whose grant a contract on chain 1 would have to confirm. */
-function contractBundle(bob: TestInstallation, createdNs: bigint) {
-  const { address } = bob.account
-  const key = bytesFor('sealing key of a contract account')
-  const signing = sealingKeySigningBytes({ address, installationId: bob.id, createdNs, key })
-  const message = buildContactBundle({
-    address,
-    currentTime: '2026-11-20T08:13:00.000+01:00',
-    keys: bob.keys,
-    signature: { kind: 'erc1271', chainId: 1n, signature: new Uint8Array(65) },
-    sealingKey: { key, createdNs, signature: bob.sign(signing) },
-  })
-  return { topic: `contact-${address}`, message }
-}
 
 /** A node whose answer to a publish rests on a chain that does not answer until it is told to. */
 async function startBusy(...args: string[]) {
@@ -63,10 +39,7 @@ async function startBusy(...args: string[]) {
   const client = nodeClient(createGrpcTransport({ baseUrl: url }))
   const { nodeNs } = await client.getInfo({})
   const bob = new TestInstallation(testAccount('bob'), 'bob')
-  const publish = client.publish(
-    { envelopes: [contractBundle(bob, nodeNs)] },
-    { timeoutMs: 30_000 },
-  )
+  const publish = client.publish({ envelopes: [bob.contractBundle(nodeNs)] }, { timeoutMs: 30_000 })
   publish.catch(() => {})
   await asked.promise
   return {

@@ -32,6 +32,7 @@ import {
   sealingKeySigningBytes,
 } from '../../src/protocol/signing-bytes.ts'
 import { buildRevocationText } from '../../src/protocol/signing-texts.ts'
+import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
 
 export const nodeClient = (transport: Transport) => createClient(NodeService, transport)
 export type NodeClient = ReturnType<typeof nodeClient>
@@ -145,15 +146,24 @@ export class TestInstallation {
 
   /** Its contact bundle, ready to publish. */
   async bundle(createdNs: bigint, address = this.account.address) {
-    const key = bytesFor(`sealing ${this.name} ${createdNs}`)
-    const signing = sealingKeySigningBytes({ address, installationId: this.id, createdNs, key })
     const grant = { address, currentTime, keys: this.keys }
     const signature = await this.account.signText(
       grantText({ ...grant, signature: { kind: 'eip191', signature: new Uint8Array() } }),
     )
+    return this.#bundleWith({ kind: 'eip191', signature }, createdNs, address)
+  }
+
+  /** The same of a contract account, which a contract on chain 1 would have to confirm. */
+  contractBundle(createdNs: bigint) {
+    const signature = { kind: 'erc1271', chainId: 1n, signature: new Uint8Array(65) } as const
+    return this.#bundleWith(signature, createdNs, this.account.address)
+  }
+
+  #bundleWith(signature: WalletSignature, createdNs: bigint, address: Address) {
+    const key = bytesFor(`sealing ${this.name} ${createdNs}`)
+    const signing = sealingKeySigningBytes({ address, installationId: this.id, createdNs, key })
     const message = buildContactBundle({
-      ...grant,
-      signature: { kind: 'eip191', signature },
+      ...{ address, currentTime, keys: this.keys, signature },
       sealingKey: { key, createdNs, signature: this.sign(signing) },
     })
     return { topic: `contact-${address}`, message }
