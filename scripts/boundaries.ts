@@ -161,12 +161,51 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   facade: ['@scure/base'],
 }
 
-/** Everything that may end in the bundle. */
-export const bundledPackages: readonly string[] = [
+/** Parts of viem. */
+const ofViem = ['abitype', 'ox']
+
+/** Everything that may end in the bundle of the SDK. */
+export const packagesOfSdk: readonly string[] = [
   ...new Set(Object.values(mayUse).flat()),
-  // Parts of viem.
-  'abitype',
-  'ox',
+  ...ofViem,
+]
+
+/**
+ * What may end in the bundle of the node with the packages that it uses itself, which are the
+ * devDependencies in node/package.json.
+ */
+export const partsOfNodePackages: readonly string[] = [
+  ...ofViem,
+  // Of cors.
+  'object-assign',
+  'vary',
+  // Of pg.
+  'pg-cloudflare',
+  'pg-connection-string',
+  'pg-int8',
+  'pg-pool',
+  'pg-protocol',
+  'pg-types',
+  'pgpass',
+  'postgres-array',
+  'postgres-bytea',
+  'postgres-date',
+  'postgres-interval',
+  'split2',
+  'xtend',
+  // Of pino.
+  '@pinojs/redact',
+  'atomic-sleep',
+  'on-exit-leak-free',
+  'pino-std-serializers',
+  'quick-format-unescaped',
+  'safe-stable-stringify',
+  'sonic-boom',
+  'thread-stream',
+  // Of prom-client.
+  '@opentelemetry/api',
+  'bintrees',
+  'tdigest',
 ]
 
 /** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
@@ -178,19 +217,19 @@ const packageOf = (specifier: string): string =>
 
 /**
  * Returns why `from` must not import this package, or undefined when it may.
- * `dependenciesOfNode` are the names in node/package.json.
+ * `packagesOfNode` are the names in node/package.json.
  */
 export const judgePackage = (
   from: string,
   specifier: string,
   typeOnly: boolean,
-  dependenciesOfNode: ReadonlySet<string>,
+  packagesOfNode: ReadonlySet<string>,
 ): string | undefined => {
   const isBuiltIn = specifier.startsWith('node:')
   const name = isBuiltIn ? specifier : packageOf(specifier)
   if (from.startsWith('node/src/')) {
-    if (isBuiltIn || typeOnly || dependenciesOfNode.has(name)) return undefined
-    return `${name} is not a dependency of padlock-node`
+    if (isBuiltIn || typeOnly || packagesOfNode.has(name)) return undefined
+    return `${name} is not among the packages in node/package.json`
   }
   if (!from.startsWith('src/')) return undefined
   const room = rooms.find((known) => from.startsWith(asFolder(known)))

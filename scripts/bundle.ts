@@ -8,9 +8,10 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { type BuildOptions, build, type Metafile, type OutputFile, type Plugin } from 'esbuild'
+import { type BuildOptions, build, type OutputFile, type Plugin } from 'esbuild'
 import { minify } from 'vite'
-import { bundledPackages } from './boundaries.ts'
+import { packagesOfSdk } from './boundaries.ts'
+import { listPackageFolders, refuseStrangers } from './bundled-packages.ts'
 import { plainDescriptors } from './descriptors.ts'
 import { root } from './files.ts'
 
@@ -107,26 +108,6 @@ const asBuilt = ({ path, text }: OutputFile): BuiltFile => {
   return { name: name === 'asking.js' ? 'chains.js' : name, text }
 }
 
-const listPackageFolders = (metafile: Metafile): string[] => {
-  // What tree shaking left nothing of is not in the bundle.
-  const inputs = Object.values(metafile.outputs).flatMap((output) =>
-    Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) =>
-      bytesInOutput > 0 ? path : [],
-    ),
-  )
-  const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
-  return [...new Set(folders.filter((folder) => folder !== undefined))].sort()
-}
-
-const refuseStrangers = (folders: readonly string[]): void => {
-  const strangers = folders.filter(
-    (folder) => !bundledPackages.includes(folder.replace(/^.*node_modules\//, '')),
-  )
-  if (strangers.length > 0) {
-    throw new Error(`these packages must not end in the bundle: ${strangers.join(', ')}`)
-  }
-}
-
 /** A second minifier takes 2 kB more, compressed, off what a browser loads first. */
 const minifyMore = async ({ name, text }: BuiltFile): Promise<BuiltFile> => {
   const compress = { target: [...oldestBrowsers] }
@@ -179,9 +160,10 @@ export const bundleSdk = async (release: string): Promise<Bundle> => {
     bundle('chains/asking.ts'),
   ])
   const files = [smaller, await minifyMore(index.file), ...others.map(({ file }) => file)]
-  const packageFolders = [
-    ...new Set([worker, index, ...others].flatMap(({ metafile }) => listPackageFolders(metafile))),
-  ].sort()
-  refuseStrangers(packageFolders)
+  const outputs = [worker, index, ...others].flatMap(({ metafile }) =>
+    Object.values(metafile.outputs),
+  )
+  const packageFolders = listPackageFolders(outputs)
+  refuseStrangers(packageFolders, packagesOfSdk)
   return { files, wasm, packageFolders }
 }

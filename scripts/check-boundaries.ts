@@ -1,6 +1,7 @@
 /**
  * Reads every import of the sources and asks boundaries.ts whether it may be.
- * Packages are checked too: `src/` uses few, each in its room, and `node/` only its own dependencies.
+ * Packages are checked too: `src/` uses few, each in its room, and `node/` only what its package.json
+ * lists.
  */
 import { readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
@@ -41,14 +42,14 @@ const collectReferences = (value: unknown, found: Reference[]): void => {
   }
 }
 
-const readDependencies = (manifest: string): ReadonlySet<string> => {
+/** What is installed with the node, and what is bundled into it. */
+const readPackages = (manifest: string): ReadonlySet<string> => {
   const parsed: unknown = JSON.parse(readFileSync(join(root, manifest), 'utf8'))
-  return new Set(
-    isNode(parsed) && isNode(parsed.dependencies) ? Object.keys(parsed.dependencies) : [],
-  )
+  const lists = isNode(parsed) ? [parsed.dependencies, parsed.devDependencies] : []
+  return new Set(lists.filter(isNode).flatMap((list) => Object.keys(list)))
 }
 
-const ofNode = readDependencies('node/package.json')
+const ofNode = readPackages('node/package.json')
 
 let imports = 0
 const problems: string[] = []

@@ -13,7 +13,7 @@ export interface Packed {
 }
 
 /** Runs npm without the variables by which an outer npm would steer it. */
-const npm = async (cwd: string, ...args: string[]): Promise<string> => {
+export const npm = async (cwd: string, ...args: string[]): Promise<string> => {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_(?!config_registry)/i.test(name)),
   )
@@ -25,7 +25,8 @@ const npm = async (cwd: string, ...args: string[]): Promise<string> => {
   return stdout
 }
 
-const pack = async (folder: string, into: string): Promise<Packed> => {
+/** Packs a package of this checkout, by its folder, into another folder. */
+export const pack = async (folder: string, into: string): Promise<Packed> => {
   const printed = await npm(join(checkout, folder), 'pack', '--json', '--pack-destination', into)
   const parsed: unknown = JSON.parse(printed)
   const [entry] = (Array.isArray(parsed) ? parsed : Object.values(parsed ?? {})) as {

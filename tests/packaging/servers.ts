@@ -65,10 +65,16 @@ export interface StartedNode {
   stop(): Promise<number | null>
 }
 
-/** Starts the `padlock-node` of a project by its command and waits until it says where it listens. */
-export const startInstalledNode = async (projectDir: string): Promise<StartedNode> => {
+/**
+ * Starts the `padlock-node` of a project by its command and waits until it says where it listens.
+ * `options` say where it keeps its data, and more.
+ */
+export const startInstalledNode = async (
+  projectDir: string,
+  options: readonly string[] = ['--data', join(projectDir, 'node-data')],
+): Promise<StartedNode> => {
   const command = join(projectDir, 'node_modules/.bin/padlock-node')
-  const args = ['--data', join(projectDir, 'node-data'), '--port', '0', '--host', '127.0.0.1']
+  const args = [...options, '--port', '0', '--host', '127.0.0.1']
   const child = spawn(command, args, { cwd: projectDir, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let printed = ''
