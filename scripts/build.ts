@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { bundleSdk } from './bundle.ts'
-import { emitDeclarations } from './declarations.ts'
+import { makeDeclarations } from './declarations.ts'
 import { cacheDir, listFilesBelow, listSourceFiles, root } from './files.ts'
 import { describeLicences, readCrates, readNpmPackages } from './licences.ts'
 import { run } from './process.ts'
@@ -72,7 +72,10 @@ const buildSdk = async (): Promise<void> => {
     const parts = [...readNpmPackages(packageFolders), ...(await readCrates())]
     const licences = describeLicences('padlock-sdk', parts)
     writeFileSync(join(fresh, 'THIRD-PARTY-LICENSES.txt'), licences)
-    await emitDeclarations(['index', 'worker', 'inline'], workDir, join(fresh, 'types'))
+    mkdirSync(join(fresh, 'types'))
+    for (const [entry, { declarations }] of await makeDeclarations()) {
+      writeFileSync(join(fresh, `types/${entry}.d.ts`), declarations)
+    }
 
     const target = join(root, 'dist')
     if (existsSync(target)) renameSync(target, join(workDir, 'old'))

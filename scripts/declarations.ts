@@ -1,12 +1,31 @@
 /**
- * Emits the type declarations that an application sees, and only those.
+ * Makes the type declarations that an application sees: one file for each entry, with the names that
+ * the entry exports and nothing behind them. API Extractor rolls up what tsc emits, and writes a
+ * report of each entry's API, which `api/` keeps.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor'
+import { codes } from '../src/errors.ts'
 import { root } from './files.ts'
 import { run } from './process.ts'
 
-const importPattern = /(from\s+|import\(\s*|import\s+)(['"])([^'"]+)\2/g
+/** What is written for one entry, such as `inline`. */
+interface Entry {
+  readonly declarations: string
+  readonly report: string
+}
+
+const importPattern = /(from\s+|import\(\s*|import\s+)(['"])(\.[^'"]+)\2/g
 
 /** `await using` is newer than what many applications compile for; a file that has it says so. */
 const nameLibrary = (text: string): string =>
@@ -14,46 +33,128 @@ const nameLibrary = (text: string): string =>
 
 /** TypeScript leaves `.ts` in declarations; `.js` is what every resolver understands. */
 const rewriteImports = (text: string): string =>
-  text.replaceAll(importPattern, (all, keyword, quote, specifier: string) =>
-    specifier.startsWith('.')
-      ? `${keyword}${quote}${specifier.replace(/\.ts$/, '.js')}${quote}`
-      : all,
+  text.replaceAll(
+    importPattern,
+    (_all, keyword, quote, specifier: string) =>
+      `${keyword}${quote}${specifier.replace(/\.ts$/, '.js')}${quote}`,
   )
+
+/** The codes themselves: an editor shows them, and the table they stand in stays inside. */
+const spellCodes = (text: string): string =>
+  text.replace(
+    ' keyof typeof codes',
+    Object.keys(codes)
+      .map((code) => `\n    | '${code}'`)
+      .join(''),
+  )
+
+/** Both entries then have the same types: all that inline names of its own is what it declares. */
+const importFromPackage = (text: string): string =>
+  text.replaceAll(importPattern, "$1'padlock-sdk'")
+
+const emit = async (outDir: string): Promise<void> => {
+  const args = ['-p', 'tsconfig.build.json', '--outDir', outDir, '--pretty', 'false']
+  const { code, output } = await run('tsc', args, { cwd: root, output: 'collect' })
+  if (code !== 0) throw new Error(`tsc could not emit declarations\n${output.trimEnd()}`)
+  for (const entry of readdirSync(outDir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    writeFileSync(path, nameLibrary(spellCodes(rewriteImports(readFileSync(path, 'utf8')))))
+  }
+}
+
+/** @throws when what the entry exports names something that it does not export. */
+const rollUp = (dir: string, entry: string): Entry => {
+  const path = join(dir, `${entry}.d.ts`)
+  const config = ExtractorConfig.prepare({
+    packageJsonFullPath: join(dir, 'package.json'),
+    configObjectFullPath: undefined,
+    configObject: {
+      projectFolder: dir,
+      mainEntryPointFilePath: path,
+      newlineKind: 'lf',
+      compiler: {
+        overrideTsconfig: {
+          compilerOptions: {
+            lib: ['ES2022', 'DOM', 'DOM.Iterable'],
+            module: 'ESNext',
+            moduleResolution: 'Bundler',
+            strict: true,
+            types: [],
+          },
+          files: [path],
+        },
+      },
+      apiReport: {
+        enabled: true,
+        reportFileName: entry,
+        reportFolder: join(dir, 'api'),
+        reportTempFolder: join(dir, 'api-temp'),
+      },
+      docModel: { enabled: false },
+      dtsRollup: { enabled: true, untrimmedFilePath: join(dir, `${entry}.rolled.d.ts`) },
+      tsdocMetadata: { enabled: false },
+      messages: {
+        compilerMessageReporting: { default: { logLevel: ExtractorLogLevel.Error } },
+        extractorMessageReporting: {
+          default: { logLevel: ExtractorLogLevel.Error },
+          // Everything exported is public, and whether it has a doc comment stands in the report.
+          'ae-missing-release-tag': { logLevel: ExtractorLogLevel.None },
+          'ae-undocumented': { logLevel: ExtractorLogLevel.None },
+        },
+        // Examples stand in doc comments as plain code, which TSDoc would want fenced.
+        tsdocMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
+      },
+    },
+  })
+  const problems: string[] = []
+  const { succeeded } = Extractor.invoke(config, {
+    localBuild: true,
+    messageCallback: (message) => {
+      message.handled = true
+      if (message.logLevel !== ExtractorLogLevel.Error) return
+      const place = message.sourceFilePath && basename(message.sourceFilePath)
+      problems.push(`${place ?? entry}: ${message.text}`)
+    },
+  })
+  if (!succeeded)
+    throw new Error(`the types of ${entry} cannot be published\n${problems.join('\n')}`)
+  return {
+    declarations: readFileSync(join(dir, `${entry}.rolled.d.ts`), 'utf8'),
+    report: readFileSync(join(dir, 'api', `${entry}.api.md`), 'utf8'),
+  }
+}
 
 /**
- * Writes to `outDir` what can be reached from the entries, so that no declaration needs a package
- * that an application does not have.
- * @throws when tsc fails, or when the public types name a package.
+ * Returns what each entry publishes, by its name.
+ * @throws when tsc fails, or when the types need more than what is exported.
  */
-export const emitDeclarations = async (
-  entries: readonly string[],
-  workDir: string,
-  outDir: string,
-): Promise<void> => {
-  const allDir = join(workDir, 'declarations')
-  const { code, output } = await run(
-    'tsc',
-    ['-p', 'tsconfig.build.json', '--outDir', allDir, '--pretty', 'false'],
-    { cwd: root, output: 'collect' },
-  )
-  if (code !== 0) throw new Error(`tsc could not emit declarations\n${output.trimEnd()}`)
+export const makeDeclarations = async (): Promise<ReadonlyMap<string, Entry>> => {
+  // Not below node_modules, where API Extractor takes every file for one of another package.
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'padlock-types-')))
+  try {
+    mkdirSync(join(dir, 'api'))
+    await emit(dir)
+    writeFileSync(join(dir, 'package.json'), '{ "name": "padlock-sdk", "type": "module" }')
+    const index = rollUp(dir, 'index')
 
-  const waiting = entries.map((entry) => join(allDir, `${entry}.d.ts`))
-  const kept = new Set<string>()
-  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-    if (kept.has(path)) continue
-    kept.add(path)
-    const text = nameLibrary(rewriteImports(readFileSync(path, 'utf8')))
-    // Examples in comments import what applications bring along.
-    const statements = text.replaceAll(/\/\*[\s\S]*?\*\//g, '')
-    for (const [, , , specifier = ''] of statements.matchAll(importPattern)) {
-      if (!specifier.startsWith('.')) {
-        throw new Error(`the public types need ${specifier}, in ${relative(allDir, path)}`)
-      }
-      waiting.push(join(dirname(path), specifier.replace(/\.js$/, '.d.ts')))
+    const installed = join(dir, 'node_modules/padlock-sdk')
+    mkdirSync(installed, { recursive: true })
+    writeFileSync(join(installed, 'package.json'), '{ "types": "./index.d.ts" }')
+    writeFileSync(join(installed, 'index.d.ts'), index.declarations)
+    const inlinePath = join(dir, 'inline.d.ts')
+    writeFileSync(inlinePath, importFromPackage(readFileSync(inlinePath, 'utf8')))
+    const { declarations, report } = rollUp(dir, 'inline')
+    const inline = {
+      report,
+      declarations: declarations.replaceAll("'padlock-sdk'", "'./index.js'"),
     }
-    const target = join(outDir, relative(allDir, path))
-    mkdirSync(dirname(target), { recursive: true })
-    writeFileSync(target, text)
+    return new Map([
+      ['index', index],
+      ['inline', inline],
+      ['worker', rollUp(dir, 'worker')],
+    ])
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -130,6 +130,12 @@ export const steps: readonly Step[] = [
     run: () => check('tsc', ['-p', 'src/protocol/tsconfig.json']),
   },
   {
+    name: 'api',
+    says: 'the public API is what api/ says',
+    hasFiles: () => existsSync(join(root, 'src/index.ts')),
+    run: () => script('check-api.ts'),
+  },
+  {
     name: 'boundaries',
     says: 'folders import only what they may',
     run: () => script('check-boundaries.ts'),

@@ -99,6 +99,7 @@ export const codes = {
   gap: final,
 } as const satisfies Record<string, CodeEntry>
 
+/** Every code of this release. The README says of those that an application meets what to do. */
 export type PadlockErrorCode = keyof typeof codes
 
 let sentences: Readonly<Partial<Record<PadlockErrorCode, string>>> = {}

@@ -50,7 +50,7 @@ const loadEmbedded = () => import('./embedded.ts')
 
 export type { ChainLike } from './chains/chain-option.ts'
 export type { ChainClientLike } from './chains/chains.ts'
-export { PadlockError, type PadlockErrorCode } from './errors.ts'
+export { PadlockError, type PadlockErrorCode, type PadlockErrorOptions } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export type { StreamOptions } from './facade/stream.ts'
@@ -62,6 +62,8 @@ export type {
   ConversationInfo,
   Installation,
   Message,
+  MessageBase,
+  Status,
   TextMessage,
   UnknownMessage,
   Warning,

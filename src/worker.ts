@@ -1,4 +1,8 @@
-/** Entry `padlock-sdk/worker`: what runs inside the Worker. Load it as a module worker. */
+/**
+ * Entry `padlock-sdk/worker`: what runs inside the Worker. Load it as a module worker.
+ *
+ * @packageDocumentation
+ */
 
 import { serve } from './worker/main.ts'
 import { readyMessage } from './worker/spawn.ts'

@@ -5,7 +5,8 @@
 
 import type { PadlockErrorCode } from '../errors.ts'
 
-interface MessageBase {
+/** What every message has, whatever its type. */
+export interface MessageBase {
   /** The same on every installation of both people. */
   readonly id: string
   /** Where the message stands in the order of arrival: pass it as `since` or `before`. Opaque. */
@@ -88,6 +89,7 @@ export interface Warning {
   readonly count: number
 }
 
+/** What a client is doing, and what went wrong. */
 export interface Status {
   readonly state: ClientState
   /** One for each code, newest last: why it is offline, what arrived and could not be kept. */

@@ -17,6 +17,7 @@ export type {
   ConversationInfo,
   Installation,
   Message,
+  MessageBase,
   Status,
   TextMessage,
   UnknownMessage,
