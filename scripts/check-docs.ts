@@ -9,11 +9,8 @@ import { cacheDir, listSourceFiles, root } from './files.ts'
 import { run } from './process.ts'
 
 /** Names that examples take for granted; one that an example declares itself wins. */
-const takenForGranted = `import type { Client, Conversation, Message, ProviderLike, WalletLike } from 'padlock-sdk'
+const takenForGranted = `import type { Client, Conversation, Message, WalletLike } from 'padlock-sdk'
 declare global {
-  interface Window {
-    readonly ethereum: ProviderLike
-  }
   const createClient: typeof import('padlock-sdk').createClient
   const PadlockError: typeof import('padlock-sdk').PadlockError
   const wallet: WalletLike

@@ -23,7 +23,7 @@ export interface CreateClientOptions extends ClientOptions {
  * trying; an existing installation also opens offline.
  *
  * @example
- * const client = await createClient({ wallet: window.ethereum, node: 'https://node.example' })
+ * const client = await createClient({ wallet, node: 'https://node.example' })
  * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account, wallet_unsupported,
  * invalid_address, invalid_argument, network_unavailable (first time only), storage_in_use,
  * storage_unavailable, storage_full, storage_too_new, other_account, wasm_unavailable,
@@ -50,7 +50,12 @@ const loadEmbedded = () => import('./embedded.ts')
 
 export type { ChainLike } from './chains/chain-option.ts'
 export type { ChainClientLike } from './chains/chains.ts'
-export { PadlockError, type PadlockErrorCode, type PadlockErrorOptions } from './errors.ts'
+export {
+  type ErrorDetails,
+  PadlockError,
+  type PadlockErrorCode,
+  type PadlockErrorOptions,
+} from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export type { StreamOptions } from './facade/stream.ts'

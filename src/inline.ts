@@ -23,7 +23,12 @@ export const createClient = async (options: ClientOptions): Promise<Client> => {
 
 export type { ChainLike } from './chains/chain-option.ts'
 export type { ChainClientLike } from './chains/chains.ts'
-export { PadlockError, type PadlockErrorCode, type PadlockErrorOptions } from './errors.ts'
+export {
+  type ErrorDetails,
+  PadlockError,
+  type PadlockErrorCode,
+  type PadlockErrorOptions,
+} from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export type { StreamOptions } from './facade/stream.ts'

@@ -32,7 +32,10 @@ export interface ProviderLike {
  * What `createClient` takes as `wallet`.
  *
  * @example
- * const client = await createClient({ wallet: window.ethereum, node: 'https://node.example' })
+ * import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+ *
+ * const wallet = privateKeyToAccount(generatePrivateKey())
+ * const client = await createClient({ wallet, node: 'https://node.example' })
  */
 export type WalletLike = AccountLike | WalletClientLike | ProviderLike
 
