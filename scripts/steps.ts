@@ -33,6 +33,8 @@ const wasmDir = join(root, 'wasm')
 
 const hasCrate = (): boolean => existsSync(join(wasmDir, 'Cargo.toml'))
 
+const isBuilt = (): boolean => existsSync(join(root, 'dist/worker.js'))
+
 const hasTests = (...folders: string[]): boolean =>
   folders.some((folder) => listFilesBelow(folder).some((path) => /\.(test|spec)\.ts$/.test(path)))
 
@@ -150,8 +152,30 @@ export const steps: readonly Step[] = [
   {
     name: 'size',
     says: 'the first load fits its budget',
-    hasFiles: () => existsSync(join(root, 'dist/worker.js')),
+    hasFiles: isBuilt,
     run: () => script('check-size.ts'),
+  },
+  {
+    name: 'publint',
+    says: 'both packages are packed as bundlers and Node.js expect',
+    hasFiles: isBuilt,
+    run: async () => {
+      const lint = (folder: string): Promise<Counts> =>
+        check('publint', ['run', folder, '--strict', '--pack', 'npm'])
+      return add(await lint('.'), await lint('node'))
+    },
+  },
+  {
+    name: 'attw',
+    says: 'every way to import the packed SDK finds its types (the package is ESM only)',
+    hasFiles: isBuilt,
+    run: () =>
+      check('attw', [
+        ...['--pack', '.', '--profile', 'esm-only', '--no-definitely-typed'],
+        // A file to be served, which has no types.
+        ...['--exclude-entrypoints', './padlock.wasm'],
+        ...['--format', 'ascii', '--no-summary'],
+      ]),
   },
   { name: 'docs', says: 'examples in docs compile', run: () => script('check-docs.ts') },
   {
