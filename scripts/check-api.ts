@@ -3,7 +3,7 @@
  * entry. `--write` (`npm run api`) writes the reports anew.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { makeDeclarations } from './declarations.ts'
 import { cacheDir, root } from './files.ts'
 import { run } from './process.ts'
@@ -19,7 +19,9 @@ const writeReports = async (dir: string): Promise<void> => {
 
 /** Shows what differs, as git does. */
 const isCurrent = async (freshDir: string): Promise<boolean> => {
-  const { code } = await run('git', ['--no-pager', 'diff', '--no-index', '-U1', apiDir, freshDir])
+  const folders = [apiDir, freshDir].map((folder) => relative(root, folder))
+  const args = ['--no-pager', 'diff', '--no-index', '-U1', ...folders]
+  const { code } = await run('git', args, { cwd: root })
   return code === 0
 }
 
