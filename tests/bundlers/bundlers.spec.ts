@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, type Page, test } from '@playwright/test'
-import { packSdk } from '../packaging/project.ts'
+import { pack } from '../packaging/project.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { goodVerdict, preparePage, readVerdict } from './page.ts'
 import { type BundlerProject, createBundlerProject } from './project.ts'
@@ -18,7 +18,7 @@ let packedDir: string
 let tarball: string
 test.beforeAll(async () => {
   packedDir = mkdtempSync(join(tmpdir(), 'padlock-packed-'))
-  tarball = (await packSdk(packedDir)).file
+  tarball = (await pack('.', packedDir)).file
   node = await startNodeProcess()
 })
 test.afterAll(async () => {

@@ -35,6 +35,12 @@ export const runnableBlock = (text: string): Block => {
   return { ...block, line: block.line + start.split('\n').length - 1 }
 }
 
+/** The blocks below a comment such as `<!-- file: chat.tsx -->`, by the name that it gives. */
+export const fileBlocks = (text: string): ReadonlyMap<string, string> => {
+  const blocks = text.matchAll(/^<!-- file: (\S+) -->\n```tsx?\n(.*?)^```$/gms)
+  return new Map([...blocks].map(([, name = '', code = '']) => [name, code]))
+}
+
 /** The rows of the first table whose head begins with these cells, each as its trimmed cells. */
 export const tableBelow = (
   text: string,

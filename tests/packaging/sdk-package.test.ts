@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from '@playwright/test'
-import { type Packed, packSdk } from './project.ts'
+import { type Packed, pack } from './project.ts'
 
 const execute = promisify(execFile)
 
@@ -43,7 +43,7 @@ test.beforeAll(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'padlock-sdk-package-')))
   dir = join(folder, 'app')
   mkdirSync(dir)
-  packed = await packSdk(folder)
+  packed = await pack('.', folder)
   const scripts = { where: 'node -p process.execPath', server: 'node server.mjs' }
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'app', private: true, scripts }))
   // A machine whose Node is older than this repository's own must not be refused.
