@@ -11,7 +11,7 @@ import { createWallet, openPerson, sendMany, untilKnown, untilStored } from './p
 
 export const messageBytes = 1_024
 /** Ten, because a session is spent after 1,000 messages without an answer. */
-export const senderCount = 10
+const senderCount = 10
 /** Of the account that is written to in the rows of sending. */
 export const installationCount = 10
 /** Messages of one session in a row: as many as an outbox seals at once. */

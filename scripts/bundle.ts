@@ -117,7 +117,7 @@ const minifyMore = async ({ name, text }: BuiltFile): Promise<BuiltFile> => {
 }
 
 /** The wasm file that `scripts/build-wasm.sh` built, with the release that it belongs to. */
-export const readWasm = (release: string): Uint8Array => {
+const readWasm = (release: string): Uint8Array => {
   const folder = join(root, 'wasm/pkg')
   const name = existsSync(folder)
     ? readdirSync(folder).find((path) => path.endsWith('.wasm'))

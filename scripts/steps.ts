@@ -142,6 +142,11 @@ export const steps: readonly Step[] = [
     says: 'folders import only what they may',
     run: () => script('check-boundaries.ts'),
   },
+  {
+    name: 'knip',
+    says: 'every file, export and package is used, and every package listed',
+    run: () => check('knip', ['--no-progress', '--treat-config-hints-as-errors']),
+  },
   { name: 'schemas', says: 'buf lint finds nothing', run: () => check('buf', ['lint']) },
   {
     name: 'generated',

@@ -7,7 +7,7 @@ import { TestInstallation, testAccount } from '../../tests/node/support.ts'
 /** Inboxes that are published to, in turn. */
 export const inboxCount = 10_000
 /** Inboxes whose mail is replayed, each with so many envelopes of 1 KiB. */
-export const replayInboxes = 4
+const replayInboxes = 4
 export const replayEnvelopes = 2_500
 /** One-time prekeys of each installation. */
 export const oneTimeKeys = 50
@@ -19,8 +19,7 @@ export const filledBytes = 128
 // All belong to one account, whose wallet signs nothing here.
 const account = testAccount('bench')
 
-export const inboxOf = (index: number): TestInstallation =>
-  new TestInstallation(account, `bench ${index}`)
+const inboxOf = (index: number): TestInstallation => new TestInstallation(account, `bench ${index}`)
 
 /** All of them, those to be replayed last. */
 export const makeInboxes = (): readonly TestInstallation[] =>

@@ -8,7 +8,7 @@ import type { Cost } from './server.ts'
 import { type Server, type Stage, startServer, watchServer } from './stage.ts'
 
 /** Callers and envelopes a request. */
-export const publishRows = [
+const publishRows = [
   { callers: 1, batch: 1 },
   { callers: 64, batch: 1 },
   { callers: 1_000, batch: 1 },

@@ -97,7 +97,7 @@ const mayCount = (account: KnownAccount, chainId: bigint): boolean => {
 }
 
 /** Those whose state is another one in view of the whole account, as they are to be. */
-export const settle = (account: KnownAccount): readonly KnownInstallation[] => {
+const settle = (account: KnownAccount): readonly KnownInstallation[] => {
   const kind = kindOf(account)
   return [...account.values()].flatMap((installation) => {
     const state = stateOf(installation, kind)

@@ -9,15 +9,6 @@ import type { Address, InstallationId } from './ids.ts'
 import { checkParticipants, type Payload, parsePayload } from './payload.ts'
 import { bad, type Checked, good } from './result.ts'
 
-/** The six things that can become of an envelope. */
-export type OutcomeKind =
-  | 'kept'
-  | 'duplicate'
-  | 'parked'
-  | 'rejected'
-  | 'undecryptable'
-  | 'unsupported_version'
-
 /** What became of an envelope, and why where there is more than one reason. */
 export type Outcome =
   | { readonly kind: 'kept' | 'duplicate' | 'parked' | 'unsupported_version' }

@@ -12,7 +12,7 @@ export interface RequestLike {
 
 const timeoutMs = 5_000
 
-export const hasRequest = (value: unknown): value is RequestLike =>
+const hasRequest = (value: unknown): value is RequestLike =>
   typeof value === 'object' &&
   value !== null &&
   'request' in value &&

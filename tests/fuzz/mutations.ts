@@ -50,7 +50,7 @@ function fieldsOf(bytes: Uint8Array): Field[] {
 }
 
 /** A base-128 varint of any value, in more bytes than it needs if told so. */
-export function varint(value: bigint, atLeastBytes = 1): Uint8Array {
+function varint(value: bigint, atLeastBytes = 1): Uint8Array {
   const bytes: number[] = []
   let rest = value
   do {
@@ -61,7 +61,7 @@ export function varint(value: bigint, atLeastBytes = 1): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-export const tag = (no: number, wireType: number): Uint8Array =>
+const tag = (no: number, wireType: number): Uint8Array =>
   varint((BigInt(no) << 3n) | BigInt(wireType))
 
 const splice = (bytes: Uint8Array, start: number, end: number, insert: Uint8Array): Uint8Array =>
@@ -155,7 +155,7 @@ function nested(depth: number): Uint8Array {
   return bytes
 }
 
-export const lengthDelimited = (no: number, value: Uint8Array): Uint8Array =>
+const lengthDelimited = (no: number, value: Uint8Array): Uint8Array =>
   new BinaryWriter().tag(no, WireType.LengthDelimited).bytes(value).finish()
 
 function flipped(bytes: Uint8Array, at: number, random: Random): Uint8Array {

@@ -51,14 +51,14 @@ export class Reader {
 }
 
 /** All topics of a member that a subscriber reads. */
-export const topicsOf = ({ installation }: Member): string[] => [
+const topicsOf = ({ installation }: Member): string[] => [
   installation.inbox,
   `contact-${installation.account.address}`,
   `revoked-${installation.account.address}`,
 ]
 
 /** Everything before its caught-up is in this order, frame by frame (docs/protocol.md section 5). */
-export const isInOrder = (envelopes: readonly ReceivedEnvelope[]): boolean =>
+const isInOrder = (envelopes: readonly ReceivedEnvelope[]): boolean =>
   envelopes.every((envelope, index) => {
     const before = envelopes[index - 1]
     if (before === undefined || before.nodeNs < envelope.nodeNs) return true

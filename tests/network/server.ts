@@ -11,7 +11,7 @@ import { connectNode } from '../../src/network/connect.ts'
 import type { Network, NodeFrame } from '../../src/network/network.ts'
 
 /** Long enough for a loaded machine to answer, short enough to wait for. */
-export const patience = { callMs: 3_000, silenceMs: 3_000 }
+const patience = { callMs: 3_000, silenceMs: 3_000 }
 export const impatience = { callMs: 150, silenceMs: 150 }
 
 const listen = async (server: ReturnType<typeof createTcpServer>): Promise<string> => {
@@ -61,7 +61,7 @@ export const unusedUrl = async (): Promise<string> => {
 
 export const grpcWeb = { 'content-type': 'application/grpc-web+proto' }
 
-export const frame = (event: { case: 'heartbeat'; value: { nodeNs: bigint } }): Uint8Array =>
+const frame = (event: { case: 'heartbeat'; value: { nodeNs: bigint } }): Uint8Array =>
   encodeEnvelope(
     0,
     toBinary(SubscribeResponseSchema, {

@@ -1,61 +1,6 @@
-/**
- * What a packaging test serves: a folder of built files, and the node that was installed.
- */
+/** The node that a packaging test has installed. */
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { extname, join, normalize } from 'node:path'
-
-const contentTypes: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.wasm': 'application/wasm',
-}
-
-export interface Served {
-  readonly url: string
-  stop(): Promise<void>
-}
-
-/**
- * Serves a folder as a careful host would: nothing but its own scripts, workers and wasm may run.
- * `workers` is the policy's word on where workers come from.
- */
-export const serveFolder = async (
-  folder: string,
-  nodeUrl: string,
-  workers: string,
-): Promise<Served> => {
-  const policy = [
-    "default-src 'none'",
-    "script-src 'self' 'wasm-unsafe-eval'",
-    `worker-src ${workers}`,
-    `connect-src 'self' ${nodeUrl}`,
-  ].join('; ')
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    const path = normalize(pathname === '/' ? '/index.html' : pathname)
-    readFile(join(folder, path)).then(
-      (bytes) => {
-        const type = contentTypes[extname(path)] ?? 'application/octet-stream'
-        response.writeHead(200, { 'content-type': type, 'content-security-policy': policy })
-        response.end(bytes)
-      },
-      () => response.writeHead(404).end(),
-    )
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
-}
+import { join } from 'node:path'
 
 export interface StartedNode {
   readonly url: string

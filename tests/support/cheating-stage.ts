@@ -24,7 +24,6 @@ import {
   type EngineWorld,
   freshDatabase,
   type Opened,
-  until,
   untilState,
   untilTexts,
 } from './engine.ts'
@@ -173,10 +172,4 @@ export const expectHonest = async (
   await say(third, id, `${text}, again`)
   expect(await untilTexts(stage.atBob, id, 2)).toEqual([text, `${text}, again`])
   expect(await shownTexts(stage.atBob, id)).toEqual([text, `${text}, again`])
-}
-
-/** Returns when the victim's stream is open at the node and everything so far was told. */
-export const untilLiveAgain = async ({ node, atBob }: Pick<Stage, 'node' | 'atBob'>) => {
-  await until(() => node.open > 0)
-  await untilState(atBob, 'live')
 }

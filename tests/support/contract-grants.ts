@@ -14,7 +14,7 @@ const currentTime = '2026-11-20T08:13:00.000Z'
 const never = new AbortController().signal
 
 /** Signs with its key. */
-export const theKey: PrivateKeyAccount = privateKeyToAccount(`0x${'7'.repeat(64)}`)
+const theKey: PrivateKeyAccount = privateKeyToAccount(`0x${'7'.repeat(64)}`)
 export const theAddress = theKey.address.toLowerCase() as Address
 
 /** Who signs: the account's key, or a contract on a chain with this signature. */

@@ -216,7 +216,7 @@ export const aClaimedKey = ({ identity, installationId }: Account): ClaimedKey =
 }
 
 /** A directory that the test fills. */
-export class FilledDirectory extends Directory {
+class FilledDirectory extends Directory {
   readonly people = new Map<Address, readonly KnownInstallation[]>()
   /** Accounts whose topics were read again. */
   readonly rereads: Address[] = []
@@ -250,7 +250,7 @@ export interface SealCall {
 }
 
 /** A fan-out that seals and remembers what. */
-export class RecordingFanout extends Fanout {
+class RecordingFanout extends Fanout {
   readonly calls: SealCall[] = []
 
   override seal(
@@ -264,7 +264,7 @@ export class RecordingFanout extends Fanout {
 }
 
 /** An outbox that keeps what it is given, and sends nothing until it runs. */
-export class RecordingOutbox extends Outbox {
+class RecordingOutbox extends Outbox {
   readonly enqueued: OutboxEntry[] = []
 
   override enqueue(entry: OutboxEntry): void {

@@ -30,7 +30,7 @@ export async function runCommand(name: string, command: () => Promise<number>): 
 }
 
 /** A sentence of an error; errors of the system are put into words where they are common. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : 'unknown'
   if (error instanceof CommandError) return message
   if (/database is locked/.test(message)) return 'the database is in use by a running node.'

@@ -69,7 +69,7 @@ export async function placeNewFile(
 }
 
 /** Waits until the disk has a file, or the names in a folder. */
-export function sync(path: string): void {
+function sync(path: string): void {
   const handle = openSync(path, 'r')
   try {
     fsyncSync(handle)

@@ -116,7 +116,7 @@ export const textContent = (text: string): Uint8Array =>
   ])
 
 /** The fields of a payload but for `header_hash`. */
-export const payloadFields = (line: Line): readonly Field[] => [
+const payloadFields = (line: Line): readonly Field[] => [
   [1, 1n],
   [3, buildConversationId(line.from.address, line.to.address)],
   [4, textContent('hello')],

@@ -49,7 +49,7 @@ const labeledExpand = (
 }
 
 /** X25519 of two raw keys; throws where the result would be all zero. */
-export const agree = (secret: Uint8Array, publicKey: Uint8Array): Uint8Array =>
+const agree = (secret: Uint8Array, publicKey: Uint8Array): Uint8Array =>
   new Uint8Array(
     diffieHellman({
       privateKey: createPrivateKey({

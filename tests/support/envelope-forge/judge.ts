@@ -47,14 +47,14 @@ export const ratchetChanges = (kind: LineKind): readonly string[] =>
   keptChanges(kind).filter((change) => !/^(conversations|messages)/.test(change))
 
 /** The code in an outcome. */
-export const codeIn = (outcome: string): PadlockErrorCode | undefined => {
+const codeIn = (outcome: string): PadlockErrorCode | undefined => {
   const code = /\((\w+)\)/.exec(outcome)?.[1]
   if (code !== undefined) return code as PadlockErrorCode
   if (outcome === 'duplicate') return 'duplicate_message'
   return outcome === 'unsupported_version' ? outcome : undefined
 }
 
-export const deliverCase = async (
+const deliverCase = async (
   bob: Receiver,
   line: Line,
   { changes }: Case,

@@ -1,7 +1,7 @@
 /** The parts of an Olm message (the Olm specification, "The Olm Message Format"), to be changed one by one. */
 
 import { concatBytes } from '../../../src/protocol/bytes.ts'
-import { type ChangeFields, decodeFields, edit, encodeFields, type Field } from './fields.ts'
+import { type ChangeFields, decodeFields, edit, encodeFields } from './fields.ts'
 
 /** Config v1 cuts the MAC to this. */
 const macBytes = 8
@@ -32,7 +32,3 @@ export const changePrekeyMessage =
 /** Changes the message within a prekey message. */
 export const changeInner = (change: Change): Change =>
   changePrekeyMessage(edit(prekeyFields.message, change))
-
-/** The fields of a prekey message. */
-export const prekeyMessageFields = (olm: Uint8Array): readonly Field[] =>
-  decodeFields(olm.subarray(1))
