@@ -1,3 +1,4 @@
+/// <reference path="./embedded-files.d.ts" />
 /**
  * The worker and the wasm inside one script, `embedded.js`: what `padlock-sdk/inline` is made of, and
  * what `padlock-sdk` loads where the files beside it cannot be had.

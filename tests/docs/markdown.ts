@@ -26,14 +26,14 @@ export const blocksOf = (text: string, language: string): readonly Block[] => {
   }))
 }
 
-/** The \`\`\`ts block below the comment that marks it as runnable. */
-export const runnableBlock = (text: string): Block => {
-  const marker = /^<!-- runnable\b.*-->\n(?=```ts$)/m.exec(text)
-  const start = marker ? text.slice(0, marker.index + marker[0].length) : ''
-  const [block] = blocksOf(text.slice(start.length), 'ts')
-  if (!marker || !block) throw new Error('no block is marked as runnable')
-  return { ...block, line: block.line + start.split('\n').length - 1 }
-}
+/** The \`\`\`ts blocks below the comments that mark them as runnable. */
+export const runnableBlocks = (text: string): readonly Block[] =>
+  [...text.matchAll(/^<!-- runnable\b.*-->\n(?=```ts$)/gm)].map((marker) => {
+    const start = text.slice(0, marker.index + marker[0].length)
+    const [block] = blocksOf(text.slice(start.length), 'ts')
+    if (!block) throw new Error('no block follows the mark')
+    return { ...block, line: block.line + start.split('\n').length - 1 }
+  })
 
 /** The blocks below a comment such as `<!-- file: chat.tsx -->`, by the name that it gives. */
 export const fileBlocks = (text: string): ReadonlyMap<string, string> => {

@@ -1,4 +1,4 @@
-/** The README's example is a program: it runs here, with the real engine, wasm and node. */
+/** The README's examples are programs: they run here, with the real engine, wasm and node. */
 import { stripTypeScriptTypes } from 'node:module'
 import { runInThisContext } from 'node:vm'
 import { afterEach, expect, test } from 'vitest'
@@ -10,7 +10,7 @@ import {
   wasmBytes,
 } from '../support/node-world.ts'
 import { runSeed } from '../support/random.ts'
-import { type Block, readText, runnableBlock } from './markdown.ts'
+import { type Block, readText, runnableBlocks } from './markdown.ts'
 
 let world: NodeWorld | undefined
 afterEach(async () => {
@@ -21,9 +21,12 @@ afterEach(async () => {
 /** What the example reads without declaring it, and what stands in for `padlock-sdk`. */
 interface Granted {
   readonly modules: Readonly<Record<string, unknown>>
-  readonly wallet: unknown
-  readonly show: (...what: readonly unknown[]) => void
+  readonly wallet?: unknown
+  readonly client?: Client
+  readonly show?: (...what: readonly unknown[]) => void
 }
+
+const [firstLines, loggingOut] = runnableBlocks(readText('README.md'))
 
 /** Runs a module in this thread: its imports are looked up in `modules`, the rest is as it stands. */
 const runBlock = async ({ code, line }: Block, granted: Granted): Promise<void> => {
@@ -31,8 +34,10 @@ const runBlock = async ({ code, line }: Block, granted: Granted): Promise<void> 
     /^import (\{.*?\}) from '(.+?)'$/gm,
     "const $1 = modules['$2']",
   )
-  // One line is put before the example's own, so that a stack names the README's lines.
-  const run: unknown = runInThisContext(`(async ({ modules, wallet, show }) => {\n${body}\n})`, {
+  // One line is put before the example's own, so that a stack names the README's lines. What an example
+  // declares itself it declares inside.
+  const head = '(async ({ modules, wallet, client, show }) => { await (async () => {'
+  const run: unknown = runInThisContext(`${head}\n${body}\n})() })`, {
     filename: 'README.md',
     lineOffset: line - 2,
   })
@@ -60,7 +65,8 @@ test('the example of the README runs against a real node', async () => {
   const open = (options: ClientOptions) =>
     openNodeClient({ ...options, node: url, database: `docs-${crypto.randomUUID()}` }, wasm)
 
-  const example = runnableBlock(readText('README.md'))
+  const example = firstLines
+  if (!example) throw new Error('the README has no first example')
   const addresses = example.code.match(/0x[0-9a-fA-F]{40}/g) ?? []
   expect(addresses).toHaveLength(1)
   const code = example.code.replaceAll(/0x[0-9a-fA-F]{40}/g, bob.address)
@@ -97,4 +103,24 @@ test('the example of the README runs against a real node', async () => {
     [alice.address, 'closed'],
   ])
   expect(alice.asked.count).toBe(1)
+}, 60_000)
+
+test('logging out as the README says leaves no device in the account and no data here', async () => {
+  world = await createNodeWorld(runSeed())
+  const { url } = world
+  const wasm = await wasmBytes()
+  const wallet = world.wallet(await world.person('alice'))
+  const open = (database: string) => openNodeClient({ wallet, node: url, database }, wasm)
+  const database = `docs-${crypto.randomUUID()}`
+  const client = await open(database)
+  const { installationId } = client
+  if (!loggingOut) throw new Error('the README does not say how to log out')
+  await runBlock(loggingOut, { modules: {}, client })
+
+  expect(client.status.state).toBe('closed')
+  expect((await indexedDB.databases()).map(({ name }) => name)).not.toContain(database)
+  const other = await open(`docs-${crypto.randomUUID()}`)
+  const devices = await other.installations()
+  expect(devices.find(({ id }) => id === installationId)?.state).toBe('revoked')
+  await other.close()
 }, 60_000)
