@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline'
 import pg from 'pg'
 import { installDebianPackages, isRoot, runAsRoot } from './debian-packages.ts'
 import { freePort } from './free-port.ts'
+import { leashed } from './leash.ts'
 
 export interface Postgres {
   /** The superuser's connection string, to a database that tests leave alone. */
@@ -172,9 +173,7 @@ const startCluster = async (programs: string): Promise<Postgres> => {
       ...[join(programs, 'postgres'), '-D', data, '-p', `${port}`, '-k', folder],
       ...['-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=on', '-c', 'max_connections=200'],
     ]
-    // The kernel tells the server when this process was killed and could not do so itself.
-    const leash = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig=QUIT'] : []
-    const [command = '', ...args] = [...leash, ...postgres]
+    const [command = '', ...args] = leashed('QUIT', postgres)
     const child = spawn(command, args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] })
     running = child
     await untilReady(child)
