@@ -1,9 +1,14 @@
 /**
- * Tests that need a browser: the SDK and the demo in Chromium and Firefox, and the packed packages.
+ * Tests that need a browser: the SDK and the demo in Chromium, Firefox and WebKit, and the packed
+ * packages. WebKit is driven by tests/support/webdriver, not by Playwright, which only runs its tests.
  * Servers are started by the tests that use them, on free ports, so nothing is shared between files.
  */
 import { defineConfig } from '@playwright/test'
 import { describeLaunch } from './scripts/browsers.ts'
+
+/** Tests that use Playwright's own pages, and the one that stands for them in WebKit. */
+const byPlaywright = ['**/demo.spec.ts', '**/devices.spec.ts']
+const byWebDriver = ['**/webkit-*.spec.ts']
 
 export default defineConfig({
   testMatch: '**/*.{test,spec}.ts',
@@ -22,12 +27,20 @@ export default defineConfig({
     {
       name: 'chromium',
       testDir: 'tests/browser',
+      testIgnore: byWebDriver,
       use: { browserName: 'chromium', ...describeLaunch('chromium') },
     },
     {
       name: 'firefox',
       testDir: 'tests/browser',
+      testIgnore: byWebDriver,
       use: { browserName: 'firefox', ...describeLaunch('firefox') },
+    },
+    {
+      name: 'webkit',
+      testDir: 'tests/browser',
+      testIgnore: byPlaywright,
+      use: { browserName: 'webkit' },
     },
     {
       name: 'bundlers',

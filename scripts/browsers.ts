@@ -1,18 +1,30 @@
 /**
  * Finds the browsers that the tests run in, and installs them where they are missing:
  * Debian's packages where this user may install some, Playwright's own builds elsewhere.
+ * WebKit is WebKitGTK with its driver, on a screen of Xvfb; Playwright has no part in it.
  */
 import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { chromium, firefox, type LaunchOptions } from '@playwright/test'
 import { installDebianPackages, isRoot } from './debian-packages.ts'
 import { run } from './process.ts'
 
-export type BrowserName = 'chromium' | 'firefox'
+/** Those that Playwright drives. */
+type PlaywrightName = 'chromium' | 'firefox'
 
-const packages = { chromium: 'chromium', firefox: 'firefox-esr' } as const
+export type BrowserName = PlaywrightName | 'webkit'
+
+const packages = {
+  chromium: ['chromium'],
+  firefox: ['firefox-esr'],
+  webkit: ['webkit2gtk-driver', 'xvfb'],
+} as const
 const builds = { chromium, firefox } as const
 
-const debianPath = (name: BrowserName): string => `/usr/bin/${packages[name]}`
+const debianPath = (name: PlaywrightName): string => `/usr/bin/${packages[name][0]}`
+
+const isOnPath = (program: string): boolean =>
+  (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)))
 
 /** Chromium's sandbox refuses root; the other switches keep it from calling home during a test. */
 const chromiumArgs = [
@@ -25,11 +37,13 @@ const chromiumArgs = [
 ]
 
 const isInstalled = (name: BrowserName): boolean =>
-  existsSync(debianPath(name)) || existsSync(builds[name].executablePath())
+  name === 'webkit'
+    ? isOnPath('WebKitWebDriver') && isOnPath('Xvfb')
+    : existsSync(debianPath(name)) || existsSync(builds[name].executablePath())
 
 /** How Playwright starts this browser here. Debian's Firefox is a stock one, driven over BiDi. */
 export const describeLaunch = (
-  name: BrowserName,
+  name: PlaywrightName,
 ): { channel?: string; launchOptions: LaunchOptions } => {
   const args = name === 'chromium' ? chromiumArgs : []
   if (!existsSync(debianPath(name))) return { launchOptions: { args } }
@@ -37,16 +51,24 @@ export const describeLaunch = (
   return name === 'firefox' ? { channel: 'moz-firefox', launchOptions } : { launchOptions }
 }
 
-/** Installs what is missing; returns one sentence when that fails, nothing when both are there. */
-export const ensureBrowsers = async (): Promise<string | undefined> => {
-  const all: readonly BrowserName[] = ['chromium', 'firefox']
-  const missing = all.filter((name) => !isInstalled(name))
-  if (missing.length === 0) return undefined
-  console.log(`installing ${missing.join(' and ')}`)
-  if (await installDebianPackages(missing.map((name) => packages[name]))) return undefined
-  await run('playwright', ['install', ...missing])
-  const still = missing.filter((name) => !isInstalled(name)).map((name) => packages[name])
-  return still.length === 0
-    ? undefined
-    : `The browser tests need ${still.join(' and ')}: install ${still.length === 1 ? 'that package' : 'those packages'} and run this again.`
+/** Installs those of these that are missing; returns one sentence for each that still is. */
+export const ensureBrowsers = async (
+  names: readonly BrowserName[],
+): Promise<ReadonlyMap<BrowserName, string>> => {
+  const missing = names.filter((name) => !isInstalled(name))
+  if (missing.length > 0) {
+    console.log(`installing ${missing.join(' and ')}`)
+    if (!(await installDebianPackages(missing.flatMap((name) => packages[name])))) {
+      const built = missing.filter((name) => name !== 'webkit')
+      if (built.length > 0) await run('playwright', ['install', ...built])
+    }
+  }
+  const still = missing.filter((name) => !isInstalled(name))
+  return new Map(still.map((name) => [name, saysMissing(name)]))
+}
+
+const saysMissing = (name: BrowserName): string => {
+  const wanted = packages[name]
+  const these = wanted.length === 1 ? 'that package' : 'those packages'
+  return `The tests in ${name} need ${wanted.join(' and ')}: install ${these} and run this again.`
 }

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { BrowserName } from './browsers.ts'
 import { cacheDir, listFilesBelow, root } from './files.ts'
 import { type RunOptions, run } from './process.ts'
 import {
@@ -20,8 +21,8 @@ import {
 export interface Step {
   readonly name: string
   readonly says: string
-  /** Runs in browsers, so `npm run verify` leaves it out. */
-  readonly inBrowsers?: true
+  /** The browsers that it runs in; `npm run verify` leaves out steps that have some. */
+  readonly browsers?: readonly BrowserName[]
   /** Takes minutes, so `npm run verify` leaves it out. */
   readonly isLong?: true
   /** Whether there is anything to run yet; a step without files counts nothing. */
@@ -227,20 +228,27 @@ export const steps: readonly Step[] = [
   {
     name: 'browser',
     says: 'tests in Chromium and Firefox',
-    inBrowsers: true,
+    browsers: ['chromium', 'firefox'],
     hasFiles: () => hasTests('tests/browser'),
     run: () => runPlaywright('--project=chromium', '--project=firefox'),
   },
   {
+    name: 'webkit',
+    says: 'tests in WebKitGTK',
+    browsers: ['webkit'],
+    hasFiles: () => hasTests('tests/browser'),
+    run: () => runPlaywright('--project=webkit'),
+  },
+  {
     name: 'bundlers',
     says: 'the packed SDK in every bundler of the README',
-    inBrowsers: true,
+    browsers: ['chromium'],
     run: () => runPlaywright('--project=bundlers'),
   },
   {
     name: 'packaging',
     says: 'the packed packages in empty projects',
-    inBrowsers: true,
+    browsers: ['chromium'],
     hasFiles: () => hasTests('tests/packaging') && existsSync(join(root, 'src/index.ts')),
     run: () => runPlaywright('--project=packaging'),
   },

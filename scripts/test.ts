@@ -6,7 +6,7 @@
  *     node scripts/test.ts --only NAME  one step (may be repeated); --list names them
  */
 import { parseArgs } from 'node:util'
-import { ensureBrowsers } from './browsers.ts'
+import { type BrowserName, ensureBrowsers } from './browsers.ts'
 import { installPostgres } from './postgres.ts'
 import { add, type Counts, none } from './results.ts'
 import { ensureRust } from './rust.ts'
@@ -40,7 +40,7 @@ const choose = (only: readonly string[], all: boolean): readonly Step[] => {
   const unknown = only.find((name) => !steps.some((step) => step.name === name))
   if (unknown !== undefined) return refuse(`There is no step "${unknown}"; --list names them.`)
   if (only.length > 0) return steps.filter((step) => only.includes(step.name))
-  return steps.filter((step) => all || !(step.inBrowsers || step.isLong))
+  return steps.filter((step) => all || !(step.browsers || step.isLong))
 }
 
 /** Under CI a skipped test is a failed one: nobody would notice that it never ran. */
@@ -76,11 +76,13 @@ if (options.list) {
 const chosen = choose(options.only, options.install)
 let total: Counts = none
 const failed: string[] = []
-let browsersMissing: string | undefined
+let browsersMissing: ReadonlyMap<BrowserName, string> = new Map()
 if (options.install) {
   const rustMissing = await ensureRust()
   if (rustMissing !== undefined) refuse(rustMissing)
-  if (chosen.some((step) => step.inBrowsers)) browsersMissing = await ensureBrowsers()
+  browsersMissing = await ensureBrowsers([
+    ...new Set(chosen.flatMap((step) => step.browsers ?? [])),
+  ])
   if (chosen.some((step) => step.name === 'vitest')) {
     const postgresMissing = await installPostgres()
     if (postgresMissing !== undefined) refuse(postgresMissing)
@@ -89,8 +91,9 @@ if (options.install) {
 
 for (const step of chosen) {
   let counts: Counts
-  if (step.inBrowsers && browsersMissing !== undefined) {
-    console.error(browsersMissing)
+  const missing = (step.browsers ?? []).flatMap((name) => browsersMissing.get(name) ?? [])
+  if (missing.length > 0) {
+    console.error(missing.join('\n'))
     counts = { ...none, failed: 1 }
   } else {
     counts = await runStep(step)

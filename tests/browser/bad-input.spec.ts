@@ -1,5 +1,7 @@
 /** What can go wrong around a client in a real browser: each has a clear code and loses nothing. */
-import { expect, type Page, test } from '@playwright/test'
+import { expect } from '@playwright/test'
+import type { BrowserPage } from '../support/browser-page.ts'
+import { test } from '../support/browser-test.ts'
 import { type BrowserWorld, createBrowserWorld } from '../support/browser-world.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { runSeed } from '../support/random.ts'
@@ -21,51 +23,53 @@ test.afterEach(async () => {
 })
 
 /** A page of the SDK; its wallet signs nothing, as no test here gets that far. */
-const load = async (page: Page, served: StaticServer): Promise<void> => {
+const load = async (page: BrowserPage, served: StaticServer): Promise<void> => {
   await page.goto(served.url)
   await page.waitForFunction(() => window.page !== undefined)
 }
 
-const openCode = (page: Page, options: Partial<OpenOptions>): Promise<string> =>
+const openCode = (page: BrowserPage, options: Partial<OpenOptions>): Promise<string> =>
   page.evaluate((given) => window.page.openCode(given), { address, node: node.url, ...options })
 
-test('a missing wasm file is wasm_unavailable', async ({ page }) => {
+test('a missing wasm file is wasm_unavailable', async ({ freshPage: page }) => {
   server = await serveTestPage()
   await load(page, server)
   expect(await openCode(page, { wasmUrl: '/nothing.wasm' })).toBe('wasm_unavailable')
 })
 
-test('a page instead of the wasm file is wasm_unavailable', async ({ page }) => {
+test('a page instead of the wasm file is wasm_unavailable', async ({ freshPage: page }) => {
   server = await serveTestPage()
   await load(page, server)
   expect(await openCode(page, { wasmUrl: '/' })).toBe('wasm_unavailable')
 })
 
-test('a content policy without wasm-unsafe-eval is wasm_unavailable', async ({ page }) => {
+test('a content policy without wasm-unsafe-eval is wasm_unavailable', async ({
+  freshPage: page,
+}) => {
   server = await serveTestPage({ 'content-security-policy': "script-src 'self'" })
   await load(page, server)
   expect(await openCode(page, {})).toBe('wasm_unavailable')
 })
 
-test('a content policy that forbids workers is worker_unavailable', async ({ page }) => {
+test('a content policy that forbids workers is worker_unavailable', async ({ freshPage: page }) => {
   server = await serveTestPage({ 'content-security-policy': "worker-src 'none'" })
   await load(page, server)
   expect(await openCode(page, {})).toBe('worker_unavailable')
 })
 
-test('a missing worker is worker_unavailable', async ({ page }) => {
+test('a missing worker is worker_unavailable', async ({ freshPage: page }) => {
   server = await serveTestPage()
   await load(page, server)
   expect(await openCode(page, { workerUrl: '/dist/nothing.js' })).toBe('worker_unavailable')
 })
 
-test('a worker that throws at once is worker_unavailable', async ({ page }) => {
+test('a worker that throws at once is worker_unavailable', async ({ freshPage: page }) => {
   server = await serveTestPage({}, { '/broken.js': 'throw new Error("broken")' })
   await load(page, server)
   expect(await openCode(page, { workerUrl: '/broken.js' })).toBe('worker_unavailable')
 })
 
-test('a browser without IndexedDB is storage_unavailable', async ({ page }) => {
+test('a browser without IndexedDB is storage_unavailable', async ({ freshPage: page }) => {
   const script = `Object.defineProperty(globalThis, 'indexedDB', { value: undefined })
 await import('/dist/worker.js')`
   server = await serveTestPage({}, { '/worker.js': script })
@@ -73,7 +77,7 @@ await import('/dist/worker.js')`
   expect(await openCode(page, { workerUrl: '/worker.js' })).toBe('storage_unavailable')
 })
 
-test('an IndexedDB that refuses to open is storage_unavailable', async ({ page }) => {
+test('an IndexedDB that refuses to open is storage_unavailable', async ({ freshPage: page }) => {
   const script = `IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError') }
 await import('/dist/worker.js')`
   server = await serveTestPage({}, { '/worker.js': script })
@@ -81,13 +85,15 @@ await import('/dist/worker.js')`
   expect(await openCode(page, { workerUrl: '/worker.js' })).toBe('storage_unavailable')
 })
 
-test('an unreachable node is network_unavailable, and no wallet is asked', async ({ page }) => {
+test('an unreachable node is network_unavailable, and no wallet is asked', async ({
+  freshPage: page,
+}) => {
   server = await serveTestPage()
   await load(page, server)
   expect(await openCode(page, { node: 'http://127.0.0.1:9' })).toBe('network_unavailable')
 })
 
-test('a web server instead of a node is incompatible_node', async ({ page }) => {
+test('a web server instead of a node is incompatible_node', async ({ freshPage: page }) => {
   server = await serveTestPage({
     'access-control-allow-origin': '*',
     'access-control-allow-headers': '*',
@@ -97,7 +103,7 @@ test('a web server instead of a node is incompatible_node', async ({ page }) => 
   expect(await openCode(page, { node: origin })).toBe('incompatible_node')
 })
 
-test('an address that is none is invalid_address', async ({ page }) => {
+test('an address that is none is invalid_address', async ({ freshPage: page }) => {
   server = await serveTestPage()
   await load(page, server)
   const wrong = '0x90D9f90A08d6fBBE6E6F2E413571876cbd2674c4'
@@ -106,8 +112,8 @@ test('an address that is none is invalid_address', async ({ page }) => {
 
 test.describe('with a client', () => {
   let world: BrowserWorld
-  test.beforeEach(async ({ browser }) => {
-    world = await createBrowserWorld(browser, runSeed())
+  test.beforeEach(async ({ engine }) => {
+    world = await createBrowserWorld(engine, runSeed())
   })
   test.afterEach(() => world.close())
 
@@ -162,7 +168,7 @@ await import('/dist/worker.js')`
     const alice = await world.person('alice')
     const device = await world.device(alice, 'alice-phone')
     const first = world.page(device)
-    const second = await first.context().newPage()
+    const second = await world.profile(device).newPage()
     await second.goto(world.server.url)
     await second.waitForFunction(() => window.page !== undefined)
     const options = { address: alice.address, node: world.process.url }

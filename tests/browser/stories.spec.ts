@@ -1,6 +1,6 @@
 /** The stories again, with real Workers, a real IndexedDB and a node process. */
-import { test } from '@playwright/test'
 import { stories } from '../scenario/stories/index.ts'
+import { test } from '../support/browser-test.ts'
 import { type BrowserWorld, createBrowserWorld } from '../support/browser-world.ts'
 import { runSeed } from '../support/random.ts'
 
@@ -11,8 +11,8 @@ test.afterEach(async () => {
 })
 
 for (const { name, story } of stories) {
-  test(`${name} (seed ${runSeed()})`, async ({ browser }) => {
-    world = await createBrowserWorld(browser, runSeed())
+  test(`${name} (seed ${runSeed()})`, async ({ engine }) => {
+    world = await createBrowserWorld(engine, runSeed())
     await story(world)
   })
 }

@@ -3,9 +3,9 @@
  * Worker, a real IndexedDB; the node a process on disk.
  */
 import { rm } from 'node:fs/promises'
-import type { Browser, BrowserContext, Page } from '@playwright/test'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { makeAttacker } from './attacker.ts'
+import type { BrowserEngine, BrowserPage, BrowserProfile } from './browser-page.ts'
 import { type NodeProcess, startNodeProcess } from './node-process.ts'
 import { Recorder } from './record.ts'
 import { type StaticServer, serveTestPage } from './static-server.ts'
@@ -20,11 +20,16 @@ export interface BrowserWorld extends World {
   readonly process: NodeProcess
   readonly server: StaticServer
   /** The page of a device, for what stories cannot say. */
-  page(device: Device): Page
+  page(device: Device): BrowserPage
+  /** What the pages of a device share. */
+  profile(device: Device): BrowserProfile
   close(): Promise<void>
 }
 
-export const createBrowserWorld = async (browser: Browser, seed: number): Promise<BrowserWorld> => {
+export const createBrowserWorld = async (
+  engine: BrowserEngine,
+  seed: number,
+): Promise<BrowserWorld> => {
   const node = await startNodeProcess()
   const server = await serveTestPage()
   const wallets = new Map<Person, Wallet>()
@@ -40,6 +45,11 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
       if (!page) throw new Error('the device is closed')
       return page
     },
+    profile: (device) => {
+      const profile = devices.get(device)?.profile
+      if (!profile) throw new Error('not a device of this world')
+      return profile
+    },
     person: async (name) => {
       const account = privateKeyToAccount(generatePrivateKey())
       const person = { name, address: account.address }
@@ -52,8 +62,8 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
     device: async (person, name) => {
       const wallet = wallets.get(person)
       if (!wallet) throw new Error('not a person of this world')
-      const context = await browser.newContext()
-      const device = new BrowserDevice(person, name, context, wallet, node.url, server.url)
+      const profile = await engine.newProfile()
+      const device = new BrowserDevice(person, name, profile, wallet, node.url, server.url)
       devices.set(device, device)
       await device.prepare()
       await device.open()
@@ -66,7 +76,7 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
       cut: async () => node.cut(),
     },
     close: async () => {
-      for (const device of devices.values()) await device.context.close()
+      for (const device of devices.values()) await device.profile.close()
       await server.close()
       await node.close()
     },
@@ -76,8 +86,8 @@ export const createBrowserWorld = async (browser: Browser, seed: number): Promis
 class BrowserDevice implements Device {
   readonly name: string
   readonly person: Person
-  readonly context: BrowserContext
-  page: Page | undefined
+  readonly profile: BrowserProfile
+  page: BrowserPage | undefined
   readonly #wallet: Wallet
   readonly #node: string
   readonly #url: string
@@ -87,32 +97,32 @@ class BrowserDevice implements Device {
   constructor(
     person: Person,
     name: string,
-    context: BrowserContext,
+    profile: BrowserProfile,
     wallet: Wallet,
     node: string,
     url: string,
   ) {
     this.person = person
     this.name = name
-    this.context = context
+    this.profile = profile
     this.#wallet = wallet
     this.#node = node
     this.#url = url
   }
 
   async prepare(): Promise<void> {
-    await this.context.exposeFunction('walletSign', (_address: string, message: string) => {
+    await this.profile.expose('walletSign', (_address: string, message: string) => {
       this.#wallet.asked.count += 1
       return this.#wallet.sign(message)
     })
-    await this.context.exposeFunction('streamed', (message: Shown, cursor: string) => {
+    await this.profile.expose('streamed', (message: Shown, cursor: string) => {
       this.#streamed.push(message)
       this.#cursor = cursor
     })
   }
 
   async open(): Promise<void> {
-    const page = await this.context.newPage()
+    const page = await this.profile.newPage()
     this.page = page
     await page.goto(this.#url)
     await this.#start(page)
@@ -130,13 +140,13 @@ class BrowserDevice implements Device {
     this.page = undefined
   }
 
-  async #start(page: Page): Promise<void> {
+  async #start(page: BrowserPage): Promise<void> {
     const options = { address: this.person.address, node: this.#node, since: this.#cursor }
     await page.waitForFunction(() => window.page !== undefined)
     await page.evaluate((given) => window.page.open(given), options)
   }
 
-  #open(): Page {
+  #open(): BrowserPage {
     if (!this.page) throw new Error(`${this.name} is closed`)
     return this.page
   }

@@ -1,0 +1,30 @@
+/** Playwright's `test` with a browser of the project, whoever drives it; tests with it run in all three. */
+import { test as base } from '@playwright/test'
+import type { BrowserEngine, BrowserPage } from './browser-page.ts'
+import { playwrightEngine } from './playwright-engine.ts'
+import { startWebKit } from './webdriver/webkit.ts'
+
+export interface EngineFixtures {
+  /** A page of a profile that nothing was stored in yet. */
+  readonly freshPage: BrowserPage
+}
+
+export const test = base.extend<EngineFixtures, { readonly engine: BrowserEngine }>({
+  engine: [
+    async ({ browserName, channel, launchOptions, playwright }, use) => {
+      const options = { ...launchOptions, ...(channel ? { channel } : {}) }
+      const engine =
+        browserName === 'webkit'
+          ? await startWebKit()
+          : playwrightEngine(await playwright[browserName].launch(options))
+      await use(engine)
+      await engine.close()
+    },
+    { scope: 'worker' },
+  ],
+  freshPage: async ({ engine }, use) => {
+    const profile = await engine.newProfile()
+    await use(await profile.newPage())
+    await profile.close()
+  },
+})
