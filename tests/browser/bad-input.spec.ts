@@ -236,15 +236,4 @@ await import('/dist/worker.js')`
       }
     }
   })
-
-  test('the inline entry needs no files beside it', async () => {
-    const alice = await world.person('alice')
-    const device = await world.device(alice, 'alice-phone')
-    const page = world.page(device)
-    await page.evaluate(() => window.page.close())
-    const options = { address: alice.address, node: world.process.url, inline: true }
-    await page.evaluate((given) => window.page.open(given), options)
-    await device.send(alice, 'inline', 'sent')
-    expect((await device.history(alice)).map(({ content }) => content)).toEqual(['inline'])
-  })
 })

@@ -26,9 +26,11 @@ export interface BrowserWorld extends World {
   close(): Promise<void>
 }
 
+/** @param inline whether devices use the entry that carries its worker and wasm in itself. */
 export const createBrowserWorld = async (
   engine: BrowserEngine,
   seed: number,
+  { inline = false } = {},
 ): Promise<BrowserWorld> => {
   const node = await startNodeProcess()
   const server = await serveTestPage()
@@ -63,7 +65,8 @@ export const createBrowserWorld = async (
       const wallet = wallets.get(person)
       if (!wallet) throw new Error('not a person of this world')
       const profile = await engine.newProfile()
-      const device = new BrowserDevice(person, name, profile, wallet, node.url, server.url)
+      const place = { node: node.url, page: server.url, inline }
+      const device = new BrowserDevice(person, name, profile, wallet, place)
       devices.set(device, device)
       await device.prepare()
       await device.open()
@@ -83,31 +86,29 @@ export const createBrowserWorld = async (
   }
 }
 
+/** Where a device finds everything, and by which entry. */
+interface Place {
+  readonly node: string
+  readonly page: string
+  readonly inline: boolean
+}
+
 class BrowserDevice implements Device {
   readonly name: string
   readonly person: Person
   readonly profile: BrowserProfile
   page: BrowserPage | undefined
   readonly #wallet: Wallet
-  readonly #node: string
-  readonly #url: string
+  readonly #place: Place
   readonly #streamed = new Recorder<Shown>()
   #cursor = '0'
 
-  constructor(
-    person: Person,
-    name: string,
-    profile: BrowserProfile,
-    wallet: Wallet,
-    node: string,
-    url: string,
-  ) {
+  constructor(person: Person, name: string, profile: BrowserProfile, wallet: Wallet, place: Place) {
     this.person = person
     this.name = name
     this.profile = profile
     this.#wallet = wallet
-    this.#node = node
-    this.#url = url
+    this.#place = place
   }
 
   async prepare(): Promise<void> {
@@ -124,7 +125,7 @@ class BrowserDevice implements Device {
   async open(): Promise<void> {
     const page = await this.profile.newPage()
     this.page = page
-    await page.goto(this.#url)
+    await page.goto(this.#place.page)
     await this.#start(page)
   }
 
@@ -141,7 +142,8 @@ class BrowserDevice implements Device {
   }
 
   async #start(page: BrowserPage): Promise<void> {
-    const options = { address: this.person.address, node: this.#node, since: this.#cursor }
+    const { node, inline } = this.#place
+    const options = { address: this.person.address, node, inline, since: this.#cursor }
     await page.waitForFunction(() => window.page !== undefined)
     await page.evaluate((given) => window.page.open(given), options)
   }

@@ -13,6 +13,8 @@ const types: Readonly<Record<string, string>> = {
 
 export interface StaticServer {
   readonly url: string
+  /** The paths that anyone asked for. */
+  readonly asked: ReadonlySet<string>
   close(): Promise<void>
 }
 
@@ -55,8 +57,10 @@ export const serveTestPage = async (
   { sdkAt = '', missing = [] }: ServeOptions = {},
 ): Promise<StaticServer> => {
   const script = await bundlePage(sdkAt)
+  const asked = new Set<string>()
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    asked.add(pathname)
     const answer = (status: number, type: string, body: string | Uint8Array) => {
       response.writeHead(status, { 'content-type': type, ...headers }).end(body)
     }
@@ -81,6 +85,7 @@ export const serveTestPage = async (
   if (address === null || typeof address === 'string') throw new Error('no port')
   return {
     url: `http://127.0.0.1:${address.port}/`,
+    asked,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
