@@ -1,11 +1,10 @@
 /** The demo's devices: a second one is noticed, listed and removed, reads on, and comes back with new keys. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { type BrowserContext, expect, type Locator, type Page, test } from '@playwright/test'
 import type { AxeResults } from 'axe-core'
 import { build } from 'esbuild'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { axeSource, listObjections } from '../support/axe.ts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
 
 const phone = { width: 360, height: 640 }
@@ -40,20 +39,11 @@ const write = async (page: Page, to: string | RegExp, text: string): Promise<voi
   await field.press('Enter')
 }
 
-const axeSource = readFileSync(
-  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
-  'utf8',
-)
-
 /** What a tool for accessibility objects to, contrast included. */
 const objections = async (page: Page): Promise<readonly string[]> => {
   await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)))
   await page.evaluate(axeSource)
-  const results: AxeResults = await page.evaluate('axe.run(document)')
-  expect(results.passes.length).toBeGreaterThan(10)
-  return results.violations.map(
-    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`,
-  )
+  return listObjections(await page.evaluate<AxeResults>('axe.run(document)'))
 }
 
 const widerThanTheScreen = (page: Page): Promise<number> =>

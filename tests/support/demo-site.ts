@@ -10,8 +10,9 @@ import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { BrowserContext } from '@playwright/test'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import type { PrivateKeyAccount } from 'viem/accounts'
 import { type NodeProcess, startNodeProcess } from './node-process.ts'
+import { announceTestWallet, makeTestWallet, type TestWallet } from './test-wallet.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -22,6 +23,10 @@ const types: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
 }
+
+/** From the site itself: the page's policy allows nothing else. */
+const earlyPath = '/early.js'
+const earlyTag = `<script src="${earlyPath}"></script>`
 
 export interface DemoSite {
   /** The page, told which node to use. */
@@ -39,13 +44,18 @@ const buildDemo = async (): Promise<string> => {
   return folder
 }
 
-export const startDemoSite = async (): Promise<DemoSite> => {
+/** @param early a script that the page runs before its own. */
+export const startDemoSite = async (early?: string): Promise<DemoSite> => {
   const [folder, node] = await Promise.all([buildDemo(), startNodeProcess()])
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
     const path = normalize(pathname === '/' ? '/index.html' : pathname)
-    readFile(join(folder, path)).then(
-      (bytes) => {
+    const read =
+      pathname === earlyPath ? Promise.resolve(early ?? '') : readFile(join(folder, path))
+    read.then(
+      (file) => {
+        const isPage = early !== undefined && path === '/index.html'
+        const bytes = isPage ? String(file).replace('<head>', `<head>${earlyTag}`) : file
         const type = types[extname(path)] ?? 'application/octet-stream'
         response.writeHead(200, { 'content-type': type }).end(bytes)
       },
@@ -69,57 +79,13 @@ export const startDemoSite = async (): Promise<DemoSite> => {
   }
 }
 
-export interface TestWallet {
-  readonly address: string
-  /** Texts that it was asked to sign. */
-  readonly asked: string[]
-  /** What it does from now on when it is asked. */
-  mood: 'signs' | 'declines' | 'never answers'
-}
-
-/**
- * Gives a browser an extension's wallet: EIP-1193 by EIP-6963, with a key that stays out here. Two
- * browsers that are given the same account belong to one person.
- */
+/** Gives a browser a wallet before its pages run anything, as extensions do. */
 export const installWallet = async (
   context: BrowserContext,
-  account = privateKeyToAccount(generatePrivateKey()),
+  account?: PrivateKeyAccount,
 ): Promise<TestWallet> => {
-  const wallet: TestWallet = { address: account.address, asked: [], mood: 'signs' }
-  await context.exposeFunction('askTestWallet', async (data: string) => {
-    wallet.asked.push(Buffer.from(data.slice(2), 'hex').toString())
-    if (wallet.mood === 'declines') return ''
-    if (wallet.mood === 'never answers') return new Promise<string>(() => undefined)
-    return account.signMessage({ message: { raw: Buffer.from(data.slice(2), 'hex') } })
-  })
-  await context.addInitScript((address) => {
-    // As extensions do: an account is told to a site once the person allowed it.
-    const allowed = 'test-wallet-allowed'
-    const request = async ({ method, params }: { method: string; params?: unknown }) => {
-      if (method === 'eth_requestAccounts') localStorage.setItem(allowed, 'yes')
-      if (method === 'eth_requestAccounts' || method === 'eth_accounts') {
-        return localStorage.getItem(allowed) === null ? [] : [address]
-      }
-      const ask: unknown = Reflect.get(window, 'askTestWallet')
-      if (method !== 'personal_sign' || !Array.isArray(params) || typeof ask !== 'function') {
-        throw Object.assign(new Error('unsupported'), { code: 4200 })
-      }
-      const signature: unknown = await ask(params[0])
-      if (signature === '') throw Object.assign(new Error('declined'), { code: 4001 })
-      return signature
-    }
-    const info = {
-      uuid: '350670db-19fa-4704-a166-e52e178b59d2',
-      name: 'Harbour Wallet',
-      rdns: 'org.example.harbour',
-      icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'><rect width='8' height='8' rx='2' fill='%23d9713c'/></svg>",
-    }
-    const announce = () => {
-      const detail = Object.freeze({ info, provider: { request } })
-      window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail }))
-    }
-    window.addEventListener('eip6963:requestProvider', announce)
-    announce()
-  }, account.address)
+  const { wallet, sign } = makeTestWallet(account)
+  await context.exposeFunction('askTestWallet', sign)
+  await context.addInitScript(announceTestWallet, wallet.address)
   return wallet
 }
