@@ -160,9 +160,4 @@ export class Session {
   async type(window: string, element: ElementRef, keys: string): Promise<void> {
     await this.command(window, 'POST', `/element/${element[elementName]}/value`, { text: keys })
   }
-
-  /** A PNG of what is in view. */
-  async screenshot(window: string): Promise<Uint8Array> {
-    return Buffer.from(text(await this.command(window, 'GET', '/screenshot')), 'base64')
-  }
 }

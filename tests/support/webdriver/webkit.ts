@@ -40,10 +40,8 @@ const environment = (screen: string, home: string): NodeJS.ProcessEnv => ({
   DISPLAY: screen,
   // Caches of fonts and shaders.
   HOME: home,
-  LANG: 'C.UTF-8',
-  // Or GLib starts a bus for every browser, which stays when the browser goes.
+  // Where dbus-launch is installed, GLib would start a bus that outlives the browser.
   DBUS_SESSION_BUS_ADDRESS: 'disabled:',
-  NO_AT_BRIDGE: '1',
 })
 
 const startDriver = async (
