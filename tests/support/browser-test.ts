@@ -13,8 +13,8 @@ export interface EngineFixtures {
 
 export const test = base.extend<EngineFixtures, { readonly engine: BrowserEngine }>({
   engine: [
-    async ({ browserName, channel, launchOptions, playwright }, use) => {
-      const options = { ...launchOptions, ...(channel ? { channel } : {}) }
+    async ({ browserName, channel, headless, launchOptions, playwright }, use) => {
+      const options = { ...launchOptions, headless, ...(channel ? { channel } : {}) }
       const engine =
         browserName === 'webkit'
           ? await startWebKit()

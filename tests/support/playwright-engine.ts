@@ -1,14 +1,12 @@
 /** The browsers that Playwright drives, as a browser-page.ts. */
-import type { Browser, BrowserContext, Page } from '@playwright/test'
-import type { BrowserEngine, BrowserPage, BrowserProfile } from './browser-page.ts'
-
-const asPage = (page: Page): BrowserPage => page
+import type { Browser, BrowserContext } from '@playwright/test'
+import type { BrowserEngine, BrowserProfile } from './browser-page.ts'
 
 const asProfile = (context: BrowserContext): BrowserProfile => ({
   expose: async (name, answer) => {
     await context.exposeFunction(name, answer)
   },
-  newPage: async () => asPage(await context.newPage()),
+  newPage: () => context.newPage(),
   close: () => context.close(),
 })
 
