@@ -4,9 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, type Page, test } from '@playwright/test'
+import { expect } from '@playwright/test'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { root } from '../../scripts/files.ts'
+import type { BrowserEngine } from '../support/browser-page.ts'
+import { test } from '../support/browser-test.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
 import { serveTestPage } from '../support/static-server.ts'
 import newerApis from './newer-apis.json' with { type: 'json' }
@@ -32,26 +34,31 @@ for (const name of ${JSON.stringify(names)}) {
 
 const worker = readFileSync(join(root, 'dist/worker.js'), 'utf8')
 
-const open = async (page: Page, names: readonly string[], extra: Record<string, string> = {}) => {
-  const script = takeAway(names)
-  const server = await serveTestPage({}, { '/dist/worker.js': `${script}${worker}`, ...extra })
+const open = async (engine: BrowserEngine, names: readonly string[]) => {
+  const prelude = takeAway(names)
+  const server = await serveTestPage({}, { '/dist/worker.js': `${prelude}${worker}` }, { prelude })
   const account = privateKeyToAccount(generatePrivateKey())
   let asked = 0
-  await page.exposeFunction('walletSign', (_address: string, message: string) => {
+  const profile = await engine.newProfile()
+  await profile.expose('walletSign', (_address: string, message: string) => {
     asked += 1
     return account.signMessage({ message })
   })
-  await page.exposeFunction('streamed', () => undefined)
-  await page.addInitScript(script)
+  await profile.expose('streamed', () => undefined)
+  const page = await profile.newPage()
   await page.goto(server.url)
   await page.waitForFunction(() => window.page !== undefined)
   const options = { address: account.address, node: node.url }
   const error = await page.evaluate((given) => window.page.openError(given), options)
-  return { server, error, asked: () => asked, address: account.address }
+  const close = async () => {
+    await profile.close()
+    await server.close()
+  }
+  return { page, error, asked: () => asked, address: account.address, close }
 }
 
-test('without anything newer, messages are sent and read', async ({ page }) => {
-  const { server, error, address } = await open(page, newerApis)
+test('without anything newer, messages are sent and read', async ({ engine }) => {
+  const { page, error, address, close } = await open(engine, newerApis)
   try {
     expect(await page.evaluate(() => 'withResolvers' in Promise || 'any' in AbortSignal)).toBe(
       false,
@@ -62,7 +69,7 @@ test('without anything newer, messages are sent and read', async ({ page }) => {
     expect(history.map(({ content }) => content)).toEqual(['an old one'])
     await page.evaluate(() => window.page.close())
   } finally {
-    await server.close()
+    await close()
   }
 })
 
@@ -73,15 +80,15 @@ for (const [names, missing] of [
   [['Worker'], 'Worker'],
 ] as const) {
   test(`without ${missing} a client is refused by that name, before the wallet is asked`, async ({
-    page,
+    engine,
   }) => {
-    const { server, error, asked } = await open(page, names)
+    const { error, asked, close } = await open(engine, names)
     try {
       expect(error).toMatchObject({ code: 'unsupported_platform', details: { missing } })
       expect(error?.message).toContain(missing)
       expect(asked()).toBe(0)
     } finally {
-      await server.close()
+      await close()
     }
   })
 }

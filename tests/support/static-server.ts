@@ -25,6 +25,10 @@ export interface ServeOptions {
   readonly sdkAt?: string
   /** Paths that are answered with 404. */
   readonly missing?: readonly string[]
+  /** What is served at a path instead of the SDK's own file, and as what. */
+  readonly instead?: Readonly<Record<string, { readonly type: string; readonly body: Buffer }>>
+  /** A script that runs on the page before its own. */
+  readonly prelude?: string
 }
 
 /** The page's script; `padlock-sdk` stays what is served under /dist/. */
@@ -54,7 +58,7 @@ const bundlePage = async (sdkAt: string): Promise<string> => {
 export const serveTestPage = async (
   headers: Readonly<Record<string, string>> = {},
   scripts: Readonly<Record<string, string>> = {},
-  { sdkAt = '', missing = [] }: ServeOptions = {},
+  { sdkAt = '', missing = [], instead = {}, prelude }: ServeOptions = {},
 ): Promise<StaticServer> => {
   const script = await bundlePage(sdkAt)
   const asked = new Set<string>()
@@ -65,11 +69,14 @@ export const serveTestPage = async (
       response.writeHead(status, { 'content-type': type, ...headers }).end(body)
     }
     if (pathname === '/') {
-      const html =
-        '<!doctype html><title>Padlock</title><script type="module" src="/page.js"></script>'
+      const first = prelude === undefined ? '' : '<script src="/prelude.js"></script>'
+      const html = `<!doctype html><title>Padlock</title>${first}<script type="module" src="/page.js"></script>`
       return answer(200, types['.html'] ?? '', html)
     }
     if (pathname === '/page.js') return answer(200, types['.js'] ?? '', script)
+    if (pathname === '/prelude.js') return answer(200, types['.js'] ?? '', prelude ?? '')
+    const other = instead[pathname]
+    if (other) return answer(200, other.type, other.body)
     if (missing.includes(pathname)) return answer(404, 'text/plain', 'not here')
     const extra = scripts[pathname]
     if (extra !== undefined) return answer(200, types['.js'] ?? '', extra)

@@ -37,6 +37,14 @@ export interface OpenOptions {
   readonly walletError?: { readonly code: number; readonly message: string }
 }
 
+/** What the SDK says on the console. */
+const said: string[] = []
+const { warn } = console
+console.warn = (...words: unknown[]) => {
+  said.push(words.join(' '))
+  warn(...words)
+}
+
 let client: Client | undefined
 
 const open = (): Client => {
@@ -105,6 +113,7 @@ const create = (options: OpenOptions): Promise<Client> => {
 }
 
 const page = {
+  said: async () => [...said],
   open: async (options: OpenOptions): Promise<void> => {
     const made = await create(options)
     client = made

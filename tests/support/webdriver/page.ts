@@ -8,31 +8,36 @@ interface Call {
   readonly args: readonly unknown[]
 }
 
+interface Answer {
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+
 declare global {
   interface Window {
     /** Calls of exposed functions that nobody out here has taken yet, and those without an answer. */
     testCalls?: {
       readonly made: Call[]
-      readonly waiting: Map<number, PromiseWithResolvers<unknown>>
-      news: PromiseWithResolvers<void>
+      readonly waiting: Map<number, Answer>
+      /** Wakes the one that waits for a call. */
+      wake: () => void
     }
   }
 }
 
-/** In the page: gives it functions that note their calls. */
+/** In the page, which may be one of an old browser: gives it functions that note their calls. */
 const addExposed = (names: readonly string[]): void => {
-  const calls = { made: [] as Call[], waiting: new Map(), news: Promise.withResolvers<void>() }
+  const calls = { made: [] as Call[], waiting: new Map<number, Answer>(), wake: () => {} }
   window.testCalls = calls
   let last = 0
   for (const name of names) {
-    const ask = (...args: readonly unknown[]): Promise<unknown> => {
-      const answer = Promise.withResolvers<unknown>()
-      last += 1
-      calls.waiting.set(last, answer)
-      calls.made.push({ id: last, name, args })
-      calls.news.resolve()
-      return answer.promise
-    }
+    const ask = (...args: readonly unknown[]): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        last += 1
+        calls.waiting.set(last, { resolve, reject })
+        calls.made.push({ id: last, name, args })
+        calls.wake()
+      })
     Reflect.set(window, name, ask)
   }
 }
@@ -41,8 +46,11 @@ const addExposed = (names: readonly string[]): void => {
 const takeCalls = async (): Promise<readonly Call[]> => {
   const calls = window.testCalls
   if (!calls) throw new Error('nothing is exposed')
-  await calls.news.promise
-  calls.news = Promise.withResolvers<void>()
+  if (calls.made.length === 0) {
+    await new Promise<void>((resolve) => {
+      calls.wake = resolve
+    })
+  }
   return calls.made.splice(0)
 }
 
