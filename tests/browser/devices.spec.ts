@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { type BrowserContext, expect, type Locator, type Page, test } from '@playwright/test'
 import type { AxeResults } from 'axe-core'
 import { build } from 'esbuild'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { anAccount } from '../support/accounts.ts'
 import { axeSource, listObjections } from '../support/axe.ts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
 
@@ -134,7 +134,7 @@ test('a second device is noticed, listed and removed; it reads on, and starts ov
 test('a wallet signs once for a removal, may decline it, and a phone shows all of it', async ({
   browser,
 }) => {
-  const account = privateKeyToAccount(generatePrivateKey())
+  const account = anAccount()
   const open = async (viewport?: typeof phone) => {
     const context = await browser.newContext(viewport ? { viewport } : {})
     const wallet = await installWallet(context, account)

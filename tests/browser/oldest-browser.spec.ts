@@ -5,8 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from '@playwright/test'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+
 import { root } from '../../scripts/files.ts'
+import { anAccount } from '../support/accounts.ts'
 import type { BrowserEngine } from '../support/browser-page.ts'
 import { test } from '../support/browser-test.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
@@ -37,7 +38,7 @@ const worker = readFileSync(join(root, 'dist/worker.js'), 'utf8')
 const open = async (engine: BrowserEngine, names: readonly string[]) => {
   const prelude = takeAway(names)
   const server = await serveTestPage({}, { '/dist/worker.js': `${prelude}${worker}` }, { prelude })
-  const account = privateKeyToAccount(generatePrivateKey())
+  const account = anAccount()
   let asked = 0
   const profile = await engine.newProfile()
   await profile.expose('walletSign', (_address: string, message: string) => {

@@ -5,8 +5,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from '@playwright/test'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+
 import { root } from '../../scripts/files.ts'
+import { anAccount } from '../support/accounts.ts'
 import type { BrowserEngine, BrowserPage, BrowserProfile } from '../support/browser-page.ts'
 import { test } from '../support/browser-test.ts'
 import { type NodeProcess, startNodeProcess } from '../support/node-process.ts'
@@ -40,7 +41,7 @@ interface Visit {
 
 /** Opens the page of a server, with a wallet of its own. */
 const visit = async (engine: BrowserEngine, { url }: StaticServer): Promise<Visit> => {
-  const account = privateKeyToAccount(generatePrivateKey())
+  const account = anAccount()
   const profile = await engine.newProfile()
   profiles.push(profile)
   await profile.expose('walletSign', (_address: string, message: string) =>

@@ -3,7 +3,7 @@
  * Worker, a real IndexedDB; the node a process on disk.
  */
 import { rm } from 'node:fs/promises'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { anAccount } from './accounts.ts'
 import { makeAttacker } from './attacker.ts'
 import type { BrowserEngine, BrowserPage, BrowserProfile } from './browser-page.ts'
 import { type NodeProcess, startNodeProcess } from './node-process.ts'
@@ -53,7 +53,7 @@ export const createBrowserWorld = async (
       return profile
     },
     person: async (name) => {
-      const account = privateKeyToAccount(generatePrivateKey())
+      const account = anAccount()
       const person = { name, address: account.address }
       wallets.set(person, {
         asked: { count: 0 },

@@ -24,7 +24,6 @@ import { Sessions } from '../../src/engine/sessions.ts'
 import { StatusBoard } from '../../src/engine/status.ts'
 import type { ClaimedKey, Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
-import { encodeHex } from '../../src/protocol/bytes.ts'
 import { type Address, deriveInstallationId, type InstallationId } from '../../src/protocol/ids.ts'
 import { prekeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
@@ -70,7 +69,7 @@ const silentNetwork: Network = {
 let addresses = 0
 /** An address that no other account of this process has. */
 export const anAddress = (): Address =>
-  `0x${encodeHex(Uint8Array.of(++addresses)).padStart(40, '0')}` as Address
+  `0x${(++addresses).toString(16).padStart(40, '0')}` as Address
 
 /** A new installation's identity. */
 export const aDevice = (address = anAddress()): Account => {

@@ -4,7 +4,7 @@
  */
 import 'fake-indexeddb/auto'
 import { readFile } from 'node:fs/promises'
-import { generatePrivateKey, type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
+import type { PrivateKeyAccount } from 'viem/accounts'
 import { onTestFinished } from 'vitest'
 import {
   createInProcessNode,
@@ -66,7 +66,7 @@ export interface EngineWorld {
   openStore(database: string): Promise<Store>
 }
 
-export const anAccount = (): PrivateKeyAccount => privateKeyToAccount(generatePrivateKey())
+export { anAccount } from './accounts.ts'
 
 export const signWith =
   (account: PrivateKeyAccount): Sign =>

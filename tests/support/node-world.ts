@@ -6,10 +6,10 @@ import 'fake-indexeddb/auto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import { type Client, openClient } from '../../src/facade/client.ts'
 import { serve } from '../../src/worker/main.ts'
+import { anAccount } from './accounts.ts'
 import { makeAttacker } from './attacker.ts'
 import {
   countWarnings,
@@ -85,7 +85,7 @@ export const createNodeWorld = async (seed: number): Promise<NodeWorld> => {
     url: proxy.url,
     wallet,
     person: async (name) => {
-      const account = privateKeyToAccount(generatePrivateKey())
+      const account = anAccount()
       const asked = { count: 0 }
       const person = { name, address: account.address }
       wallets.set(person, {

@@ -1,5 +1,5 @@
 /** A wallet as an extension gives it to pages: EIP-1193 by EIP-6963, with a key that stays out here. */
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { anAccount } from './accounts.ts'
 
 export interface TestWallet {
   readonly address: string
@@ -11,7 +11,7 @@ export interface TestWallet {
 
 /** What pages call `askTestWallet` gets `sign`; two browsers with one account belong to one person. */
 export const makeTestWallet = (
-  account = privateKeyToAccount(generatePrivateKey()),
+  account = anAccount(),
 ): { wallet: TestWallet; sign: (data: string) => Promise<string> } => {
   const wallet: TestWallet = { address: account.address, asked: [], mood: 'signs' }
   const sign = async (data: string): Promise<string> => {

@@ -7,11 +7,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPublicClient, createWalletClient, type Hex, http } from 'viem'
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import type { Client, ClientOptions } from '../../src/facade/client.ts'
 import type { Message } from '../../src/worker/contract.ts'
+import { anAccount } from '../support/accounts.ts'
 import { type LocalChain, startLocalChain, wrapSignature } from '../support/local-chain.ts'
 import { openNodeClient, wasmBytes } from '../support/node-world.ts'
 
@@ -45,7 +45,7 @@ const chainNumber = () => Number(chain.id)
 
 /** An account that counts what it is asked to sign. */
 const anOwner = () => {
-  const account = privateKeyToAccount(generatePrivateKey())
+  const account = anAccount()
   const asked: string[] = []
   const signMessage = ({ message }: { message: string }): Promise<Hex> => {
     asked.push(message)
@@ -71,7 +71,7 @@ test('a contract account and an ordinary one write to each other, by URL and by 
   })
   expect(owner.asked.map(lastLine)).toEqual([`Chain ID: ${chain.id}`])
   const bob = await open({
-    wallet: privateKeyToAccount(generatePrivateKey()),
+    wallet: anAccount(),
     chains: { [chainNumber()]: chain.url },
   })
   const chat = await bob.conversation(address)
@@ -88,7 +88,7 @@ test('who names no chain sees an unverified device, and the message waits', asyn
     wallet: { address, signMessage: owner.signMessage },
     contract: { chainId: chainNumber() },
   })
-  const bob = await open({ wallet: privateKeyToAccount(generatePrivateKey()) })
+  const bob = await open({ wallet: anAccount() })
   expect((await bob.installations(address)).map(({ state }) => state)).toEqual(['unverified'])
   expect(await bob.canMessage(address)).toBe(false)
 })
@@ -117,7 +117,7 @@ test('a smart account that is not deployed yet is asked twice, and counts by its
     `Chain ID: ${chain.id}`,
   ])
   const bob = await open({
-    wallet: privateKeyToAccount(generatePrivateKey()),
+    wallet: anAccount(),
     chains: { [chainNumber()]: publicClient() },
   })
   expect(await bob.canMessage(safe.address)).toBe(true)
@@ -130,7 +130,7 @@ test('an ordinary account that delegates to a contract registers with its key', 
   const real = createWalletClient({ account: address, transport: transport() })
   await open({ wallet: { ...real, signMessage: owner.signMessage } })
   expect(owner.asked.map(lastLine)).toEqual([expect.stringMatching(/^Installation Key: /)])
-  const bob = await open({ wallet: privateKeyToAccount(generatePrivateKey()) })
+  const bob = await open({ wallet: anAccount() })
   expect(await bob.canMessage(address)).toBe(true)
 })
 
