@@ -7,6 +7,8 @@ import { seededRandom } from '../../support/random.ts'
 import type { Story } from '../../support/world.ts'
 
 const mib = 1024 * 1024
+/** The length of a field of fewer bytes takes two; no message of this story comes near. */
+const twoByteLengths = 1 << 14
 
 export const story: Story = async (world) => {
   const random = seededRandom(world.seed)
@@ -22,7 +24,10 @@ export const story: Story = async (world) => {
 
   let stored: readonly Uint8Array[] = []
   const attack = async (round: number) => {
-    if (round % 10 === 0) stored = await attacker.stored(inbox)
+    if (round % 10 === 0) {
+      // Not the huge one of the first round, which leaves no room for a change.
+      stored = (await attacker.stored(inbox)).filter(({ length }) => length < twoByteLengths)
+    }
     const envelope = stored[random.below(stored.length)] ?? noise(500)
     assert.equal(await attacker.publish(inbox, noise(1 + random.below(2_000))), 'stored')
     const cut = envelope.subarray(0, 1 + random.below(envelope.length - 1))
