@@ -2,8 +2,9 @@
 
 import type { ServerResponse } from 'node:http'
 import { encodeEnvelope } from '@connectrpc/connect/protocol'
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { NodeFrame } from '../../src/network/network.ts'
+import { until } from '../support/until.ts'
 import {
   codeOf,
   connect,
@@ -78,55 +79,83 @@ for (const { name, code, and } of endings) {
   })
 }
 
-test('a stream that falls silent is given up, and its connection closed', async () => {
-  const closed = Promise.withResolvers<void>()
-  const url = await afterTwo((response) => response.on('close', () => closed.resolve()))
-  const seen: NodeFrame[] = []
-  expect(await codeOf(readStream(connect(url, impatience), undefined, seen))).toBe(
-    'network_unavailable',
-  )
-  expect(seen).toEqual(two)
-  await closed.promise
-})
-
-test('single bytes do not pass for life: only whole frames do', async () => {
-  const url = await afterTwo((response) => {
-    const timer = setInterval(() => response.write(Uint8Array.of(0)), 20)
-    response.on('close', () => clearInterval(timer))
-    response.write(Uint8Array.of(0, 0, 0, 0xff, 0xff))
+describe('silence', () => {
+  const { silenceMs } = impatience
+  // Its length is the test's: a busy machine is silent for longer than anyone likes to wait.
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   })
-  expect(await codeOf(readStream(connect(url, impatience)))).toBe('network_unavailable')
-})
+  afterEach(() => {
+    vi.useRealTimers()
+  })
 
-test('events of a later release are passed over, and count as life', async () => {
-  let beats = 0
-  const url = await startHttp((_, response) => {
-    response.writeHead(200, grpcWeb)
-    const timer = setInterval(() => {
-      beats += 1
+  test('a stream that falls silent is given up, and its connection closed', async () => {
+    const closed = Promise.withResolvers<void>()
+    const url = await afterTwo((response) => response.on('close', () => closed.resolve()))
+    const seen: NodeFrame[] = []
+    const code = codeOf(readStream(connect(url, impatience), undefined, seen))
+    await until(() => seen.length === 2)
+    vi.advanceTimersByTime(silenceMs)
+    expect(await code).toBe('network_unavailable')
+    expect(seen).toEqual(two)
+    await closed.promise
+  })
+
+  test('single bytes do not pass for life: only whole frames do', async () => {
+    let written = 0
+    const url = await afterTwo((response) => {
+      const timer = setInterval(() => {
+        response.write(Uint8Array.of(0))
+        written += 1
+      }, 20)
+      response.on('close', () => clearInterval(timer))
+      response.write(Uint8Array.of(0, 0, 0, 0xff, 0xff))
+    })
+    const seen: NodeFrame[] = []
+    const code = codeOf(readStream(connect(url, impatience), undefined, seen))
+    await until(() => seen.length === 2)
+    vi.advanceTimersByTime(silenceMs - 1)
+    const before = written
+    await until(() => written > before + 3)
+    vi.advanceTimersByTime(1)
+    expect(await code).toBe('network_unavailable')
+  })
+
+  test('events of a later release are passed over, and count as life', async () => {
+    const answer = Promise.withResolvers<ServerResponse>()
+    const url = await startHttp((_, response) => {
+      response.writeHead(200, grpcWeb)
+      answer.resolve(response)
+    })
+    const set = vi.spyOn(globalThis, 'setTimeout')
+    const waits = () => set.mock.calls.filter(([, ms]) => ms === silenceMs).length
+    const seen: NodeFrame[] = []
+    const code = codeOf(readStream(connect(url, impatience), undefined, seen))
+    const response = await answer.promise
+    for (let beats = 1; beats < 8; beats += 1) {
+      vi.advanceTimersByTime(silenceMs - 1)
       // Field 99, which no release has.
-      if (beats < 8) response.write(encodeEnvelope(0, Uint8Array.of(0x9a, 0x06, 0)))
-      else response.end(heartbeat(9n))
-    }, 50)
-    response.on('close', () => clearInterval(timer))
+      response.write(encodeEnvelope(0, Uint8Array.of(0x9a, 0x06, 0)))
+      await until(() => waits() > beats)
+    }
+    response.end(heartbeat(9n))
+    await code
+    expect(seen).toEqual([{ kind: 'heartbeat', nodeNs: 9n }])
+    set.mockRestore()
   })
-  const seen: NodeFrame[] = []
-  const network = connect(url, { ...impatience, silenceMs: 300 })
-  await codeOf(readStream(network, undefined, seen))
-  expect(seen).toEqual([{ kind: 'heartbeat', nodeNs: 9n }])
-})
 
-test('a consumer that takes its time is not taken for a silent node', async () => {
-  const url = await afterTwo((response) => response.write(heartbeat(3n)))
-  const seen: NodeFrame[] = []
-  const network = connect(url, impatience)
-  const end = new AbortController()
-  for await (const frame of network.subscribe([], new Uint8Array(), end.signal)) {
-    seen.push(frame)
-    if (seen.length === 3) break
-    await new Promise((resolve) => setTimeout(resolve, 250))
-  }
-  expect(seen).toHaveLength(3)
+  test('a consumer that takes its time is not taken for a silent node', async () => {
+    const url = await afterTwo((response) => response.write(heartbeat(3n)))
+    const seen: NodeFrame[] = []
+    const network = connect(url, impatience)
+    const end = new AbortController()
+    for await (const frame of network.subscribe([], new Uint8Array(), end.signal)) {
+      seen.push(frame)
+      if (seen.length === 3) break
+      vi.advanceTimersByTime(silenceMs + 100)
+    }
+    expect(seen).toHaveLength(3)
+  })
 })
 
 test('a consumer that leaves closes the connection', async () => {

@@ -4,7 +4,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Code, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter, createConnectTransport } from '@connectrpc/connect-node'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import type { Chains } from '../../node/src/chains/chains.ts'
 import {
   createRateLimits,
@@ -15,6 +15,7 @@ import { type Rates, rateDefaults } from '../../node/src/limits/rates.ts'
 import { TokenBuckets } from '../../node/src/limits/token-buckets.ts'
 import { callerKey } from '../../node/src/server/caller.ts'
 import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import { until } from '../support/until.ts'
 import {
   mail,
   minuteNs,
@@ -413,7 +414,7 @@ test('a caller has so many subscriptions at a time; one that it leaves makes roo
   const friend = new TestStream(as('friend'), {})
   await friend.nextOf('caughtUp')
   streams[0]?.close()
-  await vi.waitFor(() => expect(node.service.subscribers).toBe(2))
+  await until(() => node.service.subscribers === 2)
   const fourth = new TestStream(alice, {})
   await fourth.nextOf('caughtUp')
   for (const stream of [...streams, friend, fourth]) stream.close()

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { createRateLimits } from '../../node/src/limits/rate-limits.ts'
 import { type AdminServer, startAdminServer } from '../../node/src/observe/admin.ts'
 import { createLog, type LogLevel, observeByLog } from '../../node/src/observe/log.ts'
@@ -18,6 +18,7 @@ import {
   type InProcessNodeOptions,
   serveInProcess,
 } from '../../node/src/testing.ts'
+import { until } from '../support/until.ts'
 import {
   mail,
   minuteNs,
@@ -133,7 +134,7 @@ test('streams, what they carry and what waits for them, and slow readers are fig
   const leaving = new TestStream(client, { topics, proofs })
   await leaving.nextOf('caughtUp')
   leaving.close()
-  await vi.waitFor(async () => expect(await read('padlock_streams')).toBe(0))
+  await until(async () => (await read('padlock_streams')) === 0)
   expect(await read('padlock_stream_buffer_bytes')).toBe(0)
 })
 

@@ -4,7 +4,7 @@ import { forceCloseDatabase, IDBFactory } from 'fake-indexeddb'
 import { afterEach, expect, test, vi } from 'vitest'
 import { schemaVersion } from '../../src/store/schema.ts'
 import { tables } from '../../src/store/tables.ts'
-import { freshDatabase } from '../support/engine.ts'
+import { freshDatabase, until } from '../support/engine.ts'
 import { aStore, codeOf, cursor, openRaw, openStore, request, tamper, write } from './support.ts'
 
 afterEach(() => {
@@ -155,7 +155,7 @@ test('two first openers end with one vault key: what the first wrote stays reada
   })
   // The one that begins first makes its key last.
   const late = openStore(database)
-  await vi.waitFor(() => expect(slow).toHaveBeenCalled())
+  await until(() => slow.mock.calls.length > 0)
   const early = await openStore(database)
   await write(early, cursor('a', 1n))
   gate.resolve()

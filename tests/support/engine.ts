@@ -24,6 +24,7 @@ import type { Platform } from '../../src/platform/platform.ts'
 import { decodeHex } from '../../src/protocol/bytes.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
 import type { Store } from '../../src/store/store.ts'
+import { until } from './until.ts'
 
 export const loadTestCrypto = async (): Promise<Crypto> =>
   loadWasmCrypto(
@@ -67,6 +68,7 @@ export interface EngineWorld {
 }
 
 export { anAccount } from './accounts.ts'
+export { until }
 
 export const signWith =
   (account: PrivateKeyAccount): Sign =>
@@ -154,11 +156,6 @@ export const untilTexts = async (
     after = page.cursor
   }
   return texts
-}
-
-/** Resolves when it is so; for what no event tells of. */
-export const until = async (isTrue: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 /** Resolves when the engine's status is, or becomes, one of these. */

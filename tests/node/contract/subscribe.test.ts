@@ -1,9 +1,10 @@
 /** Subscriptions: order of events, no gap and no double between catch-up and live, and their end. */
 import { randomBytes } from 'node:crypto'
 import { Code } from '@connectrpc/connect'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { InProcessNode, InProcessNodeOptions } from '../../../node/src/testing.ts'
 import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts'
+import { until } from '../../support/until.ts'
 import { readWhileOthersPublish } from '../seam.ts'
 import {
   mail,
@@ -124,7 +125,7 @@ test('section 5: a reader too slow for what is live is ended with slow_reader, a
     code: 'slow_reader',
     status: Code.ResourceExhausted,
   })
-  await vi.waitFor(() => expect(node.service.subscribers).toBe(0))
+  await until(() => node.service.subscribers === 0)
   const again = openInbox()
   expect(await again.envelopes(40)).toHaveLength(40)
 })
@@ -214,7 +215,7 @@ test('section 5: a reader that leaves is forgotten, and a node that stops says s
   const staying = openInbox()
   await staying.nextOf('caughtUp')
   leaving.close()
-  await vi.waitFor(() => expect(node.service.subscribers).toBe(1))
+  await until(() => node.service.subscribers === 1)
   node.service.close()
   expect(await staying.ending()).toMatchObject({ code: 'unavailable', status: Code.Unavailable })
   expect(await openInbox().ending()).toMatchObject({ code: 'unavailable' })
