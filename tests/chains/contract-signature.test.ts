@@ -33,7 +33,7 @@ const question = (address: Address, by: Hex, about: string, chainId = chain.id) 
 })
 
 const askAt = (like: ChainLike, address: Address, by: Hex, about = text): Promise<ContractWord> =>
-  chainsFrom({ [Number(chain.id)]: like }, { timeoutMs: 5_000 }).verify(
+  chainsFrom({ [Number(chain.id)]: like }, { timeoutMs: 30_000 }).verify(
     question(address, by, about),
     never,
   )
@@ -257,7 +257,7 @@ test('a provider that changes its chain is believed of neither', async () => {
       return Reflect.apply(real, undefined, [arg])
     },
   }
-  const chains = chainsFrom({ [Number(chain.id)]: wandering }, { timeoutMs: 5_000 })
+  const chains = chainsFrom({ [Number(chain.id)]: wandering }, { timeoutMs: 30_000 })
   const ask = () => chains.verify(question(wallet, signature, text), never)
   expect(await ask()).toBe('valid')
   // Away when asked, and back while it answers.

@@ -103,7 +103,7 @@ test('the example of the README runs against a real node', async () => {
     [alice.address, 'closed'],
   ])
   expect(alice.asked.count).toBe(1)
-}, 60_000)
+})
 
 test('logging out as the README says leaves no device in the account and no data here', async () => {
   world = await createNodeWorld(runSeed())
@@ -123,4 +123,4 @@ test('logging out as the README says leaves no device in the account and no data
   const devices = await other.installations()
   expect(devices.find(({ id }) => id === installationId)?.state).toBe('revoked')
   await other.close()
-}, 60_000)
+})

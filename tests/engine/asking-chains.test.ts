@@ -407,4 +407,4 @@ test('what is kept of one account, of one installation and of all is bounded', a
   const all = bytes + kept.reduce((sum, question) => sum + question.bytes, 0)
   expect(all).toBeLessThanOrEqual(16 * 1024 * 1024)
   expect(all).toBeGreaterThan(15.9 * 1024 * 1024)
-}, 30_000)
+})

@@ -34,7 +34,7 @@ beforeAll(async () => {
   chain = await startLocalChain()
   // Compiles the contracts, which takes its time once.
   await chain.deploy('WalletFactory')
-}, 60_000)
+})
 afterAll(() => chain.close())
 
 const never = new AbortController().signal
@@ -55,7 +55,7 @@ const aWorld = async ({ isCheating = false } = {}): Promise<EngineWorld> => {
 
 /** The chain as a client asks it, with what it was asked. */
 const askable = (): Chains & { readonly asked: ContractQuestion[] } => {
-  const chains = chainsFrom({ [Number(chain.id)]: chain.url }, { timeoutMs: 5_000 })
+  const chains = chainsFrom({ [Number(chain.id)]: chain.url }, { timeoutMs: 30_000 })
   const asked: ContractQuestion[] = []
   return {
     ids: chains.ids,
@@ -211,7 +211,7 @@ test('while the chain is away nothing is sent to a contract account or shown of 
   } finally {
     chain.comeBack()
   }
-}, 40_000)
+})
 
 test('a message from a contract account has its chain asked before the back-off is over', async () => {
   const world = await aWorld()
@@ -246,7 +246,7 @@ test('a message from a contract account has its chain asked before the back-off 
   clock.turn(3_000)
   await say(atSafe, id, 'are you there?')
   await until(() => asked > before)
-}, 20_000)
+})
 
 test('who knows no chain keeps what waits, also over a restart, until the chain is named', async () => {
   const world = await aWorld()
@@ -310,7 +310,7 @@ test('what a contract account wrote waits for its chain for two weeks, by both c
     if (isKept) expect(await untilTexts(last, id, 1)).toEqual(['are you there?'])
     else expect(await textsOf(last, id)).toEqual([])
   }
-}, 60_000)
+})
 
 test('what the chain confirmed is kept: nobody asks again, and the chain may be away', async () => {
   const world = await aWorld()
@@ -513,7 +513,7 @@ test('a revocation that cannot be checked makes its device unverified, until the
   } finally {
     chain.comeBack()
   }
-}, 40_000)
+})
 
 test('a revocation that the chain does not confirm any more leaves its device unverified for good', async () => {
   const world = await aWorld()

@@ -323,7 +323,7 @@ test('of large messages as many go at once as a quarter of a request holds, and 
   all.parts.owed.setLive(true)
   await until(() => all.parts.fanout.calls.length > 0)
   expect(all.sealed()[0]).toEqual([10n, 11n])
-}, 20_000)
+})
 
 test('what is owed is owed for fourteen days to the millisecond, by both clocks, also after a restart', async () => {
   const all = await aDebtor()

@@ -362,7 +362,7 @@ test('who comes online is connected at once, however long the wait would have be
   await until(() => countOf(atAlice, 'network_unavailable') > 0)
   comeOnline()
   await untilState(atAlice, 'live')
-}, 20_000)
+})
 
 test('who writes first is in the subscription from then on: the answer asks for nothing', async () => {
   const world = await anEngineWorld()

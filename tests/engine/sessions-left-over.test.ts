@@ -48,4 +48,4 @@ test('section 7: of more than five sessions an earlier run kept, the oldest go a
       .sort()
   await until(async () => (await kept()).length < 7)
   expect(await kept()).toEqual([3, 4, 5, 6, 7])
-}, 20_000)
+})

@@ -17,6 +17,8 @@ export interface FuzzNode {
   readonly output: string
   /** Its resident memory in MiB. */
   memory(): number
+  /** How long it kept a processor busy, in milliseconds. */
+  busyMs(): number
   close(): Promise<void>
 }
 
@@ -32,6 +34,17 @@ function residentKiB(pid: number): number {
   } catch {
     // No /proc here; ps counts in KiB everywhere.
     return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' }))
+  }
+}
+
+function busyMsOf(pid: number): number {
+  try {
+    // Behind the name in brackets: user time is the 12th field, system time the 13th, in ticks of 10 ms.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    const time = execFileSync('ps', ['-o', 'time=', '-p', `${pid}`], { encoding: 'utf8' })
+    return time.split(/[:-]/).reduce((sum, part) => sum * 60 + Number(part), 0) * 1_000
   }
 }
 
@@ -65,6 +78,7 @@ export async function startFuzzNode(options: FuzzNodeOptions = {}): Promise<Fuzz
       return output
     },
     memory: () => Math.round(residentKiB(child.pid ?? 0) / 1024),
+    busyMs: () => busyMsOf(child.pid ?? 0),
     async close() {
       child.kill('SIGKILL')
       await exited

@@ -241,13 +241,12 @@ test('a large request has the time that a slow uplink needs', async () => {
 })
 
 test('who asked what and how it ended is told with every failure that no node explains', async () => {
-  const url = await unusedUrl()
-  const failure = await connect(url)
+  const failure = await connect(unusedUrl)
     .getInfo()
     .catch((error: unknown) => error)
   expect(failure).toMatchObject({
     code: 'network_unavailable',
-    details: { tried: expect.stringMatching(`^GetInfo at ${url}/: no answer \\(.+\\)$`) },
+    details: { tried: expect.stringMatching(`^GetInfo at ${unusedUrl}/: no answer \\(.+\\)$`) },
   })
   const hanging = await startHttp(() => undefined)
   const late = await connect(hanging, impatience)

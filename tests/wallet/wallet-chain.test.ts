@@ -11,7 +11,7 @@ const owner = privateKeyToAccount(`0x${'1'.repeat(64)}`)
 let chain: LocalChain
 beforeAll(async () => {
   chain = await startLocalChain()
-}, 60_000)
+})
 afterAll(() => chain.close())
 
 /** Wallets of every kind whose account is this address. */

@@ -24,7 +24,7 @@ beforeAll(async () => {
   data = await mkdtemp(join(tmpdir(), 'padlock-chains-'))
   const chains = new Map([[chain.id, chain.url]])
   node = await startNode({ data, port: 0, host: '127.0.0.1', chains })
-}, 60_000)
+})
 afterAll(async () => {
   for (const client of clients) await client.close()
   await node.close()

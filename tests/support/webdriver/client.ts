@@ -18,7 +18,7 @@ export const isElement = (value: unknown): value is ElementRef =>
   typeof value === 'object' && value !== null && elementName in value
 
 /** What the driver says when a command fails; `code` is one of the standard's, such as `no such window`. */
-export class WebDriverError extends Error {
+class WebDriverError extends Error {
   readonly code: string
 
   constructor(code: string, message: string) {
