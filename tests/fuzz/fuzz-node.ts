@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const main = fileURLToPath(new URL('../../node/src/main.ts', import.meta.url))
+const collect = new URL('./collect.ts', import.meta.url).href
 
 export interface FuzzNode {
   readonly url: string
@@ -17,6 +18,8 @@ export interface FuzzNode {
   readonly output: string
   /** Its resident memory in MiB. */
   memory(): number
+  /** What it refers to, in MiB: of its memory the part that a leak makes larger. */
+  held(): Promise<number>
   /** How long it kept a processor busy, in milliseconds. */
   busyMs(): number
   close(): Promise<void>
@@ -52,16 +55,16 @@ function busyMsOf(pid: number): number {
 export async function startFuzzNode(options: FuzzNodeOptions = {}): Promise<FuzzNode> {
   const { args = [], descriptors } = options
   const data = await mkdtemp(join(tmpdir(), 'padlock-fuzz-'))
-  const command = [process.execPath, main, '--data', data, '--port', '0', ...args]
+  const command = [process.execPath, '--import', collect, main, '--data', data, '--port', '0']
   // `exec` keeps the process id, and with it what is measured, the node's own.
-  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command]
-  const [program = '', ...rest] = descriptors === undefined ? command : limited
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command, ...args]
+  const [program = '', ...rest] = descriptors === undefined ? [...command, ...args] : limited
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   const exited = once(child, 'exit')
   let output = ''
   const listening = Promise.withResolvers<string>()
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
       output += text
       const [url] = /http:\/\/[\d.]+:\d+/.exec(output) ?? []
       if (url !== undefined) listening.resolve(url)
@@ -78,6 +81,11 @@ export async function startFuzzNode(options: FuzzNodeOptions = {}): Promise<Fuzz
       return output
     },
     memory: () => Math.round(residentKiB(child.pid ?? 0) / 1024),
+    held: async () => {
+      child.send('collect')
+      const [bytes] = await once(child, 'message')
+      return Math.round(Number(bytes) / 1024 ** 2)
+    },
     busyMs: () => busyMsOf(child.pid ?? 0),
     async close() {
       child.kill('SIGKILL')

@@ -1,0 +1,24 @@
+/**
+ * Loaded before a node that is fuzzed: when its parent asks, it gives back what nobody refers to and
+ * answers what is left, in bytes. What a process takes from the system says less: it keeps what it freed.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
+
+process.on('message', async () => {
+  let held = Number.POSITIVE_INFINITY
+  // Buffers are given back in the background.
+  for (let round = 0; round < 5; round += 1) {
+    collect()
+    await turn()
+    const { heapUsed, external } = process.memoryUsage()
+    held = Math.min(held, heapUsed + external)
+  }
+  process.send?.(held)
+})
+// It ends as it would without this.
+process.channel?.unref()
