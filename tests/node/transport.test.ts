@@ -12,6 +12,7 @@ import {
 } from '@connectrpc/connect-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
+import { freePort } from '../../scripts/free-port.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { readWhileOthersPublish } from './seam.ts'
 import {
@@ -310,7 +311,8 @@ test('a taken port and data in use are each said in one sentence', async () => {
 })
 
 test('stopping ends streams with a code, and the port is free again', async () => {
-  const second = await start(join(folder, 'stopping'))
+  const port = await freePort()
+  const second = await start(join(folder, 'stopping'), port)
   const ends = [
     createGrpcTransport({ baseUrl: second.url }),
     createGrpcWebTransport({ baseUrl: second.url, httpVersion: '1.1' }),
@@ -325,7 +327,7 @@ test('stopping ends streams with a code, and the port is free again', async () =
   await second.close()
   expect(performance.now() - before).toBeLessThan(4_000)
   for (const ending of await endings) expect(ending).toMatchObject({ code: 'unavailable' })
-  const again = await start(join(folder, 'stopping'), Number(new URL(second.url).port))
+  const again = await start(join(folder, 'stopping'), port)
   expect(again.nodeId).toEqual(second.nodeId)
   await again.close()
 })
