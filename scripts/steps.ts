@@ -79,7 +79,8 @@ const runCargoTests = async (): Promise<Counts> => {
 const runVitest = async (): Promise<Counts> => {
   const report = newReport('vitest')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  const { code } = await run('vitest', ['run', ...reporters], { cwd: root })
+  // A test that hangs is ended by its own limit; all together take long on a busy machine.
+  const { code } = await run('vitest', ['run', ...reporters], { cwd: root, timeoutMs: 60 * 60_000 })
   return countVitest(report, code)
 }
 
