@@ -184,7 +184,7 @@ test('a copy of a node that stores at full rate is sound and has what was acknow
   for (const [name, sequence] of before) {
     expect(kept.get(sequence)).toEqual(mail(target, name, 4_096).message)
   }
-}, 120_000)
+})
 
 test('a backup is never written over, and a node that stops takes its socket with it', async () => {
   const node = await startNode()
@@ -604,7 +604,7 @@ describe('a check of PostgreSQL', () => {
       expect(text).toMatch(finding)
       expect(code).toBe(1)
     }
-  }, 120_000)
+  })
 
   test('a database without a node’s data is named as such', async () => {
     expect(await check('--database', await aDatabase())).toMatchObject({

@@ -51,14 +51,13 @@ export async function readWhileOthersPublish(
   }
   const publishers = Promise.all([0, 1, 2, 3].map(publish))
 
+  const topics = owners.map(({ inbox }) => ({ topic: inbox, afterSequence: 0n }))
+  const proofs = owners.map((one) => one.proof(nodeId, nodeNs + 5n * minuteNs))
   const streams: TestStream[] = []
   const readers = Array.from({ length: readersAtOnce }, async (_, n) => {
     // Each starts when there is more to catch up with: the later ones have several pages.
     while (published < n * 700) await new Promise((resolve) => setImmediate(resolve))
-    const stream = new TestStream(client, {
-      topics: owners.map(({ inbox }) => ({ topic: inbox, afterSequence: 0n })),
-      proofs: owners.map((one) => one.proof(nodeId, nodeNs + 5n * minuteNs)),
-    })
+    const stream = new TestStream(client, { topics, proofs })
     streams.push(stream)
     const positions = new Map<string, bigint>()
     const seen = { caughtUpWith: 0, live: 0 }

@@ -14,5 +14,5 @@ for (const { name, story } of stories) {
   test(`${name} (seed ${runSeed()})`, async () => {
     world = await createNodeWorld(runSeed())
     await story(world)
-  }, 120_000)
+  })
 }
