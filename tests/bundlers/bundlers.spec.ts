@@ -43,6 +43,9 @@ test.afterEach(async () => {
 for (const bundler of bundlers) {
   test(`${bundler.name} sends a message`, async ({ page }) => {
     project = await createBundlerProject(bundler.project, tarball)
+    for (const [name, text] of Object.entries(bundler.files ?? {})) {
+      writeFileSync(join(project.dir, name), text)
+    }
     for (const command of bundler.commands) await project.run(command)
     const { dir } = project
     let url: string

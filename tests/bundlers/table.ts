@@ -11,10 +11,16 @@ export interface Bundler {
   readonly server?: readonly string[]
   /** The folder to serve where there is no such server; `public/index.html` is put into it. */
   readonly folder?: string
+  /** Files that the project gets beside its own. */
+  readonly files?: Readonly<Record<string, string>>
   /** Whether the bundler leaves the worker behind, so that the SDK starts its own copy and says so. */
   readonly leavesWorkerBehind?: true
 }
 
+/** As the README says it for dev servers that leave the worker behind. */
+const viteExcluding = {
+  'vite.config.js': `export default { optimizeDeps: { exclude: ['padlock-sdk'] } }\n`,
+}
 const viteServer = ['vite', '--port', 'PORT', '--strictPort', '--host', '127.0.0.1']
 
 export const bundlers: readonly Bundler[] = [
@@ -27,6 +33,13 @@ export const bundlers: readonly Bundler[] = [
     server: viteServer,
     leavesWorkerBehind: true,
   },
+  {
+    name: 'vite 7 with the README’s option, dev server',
+    project: 'vite-7',
+    files: viteExcluding,
+    commands: [],
+    server: viteServer,
+  },
   { name: 'vite 7', project: 'vite-7', commands: [['vite', 'build']], folder: 'dist' },
   {
     name: 'vite 6, dev server',
@@ -34,6 +47,13 @@ export const bundlers: readonly Bundler[] = [
     commands: [],
     server: viteServer,
     leavesWorkerBehind: true,
+  },
+  {
+    name: 'vite 6 with the README’s option, dev server',
+    project: 'vite-6',
+    files: viteExcluding,
+    commands: [],
+    server: viteServer,
   },
   { name: 'vite 6', project: 'vite-6', commands: [['vite', 'build']], folder: 'dist' },
   {
