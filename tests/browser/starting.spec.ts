@@ -82,10 +82,9 @@ test('without worker.js and padlock.wasm the copy inside the SDK runs, and that 
   const missing = ['/dist/worker.js', '/dist/padlock.wasm']
   const server = await serve({}, {}, { missing })
   const at = await visit(engine, server)
-  for (const database of ['first', 'second']) {
-    expect(await openError(at, { database })).toBeUndefined()
-    await writeNote(at)
-  }
+  const both = ['first', 'second'].map((database) => openError(at, { database }))
+  expect(await Promise.all(both)).toEqual([undefined, undefined])
+  await writeNote(at)
   const said = await saidIn(at)
   expect(said).toHaveLength(1)
   expect(said[0]).toContain(`${server.url}dist/worker.js: status 404`)
