@@ -45,7 +45,7 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
 
   // The machine.
   unsupported_platform:
-    'This platform lacks what Padlock needs: a browser with IndexedDB and WebAssembly, and a page served over https.',
+    'Padlock needs a browser that is not too old, and a page served over https or from localhost.',
   wasm_unavailable:
     'padlock.wasm could not be loaded. Serve it, or pass wasmUrl; a content policy needs wasm-unsafe-eval.',
   worker_unavailable:
@@ -55,7 +55,8 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
     'The files of two releases of Padlock were loaded together. Reload the page; if that does not help, serve worker.js and padlock.wasm of the same release.',
   storage_unavailable:
     'IndexedDB cannot be used here. Private windows and blocked site data do that.',
-  storage_in_use: 'Another tab uses this database. Close it, or pass another database name.',
+  storage_in_use:
+    'This database is open already, in another tab or by another client of this page. Close that one, or pass another database name.',
   storage_full: 'The disk or the quota is full. Free some space.',
   storage_failed: 'IndexedDB failed. Try again.',
   storage_too_new: 'The database was made by a newer release. Update Padlock.',
@@ -67,7 +68,7 @@ export const sentences: Readonly<Record<PadlockErrorCode, string>> = {
   // What an application asks.
   invalid_argument: 'An argument is not what this call takes.',
   invalid_address: 'This is not an Ethereum address, or its checksum is wrong.',
-  message_too_large: 'The message is over 900 KiB. Send a remote attachment instead.',
+  message_too_large: 'The message is over 900 KiB. Send less.',
   no_installation: 'The recipient has not registered yet. The message waits until they do.',
   content_too_large: 'The inflated content is over 8 MiB.',
   aborted: 'The call was aborted.',

@@ -25,6 +25,10 @@ export const fetchGrpcWeb: typeof fetch = async (input, init) => {
   // Mostly said by what stands in front of a node; Connect would call these unknown and unavailable.
   if (response.status >= 500) throw new ConnectError('a server failed', Code.Unavailable)
   if (response.status === 429) throw new ConnectError('too many requests', Code.ResourceExhausted)
+  // Every node has this call, whatever its release: where it is missing there is no node.
+  if (response.status === 404 && String(input).endsWith('/GetInfo')) {
+    throw new ConnectError('status 404', Code.Internal)
+  }
   // Connect translates the other statuses and leaves their bodies alone.
   if (!response.ok || !response.body) return response
   const type = response.headers.get('content-type') ?? ''

@@ -16,7 +16,7 @@ import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
 import { digestEnvelope } from '../protocol/ids.ts'
 import { openIdbStore } from '../store/idb.ts'
 import type { HostApi, WorkerApi } from './contract.ts'
-import { watchPolicy } from './policy-reports.ts'
+import { namingPolicy } from './policy-reports.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
 /** A chain that does not answer by then is away, whatever the page's own limit. */
@@ -64,7 +64,7 @@ export const serve = (port: Port): void => {
 
   const own: WorkerApi = {
     load: async ({ wasm }) => {
-      crypto ??= await loadWasm(wasm)
+      crypto ??= await namingPolicy('wasm_unavailable', () => loadWasmCrypto(wasm))
     },
     open: async (arg, signal) => {
       const loaded = crypto
@@ -74,31 +74,33 @@ export const serve = (port: Port): void => {
       const network = connectNode(arg.node)
       const untilEnd = joinSignals(signal, ending.signal)
       try {
-        engine = await Engine.open(
-          {
-            address: arg.address,
-            database,
-            crypto: loaded,
-            curves: await findCurves(loaded),
-            network,
-            platform: browserPlatform,
-            renew: arg.renew,
-            openStore: (onLost) => openIdbStore(database, loaded, onLost),
-            signText: (text, address, asking) =>
-              host.remote.signText({ text, address }, { signal: asking }),
-            contractChainId: arg.contractChainId,
-            findChain: (address, asking) =>
-              host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
-            chains: {
-              ids: new Set(arg.chainIds),
-              verify: (question, asking) =>
-                host.remote
-                  .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
-                  .catch(() => 'unreachable'),
+        engine = await namingPolicy('network_unavailable', async () =>
+          Engine.open(
+            {
+              address: arg.address,
+              database,
+              crypto: loaded,
+              curves: await findCurves(loaded),
+              network,
+              platform: browserPlatform,
+              renew: arg.renew,
+              openStore: (onLost) => openIdbStore(database, loaded, onLost),
+              signText: (text, address, asking) =>
+                host.remote.signText({ text, address }, { signal: asking }),
+              contractChainId: arg.contractChainId,
+              findChain: (address, asking) =>
+                host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
+              chains: {
+                ids: new Set(arg.chainIds),
+                verify: (question, asking) =>
+                  host.remote
+                    .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
+                    .catch(() => 'unreachable'),
+              },
+              emit,
             },
-            emit,
-          },
-          untilEnd.signal,
+            untilEnd.signal,
+          ),
         )
       } finally {
         untilEnd.release()
@@ -129,24 +131,6 @@ export const serve = (port: Port): void => {
     },
   }
   const host = connectRpc<WorkerApi, HostApi>(port, own)
-}
-
-/** Names the content policy where that is the reason: the browser's own error does not. */
-const loadWasm = async (wasm: string | Uint8Array<ArrayBuffer>): Promise<Crypto> => {
-  const policy = watchPolicy()
-  try {
-    return await loadWasmCrypto(wasm)
-  } catch (error) {
-    const refused = policy.directives().join(', ')
-    if (!(error instanceof PadlockError) || error.code !== 'wasm_unavailable' || refused === '') {
-      throw error
-    }
-    const { details, cause } = error
-    const tried = `${details?.tried ?? 'padlock.wasm'}, which the content policy refuses (${refused})`
-    throw new PadlockError('wasm_unavailable', { details: { ...details, tried }, cause })
-  } finally {
-    policy.stop()
-  }
 }
 
 /** One database for each account; the name does not spell the address. */

@@ -3,10 +3,41 @@
  * The call itself fails with an error that does not name the policy.
  */
 
+import { PadlockError, type PadlockErrorCode } from '../errors.ts'
+
 export interface PolicyReports {
   /** The directives that refused something so far, such as `worker-src`. */
   directives(): readonly string[]
   stop(): void
+}
+
+/** Resolves with what was refused so far: the report of a refusal comes a task after it. */
+const reported = async (policy: PolicyReports): Promise<string> => {
+  await new Promise((resolve) => setTimeout(resolve))
+  return policy.directives().join(', ')
+}
+
+/**
+ * Runs something that may fail with this code because a content policy forbids it, and names the
+ * policy in the error then.
+ */
+export const namingPolicy = async <T>(
+  code: PadlockErrorCode,
+  run: () => Promise<T>,
+): Promise<T> => {
+  const policy = watchPolicy()
+  try {
+    return await run()
+  } catch (error) {
+    if (!(error instanceof PadlockError) || error.code !== code) throw error
+    const refused = await reported(policy)
+    if (refused === '') throw error
+    const { details, cause } = error
+    const tried = `${details?.tried ?? 'it'}; the content policy forbids that (${refused})`
+    throw new PadlockError(code, { details: { ...details, tried }, cause })
+  } finally {
+    policy.stop()
+  }
 }
 
 /** Listens on a page or in a worker, from now until `stop`. */

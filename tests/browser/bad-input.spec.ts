@@ -93,14 +93,14 @@ test('an unreachable node is network_unavailable, and no wallet is asked', async
   expect(await openCode(page, { node: 'http://127.0.0.1:9' })).toBe('network_unavailable')
 })
 
-test('a web server instead of a node is incompatible_node', async ({ freshPage: page }) => {
+test('a web server instead of a node is bad_response', async ({ freshPage: page }) => {
   server = await serveTestPage({
     'access-control-allow-origin': '*',
     'access-control-allow-headers': '*',
   })
   await load(page, server)
   const { origin } = new URL(server.url)
-  expect(await openCode(page, { node: origin })).toBe('incompatible_node')
+  expect(await openCode(page, { node: origin })).toBe('bad_response')
 })
 
 test('an address that is none is invalid_address', async ({ freshPage: page }) => {

@@ -172,6 +172,23 @@ test('a policy without wasm-unsafe-eval is named, and so is the file', async ({ 
   expect(error?.message).toContain('wasm-unsafe-eval')
 })
 
+test('a policy that forbids the node, or the wasm’s file, is named', async ({
+  engine,
+  browserName,
+}) => {
+  // WebKit reports to a worker nothing of what it refuses there.
+  const reported = browserName === 'webkit' ? 'Load failed' : 'the content policy forbids that'
+  const forNode = await visit(engine, await serve(policy("connect-src 'self'")))
+  const error = await openError(forNode)
+  expect(error?.code).toBe('network_unavailable')
+  expect(error?.message).toContain(reported)
+
+  const forFile = await visit(engine, await serve(policy(`connect-src ${node.url}`)))
+  expect(await openError(forFile)).toBeUndefined()
+  await writeNote(forFile)
+  expect((await saidIn(forFile)).join()).toContain(reported)
+})
+
 test('what is served instead of the wasm is named, with address and status', async ({ engine }) => {
   const server = await serve()
   const at = await visit(engine, server)

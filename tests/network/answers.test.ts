@@ -126,7 +126,13 @@ const answers: readonly {
     answer: answerWith(403, { 'content-type': 'text/html' }, page),
     code: 'bad_response',
   },
-  { name: '404', answer: answerWith(404, {}, 'not found'), code: 'incompatible_node' },
+  {
+    name: '404',
+    answer: answerWith(404, {}, 'not found'),
+    // Every node has GetInfo; another call may be one that a node of another release lacks.
+    code: 'bad_response',
+    ofStream: 'incompatible_node',
+  },
   { name: '405 of a file server', answer: answerWith(405, {}), code: 'bad_response' },
   { name: '429 of a proxy', answer: answerWith(429, {}), code: 'rate_limited' },
   { name: '500', answer: answerWith(500, {}, 'oops'), code: 'network_unavailable' },
