@@ -11,11 +11,12 @@ export interface PolicyReports {
   stop(): void
 }
 
-/** Resolves with what was refused so far: the report of a refusal comes a task after it. */
-const reported = async (policy: PolicyReports): Promise<string> => {
-  await new Promise((resolve) => setTimeout(resolve))
-  return policy.directives().join(', ')
-}
+/** A report comes after the refusal: in Chromium a task later, in Firefox from another process. */
+const reportWaitMs = 100
+
+/** Resolves once what was refused so far has been reported; only failures wait for it. */
+export const untilReported = (): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, reportWaitMs))
 
 /**
  * Runs something that may fail with this code because a content policy forbids it, and names the
@@ -30,7 +31,8 @@ export const namingPolicy = async <T>(
     return await run()
   } catch (error) {
     if (!(error instanceof PadlockError) || error.code !== code) throw error
-    const refused = await reported(policy)
+    await untilReported()
+    const refused = policy.directives().join(', ')
     if (refused === '') throw error
     const { details, cause } = error
     const tried = `${details?.tried ?? 'it'}; the content policy forbids that (${refused})`

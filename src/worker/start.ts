@@ -5,7 +5,7 @@
  */
 
 import { PadlockError } from '../errors.ts'
-import { watchPolicy } from './policy-reports.ts'
+import { untilReported, watchPolicy } from './policy-reports.ts'
 import { scriptUrl } from './script-url.ts'
 import { type Spawned, spawnWorker } from './spawn.ts'
 
@@ -98,8 +98,7 @@ const startBy = async (
       if (!(error instanceof PadlockError) || error.code !== 'worker_unavailable') throw error
       cause ??= error.cause
       const file = way.file && (await probeFile(way.file))
-      // The report of a refusal comes a task later than the refusal.
-      await new Promise((resolve) => setTimeout(resolve))
+      await untilReported()
       const why = [file, refusedBy(policy.directives()), wordsOf(error.cause)]
       tried.push([way.says, why.find((reason) => reason !== undefined)].filter(Boolean).join(': '))
     } finally {
