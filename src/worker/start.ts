@@ -67,6 +67,8 @@ export const startWorker = async (
 ): Promise<StartedWorker> => {
   const ways = [fileWay(findFile), embeddedWay(load)]
   const begin = firstWay
+  // Whoever fails from there begins with the best way again.
+  firstWay = 0
   return startBy(ways.slice(begin), signal, (index, tried) => {
     firstWay = begin + index
     const { note, says } = ways[firstWay] ?? {}
