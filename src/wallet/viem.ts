@@ -137,21 +137,53 @@ const toBytes = (signature: unknown): Uint8Array => {
   return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16))
 }
 
-/** EIP-1193: 4001 is the person's no. viem keeps it as `code`, sometimes one `cause` down. */
 const asking = async <T>(ask: () => Promise<T>): Promise<T> => {
   try {
     return await ask()
   } catch (cause) {
     if (cause instanceof PadlockError) throw cause
-    let error: unknown = cause
-    for (let depth = 0; depth < 5 && typeof error === 'object' && error !== null; depth++) {
-      if ('code' in error && error.code === 4001) {
-        throw new PadlockError('wallet_rejected', { details: wordsOf(error), cause })
-      }
-      error = 'cause' in error ? error.cause : undefined
-    }
-    throw new PadlockError('wallet_failed', { details: wordsOf(cause), cause })
+    const refusal = findRefusal(cause, maxDepth)
+    const code = refusal === undefined ? 'wallet_failed' : 'wallet_rejected'
+    throw new PadlockError(code, { details: wordsOf(refusal ?? cause), cause })
   }
+}
+
+/** viem, ethers and extensions wrap what a wallet said two or three times. */
+const maxDepth = 5
+const wrappings = ['cause', 'error', 'info', 'data', 'originalError']
+
+/**
+ * A person's no: 4001 of EIP-1193, 5000 to 5003 of CAIP-25 (WalletConnect), ethers' own name for it,
+ * and the status 0x6985 of a Ledger.
+ */
+const refusals: ReadonlySet<unknown> = new Set([
+  4001,
+  5000,
+  5001,
+  5002,
+  5003,
+  0x6985,
+  'ACTION_REJECTED',
+])
+/** Some wallets say it in words alone, with the code of an accident or none. */
+const refusalWords =
+  /\b(?:user|person) (?:has )?(?:rejected|denied|declined|cancell?ed|disapproved)\b|\brejected by (?:the )?user\b/i
+
+/** What says no inside an error; undefined if nothing does. */
+const findRefusal = (error: unknown, depth: number): unknown => {
+  if (typeof error === 'string') return refusalWords.test(error) ? error : undefined
+  if (typeof error !== 'object' || error === null || depth === 0) return undefined
+  const read = (key: string): unknown => (key in error ? Reflect.get(error, key) : undefined)
+  const codes = [read('code'), read('statusCode')]
+  // Some give the number as a text.
+  if (codes.some((code) => refusals.has(code) || refusals.has(Number(code)))) return error
+  const message = read('message')
+  if (typeof message === 'string' && refusalWords.test(message)) return error
+  for (const key of wrappings) {
+    const inner = findRefusal(read(key), depth - 1)
+    if (inner !== undefined) return inner
+  }
+  return undefined
 }
 
 /** A wallet's own code and words, for the developer who wonders why. */

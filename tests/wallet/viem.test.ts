@@ -262,3 +262,51 @@ test('a wallet’s own code and words are kept, cut to a length that can be read
   ])
   expect(await detailsOf(undefined)).toEqual(['wallet_failed', {}])
 })
+
+const no = { code: 4001, message: 'Nope.' }
+test.each([
+  ['EIP-1193', no],
+  ['a text for a number', { ...no, code: '4001' }],
+  ['WalletConnect', { code: 5000, message: 'Nope.' }],
+  ['WalletConnect, methods', { code: 5002, message: 'Nope.' }],
+  ['ethers', { code: 'ACTION_REJECTED', message: 'Nope.' }],
+  ['a Ledger', { name: 'TransportStatusError', statusCode: 0x6985, message: 'Nope.' }],
+  ['an accident’s code with words', { code: -32000, message: 'User cancelled' }],
+  ['words alone', 'User denied message signature.'],
+  ['ethers, wrapped', { code: 'UNKNOWN_ERROR', info: { error: no } }],
+  ['an extension, wrapped', { code: -32603, data: { originalError: no } }],
+  ['an error in an error', { message: 'failed', error: no }],
+  ['viem, wrapped twice', new Error('a', { cause: new Error('b', { cause: no }) })],
+])('a person’s no is wallet_rejected: %s', async (_name, thrown) => {
+  const refusing = walletFrom({
+    address: account.address,
+    signMessage: () => Promise.reject(thrown),
+  })
+  expect(await codeOf(refusing.signText(text, account.address))).toBe('wallet_rejected')
+  const provider = walletFrom({ request: () => Promise.reject(thrown) })
+  expect(await codeOf(provider.getAddress())).toBe('wallet_rejected')
+})
+
+test.each([
+  ['a prompt is open already', { code: -32002, message: 'Already processing.' }],
+  ['not allowed yet', { code: 4100, message: 'The user has not authorized this account.' }],
+  ['another code', { code: 4200, message: 'unsupported' }],
+  ['a server’s no', { code: -32000, message: 'request rejected: rate limit' }],
+  ['no code', new Error('The device is locked.')],
+])('an accident is wallet_failed: %s', async (_name, thrown) => {
+  const failing = walletFrom({
+    address: account.address,
+    signMessage: () => Promise.reject(thrown),
+  })
+  expect(await codeOf(failing.signText(text, account.address))).toBe('wallet_failed')
+})
+
+test('an error that holds itself is read to its end', async () => {
+  const endless: Record<string, unknown> = { message: 'round and round' }
+  endless.cause = endless
+  const failing = walletFrom({
+    address: account.address,
+    signMessage: () => Promise.reject(endless),
+  })
+  expect(await codeOf(failing.signText(text, account.address))).toBe('wallet_failed')
+})
