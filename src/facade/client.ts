@@ -161,6 +161,10 @@ export interface Engineered {
 
 const callTimeoutMs = 60_000
 
+/** Wallets write their own address as they like, some with another checksum (EIP-1191): it is no typing error. */
+const ownAddress = async (wallet: Wallet): Promise<string> =>
+  (await wallet.getAddress()).toLowerCase()
+
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
   options: ClientOptions,
@@ -172,7 +176,7 @@ export const openClient = async (
   const chains = chainsFrom(options.chains)
   const contractChainId = options.contract && checkChainId(options.contract.chainId)
   const address = await unlessAborted(
-    options.address === undefined ? wallet.getAddress() : Promise.resolve(options.address),
+    options.address === undefined ? ownAddress(wallet) : Promise.resolve(options.address),
     signal,
   )
   const engineered = await start()

@@ -37,10 +37,19 @@ export const findChainOf = async (
     ask('eth_chainId', []),
     ask('eth_getCode', [address, 'latest']),
   ])
-  if (typeof chainId !== 'string' || !/^0x[0-9a-fA-F]{1,16}$/.test(chainId)) return undefined
-  return BigInt(chainId) === 0n
-    ? undefined
-    : { chainId: BigInt(chainId), isContract: isContractCode(code) }
+  const id = readChainId(chainId)
+  return id === undefined ? undefined : { chainId: id, isContract: isContractCode(code) }
+}
+
+/** EIP-695 says hexadecimal text; wallets also say a number, decimal digits, or 0X. Not 0. */
+const readChainId = (answer: unknown): bigint | undefined => {
+  const isWhole = typeof answer === 'bigint' || Number.isSafeInteger(answer)
+  const digits = isWhole ? String(answer) : answer
+  if (typeof digits !== 'string' || !/^(?:0[xX][0-9a-fA-F]{1,16}|\d{1,19})$/.test(digits)) {
+    return undefined
+  }
+  const id = BigInt(digits)
+  return id === 0n ? undefined : id
 }
 
 /** An ordinary account that delegates to a contract (EIP-7702) still signs with its own key. */

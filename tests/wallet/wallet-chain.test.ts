@@ -80,7 +80,7 @@ test('only the designator itself is one: code that begins like it is a contract'
 
 test('a wallet that names no chain has none: no answer, an error, or no chain id', async () => {
   expect(await walletFrom(owner).findChain(owner.address)).toBeUndefined()
-  for (const answer of [undefined, null, 5, '', '5', '0x', '0x0', '0xzz', `0x1${'0'.repeat(16)}`]) {
+  for (const answer of [undefined, null, '', '0x', '0x0', '0xzz', `0x1${'0'.repeat(16)}`]) {
     const wallet = walletFrom({ request: async () => answer })
     expect([answer, await wallet.findChain(owner.address)]).toEqual([answer, undefined])
   }
@@ -105,3 +105,22 @@ test('a wallet that does not answer holds nobody up', async () => {
     vi.useRealTimers()
   }
 })
+
+test.each([31337, '31337', 31337n, '0x7a69', '0x7A69', '0X7A69', '0x07a69'])(
+  'a chain id is understood in every form that wallets give it: %o',
+  async (answer) => {
+    const request = async ({ method }: { method: string }) =>
+      method === 'eth_chainId' ? answer : '0x'
+    const found = { chainId: 31337n, isContract: false }
+    expect(await walletFrom({ request }).findChain(owner.address)).toEqual(found)
+  },
+)
+
+test.each([0, -1, 1.5, Number.NaN, 0n, '', '0x', '1e3', ' 1', 'mainnet', {}, null, '9'.repeat(40)])(
+  'what is no chain id names no chain: %o',
+  async (answer) => {
+    const request = async ({ method }: { method: string }) =>
+      method === 'eth_chainId' ? answer : '0x'
+    expect(await walletFrom({ request }).findChain(owner.address)).toBeUndefined()
+  },
+)
