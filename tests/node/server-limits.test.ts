@@ -84,8 +84,21 @@ async function untilClosed(socket: Socket): Promise<string> {
   socket.on('data', (chunk) => {
     text += String(chunk)
   })
-  if (!socket.closed) await once(socket, 'close')
+  // A reset is an end too, and `once` would reject it.
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
   return text
+}
+
+/**
+ * Writes on and on until something comes. What has come is read before each write, which would fail
+ * after a reset and take the answer with it.
+ */
+function trickle(socket: Socket, next: () => string | Uint8Array, everyMs: number): NodeJS.Timeout {
+  return setInterval(() => {
+    setImmediate(() => {
+      if (!socket.destroyed && socket.bytesRead === 0) socket.write(next())
+    })
+  }, everyMs)
 }
 
 const request = (headers: string) =>
@@ -158,10 +171,7 @@ describe('time', () => {
     const socket = await connectTo(port)
     const bytes = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM')
     let at = 0
-    const timer = setInterval(() => {
-      socket.write(bytes.subarray(at, at + 1))
-      at += 1
-    }, 60)
+    const timer = trickle(socket, () => bytes.subarray(at, ++at), 60)
     await untilClosed(socket)
     clearInterval(timer)
     expect(at).toBeLessThan(bytes.length)
@@ -174,7 +184,7 @@ describe('time', () => {
     const { port } = await start({ limits: { ...limits, idleTimeoutMs: 60_000 } })
     const socket = await connectTo(port)
     socket.write(first)
-    const timer = setInterval(() => socket.write(more), 50)
+    const timer = trickle(socket, () => more, 50)
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 408 /)
     clearInterval(timer)
   })
@@ -254,6 +264,46 @@ describe('time', () => {
     clearInterval(timer)
     expect(session.destroyed).toBe(false)
   })
+})
+
+/** The codes of the RST_STREAM frames among what a server of HTTP/2 sent (RFC 9113, section 4.1). */
+function resetsIn(sent: Buffer): number[] {
+  const codes: number[] = []
+  for (let at = 0; at + 9 <= sent.length; at += 9 + sent.readUIntBE(at, 3)) {
+    if (sent[at + 3] === 3) codes.push(sent.readUInt32BE(at + 9))
+  }
+  return codes
+}
+
+test('what is under way when the grace is over is cancelled, and not by a mere end', async () => {
+  const node = await start()
+  const sent: Buffer[] = []
+  const relay = net.createServer((client) => {
+    const upstream = net.connect(node.port, '127.0.0.1')
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    upstream.on('data', (chunk) => sent.push(chunk))
+    client.pipe(upstream).pipe(client)
+  })
+  await once(relay.listen(0, '127.0.0.1'), 'listening')
+  open.push({ destroy: () => relay.close() })
+  const address = relay.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  node.hold()
+  const session = await http2Session(`http://127.0.0.1:${address.port}`)
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/padlock.v1.NodeService/Publish',
+    'content-type': 'application/grpc',
+  })
+  stream.on('error', () => {})
+  stream.end(Buffer.alloc(5))
+  await until(() => node.held() === 1)
+  const closing = node.listener.close(0)
+  await once(stream, 'close')
+  await closing
+  // At a mere end a client decides by itself what became of the stream, and may find nothing wrong.
+  expect(resetsIn(Buffer.concat(sent))).toEqual([http2.constants.NGHTTP2_CANCEL])
+  node.release()
 })
 
 describe('bodies in memory', () => {

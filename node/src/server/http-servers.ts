@@ -22,6 +22,8 @@ export interface HttpServers {
   take(protocol: 'http1' | 'http2', socket: Duplex): void
   /** Ends connections once nothing is under way on them. */
   drain(): void
+  /** Cancels what is under way over HTTP/2: some clients take a mere end for no answer yet. */
+  cut(): void
   close(): void
 }
 
@@ -56,6 +58,7 @@ export function createHttpServers(
   http1.timeout = idleTimeoutMs
 
   const sessions = new Set<http2.ServerHttp2Session>()
+  const streams = new Set<http2.ServerHttp2Stream>()
   const http2Server = http2.createServer(
     { settings: { maxConcurrentStreams: concurrentStreams, initialWindowSize: windowBytes } },
     (request, response) => {
@@ -69,6 +72,10 @@ export function createHttpServers(
     sessions.add(session)
     session.once('close', () => sessions.delete(session))
     session.once('connect', () => session.setLocalWindowSize(windowBytes))
+    session.on('stream', (stream) => {
+      streams.add(stream)
+      stream.once('close', () => streams.delete(stream))
+    })
     endWhenUnused(session, idleTimeoutMs)
   })
   // What a peer breaks, it breaks for itself; the session is gone already.
@@ -86,6 +93,9 @@ export function createHttpServers(
       draining = true
       for (const session of sessions) session.close()
       http1.closeIdleConnections()
+    },
+    cut() {
+      for (const stream of streams) stream.close(http2.constants.NGHTTP2_CANCEL)
     },
     close() {
       http1.close()

@@ -134,7 +134,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       })
       servers.drain()
       const timer = setTimeout(() => {
-        gate.destroyAll()
+        servers.cut()
+        // A moment later, when what it said is out.
+        setImmediate(() => gate.destroyAll())
         // One that was being handed over just then is cut a moment later.
         cutting = setInterval(() => gate.destroyAll(), 500)
       }, graceMs)
