@@ -209,9 +209,12 @@ export interface Crypto {
 export interface Curves {
   /**
    * X25519 of one secret with each public key; 32 zero bytes where there is no usable result, which
-   * `Crypto.open` refuses.
+   * `Crypto.open` refuses. Undefined if the platform does not take this secret.
    */
-  agree(secret: Uint8Array, publicKeys: readonly Uint8Array[]): Promise<readonly Uint8Array[]>
+  agree(
+    secret: Uint8Array,
+    publicKeys: readonly Uint8Array[],
+  ): Promise<readonly Uint8Array[] | undefined>
   /**
    * Ed25519 by RFC 8032, perhaps laxer than `Crypto.verify`: only under keys that passed the strict
    * check once, and never for what is stored for others (docs/protocol.md section 1).

@@ -14,14 +14,17 @@ const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(byte
 /** WebCrypto, or wasm alone if this browser lacks one of the two curves. */
 export const findCurves = async (crypto: Crypto): Promise<Curves | undefined> => {
   const { subtle } = globalThis.crypto
-  const secrets = new WeakMap<Uint8Array, Promise<CryptoKey>>()
+  const secrets = new WeakMap<Uint8Array, Promise<CryptoKey | undefined>>()
   const verifiers = new Map<string, Promise<CryptoKey>>()
 
-  const importSecret = (secret: Uint8Array): Promise<CryptoKey> => {
+  /** Undefined for what this browser refuses: WebKitGTK 2.50 all secrets whose first byte is zero. */
+  const importSecret = (secret: Uint8Array): Promise<CryptoKey | undefined> => {
     const known = secrets.get(secret)
     if (known !== undefined) return known
     const pkcs8 = copy(concatBytes(pkcs8Prefix, secret))
-    const key = subtle.importKey('pkcs8', pkcs8, 'X25519', false, ['deriveBits'])
+    const key = subtle
+      .importKey('pkcs8', pkcs8, 'X25519', false, ['deriveBits'])
+      .catch(() => undefined)
     secrets.set(secret, key)
     return key
   }
@@ -58,7 +61,7 @@ export const findCurves = async (crypto: Crypto): Promise<Curves | undefined> =>
   const curves: Curves = {
     agree: async (secret, publicKeys) => {
       const key = await importSecret(secret)
-      return Promise.all(publicKeys.map((publicKey) => agreeOne(key, publicKey)))
+      return key && Promise.all(publicKeys.map((publicKey) => agreeOne(key, publicKey)))
     },
     verify: (signatures) => Promise.all(signatures.map(verifyOne)),
   }
@@ -73,8 +76,8 @@ const isRight = async (curves: Curves, crypto: Crypto): Promise<boolean> => {
     const message = Uint8Array.of(1, 2, 3)
     const [signature] = crypto.sign(identity, [message])
     if (!a || !b || !signature) return false
-    const [left] = await curves.agree(a.secret, [b.publicKey])
-    const [right] = await curves.agree(b.secret, [a.publicKey])
+    const [left] = (await curves.agree(a.secret, [b.publicKey])) ?? []
+    const [right] = (await curves.agree(b.secret, [a.publicKey])) ?? []
     const isSame = left?.some((byte) => byte !== 0) === true
     const [good, bad] = await curves.verify([
       { ed25519, message, signature },

@@ -1,6 +1,6 @@
 /**
  * Opens sealed envelopes (docs/protocol.md section 8, step 1) with the own sealing secrets, the
- * current one first; by the platform's curves where it has them.
+ * current one first; by the platform's curves where it has them and takes the secret.
  */
 
 import type { CryptoResult, EnvelopeToOpen, OpenedEnvelope } from '../crypto/crypto.ts'
@@ -24,12 +24,11 @@ export class Unsealing {
     const { secrets } = this.#keys
     const [current, ...previous] = secrets
     if (!current || envelopes.length === 0) return []
-    if (!curves) return crypto.open(secrets, account.installationId, envelopes)
-
-    const shared = await curves.agree(
+    const shared = await curves?.agree(
       current,
       envelopes.map(({ sealedMetadata }) => sealedMetadata.subarray(0, encBytes)),
     )
+    if (!shared) return crypto.open(secrets, account.installationId, envelopes)
     const opened = crypto.open(
       [current],
       account.installationId,
