@@ -103,11 +103,14 @@ test('a web server instead of a node is bad_response', async ({ freshPage: page 
   expect(await openCode(page, { node: origin })).toBe('bad_response')
 })
 
-test('an address that is none is invalid_address', async ({ freshPage: page }) => {
+test('an address that is none, or typed with a mistake, is invalid_address', async ({
+  freshPage: page,
+}) => {
   server = await serveTestPage()
   await load(page, server)
   const wrong = '0x90D9f90A08d6fBBE6E6F2E413571876cbd2674c4'
-  expect(await openCode(page, { address: wrong })).toBe('invalid_address')
+  expect(await openCode(page, { typed: wrong })).toBe('invalid_address')
+  expect(await openCode(page, { address: '0x90d9' })).toBe('invalid_address')
 })
 
 test.describe('with a client', () => {

@@ -25,6 +25,8 @@ declare global {
 
 export interface OpenOptions {
   readonly address: string
+  /** As somebody typed it, instead of asking the wallet. */
+  readonly typed?: string
   readonly node: string
   readonly database?: string
   readonly since?: string
@@ -93,7 +95,7 @@ const codeOf = async (run: () => Promise<unknown>): Promise<string> => {
 }
 
 const create = (options: OpenOptions): Promise<Client> => {
-  const { address, node, database, wasmUrl, workerUrl, walletError } = options
+  const { address, typed, node, database, wasmUrl, workerUrl, walletError } = options
   const all: CreateClientOptions = {
     wallet: {
       address,
@@ -103,6 +105,7 @@ const create = (options: OpenOptions): Promise<Client> => {
       },
     },
     node,
+    ...(typed === undefined ? {} : { address: typed }),
     ...(database === undefined ? {} : { database }),
     ...(wasmUrl === undefined ? {} : { wasmUrl }),
     ...(workerUrl === undefined
