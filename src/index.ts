@@ -27,7 +27,7 @@ export interface CreateClientOptions extends ClientOptions {
  * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account, wallet_unsupported,
  * invalid_address, invalid_argument, network_unavailable (first time only), storage_in_use,
  * storage_unavailable, storage_full, storage_too_new, other_account, wasm_unavailable,
- * worker_unavailable, unsupported_platform, aborted
+ * worker_unavailable, reload_needed, unsupported_platform, aborted
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
   requirePlatform()

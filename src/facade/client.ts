@@ -162,8 +162,11 @@ export interface Engineered {
 const callTimeoutMs = 60_000
 
 /** Wallets write their own address as they like, some with another checksum (EIP-1191): it is no typing error. */
-const ownAddress = async (wallet: Wallet): Promise<string> =>
-  (await wallet.getAddress()).toLowerCase()
+const ownAddress = async (wallet: Wallet): Promise<string> => {
+  const address: unknown = await wallet.getAddress()
+  if (typeof address !== 'string') throw new PadlockError('wallet_failed')
+  return address.toLowerCase()
+}
 
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
@@ -179,7 +182,12 @@ export const openClient = async (
     options.address === undefined ? ownAddress(wallet) : Promise.resolve(options.address),
     signal,
   )
-  const engineered = await start()
+  // What is still loading when the caller gives up is ended as soon as it is there.
+  const starting = start()
+  const engineered = await unlessAborted(starting, signal).catch((error: unknown) => {
+    starting.then(({ terminate }) => terminate()).catch(() => undefined)
+    throw error
+  })
   try {
     const client = new OpenClient(engineered, wallet, chains)
     const { node, database } = options
@@ -238,7 +246,7 @@ class OpenClient implements Client {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     try {
-      await loadWasm(this.#worker, this.#engineered.wasm, { signal })
+      await unlessAborted(loadWasm(this.#worker, this.#engineered.wasm, { signal }), signal)
       // The wallet may take as long as the person does; all else is bounded inside.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = inWords(this.#opened.status)

@@ -222,12 +222,12 @@ export const networkError = (error: unknown): PadlockError => {
 
 /** Says what was asked and where; a node that answered with a code of its own has said enough. */
 const withTried = (error: PadlockError, asked: string, how: string | undefined): PadlockError => {
-  if (!isUnexplained.has(error.code) || error.details?.tried !== undefined) return error
+  if (!unexplained.has(error.code) || error.details?.tried !== undefined) return error
   const tried = [asked, how ?? wordsOf(error.cause)].filter(Boolean).join(': ')
   return new PadlockError(error.code, { details: { ...error.details, tried }, cause: error.cause })
 }
 
-const isUnexplained: ReadonlySet<string> = new Set([
+const unexplained: ReadonlySet<string> = new Set([
   'network_unavailable',
   'bad_response',
   'incompatible_node',

@@ -141,10 +141,19 @@ const asking = async <T>(ask: () => Promise<T>): Promise<T> => {
   try {
     return await ask()
   } catch (cause) {
-    if (cause instanceof PadlockError) throw cause
+    throw readFailure(cause)
+  }
+}
+
+/** An error of another frame may not let itself be read; then nothing is known of it. */
+const readFailure = (cause: unknown): PadlockError => {
+  try {
+    if (cause instanceof PadlockError) return cause
     const refusal = findRefusal(cause, maxDepth)
     const code = refusal === undefined ? 'wallet_failed' : 'wallet_rejected'
-    throw new PadlockError(code, { details: wordsOf(refusal ?? cause), cause })
+    return new PadlockError(code, { details: wordsOf(refusal ?? cause), cause })
+  } catch {
+    return new PadlockError('wallet_failed', { cause })
   }
 }
 
@@ -176,7 +185,8 @@ const findRefusal = (error: unknown, depth: number): unknown => {
   const read = (key: string): unknown => (key in error ? Reflect.get(error, key) : undefined)
   const codes = [read('code'), read('statusCode')]
   // Some give the number as a text.
-  if (codes.some((code) => refusals.has(code) || refusals.has(Number(code)))) return error
+  const asNumber = (code: unknown) => (typeof code === 'string' ? Number(code) : code)
+  if (codes.some((code) => refusals.has(code) || refusals.has(asNumber(code)))) return error
   const message = read('message')
   if (typeof message === 'string' && refusalWords.test(message)) return error
   for (const key of wrappings) {

@@ -34,7 +34,7 @@ export const toWire = (error: unknown): WireError => {
   const known =
     error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
   const { code, details, message } = known
-  const cause = toWireCause(known.cause, maxDepth)
+  const cause = readCause(known.cause)
   return {
     code,
     message: message === messageOf(code, details) ? undefined : message,
@@ -49,6 +49,15 @@ export const fromWire = ({ code, message, details, cause }: WireError): PadlockE
     details,
     cause: cause && fromWireCause(cause, maxDepth),
   })
+
+/** An error of another frame may not let itself be read, and the answer must cross all the same. */
+const readCause = (cause: unknown): WireCause | undefined => {
+  try {
+    return toWireCause(cause, maxDepth)
+  } catch {
+    return undefined
+  }
+}
 
 const toWireCause = (error: unknown, depth: number): WireCause | undefined => {
   if (error === undefined || error === null || depth === 0) return undefined

@@ -301,6 +301,32 @@ test.each([
   expect(await codeOf(failing.signText(text, account.address))).toBe('wallet_failed')
 })
 
+/** As errors of frames of another origin are. */
+const unreadable = (): object => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
+test.each([
+  ['a symbol for a code', { code: Symbol('no') }],
+  ['an error that may not be read', unreadable()],
+  [
+    'a getter that throws',
+    {
+      get message(): string {
+        throw new Error('not for you')
+      },
+    },
+  ],
+] as const)('an error that is strange is wallet_failed: %s', async (_name, thrown) => {
+  const failing = walletFrom({
+    address: account.address,
+    signMessage: () => Promise.reject(thrown),
+  })
+  expect(await codeOf(failing.signText(text, account.address))).toBe('wallet_failed')
+})
+
 test('an error that holds itself is read to its end', async () => {
   const endless: Record<string, unknown> = { message: 'round and round' }
   endless.cause = endless

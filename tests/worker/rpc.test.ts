@@ -160,6 +160,18 @@ test('long and endless causes cross cut short', async () => {
   expect(lengths).toEqual([500, 500, 500, 500])
 })
 
+test('a cause that does not let itself be read holds up no answer', async () => {
+  const { proxy: cause, revoke } = Proxy.revocable(new Error('of another frame'), {})
+  revoke()
+  const { port1, port2 } = aPair()
+  connectRpc<Calculator, Host>(port2, {
+    ...connectCalculator().calculator,
+    add: () => Promise.reject(new PadlockError('wallet_failed', { cause })),
+  })
+  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' })
+  expect(await failure(remote.add({ a: 1, b: 1 }))).toMatchObject({ code: 'wallet_failed' })
+})
+
 test('a code that this release does not know comes out as internal', async () => {
   const { port1, port2 } = aPair()
   const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' })
