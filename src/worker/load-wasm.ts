@@ -8,6 +8,9 @@ import { absoluteUrl, type LoadEmbedded } from './start.ts'
 /** An address that the worker fetches, or what reads the bytes that it is handed. */
 export type WasmWay = string | (() => Promise<Uint8Array<ArrayBuffer>>)
 
+/** Every client of a page takes the same way, so it is said of the first. */
+let hasSpoken = false
+
 /** The copy inside the SDK. */
 export const embeddedWasm =
   (load: LoadEmbedded): WasmWay =>
@@ -37,7 +40,8 @@ export const loadWasm = async (
   for (const way of ways) {
     try {
       await worker.load({ wasm: typeof way === 'string' ? way : await read(way) }, options)
-      if (failures.length > 0) {
+      if (failures.length > 0 && !hasSpoken) {
+        hasSpoken = true
         console.warn(
           `Padlock: padlock.wasm did not load from beside the SDK (${triedIn(failures)}), so the copy ` +
             'inside the SDK is used. Pass wasmUrl to load the file: see “Bundlers” in the README.',

@@ -20,6 +20,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePort } from '../../scripts/free-port.ts'
+import { leashed } from '../../scripts/leash.ts'
 
 const execute = promisify(execFile)
 const here = import.meta.dirname
@@ -118,8 +119,9 @@ export const createBundlerProject = async (
     },
     serve: async (command) => {
       const port = await freePort()
-      const [name = '', ...args] = command.map((word) => word.replace('PORT', String(port)))
-      const server = spawn(join(bin, name), args, { cwd: dir, env, detached: true })
+      const [name = '', ...rest] = command.map((word) => word.replace('PORT', String(port)))
+      const [program = '', ...args] = leashed('KILL', [join(bin, name), ...rest])
+      const server = spawn(program, args, { cwd: dir, env, detached: true })
       servers.push(server)
       const url = `http://127.0.0.1:${port}/`
       await untilAnswered(server, url)
