@@ -63,7 +63,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     'src/content/',
     'src/wallet/',
     'src/chains/',
-    'src/sentences.ts',
+    'src/error-messages.ts',
     'src/worker/contract.ts',
     'src/worker/load-wasm.ts',
     'src/worker/rpc.ts',
@@ -128,7 +128,7 @@ export const judgeImport = (found: Import): string | undefined => {
       'node/',
       ...everyone,
       'src/chains/',
-      'src/sentences.ts',
+      'src/error-messages.ts',
       'src/gen/padlock/v1/',
     ])
       ? undefined

@@ -102,15 +102,12 @@ export const codes = {
 /** Every code of this release. The README says of those that an application meets what to do. */
 export type PadlockErrorCode = keyof typeof codes
 
-let sentences: Readonly<Partial<Record<PadlockErrorCode, string>>> = {}
+let errorMessages: Readonly<Partial<Record<PadlockErrorCode, string>>> = {}
 
-/** Gives errors their sentences. Only where people read them: the worker goes without the texts. */
-export const speak = (all: Readonly<Record<PadlockErrorCode, string>>): void => {
-  sentences = all
+/** Gives errors their messages. Only where people read them: the worker goes without the texts. */
+export const setErrorMessages = (all: Readonly<Record<PadlockErrorCode, string>>): void => {
+  errorMessages = all
 }
-
-/** What happened and what to do, for people; the code itself where nobody called `speak`. */
-export const sentenceOf = (code: PadlockErrorCode): string => sentences[code] ?? code
 
 /**
  * Facts for developers, such as an address or a status. Some are the same everywhere: `tried` says
@@ -126,10 +123,13 @@ export interface PadlockErrorOptions {
   readonly cause?: unknown
 }
 
-/** The message of an error that was given none of its own. */
-export const messageOf = (code: PadlockErrorCode, details: ErrorDetails | undefined): string => {
-  const sentence = sentenceOf(code)
-  return typeof details?.tried === 'string' ? `${sentence} Tried: ${details.tried}.` : sentence
+/**
+ * The message of an error that was given none of its own: what happened and what to do. It is the code
+ * itself where nobody called `setErrorMessages`.
+ */
+export const messageOf = (code: PadlockErrorCode, details?: ErrorDetails): string => {
+  const message = errorMessages[code] ?? code
+  return typeof details?.tried === 'string' ? `${message} Tried: ${details.tried}.` : message
 }
 
 /**

@@ -34,8 +34,8 @@ import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import { observeStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
-import type { ContractWord } from './rules/contract-word.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
+import type { SignatureStatus } from './rules/signature-status.ts'
 import { callerKey } from './server/caller.ts'
 import { defaultRetentionNs } from './store/lifetimes.ts'
 import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
@@ -107,16 +107,16 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
 
   /** Asks the chains that the rules turn out to need, one signature after another. */
   async function storeWithWords(envelopes: readonly NewEnvelope[], caller: string) {
-    const words = new Map<number, ContractWord>()
+    const statuses = new Map<number, SignatureStatus>()
     for (;;) {
-      const outcome = await store.publish(envelopes, words)
+      const outcome = await store.publish(envelopes, statuses)
       if (outcome.ok || 'code' in outcome) return outcome
       // A store that asks what it was told would ask for ever.
-      if (words.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
+      if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
       admit(limits?.chainQuestion(caller))
-      const word = await chains.verify(outcome.question)
-      observer.chainAnswered(word)
-      words.set(outcome.envelopeIndex, word)
+      const status = await chains.verify(outcome.question)
+      observer.chainAnswered(status)
+      statuses.set(outcome.envelopeIndex, status)
     }
   }
 

@@ -4,9 +4,9 @@
  * code of ours; here they get the one that docs/protocol.md section 13 has for them.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
+import { errorMessages } from '../../src/error-messages.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
-import { sentences } from '../../src/sentences.ts'
 
 const codeOf = new Map<Code, NodeCode>([
   [Code.Internal, 'malformed'],
@@ -34,7 +34,7 @@ export function labelUndecodable(
       const code = codeOf.get(error.code)
       if (code === undefined) return
       // Its own words quote what was sent, and half of a character cannot be written to a trailer.
-      Object.assign(error, { code: nodeCodes[code], rawMessage: sentences[code] })
+      Object.assign(error, { code: nodeCodes[code], rawMessage: errorMessages[code] })
       error.details.push({ desc: ErrorDetailSchema, value: { code } })
     },
     { once: true },

@@ -21,7 +21,7 @@ export interface ChainClientLike {
 }
 
 /** `unreachable`: there is no usable answer now; the same question may be answered later. */
-export type ContractWord = 'valid' | 'invalid' | 'unreachable'
+export type SignatureStatus = 'valid' | 'invalid' | 'unreachable'
 
 export interface Chains {
   /** The chains that can be asked. */
@@ -30,7 +30,7 @@ export interface Chains {
    * What the chain says at its latest block. Never rejects: `unreachable` too for a chain that is not
    * among `ids`, when too many ask at a time, and when the signal aborts.
    */
-  verify(question: ContractQuestion, signal: AbortSignal): Promise<ContractWord>
+  verify(question: ContractQuestion, signal: AbortSignal): Promise<SignatureStatus>
 }
 
 /** For a client that knows no chain. */

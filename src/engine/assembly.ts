@@ -4,34 +4,34 @@ import { type Chains, noChains } from '../chains/chains.ts'
 import { parseAddress } from '../protocol/ids.ts'
 import { coveredPeersLimit } from '../protocol/limits.ts'
 import { tables } from '../store/tables.ts'
-import { isUnknownAtNode } from './absence.ts'
-import { Answering } from './answering.ts'
-import { Composer } from './composer.ts'
-import { Connection } from './connection.ts'
-import type { Context } from './context.ts'
-import { ContractAccounts } from './contract-accounts.ts'
-import { Conversations } from './conversations.ts'
-import { Cursors } from './cursors.ts'
-import { Decryption } from './decryption.ts'
-import { Directory } from './directory.ts'
-import { Fanout } from './fanout.ts'
-import { Heads } from './heads.ts'
-import { Inbox } from './inbox.ts'
-import { MessageStates } from './message-states.ts'
-import { Outbox } from './outbox.ts'
-import { Owed } from './owed.ts'
-import { Parking } from './parking.ts'
-import { Prekeys } from './prekeys.ts'
-import { Questions } from './questions.ts'
-import { Recovery } from './recovery.ts'
-import { registerAtNode } from './registration.ts'
-import { Requests } from './requests.ts'
-import { repairIfRestored } from './restored.ts'
-import { Sealing } from './sealing.ts'
-import { SealingKeys } from './sealing-keys.ts'
-import { Sessions } from './sessions.ts'
-import { Unsealing } from './unsealing.ts'
-import { Upkeep } from './upkeep.ts'
+import { Prekeys } from './keys/prekeys.ts'
+import { registerAtNode } from './keys/registration.ts'
+import { repairIfRolledBack } from './keys/rollback.ts'
+import { SealingKeys } from './keys/sealing-keys.ts'
+import { Maintenance } from './maintenance.ts'
+import { ContractAccounts } from './membership/contract-accounts.ts'
+import { Directory } from './membership/directory.ts'
+import { Heads } from './membership/heads.ts'
+import { isMissingAtNode } from './membership/missing-at-node.ts'
+import { PendingVerifications } from './membership/pending-verification.ts'
+import { Conversations } from './messages/conversations.ts'
+import { MessageStates } from './messages/message-states.ts'
+import { Decryption } from './receiving/decryption.ts'
+import { Inbox } from './receiving/inbox.ts'
+import { Parking } from './receiving/parking.ts'
+import { Unsealing } from './receiving/unsealing.ts'
+import { PendingRequests } from './retransmission/pending-requests.ts'
+import { Requester } from './retransmission/requester.ts'
+import { Responder } from './retransmission/responder.ts'
+import type { Context } from './runtime/context.ts'
+import { Cursors } from './runtime/cursors.ts'
+import { Composer } from './sending/composer.ts'
+import { DeferredDelivery } from './sending/deferred.ts'
+import { Fanout } from './sending/fanout.ts'
+import { Outbox } from './sending/outbox.ts'
+import { Sealing } from './sending/sealing.ts'
+import { Sessions } from './sessions/sessions.ts'
+import { Connection } from './subscription/connection.ts'
 
 /** What the engine itself needs of them; the inbox is also driven alone, by tests of receiving. */
 export interface Parts {
@@ -40,10 +40,10 @@ export interface Parts {
   readonly conversations: Conversations
   readonly outbox: Outbox
   readonly connection: Connection
-  readonly upkeep: Upkeep
-  readonly recovery: Recovery
-  readonly owed: Owed
-  readonly requests: Requests
+  readonly upkeep: Maintenance
+  readonly recovery: Requester
+  readonly owed: DeferredDelivery
+  readonly requests: PendingRequests
   readonly contractAccounts: ContractAccounts
 }
 
@@ -51,7 +51,7 @@ export interface Parts {
 export const assemble = async (context: Context, chains: Chains = noChains): Promise<Parts> => {
   const { account, status } = context
   const cursors = new Cursors(context.store)
-  const questions = new Questions(context.store)
+  const questions = new PendingVerifications(context.store)
   const directory = new Directory(context, cursors, questions)
   const contractAccounts = new ContractAccounts(context, chains, directory, questions)
   const conversations = new Conversations(context)
@@ -63,7 +63,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   const parking = new Parking(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new Fanout(context, sessions, heads)
-  const owed = new Owed(context, { directory, sessions, fanout })
+  const owed = new DeferredDelivery(context, { directory, sessions, fanout })
   const outbox = new Outbox(
     context,
     new Composer(context, conversations),
@@ -74,9 +74,9 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   )
   owed.outbox = outbox
   const parts = { directory, sessions, fanout, outbox }
-  const recovery = new Recovery(context, parts)
-  const answering = new Answering(context, parts)
-  const requests = new Requests(context, answering)
+  const recovery = new Requester(context, parts)
+  const answering = new Responder(context, parts)
+  const requests = new PendingRequests(context, answering)
   const inbox = new Inbox(
     context,
     directory,
@@ -100,7 +100,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     questions.load(),
   ])
 
-  const upkeep = new Upkeep(context, { sealingKeys, prekeys, sessions, decryption, answering })
+  const upkeep = new Maintenance(context, { sealingKeys, prekeys, sessions, decryption, answering })
   const isRevoked = () => status.current.state === 'revoked'
   const checkOwn = async () => {
     const own = (await directory.account(account.address)).get(account.installationId)
@@ -122,7 +122,7 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   connection.onStock = (left, newestCreatedNs) => {
     newestUploadNs = newestCreatedNs
     // Before it is known that this is not an older copy of itself, nothing is uploaded.
-    if (status.current.state === 'live') void prekeys.heardStock(left, newestCreatedNs)
+    if (status.current.state === 'live') void prekeys.onStock(left, newestCreatedNs)
     else stockAtStart = left
   }
   connection.onNode = async ({ nodeId, retentionNs }) => {
@@ -136,8 +136,8 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   connection.onCaughtUp = async () => {
     if (isRevoked()) return
     const own = { directory, sealingKeys, prekeys, sessions }
-    await repairIfRestored(context, own, newestUploadNs, inbox.unopened)
-    if (stockAtStart !== undefined) void prekeys.heardStock(stockAtStart, newestUploadNs)
+    await repairIfRolledBack(context, own, newestUploadNs, inbox.unopened)
+    if (stockAtStart !== undefined) void prekeys.onStock(stockAtStart, newestUploadNs)
   }
   connection.onLive = () => {
     if (isRevoked()) return
@@ -161,12 +161,12 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
   directory.onQuestion = () => contractAccounts.wake()
   outbox.isUnknownAtNode = async (installation) => {
     const { address, id } = installation
-    const isUnknown = await isUnknownAtNode(context, cursors, address, id)
-    if (isUnknown) fanout.leaveAlone(installation)
+    const isUnknown = await isMissingAtNode(context, cursors, address, id)
+    if (isUnknown) fanout.markUnreachable(installation)
     return isUnknown
   }
   directory.onChange = (address) => {
-    fanout.mayBeBack(address)
+    fanout.markAccountReachable(address)
     owed.retry()
     outbox.retry(address)
     if (address === account.address) void checkOwn()
@@ -176,9 +176,9 @@ export const assemble = async (context: Context, chains: Chains = noChains): Pro
     }
   }
   inbox.noteRequests = (all) => requests.note(all)
-  inbox.onHeads = (claims) => heads.hear(claims)
+  inbox.onHeads = (claims) => heads.onClaims(claims)
   inbox.onHeard = (sender) => {
-    fanout.heard(sender)
+    fanout.markReachable(sender)
     outbox.retry(sender.address)
     owed.retry()
     connection.want(sender.address).catch((error: unknown) => status.warnOf(error))

@@ -10,24 +10,24 @@ import type { HeldLock, Platform } from '../platform/platform.ts'
 import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
 import type { Store } from '../store/store.ts'
 import { assemble, type Parts } from './assembly.ts'
-import type { Connection } from './connection.ts'
-import type { Context } from './context.ts'
-import type { ContractAccounts } from './contract-accounts.ts'
-import type { Conversations } from './conversations.ts'
-import type { Directory } from './directory.ts'
+import { openAccount } from './keys/registration.ts'
+import { forgetIfRevoked } from './keys/renewal.ts'
+import { revokeInstallations } from './keys/revoking.ts'
+import type { Signer } from './keys/signing.ts'
+import type { Maintenance } from './maintenance.ts'
+import type { ContractAccounts } from './membership/contract-accounts.ts'
+import type { Directory } from './membership/directory.ts'
+import type { Conversations } from './messages/conversations.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
-import { NodeTime } from './node-time.ts'
-import type { Outbox } from './outbox.ts'
-import type { Owed } from './owed.ts'
-import type { Recovery } from './recovery.ts'
-import { openAccount } from './registration.ts'
-import { forgetIfRevoked } from './renewal.ts'
-import type { Requests } from './requests.ts'
-import { revokeInstallations } from './revoking.ts'
-import { Serial } from './serial.ts'
-import type { Signer } from './signing.ts'
-import { StatusBoard } from './status.ts'
-import type { Upkeep } from './upkeep.ts'
+import type { PendingRequests } from './retransmission/pending-requests.ts'
+import type { Requester } from './retransmission/requester.ts'
+import type { Context } from './runtime/context.ts'
+import { Mutex } from './runtime/mutex.ts'
+import { NodeTime } from './runtime/node-time.ts'
+import { StatusBoard } from './runtime/status.ts'
+import type { DeferredDelivery } from './sending/deferred.ts'
+import type { Outbox } from './sending/outbox.ts'
+import type { Connection } from './subscription/connection.ts'
 
 /** A second tab waits this long for a closing one before it is told (docs/architecture.md section 4). */
 const lockWaitMs = 3_000
@@ -57,10 +57,10 @@ export class Engine {
   readonly #conversations: Conversations
   readonly #outbox: Outbox
   readonly #connection: Connection
-  readonly #upkeep: Upkeep
-  readonly #recovery: Recovery
-  readonly #owed: Owed
-  readonly #requests: Requests
+  readonly #upkeep: Maintenance
+  readonly #recovery: Requester
+  readonly #owed: DeferredDelivery
+  readonly #requests: PendingRequests
   readonly #contractAccounts: ContractAccounts
   readonly #signer: Signer
   readonly #closing: AbortController
@@ -117,7 +117,7 @@ export class Engine {
         ...surroundings,
         account,
         status: new StatusBoard(options.emit),
-        ratchets: new Serial(),
+        ratchetLock: new Mutex(),
         closing: closing.signal,
         emit: options.emit,
       }
@@ -231,7 +231,7 @@ export class Engine {
     try {
       await this.#running
       // A transaction that is under way ends before the database does.
-      await this.#context.ratchets.run(async () => undefined)
+      await this.#context.ratchetLock.runExclusive(async () => undefined)
     } finally {
       this.#context.store.close()
       this.#lock.release()

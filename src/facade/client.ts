@@ -2,8 +2,8 @@
 
 import { type ChainLike, chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
-import { PadlockError, sentenceOf, speak } from '../errors.ts'
-import { sentences } from '../sentences.ts'
+import { errorMessages } from '../error-messages.ts'
+import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
 import { type WalletLike, walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
@@ -151,7 +151,7 @@ export interface Client {
 }
 
 /** A started engine's port, however it was started. */
-export interface Engineered {
+export interface EngineHandle {
   readonly port: Port
   /** Where it gets padlock.wasm, best first. */
   readonly wasm: readonly WasmWay[]
@@ -171,9 +171,9 @@ const ownAddress = async (wallet: Wallet): Promise<string> => {
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
   options: ClientOptions,
-  start: () => Promise<Engineered>,
+  start: () => Promise<EngineHandle>,
 ): Promise<Client> => {
-  speak(sentences)
+  setErrorMessages(errorMessages)
   const { signal } = options
   const wallet = walletFrom(options.wallet)
   const chains = chainsFrom(options.chains)
@@ -206,13 +206,13 @@ const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
 /** The worker knows codes only; their sentences are here. */
-const inWords = (status: Status): Status => ({
+const withMessages = (status: Status): Status => ({
   ...status,
-  warnings: status.warnings.map((warning) => ({ ...warning, message: sentenceOf(warning.code) })),
+  warnings: status.warnings.map((warning) => ({ ...warning, message: messageOf(warning.code) })),
 })
 
 class OpenClient implements Client {
-  readonly #engineered: Engineered
+  readonly #engine: EngineHandle
   readonly #worker: Remote<WorkerApi>
   readonly #closeRpc: (error: PadlockError) => void
   readonly #events = new EventHub()
@@ -226,8 +226,8 @@ class OpenClient implements Client {
   #askedToPersist = false
   #closing: Promise<void> | undefined
 
-  constructor(engineered: Engineered, wallet: Wallet, chains: Chains) {
-    this.#engineered = engineered
+  constructor(engineered: EngineHandle, wallet: Wallet, chains: Chains) {
+    this.#engine = engineered
     const own: HostApi = {
       signText: ({ text, address }, signal) =>
         unlessAborted(wallet.signText(text, address), signal),
@@ -246,10 +246,10 @@ class OpenClient implements Client {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     try {
-      await unlessAborted(loadWasm(this.#worker, this.#engineered.wasm, { signal }), signal)
+      await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
       // The wallet may take as long as the person does; all else is bounded inside.
       this.#opened = await this.#worker.open(request, { signal })
-      this.#status = inWords(this.#opened.status)
+      this.#status = withMessages(this.#opened.status)
     } catch (error) {
       this.#end(new PadlockError('closed'))
       throw error
@@ -330,12 +330,12 @@ class OpenClient implements Client {
     this.#events.close(error)
     this.#closeRpc(error)
     this.#closing ??= Promise.resolve()
-    this.#engineered.terminate()
+    this.#engine.terminate()
   }
 
   #deliver(events: readonly ClientEvent[]): void {
     const told = events.map((event) =>
-      event.kind === 'status' ? { ...event, status: inWords(event.status) } : event,
+      event.kind === 'status' ? { ...event, status: withMessages(event.status) } : event,
     )
     for (const event of told) if (event.kind === 'status') this.#status = event.status
     this.#events.push(told)

@@ -3,8 +3,8 @@
  * and the DOM of the oldest supported browsers, looked at before anything has an effect.
  */
 
+import { errorMessages } from '../error-messages.ts'
 import { PadlockError } from '../errors.ts'
-import { sentences } from '../sentences.ts'
 
 /** By the name that `details.missing` gives. */
 const needed: Readonly<Record<string, () => boolean>> = {
@@ -32,7 +32,7 @@ export const requirePlatform = (): void => {
   for (const [name, isThere] of Object.entries(needed)) {
     if (!isThere()) {
       throw new PadlockError('unsupported_platform', {
-        message: `${sentences.unsupported_platform} Missing here: ${name}.`,
+        message: `${errorMessages.unsupported_platform} Missing here: ${name}.`,
         details: { missing: name },
       })
     }

@@ -174,7 +174,7 @@ class IdbStore implements Store {
     return { rows: this.#vault.open(table, found), lastNumber }
   }
 
-  async advance<Result>(
+  async transaction<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     durability: 'relaxed' | 'strict' = 'relaxed',

@@ -102,7 +102,7 @@ export interface Store {
    * resolves. For what must not be undone by a power loss once others have seen its consequence.
    * @throws PadlockError leadership_lost, storage_full, storage_failed, storage_damaged
    */
-  advance<Result>(
+  transaction<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<NotPromise<Result>>,
     durability?: 'relaxed' | 'strict',

@@ -4,7 +4,7 @@ import { createPublicClient, custom, type Hex, hashMessage, hexToBytes, http } f
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ChainLike, chainsFrom } from '../../src/chains/chain-option.ts'
-import type { ContractWord } from '../../src/chains/chains.ts'
+import type { SignatureStatus } from '../../src/chains/chains.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { type Address, parseAddress } from '../../src/protocol/ids.ts'
 import { startRpcServer } from '../node/rpc-server.ts'
@@ -32,14 +32,19 @@ const question = (address: Address, by: Hex, about: string, chainId = chain.id) 
   signature: hexToBytes(by),
 })
 
-const askAt = (like: ChainLike, address: Address, by: Hex, about = text): Promise<ContractWord> =>
+const askAt = (
+  like: ChainLike,
+  address: Address,
+  by: Hex,
+  about = text,
+): Promise<SignatureStatus> =>
   chainsFrom({ [Number(chain.id)]: like }, { timeoutMs: 30_000 }).verify(
     question(address, by, about),
     never,
   )
 
 /** The word over HTTP; a viem client and an EIP-1193 provider must say the same. */
-const verify = async (address: Address, by: Hex, about?: string): Promise<ContractWord> => {
+const verify = async (address: Address, by: Hex, about?: string): Promise<SignatureStatus> => {
   const client = createPublicClient({ transport: http(chain.url, { retryCount: 0 }) })
   const provider = { request: custom(client)({}).request }
   const words = await Promise.all(

@@ -7,10 +7,10 @@ const judge = (from: string, to: string, typeOnly = false): string | undefined =
 
 test('the engine sees interfaces and never their adapters', () => {
   for (const room of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
-    expect(judge('src/engine/inbox.ts', `src/${room}/${room}.ts`)).toBeUndefined()
-    expect(judge('src/engine/inbox.ts', `src/${room}/adapter.ts`)).toBeDefined()
+    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/${room}.ts`)).toBeUndefined()
+    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/adapter.ts`)).toBeDefined()
   }
-  expect(judge('src/engine/inbox.ts', 'src/store/idb.ts')).toContain('src/store/store.ts')
+  expect(judge('src/engine/receiving/inbox.ts', 'src/store/idb.ts')).toContain('src/store/store.ts')
 })
 
 test('implementations are chosen in the worker and in nothing else of it', () => {
@@ -29,7 +29,7 @@ test('the facade sees the contract and the wallet, nothing deeper', () => {
 test('the protocol depends on no other room', () => {
   expect(judge('src/protocol/ids.ts', 'src/errors.ts')).toBeUndefined()
   expect(judge('src/protocol/ids.ts', 'src/content/text.ts')).toBeDefined()
-  expect(judge('src/engine/inbox.ts', 'src/gen/padlock/v1/node_pb.ts')).toBeDefined()
+  expect(judge('src/engine/receiving/inbox.ts', 'src/gen/padlock/v1/node_pb.ts')).toBeDefined()
 })
 
 test('an exception for types is none for code', () => {
@@ -49,7 +49,7 @@ test('the node, the demo and the browser tests keep their distance', () => {
 test('packages stay in their rooms', () => {
   const ofNode = new Set(['cors'])
   expect(judgePackage('src/store/idb.ts', 'idb', false, ofNode)).toBeUndefined()
-  expect(judgePackage('src/engine/inbox.ts', 'idb', false, ofNode)).toBeDefined()
+  expect(judgePackage('src/engine/receiving/inbox.ts', 'idb', false, ofNode)).toBeDefined()
   expect(judgePackage('src/wallet/viem.ts', 'viem', true, ofNode)).toBeDefined()
   expect(judgePackage('src/platform/browser.ts', 'node:fs', false, ofNode)).toBeDefined()
   expect(judgePackage('node/src/main.ts', 'node:fs', false, ofNode)).toBeUndefined()

@@ -80,14 +80,14 @@ test('the architecture names every file of the engine, and no other', () => {
 test('as docs/security.md says, only what leaves by its consequences waits for the disk', () => {
   const strict = engineFiles.filter((path) => readText(path).includes("'strict'"))
   expect(strict).toEqual([
-    'src/engine/answering.ts',
-    'src/engine/owed.ts',
-    'src/engine/prekeys.ts',
-    'src/engine/recovery.ts',
-    'src/engine/registration.ts',
-    'src/engine/restored.ts',
-    'src/engine/sealing-keys.ts',
-    'src/engine/sealing.ts',
+    'src/engine/retransmission/responder.ts',
+    'src/engine/sending/deferred.ts',
+    'src/engine/keys/prekeys.ts',
+    'src/engine/retransmission/requester.ts',
+    'src/engine/keys/registration.ts',
+    'src/engine/keys/rollback.ts',
+    'src/engine/keys/sealing-keys.ts',
+    'src/engine/sending/sealing.ts',
   ])
 })
 

@@ -1,11 +1,11 @@
 /** When chains are asked about contract accounts, how often, and how much is kept until they answer. */
 
 import { expect, test } from 'vitest'
-import type { Chains, ContractQuestion, ContractWord } from '../../src/chains/chains.ts'
-import { ContractAccounts } from '../../src/engine/contract-accounts.ts'
-import { Cursors } from '../../src/engine/cursors.ts'
-import { Directory } from '../../src/engine/directory.ts'
-import { Questions } from '../../src/engine/questions.ts'
+import type { Chains, ContractQuestion, SignatureStatus } from '../../src/chains/chains.ts'
+import { ContractAccounts } from '../../src/engine/membership/contract-accounts.ts'
+import { Directory } from '../../src/engine/membership/directory.ts'
+import { PendingVerifications } from '../../src/engine/membership/pending-verification.ts'
+import { Cursors } from '../../src/engine/runtime/cursors.ts'
 import { grantText, parseContactBundle } from '../../src/protocol/contact.ts'
 import { contactTopic, revokedTopic } from '../../src/protocol/topics.ts'
 import { hashPersonalMessage } from '../../src/protocol/wallet-signature.ts'
@@ -31,7 +31,7 @@ const aDesk = async (
     ...(options.isOwn && { account: aDevice(theAddress) }),
   })
   const asked: ContractQuestion[] = []
-  const say = { word: async (_: ContractQuestion): Promise<ContractWord> => 'valid' }
+  const say = { word: async (_: ContractQuestion): Promise<SignatureStatus> => 'valid' }
   const chains: Chains = {
     ids: new Set(options.ids ?? [1n]),
     verify: (question) => {
@@ -41,7 +41,7 @@ const aDesk = async (
   }
   const cursors = new Cursors(world.store)
   cursors.setNode(new Uint8Array(16))
-  const questions = new Questions(world.store)
+  const questions = new PendingVerifications(world.store)
   await questions.load()
   const directory = new Directory(world.context, cursors, questions)
   const accounts = new ContractAccounts(world.context, chains, directory, questions)
@@ -254,7 +254,7 @@ test('of two grants of an installation one yes is enough', async () => {
 test('a yes that comes after the account changed is judged by what is known then', async () => {
   const desk = await aDesk()
   const [phone, laptop] = [ownDevice(), ownDevice()]
-  let answer: (word: ContractWord) => void = () => undefined
+  let answer: (word: SignatureStatus) => void = () => undefined
   desk.say.word = () =>
     new Promise((resolve) => {
       answer = resolve

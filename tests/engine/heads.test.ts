@@ -5,8 +5,8 @@
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { Cursors } from '../../src/engine/cursors.ts'
-import { addTold, wasTold } from '../../src/engine/heads.ts'
+import { addTold, wasTold } from '../../src/engine/membership/heads.ts'
+import { Cursors } from '../../src/engine/runtime/cursors.ts'
 import {
   type PadlockMessagePayload,
   PadlockMessagePayloadSchema,
@@ -426,7 +426,7 @@ test('section 8: a topic whose cursor has no head is read again; an inbox is not
   const store = await world.openStore(freshDatabase())
   const node = new Uint8Array(16).fill(1)
   const [contact, inbox] = [contactTopic(addressOf(anAccount())), 'message-x']
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: [contact, inbox].map((topic) =>
       put(tables.cursors, joinKey(encodeHex(node), topic), { topic, sequence: 3n }),
     ),

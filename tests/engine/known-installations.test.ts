@@ -1,23 +1,23 @@
 /** What grants and revocations of both kinds make of an account's installations (docs/protocol.md section 3). */
 
 import { expect, test } from 'vitest'
-import type { Account } from '../../src/engine/context.ts'
 import {
   change,
   confirm,
   fromRecords,
+  installationWrite,
   isMember,
   isMoot,
   isUsable,
-  isWorthAsking,
+  isWorthVerifying,
   type KnownAccount,
   kindOf,
-  parseQuestion,
+  parseContractStatement,
   type ReadEnvelope,
   readBundle,
   readRevocation,
-  writeInstallation,
-} from '../../src/engine/known-installations.ts'
+} from '../../src/engine/membership/known-installations.ts'
+import type { Account } from '../../src/engine/runtime/context.ts'
 import { tables } from '../../src/store/tables.ts'
 import { aGrant, aRevocation, theAddress } from '../support/contract-grants.ts'
 import { loadTestCrypto } from '../support/engine.ts'
@@ -44,14 +44,14 @@ class Reader {
 
   /** The chain says yes. */
   confirm(message: Uint8Array, isGrant = true): void {
-    const question = parseQuestion(message, isGrant)
+    const question = parseContractStatement(message, isGrant)
     if (!question) throw new Error('no question')
     this.#take({ updates: confirm(question, this.#nodeNs++, this.account), asks: false })
   }
 
   isWorthAsking(message: Uint8Array, isGrant = true): boolean {
-    const question = parseQuestion(message, isGrant)
-    return question !== undefined && isWorthAsking(this.account, question)
+    const question = parseContractStatement(message, isGrant)
+    return question !== undefined && isWorthVerifying(this.account, question)
   }
 
   of({ installationId }: Account) {
@@ -343,7 +343,7 @@ test('an account is read out of its records as it was', async () => {
   reader.revocation(gone)
   reader.confirm(gone, false)
   const records = [...reader.account.values()].map((installation) => {
-    const write = writeInstallation(installation)
+    const write = installationWrite(installation)
     if (write.kind === 'delete') throw new Error('it is written')
     return tables.installations.decode(write.record.bytes)
   })

@@ -1,8 +1,8 @@
 /** Which session decrypted last, and so is sent on: docs/protocol.md section 7. */
 
 import { expect, test } from 'vitest'
-import { chooseSession } from '../../src/engine/session-rules.ts'
-import { Sessions } from '../../src/engine/sessions.ts'
+import { chooseSession } from '../../src/engine/sessions/session-rules.ts'
+import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { set } from '../support/envelope-forge/fields.ts'
 import { forge, type Line, textContent } from '../support/envelope-forge/forge.ts'

@@ -5,7 +5,6 @@ import { PadlockError } from '../../src/errors.ts'
 import type { Network } from '../../src/network/network.ts'
 import type { Store } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
-import { advancingStore } from '../support/advancing-store.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -14,6 +13,7 @@ import {
   until,
   untilState,
 } from '../support/engine.ts'
+import { storeWithTransaction } from '../support/store-with-transaction.ts'
 
 const never = new AbortController().signal
 const dayMs = 86_400_000
@@ -238,10 +238,10 @@ test('section 8: what is owed is stored with the news that someone is there: a c
   let isArmed = false
   let isDead = false
   const store = (real: Store): Store =>
-    advancingStore(real, async (reads, step, durability) => {
+    storeWithTransaction(real, async (reads, step, durability) => {
       if (isDead) throw new PadlockError('storage_failed')
       let isNews = false
-      const result = await real.advance(
+      const result = await real.transaction(
         reads,
         (rows) => {
           const made = step(rows)

@@ -117,7 +117,7 @@ test('a retransmission is kept where it was missed if it was asked of that insta
 
   const [noted] = await bob.store.all(tables.recovery)
   const { value } = must(noted)
-  await bob.store.advance([], () => ({
+  await bob.store.transaction([], () => ({
     writes: [
       put(tables.recovery, value.installationId, {
         ...value,

@@ -367,10 +367,10 @@ test('an installation that is unverified is parked until it is known, for two we
   const twoWeeksMs = 14 * 86_400_000
   bob.control.aheadMs += twoWeeksMs + minuteMs
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })
-  bob.parts.context.time.hear(nodeNs + BigInt(twoWeeksMs - minuteMs) * 1_000_000n)
+  bob.parts.context.time.onNodeTime(nodeNs + BigInt(twoWeeksMs - minuteMs) * 1_000_000n)
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })
   expect((await bob.deliver(must(two))).outcomes).toEqual(['parked'])
-  bob.parts.context.time.hear(nodeNs + BigInt(twoWeeksMs + minuteMs) * 1_000_000n)
+  bob.parts.context.time.onNodeTime(nodeNs + BigInt(twoWeeksMs + minuteMs) * 1_000_000n)
   // The one that came later has all of its time before it.
   const done = await bob.workOff()
   expect(done).toMatchObject({ outcomes: ['rejected(unknown_sender)'], changes: ['parked -1'] })

@@ -66,7 +66,7 @@ test('a first message never makes a pruned session again', async () => {
     const sessions = await bob.store.all(tables.sessions)
     const session = must(sessions.find(({ value }) => value.installationId === line.from.id)).value
     const name = joinKey(session.installationId, encodeBase64Url(session.sessionId))
-    await bob.store.advance([], () => ({
+    await bob.store.transaction([], () => ({
       writes: [put(tables.sessions, name, { ...session, state: new Uint8Array(), pruned: true })],
       result: undefined,
     }))
@@ -123,7 +123,7 @@ test('a session that cannot be read is storage_damaged, and nothing of the batch
   const [session] = await bob.store.all(tables.sessions)
   const { value } = must(session)
   const name = joinKey(value.installationId, encodeBase64Url(value.sessionId))
-  await bob.store.advance([], () => ({
+  await bob.store.transaction([], () => ({
     writes: [put(tables.sessions, name, { ...value, state: Uint8Array.of(1, 2, 3) })],
     result: undefined,
   }))
@@ -220,7 +220,7 @@ test('what was prepared when a subscription ended comes again with the next', as
 test('what a node dates into the future is not remembered for longer', async () => {
   const bob = await aReceiver()
   const now = BigInt(Date.now()) * 1_000_000n
-  bob.parts.context.time.hear(now)
+  bob.parts.context.time.onNodeTime(now)
   const { message } = forge(await aLine(bob, 'one-time'))
   const far = now + 1_000_000_000_000_000_000n
   expect((await bob.deliver({ message, nodeNs: far })).outcomes).toEqual(['kept'])

@@ -57,7 +57,7 @@ test('the fallback key makes as many sessions as come, and the one before it as 
   const bob = await aReceiver()
   const prekeys = must(await bob.store.get(tables.prekeys, 'prekeys')).value
   const before = must(crypto.createKeyPairs(1)[0])
-  await bob.store.advance([], () => ({
+  await bob.store.transaction([], () => ({
     writes: [
       put(tables.prekeys, 'prekeys', {
         ...prekeys,

@@ -6,7 +6,6 @@ import type { Platform } from '../../src/platform/platform.ts'
 import { encodeBase64Url } from '../../src/protocol/bytes.ts'
 import type { Store } from '../../src/store/store.ts'
 import { joinKey, put, remove, tables } from '../../src/store/tables.ts'
-import { advancingStore } from '../support/advancing-store.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -17,6 +16,7 @@ import {
   untilState,
   untilTexts,
 } from '../support/engine.ts'
+import { storeWithTransaction } from '../support/store-with-transaction.ts'
 
 const _never = new AbortController().signal
 const minuteMs = 60_000
@@ -86,7 +86,7 @@ const aPairWithLostSessions = async (store: (real: Store) => Store = (real) => r
   await first.engine.close()
   const closed = await world.openStore(database)
   const sessions = await closed.all(tables.sessions)
-  await closed.advance([], () => ({
+  await closed.transaction([], () => ({
     writes: sessions.map(({ value }) =>
       remove(tables.sessions, joinKey(value.installationId, encodeBase64Url(value.sessionId))),
     ),
@@ -102,8 +102,8 @@ const aPairWithLostSessions = async (store: (real: Store) => Store = (real) => r
 const aFailingStore = () => {
   const control = { left: 0, failed: 0, crash: false }
   const store = (real: Store): Store =>
-    advancingStore(real, (reads, step, durability) =>
-      real.advance(
+    storeWithTransaction(real, (reads, step, durability) =>
+      real.transaction(
         reads,
         (rows) => {
           const made = step(rows)
@@ -253,7 +253,7 @@ test('section 10: two that cannot decrypt each other stay within twenty requests
   // Bob's one-time and fallback secrets are gone too: nothing that anybody begins can be decrypted.
   await atBob.engine.close()
   const store = await world.openStore(database)
-  await store.advance([{ table: tables.prekeys, key: 'prekeys' }], () => ({
+  await store.transaction([{ table: tables.prekeys, key: 'prekeys' }], () => ({
     writes: [put(tables.prekeys, 'prekeys', { oneTime: [], fallback: [] })],
     result: undefined,
   }))

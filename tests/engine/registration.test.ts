@@ -358,8 +358,8 @@ test('section 2: secrets are stored before their public halves leave', async () 
       scan: (table, options) => real.scan(table, options),
       nextNumber: (table) => real.nextNumber(table),
       close: () => real.close(),
-      advance: async (reads, step) => {
-        const result = await real.advance(reads, step)
+      transaction: async (reads, step) => {
+        const result = await real.transaction(reads, step)
         calls.push('stored')
         return result
       },

@@ -1,10 +1,10 @@
 /** Sending again what another installation could not decrypt: the numbers of docs/protocol.md section 10. */
 
 import { expect, test, vi } from 'vitest'
-import { Answering } from '../../src/engine/answering.ts'
-import type { Context } from '../../src/engine/context.ts'
-import type { KnownInstallation } from '../../src/engine/directory.ts'
-import type { Session } from '../../src/engine/session-rules.ts'
+import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import { Responder } from '../../src/engine/retransmission/responder.ts'
+import type { Context } from '../../src/engine/runtime/context.ts'
+import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
 import { put, tables } from '../../src/store/tables.ts'
@@ -40,7 +40,7 @@ const anAnswering = async () => {
     aSession(peer, await parts.fanout.prepareNew(peer)),
     aSession(peer, await parts.fanout.prepareNew(peer)),
   ] as const
-  await bare.store.advance([], () => ({
+  await bare.store.transaction([], () => ({
     writes: parts.sessions.writes(sessions),
     result: undefined,
   }))
@@ -54,7 +54,7 @@ const anAnswering = async () => {
       messageId: `message ${digests}`,
       answers,
     }))
-    await bare.store.advance([], () => ({
+    await bare.store.transaction([], () => ({
       writes: [
         put(tables.sent, bare.store.nextNumber(tables.sent), { sentMs: BigInt(sentMs), envelopes }),
         ...envelopes.map(({ messageId }, nth) =>
@@ -70,14 +70,14 @@ const anAnswering = async () => {
     }))
     return envelopes
   }
-  const answering = new Answering(context, parts)
+  const answering = new Responder(context, parts)
   const ask = (
     asked: readonly Uint8Array[],
     given: {
       from?: KnownInstallation
       on?: Session
-      settle?: Parameters<Answering['answer']>[1]
-      at?: Answering
+      settle?: Parameters<Responder['answer']>[1]
+      at?: Responder
     } = {},
   ) =>
     (given.at ?? answering).answer(
@@ -206,7 +206,7 @@ test('a message that is not here any more is passed over, the others go', async 
   const all = await anAnswering()
   const [one, two] = await all.sent([all.peer.id, all.peer.id])
   if (!one || !two) return
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [{ kind: 'delete', table: tables.messages, key: one.messageId }],
     result: undefined,
   }))
@@ -237,7 +237,7 @@ test('what was sent is answered for fourteen days to the millisecond, by both cl
 test('records of what was sent go after fourteen days, however many they are', async () => {
   const all = await anAnswering()
   for (let n = 0; n < 3; n += 1) await all.sent([all.peer.id])
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: Array.from({ length: 1_001 }, () =>
       put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: BigInt(all.clock.nowMs) }),
     ),
@@ -296,7 +296,7 @@ test('after a restart the session that the request came on is found in the store
   if (!one) return
   const again = sendingParts(all.context)
   again.directory.people.set(all.peer.address, [all.peer])
-  await all.ask([one.digest], { at: new Answering(all.context, again) })
+  await all.ask([one.digest], { at: new Responder(all.context, again) })
   expect(again.fanout.calls).toHaveLength(1)
   expect(again.sessions.of(all.peer.id)).toHaveLength(2)
 })

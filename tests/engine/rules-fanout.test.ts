@@ -1,8 +1,8 @@
 /** Claiming prekeys and sealing for many: docs/protocol.md sections 5, 6 and 8, Out; one part alone. */
 
 import { expect, test } from 'vitest'
-import type { Account, Context } from '../../src/engine/context.ts'
-import type { Session } from '../../src/engine/session-rules.ts'
+import type { Account, Context } from '../../src/engine/runtime/context.ts'
+import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import type { ClaimedKey } from '../../src/network/network.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { buildConversationId, digestEnvelope } from '../../src/protocol/ids.ts'
@@ -51,7 +51,7 @@ const aFanout = async (count = 1) => {
     recipients: to,
   })
   const save = async (sessions: readonly Session[]) => {
-    await world.store.advance([], () => ({
+    await world.store.transaction([], () => ({
       writes: parts.sessions.writes(sessions),
       result: undefined,
     }))
@@ -105,11 +105,11 @@ test('section 7: what claims, seals and saves does so one after the other, so th
   const { fanout } = await aFanout()
   const done: string[] = []
   const first = Promise.withResolvers<void>()
-  const one = fanout.exclusively(async () => {
+  const one = fanout.runExclusive(async () => {
     await first.promise
     done.push('one')
   })
-  const two = fanout.exclusively(async () => {
+  const two = fanout.runExclusive(async () => {
     done.push('two')
   })
   await Promise.resolve()
@@ -136,7 +136,7 @@ test('a claim is forgotten with the sessions made from it, and not before', asyn
   await fanout.prepare(recipients)
   expect(new Set(claims.map(({ id }) => id)).size).toBe(1)
   const sealed = fanout.seal([all.message()], fresh)
-  await store.advance([], () => ({ writes: sealed?.writes ?? [], result: undefined }))
+  await store.transaction([], () => ({ writes: sealed?.writes ?? [], result: undefined }))
   expect(await store.get(tables.claim, 'claim')).toBeUndefined()
   // On a session that is there nothing was claimed, so nothing is forgotten.
   await all.save(sealed?.sessions ?? [])
@@ -161,7 +161,7 @@ test('section 5: the claim for a new session is asked again with its id until th
   node.isDown = false
   expect(await fanout.prepareNew(first)).toBeDefined()
   expect(claims[1]?.id).toBe(claims[0]?.id)
-  await store.advance([], () => ({ writes: [fanout.forgetClaimWrite()], result: undefined }))
+  await store.transaction([], () => ({ writes: [fanout.forgetClaimWrite()], result: undefined }))
   expect(await fanout.prepareNew(first)).toBeDefined()
   expect(claims[2]?.id).not.toBe(claims[0]?.id)
 })
@@ -244,7 +244,7 @@ test('section 8: at most one claim an hour, but who is heard of gets it on the s
   node.change = (claimed) => claimed
   await fanout.prepare([first])
   expect(claims).toHaveLength(1)
-  fanout.heard(first)
+  fanout.markReachable(first)
   expect((await fanout.prepare([first])).size).toBe(0)
   expect(await fanout.prepareNew(first)).toBeUndefined()
   expect(claims).toHaveLength(1)

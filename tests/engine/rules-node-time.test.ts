@@ -1,7 +1,7 @@
 /** Two clocks, and what each may decide: docs/protocol.md section 1, Clocks. */
 
 import { expect, test } from 'vitest'
-import { NodeTime, nsToMs } from '../../src/engine/node-time.ts'
+import { NodeTime, nsToMs } from '../../src/engine/runtime/node-time.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 
 const msToNs = 1_000_000n
@@ -22,7 +22,7 @@ const aTime = (nodeAheadNs?: bigint) => {
     onOnline: () => () => undefined,
   }
   const time = new NodeTime(platform)
-  if (nodeAheadNs !== undefined) time.hear(startNs + nodeAheadNs)
+  if (nodeAheadNs !== undefined) time.onNodeTime(startNs + nodeAheadNs)
   return { clock, time }
 }
 
@@ -70,9 +70,9 @@ test('a created_ns that the node reports is believed ten minutes past node time,
 
 test('whatever a node says, what is counted from it fits 64 bits', () => {
   const { time } = aTime()
-  time.hear(2n ** 64n - 1n)
+  time.onNodeTime(2n ** 64n - 1n)
   expect(time.nodeNs()).toBe(2n ** 63n)
-  time.hear(2n ** 63n - 1n)
+  time.onNodeTime(2n ** 63n - 1n)
   expect(time.nodeNs()).toBe(2n ** 63n - 1n)
 })
 

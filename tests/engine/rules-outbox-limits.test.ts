@@ -68,7 +68,7 @@ test('a message and its bytes come back after a restart, with nothing lost and n
 test('times of composition go on above those of before a restart, whatever the clock says', async () => {
   const all = await anOutbox()
   const above = BigInt(all.clock.nowMs + dayMs) * 1_000_000n
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.times, 'times', { lastComposedNs: above })],
     result: undefined,
   }))
@@ -86,7 +86,7 @@ test('messages never take a session past its thousandth send: the rest goes on a
   const made = await all.fanout.prepareNew(peer)
   if (!made) throw new Error('no session')
   const nearly = { ...made, sentSince: 998 }
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: all.sessions.writes([nearly]),
     result: undefined,
   }))

@@ -136,7 +136,7 @@ test('what installations say to each other is given up when its recipient is gon
   )
   const entry = all.outbox.internalEntry(phone.address, sealed?.rows[0] ?? [])
   expect(entry.record).toMatchObject({ messageId: '', conversationId, sealed: true })
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.outbox, entry.number, entry.record)],
     result: undefined,
   }))
@@ -178,7 +178,7 @@ test('what installations say to each other is given up after fourteen days, and 
     },
   ]
   const entry = all.outbox.internalEntry(phone.address, rows)
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.outbox, entry.number, entry.record)],
     result: undefined,
   }))

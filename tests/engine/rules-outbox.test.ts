@@ -103,7 +103,7 @@ test('who was passed over is owed the message in the transaction that marks it s
     new Map(),
   )
   const entry = all.outbox.internalEntry(phone.address, sealed?.rows[0] ?? [])
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.outbox, entry.number, entry.record)],
     result: undefined,
   }))

@@ -1,8 +1,8 @@
 /** What single devices are owed, message by message: docs/protocol.md section 8, Out; one part alone. */
 
 import { expect, test, vi } from 'vitest'
-import type { Account, Context } from '../../src/engine/context.ts'
-import type { KnownInstallation } from '../../src/engine/directory.ts'
+import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { type Address, buildConversationId } from '../../src/protocol/ids.ts'
 import { messageTopic } from '../../src/protocol/topics.ts'
 import type { Write } from '../../src/store/store.ts'
@@ -52,7 +52,7 @@ const aDebtor = async () => {
     return installation
   }
   const write = (writes: readonly Write[]) =>
-    world.store.advance([], () => ({ writes, result: undefined }))
+    world.store.transaction([], () => ({ writes, result: undefined }))
   /** A message of one's own, or of another device, that the node has since then; 0: pending. */
   const aMessage = async (
     messageId: string,

@@ -12,19 +12,19 @@ const dayMs = 86_400_000
 test('a fallback is replaced after seven days to the millisecond, by both clocks; the one before it is kept until the next', async () => {
   const all = await aHolder()
   all.turn(7 * dayMs - 1)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   all.clock.nowMs += dayMs
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   all.clock.nowMs -= dayMs
   expect(all.uploads()).toEqual([])
   all.turn(1)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   const [upload] = all.uploads()
   expect(upload).toMatchObject({ replace: false, oneTime: [] })
   const [first, second] = [all.first.fallback.publicKey, upload?.fallback?.key ?? new Uint8Array()]
   for (const key of [first, second]) expect(all.prekeys.find(key)).toBeDefined()
   all.turn(7 * dayMs)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   const third = all.uploads()[1]?.fallback?.key ?? new Uint8Array()
   expect(all.prekeys.find(first)).toBeUndefined()
   for (const key of [second, third]) expect(all.prekeys.find(key)).toBeDefined()
@@ -40,13 +40,13 @@ test.each(['stale_upload', 'stock_full'] as const)(
     // Ahead of this clock, but not more than clocks may be.
     const heard = all.context.time.createdNs(0n) + 300_000_000_000n
     all.answers.push(down())
-    await all.prekeys.heardStock(0, all.createdNs)
-    await all.prekeys.heardStock(0, all.createdNs)
+    await all.prekeys.onStock(0, all.createdNs)
+    await all.prekeys.onStock(0, all.createdNs)
     all.answers.push(down())
-    await all.prekeys.keepUp()
+    await all.prekeys.rotateIfDue()
     // It brought a fallback, and one-time keys that it never will.
     all.answers.push(new PadlockError(code))
-    await all.prekeys.heardStock(20, heard)
+    await all.prekeys.onStock(20, heard)
     const [, , rotation, refused, next] = all.uploads()
     expect(refused).toEqual(rotation)
     expect(refused?.fallback).toBeDefined()
@@ -72,7 +72,7 @@ test.each(['stale_upload', 'stock_full'] as const)(
 test('an upload without a fallback that was refused is made anew without one; what is refused twice waits for the next time', async () => {
   const all = await aHolder()
   all.answers.push(new PadlockError('stale_upload'), new PadlockError('stale_upload'))
-  await all.prekeys.heardStock(10, all.createdNs)
+  await all.prekeys.onStock(10, all.createdNs)
   expect(all.uploads().map(({ fallback }) => fallback)).toEqual([undefined, undefined])
   expect(all.warned('stale_upload')).toBe(1)
   const [first, second] = all.uploads()
@@ -81,7 +81,7 @@ test('an upload without a fallback that was refused is made anew without one; wh
   }
   // Those from before are not touched.
   for (const { publicKey } of all.first.oneTime) expect(all.prekeys.find(publicKey)).toBeDefined()
-  await all.prekeys.heardStock(10, all.createdNs)
+  await all.prekeys.onStock(10, all.createdNs)
   expect(all.uploads()).toHaveLength(3)
   expect(all.uploads()[2]?.createdNs).toBeGreaterThan(second?.createdNs ?? 0n)
 })
@@ -89,7 +89,7 @@ test('an upload without a fallback that was refused is made anew without one; wh
 test('another refusal leaves the upload as it is, for the next time', async () => {
   const all = await aHolder()
   all.answers.push(new PadlockError('rate_limited'))
-  await all.prekeys.heardStock(10, all.createdNs)
+  await all.prekeys.onStock(10, all.createdNs)
   expect(all.uploads()).toHaveLength(1)
   expect((await all.stored()).prekeys?.pendingUpload).toEqual(all.requests[0]?.message)
 })
@@ -109,7 +109,7 @@ test('a node that has nothing of ours gets fifty one-time keys and a fallback th
   expect(all.uploads()).toHaveLength(2)
   // An upload that replaces nothing does not stand for one that does.
   all.answers.push(down())
-  await all.prekeys.heardStock(0, all.createdNs)
+  await all.prekeys.onStock(0, all.createdNs)
   await all.prekeys.replace()
   expect(all.uploads().map(({ replace }) => replace)).toEqual([true, true, false, true])
 })
@@ -137,16 +137,16 @@ test('an older copy of itself knows by uploads above every one known here', asyn
 test('an upload from the future, which a node claims, is not followed there', async () => {
   const all = await aHolder()
   const now = all.context.time.createdNs(0n)
-  await all.prekeys.heardStock(0, now + 600_000_000_000n)
+  await all.prekeys.onStock(0, now + 600_000_000_000n)
   expect(all.uploads()[0]?.createdNs).toBe(now + 600_000_000_001n)
   const other = await aHolder()
-  await other.prekeys.heardStock(0, now + 600_000_000_001n)
+  await other.prekeys.onStock(0, now + 600_000_000_001n)
   expect(other.uploads()[0]?.createdNs).toBe(other.createdNs + 1n)
 })
 
 test('of one-time secrets there are a thousand at most: a node that wants ever more gets no more', async () => {
   const all = await aHolder()
-  for (let n = 0; n < 21; n += 1) await all.prekeys.heardStock(0, all.createdNs)
+  for (let n = 0; n < 21; n += 1) await all.prekeys.onStock(0, all.createdNs)
   const keys = all.uploads().flatMap(({ oneTime }) => oneTime.map(({ key }) => key))
   // Three were there before.
   expect(keys).toHaveLength(997)
@@ -182,7 +182,7 @@ test('a replacement carries the fallback of an upload that was not acknowledged,
   const all = await aHolder()
   all.turn(7 * dayMs)
   all.answers.push(down())
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   await all.prekeys.replace()
   const [rotation, replacement] = all.uploads()
   expect(rotation?.fallback).toBeDefined()
@@ -193,7 +193,7 @@ test('a replacement carries the fallback of an upload that was not acknowledged,
 
 test('a replacement counts for itself: what was in stock before is gone', async () => {
   const all = await aHolder()
-  await all.prekeys.heardStock(20, all.createdNs)
+  await all.prekeys.onStock(20, all.createdNs)
   await all.prekeys.replace()
   const keys = all.uploads()[1]?.oneTime.map(({ key }) => key) ?? []
   all.prekeys.committed(keys.slice(0, 26))
@@ -203,7 +203,7 @@ test('a replacement counts for itself: what was in stock before is gone', async 
 
 test('a replacement waits for the upload that is under way', async () => {
   const all = await aHolder()
-  const filling = all.prekeys.heardStock(0, all.createdNs)
+  const filling = all.prekeys.onStock(0, all.createdNs)
   await all.prekeys.replace()
   await filling
   expect(all.uploads().map(({ replace }) => replace)).toEqual([false, true])
@@ -216,8 +216,8 @@ test('a replacement waits for the upload that is under way', async () => {
 test('a refused upload that nothing takes the place of is forgotten with its keys', async () => {
   const all = await aHolder()
   all.answers.push(down(), new PadlockError('stock_full'))
-  await all.prekeys.heardStock(0, all.createdNs)
-  await all.prekeys.heardStock(100, all.createdNs)
+  await all.prekeys.onStock(0, all.createdNs)
+  await all.prekeys.onStock(100, all.createdNs)
   expect(all.uploads()).toHaveLength(2)
   const { prekeys } = await all.stored()
   expect(prekeys?.pendingUpload).toHaveLength(0)
@@ -230,7 +230,7 @@ test('a refused upload that nothing takes the place of is forgotten with its key
 test('a batch that used no key asks for none', async () => {
   const all = await aHolder()
   all.answers.push(down())
-  await all.prekeys.heardStock(10, all.createdNs)
+  await all.prekeys.onStock(10, all.createdNs)
   all.prekeys.committed([])
   expect(all.prekeys.useWrites([])).toEqual([])
   expect(all.requests).toHaveLength(1)
@@ -247,7 +247,7 @@ test('a database in which keys are missing is damaged, and says so', async () =>
   }
   for (const gone of ['sealing', 'prekeys', 'times'] as const) {
     const all = await aHolder()
-    await all.store.advance([], () => ({
+    await all.store.transaction([], () => ({
       writes: [remove(tables[gone], gone)],
       result: undefined,
     }))
@@ -256,14 +256,14 @@ test('a database in which keys are missing is damaged, and says so', async () =>
   const all = await aHolder()
   all.answers.push(down())
   all.turn(30 * dayMs)
-  await codeOf(() => all.sealingKeys.keepUp())
-  await all.store.advance([], () => ({
+  await codeOf(() => all.sealingKeys.rotateIfDue())
+  await all.store.transaction([], () => ({
     writes: [remove(tables.identity, 'identity')],
     result: undefined,
   }))
   expect(await codeOf(() => all.sealingKeys.publishPending())).toBe('storage_damaged')
   expect(await codeOf(() => all.sealingKeys.make(0n))).toBe('storage_damaged')
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.identity, 'identity', { contactBundle: Uint8Array.of(0xff) })],
     result: undefined,
   }))

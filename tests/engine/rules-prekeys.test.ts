@@ -15,14 +15,14 @@ test.each([
   [49, 0],
 ])('of %s one-time keys in stock a client fills up with %s: section 6', async (left, expected) => {
   const all = await aHolder()
-  await all.prekeys.heardStock(left, all.createdNs)
+  await all.prekeys.onStock(left, all.createdNs)
   expect(all.uploads().map(({ oneTime }) => oneTime.length)).toEqual(expected ? [expected] : [])
 })
 
 test('an upload is signed, above all before it, and its secrets are on the disk before it leaves', async () => {
   const all = await aHolder()
   const newest = all.createdNs + 5_000_000_000n
-  await all.prekeys.heardStock(10, newest)
+  await all.prekeys.onStock(10, newest)
   const [upload] = all.uploads()
   if (!upload) throw new Error('no upload')
   expect(upload).toMatchObject({ replace: false, fallback: undefined, createdNs: newest + 1n })
@@ -53,34 +53,34 @@ test('an upload is signed, above all before it, and its secrets are on the disk 
 test('one upload at a time: what was not acknowledged goes again with the same bytes, though the stock is full', async () => {
   const all = await aHolder()
   all.answers.push(down(), down())
-  await all.prekeys.heardStock(0, all.createdNs)
+  await all.prekeys.onStock(0, all.createdNs)
   expect(all.warned('network_unavailable')).toBe(1)
-  await all.prekeys.heardStock(100, all.createdNs)
+  await all.prekeys.onStock(100, all.createdNs)
   const later = await all.again()
-  await later.prekeys.heardStock(100, all.createdNs)
+  await later.prekeys.onStock(100, all.createdNs)
   const messages = all.requests.map(({ message }) => encodeHex(message))
   expect(messages).toHaveLength(3)
   expect(new Set(messages).size).toBe(1)
-  await later.prekeys.heardStock(100, all.createdNs)
+  await later.prekeys.onStock(100, all.createdNs)
   expect(all.requests).toHaveLength(3)
 })
 
 test('no fallback is made while an upload is not acknowledged', async () => {
   const all = await aHolder()
   all.answers.push(down())
-  await all.prekeys.heardStock(0, all.createdNs)
+  await all.prekeys.onStock(0, all.createdNs)
   all.turn(8 * dayMs)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   expect(all.uploads().map(({ fallback }) => fallback)).toEqual([undefined, undefined])
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   expect(all.uploads()[2]?.fallback).toBeDefined()
 })
 
 test('who asks to fill up twice at once fills up once', async () => {
   const all = await aHolder()
   await Promise.all([
-    all.prekeys.heardStock(0, all.createdNs),
-    all.prekeys.heardStock(0, all.createdNs),
+    all.prekeys.onStock(0, all.createdNs),
+    all.prekeys.onStock(0, all.createdNs),
     all.prekeys.refill(),
   ])
   expect(all.uploads()).toHaveLength(1)
@@ -94,7 +94,7 @@ test('nothing is filled up before it is known what is there', async () => {
 
 test('keys count once they are acknowledged; used ones count no more, and below 25 it fills up: section 6', async () => {
   const all = await aHolder()
-  await all.prekeys.heardStock(20, all.createdNs)
+  await all.prekeys.onStock(20, all.createdNs)
   const [upload] = all.uploads()
   const keys = upload?.oneTime.map(({ key }) => key) ?? []
   expect(keys).toHaveLength(30)
@@ -108,7 +108,7 @@ test('keys count once they are acknowledged; used ones count no more, and below 
 
 test('the twenty-sixth key that goes has the stock filled up by itself', async () => {
   const all = await aHolder()
-  await all.prekeys.heardStock(20, all.createdNs)
+  await all.prekeys.onStock(20, all.createdNs)
   const keys = all.uploads()[0]?.oneTime.map(({ key }) => key) ?? []
   all.prekeys.committed(keys.slice(0, 25))
   await Promise.resolve()
@@ -132,7 +132,7 @@ test('a used one-time secret goes with what is written, a fallback never does: s
   const writes = all.prekeys.useWrites([used.publicKey, fallback.publicKey])
   // Not before it is committed.
   expect(all.prekeys.find(used.publicKey)).toBeDefined()
-  await all.store.advance([], () => ({ writes, result: undefined }))
+  await all.store.transaction([], () => ({ writes, result: undefined }))
   all.prekeys.committed([used.publicKey])
   expect(all.prekeys.find(used.publicKey)).toBeUndefined()
   const { prekeys } = await all.stored()
@@ -146,14 +146,14 @@ test('one-time secrets that nobody used are dropped after ninety days to the mil
   const all = await aHolder()
   const count = async () => (await all.stored()).prekeys?.oneTime.length
   all.turn(90 * dayMs - 1)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   expect(await count()).toBe(3)
   all.clock.nowMs += dayMs
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   expect(await count()).toBe(3)
   all.clock.nowMs -= dayMs
   all.turn(1)
-  await all.prekeys.keepUp()
+  await all.prekeys.rotateIfDue()
   expect(await count()).toBe(0)
   for (const { publicKey } of all.first.oneTime) {
     expect(all.prekeys.find(publicKey)).toBeUndefined()

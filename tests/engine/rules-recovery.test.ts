@@ -2,10 +2,10 @@
 
 import { expect, test } from 'vitest'
 import { decodeRetransmitRequest } from '../../src/content/retransmit.ts'
-import type { Account, Context } from '../../src/engine/context.ts'
-import type { KnownInstallation } from '../../src/engine/directory.ts'
-import type { Decrypted } from '../../src/engine/incoming.ts'
-import { Recovery } from '../../src/engine/recovery.ts'
+import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import type { Decrypted } from '../../src/engine/receiving/envelope-stages.ts'
+import { Requester } from '../../src/engine/retransmission/requester.ts'
+import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
@@ -92,7 +92,7 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
       return bare.waits
     },
   }
-  await world.store.advance([], () => ({
+  await world.store.transaction([], () => ({
     writes: [put(tables.times, 'times', { lastComposedNs: 5n, lastCreatedNs: 6n })],
     result: undefined,
   }))
@@ -106,13 +106,16 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
     return peer
   })
   const start = () => {
-    const recovery = new Recovery(context, parts)
+    const recovery = new Requester(context, parts)
     return recovery
   }
   const recovery = start()
-  const note = async (failed: readonly Decrypted[], came: Parameters<Recovery['note']>[1] = []) => {
+  const note = async (
+    failed: readonly Decrypted[],
+    came: Parameters<Requester['note']>[1] = [],
+  ) => {
     const noted = recovery.note(failed, came)
-    await world.store.advance([], () => ({ writes: noted.writes, result: undefined }))
+    await world.store.transaction([], () => ({ writes: noted.writes, result: undefined }))
     recovery.committed(noted)
     return noted
   }
@@ -247,7 +250,7 @@ test('a request goes on a new session, in the conversation of both accounts, to 
   // There is a session already, and another device of the same account.
   const there = await parts.fanout.prepareNew(peer)
   if (!there) throw new Error('no session')
-  await world.store.advance([], () => ({
+  await world.store.transaction([], () => ({
     writes: parts.sessions.writes([there]),
     result: undefined,
   }))
@@ -434,7 +437,7 @@ test('of one installation 2,000 digests are noted', async () => {
   const [peer] = all.peers
   if (!peer) return
   const missing = Array.from({ length: 1_999 }, () => ({ digest: aDigest(), failedMs: 1n }))
-  await all.world.store.advance([], () => ({
+  await all.world.store.transaction([], () => ({
     writes: [
       put(tables.recovery, peer.id, { installationId: peer.id, address: peer.address, missing }),
     ],

@@ -2,9 +2,9 @@
 
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
-import type { Context } from '../../src/engine/context.ts'
-import { Prekeys } from '../../src/engine/prekeys.ts'
-import { openAccount, registerAtNode } from '../../src/engine/registration.ts'
+import { Prekeys } from '../../src/engine/keys/prekeys.ts'
+import { openAccount, registerAtNode } from '../../src/engine/keys/registration.ts'
+import type { Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
 import type { OutgoingEnvelope } from '../../src/network/network.ts'
 import { parseContactBundle, sealingKeySignature, verifyGrant } from '../../src/protocol/contact.ts'
@@ -125,7 +125,7 @@ test('a registration is one request, contact bundle then prekeys, signed, of one
 
 test('the last time of composition of an earlier installation is kept', async () => {
   const all = await aNewcomer()
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [put(tables.times, 'times', { lastComposedNs: 77n, lastCreatedNs: 1n })],
     result: undefined,
   }))
@@ -185,7 +185,7 @@ test('a database of another account is not opened', async () => {
   const { store } = all
   const stored = await all.identity()
   if (!stored) return
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: [put(tables.identity, 'identity', { ...stored, address: `0x${'1'.repeat(40)}` })],
     result: undefined,
   }))
@@ -197,7 +197,7 @@ const aMover = async (revocations = 0) => {
   const all = await aNewcomer()
   const account = await all.open()
   const context: Context = { ...all.context, account }
-  await all.store.advance([], () => ({
+  await all.store.transaction([], () => ({
     writes: [
       ...Array.from({ length: revocations }, (_, nth) =>
         put(tables.revocations, all.store.nextNumber(tables.revocations), {

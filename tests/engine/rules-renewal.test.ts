@@ -1,7 +1,7 @@
 /** What a revoked installation forgets, and what it keeps: docs/protocol.md section 9; one part alone. */
 
 import { expect, test } from 'vitest'
-import { forgetIfRevoked } from '../../src/engine/renewal.ts'
+import { forgetIfRevoked } from '../../src/engine/keys/renewal.ts'
 import { encodeBase64Url } from '../../src/protocol/bytes.ts'
 import type { Write } from '../../src/store/store.ts'
 import { joinKey, MessageState, put, tables } from '../../src/store/tables.ts'
@@ -61,7 +61,7 @@ const aDatabase = async (revokedNs: bigint | undefined) => {
       next(tables.messages),
     ),
   )
-  await store.advance([], () => ({ writes, result: undefined }))
+  await store.transaction([], () => ({ writes, result: undefined }))
   const counts = async () => ({
     identity: await store.get(tables.identity, 'identity').then(Boolean),
     sealing: await store.get(tables.sealing, 'sealing').then(Boolean),

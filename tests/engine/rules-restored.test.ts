@@ -1,9 +1,9 @@
 /** An older copy of itself: what is noticed, and what is repaired together. docs/protocol.md section 10; one part alone. */
 
 import { expect, test } from 'vitest'
-import type { KnownInstallation } from '../../src/engine/directory.ts'
-import { repairIfRestored } from '../../src/engine/restored.ts'
-import type { Session } from '../../src/engine/session-rules.ts'
+import { repairIfRolledBack } from '../../src/engine/keys/rollback.ts'
+import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import { tables } from '../../src/store/tables.ts'
 import { known, sendingParts } from '../support/engine-context.ts'
@@ -27,7 +27,7 @@ const aCopy = async () => {
     sentSince: 0,
     isClosed: false,
   }
-  await all.store.advance([], () => ({ writes: sessions.writes([session]), result: undefined }))
+  await all.store.transaction([], () => ({ writes: sessions.writes([session]), result: undefined }))
   sessions.committed([session])
   all.committed.length = 0
   /** What the own contact topic says of this installation. */
@@ -37,7 +37,7 @@ const aCopy = async () => {
   says(here)
   const { sealingKeys, prekeys } = all
   const repair = (newestUploadNs = all.createdNs, unopened = 0) =>
-    repairIfRestored(
+    repairIfRolledBack(
       all.context,
       { directory, sealingKeys, prekeys, sessions },
       newestUploadNs,

@@ -2,8 +2,8 @@
 
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
-import type { Context } from '../../src/engine/context.ts'
-import { revokeInstallations } from '../../src/engine/revoking.ts'
+import { revokeInstallations } from '../../src/engine/keys/revoking.ts'
+import type { Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError } from '../../src/errors.ts'
 import type { OutgoingEnvelope } from '../../src/network/network.ts'
 import { buildContactBundle } from '../../src/protocol/contact.ts'
@@ -46,7 +46,7 @@ const anOwner = async (count: number) => {
     signature: { kind: 'eip191', signature: new Uint8Array(65).fill(27) },
     sealingKey: { key: new Uint8Array(32), createdNs: 1n, signature: new Uint8Array(64) },
   })
-  await world.store.advance([], () => ({
+  await world.store.transaction([], () => ({
     writes: [put(tables.identity, 'identity', { address, contactBundle })],
     result: undefined,
   }))

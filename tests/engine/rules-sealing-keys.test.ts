@@ -11,24 +11,24 @@ const dayMs = 86_400_000
 test('a sealing key is replaced after thirty days to the millisecond, by both clocks: section 2', async () => {
   const all = await aHolder()
   all.turn(30 * dayMs - 1)
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   expect(all.bundles()).toEqual([])
   // The own clock alone ends nothing (section 1).
   all.clock.nowMs += 10 * dayMs
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   expect(all.bundles()).toEqual([])
   all.clock.nowMs -= 10 * dayMs
   all.turn(1)
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   expect(all.bundles()).toHaveLength(1)
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   expect(all.bundles()).toHaveLength(1)
 })
 
 test('a new sealing key is under the same grant, signed, newer, and stored before it leaves', async () => {
   const all = await aHolder()
   all.turn(30 * dayMs)
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   const [bundle] = all.bundles()
   if (!bundle) throw new Error('no bundle')
   expect(bundle).toMatchObject({
@@ -55,7 +55,7 @@ test('three sealing secrets are kept, the newest first: section 2', async () => 
   const all = await aHolder()
   for (let n = 0; n < 4; n += 1) {
     all.turn(30 * dayMs)
-    await all.sealingKeys.keepUp()
+    await all.sealingKeys.rotateIfDue()
   }
   const keys = all.bundles().map(({ sealingKey }) => sealingKey.key)
   expect(keys).toHaveLength(4)
@@ -72,9 +72,9 @@ test('a bundle that was not acknowledged goes again with the same bytes, also af
   const all = await aHolder()
   all.turn(30 * dayMs)
   all.answers.push(down(), down())
-  await expect(all.sealingKeys.keepUp()).rejects.toMatchObject({ code: 'network_unavailable' })
+  await expect(all.sealingKeys.rotateIfDue()).rejects.toMatchObject({ code: 'network_unavailable' })
   all.turn(31 * dayMs)
-  await expect(all.sealingKeys.keepUp()).rejects.toMatchObject({ code: 'network_unavailable' })
+  await expect(all.sealingKeys.rotateIfDue()).rejects.toMatchObject({ code: 'network_unavailable' })
   expect((await all.stored()).identity?.contactBundle).toEqual(all.bundle)
   const later = await all.again()
   await later.sealingKeys.publishPending()
@@ -90,7 +90,7 @@ test('a key that the node calls not newer is given up for the bundle, and kept t
   const all = await aHolder()
   all.turn(30 * dayMs)
   all.answers.push(new PadlockError('sealing_key_not_newer'))
-  await all.sealingKeys.keepUp()
+  await all.sealingKeys.rotateIfDue()
   const after = await all.stored()
   expect(after.identity?.contactBundle).toEqual(all.bundle)
   expect(after.sealing?.pendingBundle).toHaveLength(0)

@@ -1,8 +1,8 @@
 /** Sessions in the store and in memory: docs/protocol.md section 7; one part alone. */
 
 import { expect, test } from 'vitest'
-import type { Session } from '../../src/engine/session-rules.ts'
-import { Sessions } from '../../src/engine/sessions.ts'
+import type { Session } from '../../src/engine/sessions/session-rules.ts'
+import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import type { Write } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
@@ -44,7 +44,7 @@ const someSessions = async () => {
   }
   const sessions = new Sessions(counted)
   const write = (writes: readonly Write[]) =>
-    store.advance([], () => ({ writes, result: undefined }))
+    store.transaction([], () => ({ writes, result: undefined }))
   const save = async (...some: readonly Session[]) => {
     await write(sessions.writes(some))
     sessions.committed(some)

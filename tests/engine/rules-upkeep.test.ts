@@ -1,9 +1,9 @@
 /** What is looked after now and then: docs/protocol.md sections 2, 6 and 7; one part alone. */
 
 import { expect, test, vi } from 'vitest'
-import { Answering } from '../../src/engine/answering.ts'
-import { Decryption } from '../../src/engine/decryption.ts'
-import { Upkeep } from '../../src/engine/upkeep.ts'
+import { Maintenance } from '../../src/engine/maintenance.ts'
+import { Decryption } from '../../src/engine/receiving/decryption.ts'
+import { Responder } from '../../src/engine/retransmission/responder.ts'
 import { until } from '../support/engine.ts'
 import { sendingParts } from '../support/engine-context.ts'
 import { aHolder, down } from '../support/key-holder.ts'
@@ -14,17 +14,17 @@ test('all that ages is looked after at each connect and once an hour, each for i
   const all = await aHolder()
   const { context, sealingKeys, prekeys } = all
   const parts = sendingParts(context)
-  const answering = new Answering(context, parts)
+  const answering = new Responder(context, parts)
   const decryption = new Decryption(context, parts.sessions, prekeys)
   const spies = [
-    vi.spyOn(sealingKeys, 'keepUp').mockRejectedValue(down()),
-    vi.spyOn(prekeys, 'keepUp').mockRejectedValue(new Error('what')),
+    vi.spyOn(sealingKeys, 'rotateIfDue').mockRejectedValue(down()),
+    vi.spyOn(prekeys, 'rotateIfDue').mockRejectedValue(new Error('what')),
     vi.spyOn(parts.sessions, 'prune').mockResolvedValue(),
     vi.spyOn(decryption, 'forgetOld').mockResolvedValue(),
     vi.spyOn(answering, 'forgetOld').mockResolvedValue(),
   ]
   const counts = () => spies.map((spy) => spy.mock.calls.length)
-  const upkeep = new Upkeep(context, {
+  const upkeep = new Maintenance(context, {
     sealingKeys,
     prekeys,
     sessions: parts.sessions,

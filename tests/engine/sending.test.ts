@@ -165,7 +165,7 @@ test('a claim is forgotten with the session made from it: the next session comes
   const store = await world.openStore(database)
   const sessions = await store.all(tables.sessions)
   expect(sessions).toHaveLength(1)
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: sessions.map(({ value: { installationId, sessionId } }) =>
       remove(tables.sessions, joinKey(installationId, encodeBase64Url(sessionId))),
     ),

@@ -7,7 +7,7 @@ import {
   chooseToPrune,
   type Session,
   sendsLeft,
-} from '../../src/engine/session-rules.ts'
+} from '../../src/engine/sessions/session-rules.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import { runSeed } from '../support/random.ts'
 

@@ -1,7 +1,7 @@
 /** What a run leaves behind when it ends early is put right by the next one (docs/protocol.md section 7). */
 
 import { expect, test } from 'vitest'
-import { Sessions } from '../../src/engine/sessions.ts'
+import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import type { Store } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
@@ -28,7 +28,7 @@ test('section 7: of more than five sessions an earlier run kept, the oldest go a
     isClosed: false,
   }))
   const writes = new Sessions(store).writes(sessions)
-  await store.advance([], () => ({ writes, result: undefined }))
+  await store.transaction([], () => ({ writes, result: undefined }))
   store.close()
 
   let running: Store | undefined

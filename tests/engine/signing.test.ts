@@ -2,8 +2,8 @@
 
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
-import type { ContractQuestion, ContractWord } from '../../src/chains/chains.ts'
-import { type Signer, signAs, signAsWallet } from '../../src/engine/signing.ts'
+import type { ContractQuestion, SignatureStatus } from '../../src/chains/chains.ts'
+import { type Signer, signAs, signAsWallet } from '../../src/engine/keys/signing.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { parseAddress } from '../../src/protocol/ids.ts'
 import { hashPersonalMessage } from '../../src/protocol/wallet-signature.ts'
@@ -37,7 +37,7 @@ const aSigner = (given: Partial<Signer> & { readonly by?: typeof account } = {})
 
 const on = (chainId: bigint, isContract: boolean) => async () => ({ chainId, isContract })
 
-const saying = (word: ContractWord) => {
+const saying = (word: SignatureStatus) => {
   const questions: ContractQuestion[] = []
   const verify = async (question: ContractQuestion) => {
     questions.push(question)

@@ -2,11 +2,11 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Backoff } from '../../src/engine/backoff.ts'
-import { Lookups } from '../../src/engine/lookups.ts'
-import { NodeTime } from '../../src/engine/node-time.ts'
-import { type NewlyParked, Parking } from '../../src/engine/parking.ts'
-import { Serial } from '../../src/engine/serial.ts'
+import { LookupLimiter } from '../../src/engine/receiving/lookup-limiter.ts'
+import { type NewlyParked, Parking } from '../../src/engine/receiving/parking.ts'
+import { Backoff } from '../../src/engine/runtime/backoff.ts'
+import { Mutex } from '../../src/engine/runtime/mutex.ts'
+import { NodeTime } from '../../src/engine/runtime/node-time.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import {
   type Address,
@@ -73,7 +73,7 @@ test('a node may ask for a longer wait, up to five minutes', () => {
 
 test('fifty look-ups a minute, whoever asks for more', () => {
   const { clock, platform } = aPlatform()
-  const lookups = new Lookups(platform)
+  const lookups = new LookupLimiter(platform)
   const many = Array.from({ length: 70 }, (_, n) => address(n))
   expect(lookups.take(many.slice(0, 30))).toEqual(many.slice(0, 30))
   expect(lookups.take(many.slice(30))).toEqual(many.slice(30, 50))
@@ -86,7 +86,7 @@ test('fifty look-ups a minute, whoever asks for more', () => {
 
 test('section 8: look-ups are counted over any minute, not from one minute to the next', () => {
   const { clock, platform } = aPlatform()
-  const lookups = new Lookups(platform)
+  const lookups = new LookupLimiter(platform)
   const many = Array.from({ length: 200 }, (_, n) => address(n))
   lookups.take(many.slice(0, 10))
   clock.monotonicMs += 59_000
@@ -98,7 +98,7 @@ test('section 8: look-ups are counted over any minute, not from one minute to th
 
 test('section 8: accounts with a conversation are looked up before all others, then one by one in turn', () => {
   const { clock, platform } = aPlatform()
-  const lookups = new Lookups(platform)
+  const lookups = new LookupLimiter(platform)
   const many = Array.from({ length: 70 }, (_, n) => address(n))
   const friends = new Set([address(68), address(69)])
   expect(lookups.take(many, friends).slice(0, 3)).toEqual([address(68), address(69), address(0)])
@@ -113,7 +113,7 @@ test('section 8: accounts with a conversation are looked up before all others, t
 
 test('the wall clock gives no look-ups', () => {
   const { clock, platform } = aPlatform()
-  const lookups = new Lookups(platform)
+  const lookups = new LookupLimiter(platform)
   lookups.take(Array.from({ length: 50 }, (_, n) => address(n)))
   clock.nowMs += 86_400_000
   expect(lookups.take([address(99)])).toEqual([])
@@ -142,7 +142,7 @@ const aParking = async () => {
   await parking.load()
   const park = async (...envelopes: NewlyParked[]): Promise<number> => {
     const { writes, dropped, kept } = parking.plan(envelopes, 1)
-    await store.advance([], () => ({ writes, result: undefined }))
+    await store.transaction([], () => ({ writes, result: undefined }))
     parking.committed(kept)
     return dropped
   }
@@ -230,7 +230,7 @@ test('what was worked off is parked no longer', async () => {
   expect(parking.installations(new Set([address(1), address(3)]))).toEqual([claimed(1)])
   const numbers = (await parking.of(claimed(1))).map(({ number }) => number)
   const writes = parking.removalWrites(numbers)
-  await store.advance([], () => ({ writes, result: undefined }))
+  await store.transaction([], () => ({ writes, result: undefined }))
   parking.removed(numbers.slice(0, 1))
   expect(parking.has(claimed(1)), 'one of two is left').toBe(true)
   parking.removed(numbers.slice(1))
@@ -271,7 +271,7 @@ test('pending messages stand last, in the order in which they were written', () 
 // Serial.
 
 test('tasks run one after the other, in the order of their asking', async () => {
-  const serial = new Serial()
+  const serial = new Mutex()
   const log: string[] = []
   let inside = 0
   const task = (name: string, turns: number) => async () => {
@@ -284,23 +284,23 @@ test('tasks run one after the other, in the order of their asking', async () => 
     return name
   }
   const results = await Promise.all([
-    serial.run(task('a', 5)),
-    serial.run(task('b', 0)),
-    serial.run(task('c', 2)),
+    serial.runExclusive(task('a', 5)),
+    serial.runExclusive(task('b', 0)),
+    serial.runExclusive(task('c', 2)),
   ])
   expect(results).toEqual(['a', 'b', 'c'])
   expect(log).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends'])
 })
 
 test('a task that fails fails its caller and nobody else', async () => {
-  const serial = new Serial()
-  const failing = serial.run(async () => {
+  const serial = new Mutex()
+  const failing = serial.runExclusive(async () => {
     throw new Error('one')
   })
-  const throwing = serial.run(() => {
+  const throwing = serial.runExclusive(() => {
     throw new Error('two')
   })
-  const good = serial.run(async () => 3)
+  const good = serial.runExclusive(async () => 3)
   await expect(failing).rejects.toThrow('one')
   await expect(throwing).rejects.toThrow('two')
   expect(await good).toBe(3)
@@ -314,12 +314,12 @@ test('node time is unknown at first, then the node’s word plus the time since'
   const { clock, platform } = aPlatform()
   const time = new NodeTime(platform)
   expect(time.nodeNs()).toBeUndefined()
-  time.hear(1_000n)
+  time.onNodeTime(1_000n)
   expect(time.nodeNs()).toBe(1_000n)
   clock.monotonicMs += 250.9
   clock.nowMs -= 3_600_000
   expect(time.nodeNs()).toBe(1_000n + 250n * msToNs)
-  time.hear(5_000n)
+  time.onNodeTime(5_000n)
   expect(time.nodeNs()).toBe(5_000n)
 })
 
@@ -328,9 +328,9 @@ test('created_ns is later than the last, and else the earlier of the two clocks'
   const time = new NodeTime(platform)
   const own = BigInt(clock.nowMs) * msToNs
   expect(time.createdNs(0n)).toBe(own)
-  time.hear(own + 60_000n * msToNs)
+  time.onNodeTime(own + 60_000n * msToNs)
   expect(time.createdNs(0n)).toBe(own)
-  time.hear(own - 60_000n * msToNs)
+  time.onNodeTime(own - 60_000n * msToNs)
   expect(time.createdNs(0n)).toBe(own - 60_000n * msToNs)
   expect(time.createdNs(own)).toBe(own + 1n)
 })
@@ -338,7 +338,7 @@ test('created_ns is later than the last, and else the earlier of the two clocks'
 test('composed_ns is the own clock and ascends, also when the clock jumps back', () => {
   const { clock, platform } = aPlatform()
   const time = new NodeTime(platform)
-  time.hear(1n)
+  time.onNodeTime(1n)
   let last = 0n
   for (const step of [0, 0, 5, -86_400_000, 1, 0]) {
     clock.nowMs += step

@@ -10,7 +10,7 @@ import {
   noChains,
   openChains,
 } from '../../node/src/chains/chains.ts'
-import type { ContractQuestion } from '../../node/src/rules/contract-word.ts'
+import type { ContractQuestion } from '../../node/src/rules/signature-status.ts'
 import { parseAddress } from '../../src/protocol/ids.ts'
 import { until } from '../support/until.ts'
 import { type Asked, type RpcServer, sendJson, startRpcServer } from './rpc-server.ts'

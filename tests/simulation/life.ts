@@ -77,9 +77,9 @@ export class Life {
       all: (table) => this.#access(() => real.all(table)),
       scan: (table, options) => this.#access(() => real.scan(table, options)),
       nextNumber: (table) => real.nextNumber(table),
-      advance: (reads, step, durability) =>
+      transaction: (reads, step, durability) =>
         this.#access(async () => {
-          const result = await real.advance(reads, step, durability)
+          const result = await real.transaction(reads, step, durability)
           this.committed()
           return result
         }),

@@ -19,20 +19,20 @@ test('a strict step waits for the disk, with and without reads; others do not', 
   const seen = watchTransactions()
   const writes: readonly Write[] = [outboxRow(1)]
   const reads = [{ table: writes[0]?.table ?? outboxRow(1).table, key: 1 }]
-  await store.advance([], () => ({ writes, result: undefined }))
-  await store.advance([], () => ({ writes, result: undefined }), 'strict')
-  await store.advance(reads, () => ({ writes, result: undefined }), 'strict')
-  await store.advance(reads, () => ({ writes, result: undefined }), 'relaxed')
+  await store.transaction([], () => ({ writes, result: undefined }))
+  await store.transaction([], () => ({ writes, result: undefined }), 'strict')
+  await store.transaction(reads, () => ({ writes, result: undefined }), 'strict')
+  await store.transaction(reads, () => ({ writes, result: undefined }), 'relaxed')
   expect(seen()).toEqual(['relaxed', 'strict', 'strict', 'relaxed'])
 })
 
 test('a strict step that runs again because its key is taken is strict again', async () => {
   const { store } = await aStore()
   const taken = message(store, 'one', 'conversation', 1n)
-  await store.advance([], () => ({ writes: [taken], result: undefined }))
+  await store.transaction([], () => ({ writes: [taken], result: undefined }))
   const seen = watchTransactions()
   const again = message(store, 'one', 'conversation', 2n)
-  const runs = await store.advance(
+  const runs = await store.transaction(
     [],
     (rows) => {
       const exists = rows.exists(again.table, again.key)
@@ -64,9 +64,9 @@ test('a step resolves when its transaction is complete, not before', async () =>
   const writes: readonly Write[] = [outboxRow(1), outboxRow(2)]
   const reads = [{ table: outboxRow(1).table, key: 1 }]
   for (const durability of ['relaxed', 'strict'] as const) {
-    await store.advance([], () => ({ writes, result: undefined }), durability)
+    await store.transaction([], () => ({ writes, result: undefined }), durability)
     expect(running.size).toBe(0)
-    await store.advance(reads, () => ({ writes, result: undefined }), durability)
+    await store.transaction(reads, () => ({ writes, result: undefined }), durability)
     expect(running.size).toBe(0)
   }
   expect(spy.mock.calls.length).toBeGreaterThanOrEqual(4)

@@ -32,7 +32,7 @@ test('a second opener takes the fence: the first writes nothing more, with and w
 
   expect(await codeOf(write(first, cursor('a', 2n), outboxRow(1)))).toBe('leadership_lost')
   expect(await codeOf(write(first))).toBe('leadership_lost')
-  const advance = first.advance(reads, (rows) => ({
+  const advance = first.transaction(reads, (rows) => ({
     writes: [cursor('a', (rows.get(tables.cursors, 'a')?.value.sequence ?? 0n) + 1n), outboxRow(2)],
     result: 'done',
   }))
@@ -66,7 +66,7 @@ test('an add whose key is taken runs the step again, and nothing of the first ru
   const { store } = await aStore()
   await write(store, message(store, 'm', 'c', 1n))
   const runs: boolean[] = []
-  const result = await store.advance([], (rows) => {
+  const result = await store.transaction([], (rows) => {
     const exists = rows.exists(tables.messages, 'm')
     runs.push(exists)
     const run = runs.length
@@ -86,7 +86,7 @@ test('the same with reads, which are read anew', async () => {
   const { store } = await aStore()
   await write(store, message(store, 'm', 'c', 1n), cursor('a', 7n))
   const seen: unknown[] = []
-  await store.advance([{ table: tables.cursors, key: 'a' }], (rows) => {
+  await store.transaction([{ table: tables.cursors, key: 'a' }], (rows) => {
     seen.push(rows.get(tables.cursors, 'a')?.value.sequence)
     const writes = rows.exists(tables.messages, 'm')
       ? [cursor('a', 8n)]
@@ -102,7 +102,7 @@ test('a batch that is there already costs one more run, not one for each record'
   const ids = Array.from({ length: 100 }, (_, n) => `m${n}`)
   await write(store, ...ids.slice(0, 99).map((id) => message(store, id, 'c', 1n)))
   let runs = 0
-  const added = await store.advance([], (rows) => {
+  const added = await store.transaction([], (rows) => {
     runs += 1
     const fresh = ids.filter((id) => !rows.exists(tables.messages, id))
     return { writes: fresh.map((id) => message(store, id, 'c', 1n)), result: fresh }
@@ -115,7 +115,7 @@ test('a step that adds the taken key again fails instead of running for ever', a
   const { store } = await aStore()
   await write(store, message(store, 'm', 'c', 1n))
   let runs = 0
-  const advance = store.advance([], () => {
+  const advance = store.transaction([], () => {
     runs += 1
     return { writes: [message(store, 'm', 'c', 2n)], result: undefined }
   })
@@ -154,7 +154,7 @@ test('a full disk is storage_full, and nothing of the step is there', async () =
     failPut(2, () => {
       throw new DOMException('no space', 'QuotaExceededError')
     })
-    const advance = store.advance(reads, () => ({
+    const advance = store.transaction(reads, () => ({
       writes: [cursor('a', 2n), cursor('b', 2n), cursor('c', 2n)],
       result: undefined,
     }))
@@ -244,7 +244,7 @@ test('every flipped byte of a record is noticed, wherever it is read', async () 
     })
     expect(await codeOf(store.get(tables.cursors, 'a')), `byte ${at}`).toBe('storage_damaged')
   }
-  const advance = store.advance([{ table: tables.cursors, key: 'a' }], (rows) => ({
+  const advance = store.transaction([{ table: tables.cursors, key: 'a' }], (rows) => ({
     writes: [cursor('a', (rows.get(tables.cursors, 'a')?.value.sequence ?? 0n) + 1n)],
     result: undefined,
   }))

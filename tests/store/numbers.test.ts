@@ -16,7 +16,7 @@ test.each(numbered)(
     const first = await open()
     const number = first.nextNumber(table)
     const row = outboxRow(number)
-    await first.advance([], () => ({ writes: [{ ...row, table }], result: undefined }))
+    await first.transaction([], () => ({ writes: [{ ...row, table }], result: undefined }))
     first.close()
     const again = await open()
     expect(again.nextNumber(table)).toBe(number + 1)

@@ -60,7 +60,7 @@ test('a step sees what it asked for, and gives its result', async () => {
     { table: tables.cursors, key: 'a' },
     { table: tables.cursors, key: 'missing' },
   ]
-  const sum = await store.advance(reads, (rows) => {
+  const sum = await store.transaction(reads, (rows) => {
     const before = rows.get(tables.cursors, 'a')?.value.sequence ?? 0n
     expect(rows.get(tables.cursors, 'missing')).toBeUndefined()
     return { writes: [cursor('a', before + 5n)], result: before }
@@ -73,7 +73,7 @@ test('a step that looks at what it did not ask for fails instead of writing over
   const { store } = await aStore()
   await write(store, cursor('a', 1n), cursor('b', 10n))
   for (const reads of [[], [{ table: tables.cursors, key: 'a' }]]) {
-    const advance = store.advance(reads, (rows) => {
+    const advance = store.transaction(reads, (rows) => {
       const before = rows.get(tables.cursors, 'b')?.value.sequence ?? 0n
       return { writes: [cursor('b', before + 1n)], result: undefined }
     })
@@ -87,7 +87,7 @@ test('steps that read what others write run one after the other', async () => {
   await write(store, cursor('a', 0n))
   const reads = [{ table: tables.cursors, key: 'a' }]
   const count = () =>
-    store.advance(reads, (rows) => {
+    store.transaction(reads, (rows) => {
       const next = (rows.get(tables.cursors, 'a')?.value.sequence ?? 0n) + 1n
       return { writes: [cursor('a', next)], result: next }
     })
@@ -97,7 +97,7 @@ test('steps that read what others write run one after the other', async () => {
 
 test('a step that throws writes nothing and the store goes on', async () => {
   const { store } = await aStore()
-  const failing = store.advance([{ table: tables.cursors, key: 'a' }], () => {
+  const failing = store.transaction([{ table: tables.cursors, key: 'a' }], () => {
     throw new RangeError('a defect')
   })
   await expect(failing).rejects.toMatchObject({ code: 'storage_failed' })
@@ -317,7 +317,8 @@ test('a store that is closed answers nothing more, with a code', async () => {
     () => store.list(tables.messages, { group: 'c', limit: 1 }),
     () => store.scan(tables.outbox, { after: 0, limit: 1 }),
     () => write(store, cursor('a', 2n)),
-    () => store.advance([{ table: tables.cursors, key: 'a' }], () => ({ writes: [], result: 1 })),
+    () =>
+      store.transaction([{ table: tables.cursors, key: 'a' }], () => ({ writes: [], result: 1 })),
   ]) {
     await expect(call()).rejects.toMatchObject({ code: 'storage_failed' })
   }

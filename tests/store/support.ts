@@ -26,7 +26,7 @@ export const aStore = async (): Promise<{ readonly store: Store; readonly databa
 
 /** Writes without reading. */
 export const write = (store: Store, ...writes: readonly Write[]): Promise<void> =>
-  store.advance([], () => ({ writes, result: undefined }))
+  store.transaction([], () => ({ writes, result: undefined }))
 
 export const cursor = (topic: string, sequence: bigint): Write =>
   put(tables.cursors, topic, { topic, sequence })

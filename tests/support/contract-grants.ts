@@ -1,7 +1,7 @@
 /** Grants and revocations of plain and contract accounts, as they lie on their topics. */
 
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
-import type { Account } from '../../src/engine/context.ts'
+import type { Account } from '../../src/engine/runtime/context.ts'
 import { buildContactBundle, grantText } from '../../src/protocol/contact.ts'
 import type { Address } from '../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../src/protocol/revocation.ts'

@@ -3,25 +3,25 @@
  * fake-indexeddb, a clock that the test turns, and a network that answers nothing until told to.
  */
 import { onTestFinished } from 'vitest'
-import { Composer } from '../../src/engine/composer.ts'
-import type { Account, Context } from '../../src/engine/context.ts'
-import { Conversations } from '../../src/engine/conversations.ts'
-import { Cursors } from '../../src/engine/cursors.ts'
-import { Directory, type KnownInstallation } from '../../src/engine/directory.ts'
-import { Fanout, type FanoutMessage } from '../../src/engine/fanout.ts'
-import { Heads } from '../../src/engine/heads.ts'
-import { MessageStates } from '../../src/engine/message-states.ts'
+import { Directory, type KnownInstallation } from '../../src/engine/membership/directory.ts'
+import { Heads } from '../../src/engine/membership/heads.ts'
+import { PendingVerifications } from '../../src/engine/membership/pending-verification.ts'
+import { Conversations } from '../../src/engine/messages/conversations.ts'
+import { MessageStates } from '../../src/engine/messages/message-states.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
-import { NodeTime } from '../../src/engine/node-time.ts'
-import { Outbox } from '../../src/engine/outbox.ts'
-import type { OutboxEntry } from '../../src/engine/outbox-entry.ts'
-import { Owed } from '../../src/engine/owed.ts'
-import { Questions } from '../../src/engine/questions.ts'
-import { Sealing } from '../../src/engine/sealing.ts'
-import { Serial } from '../../src/engine/serial.ts'
-import type { Session } from '../../src/engine/session-rules.ts'
-import { Sessions } from '../../src/engine/sessions.ts'
-import { StatusBoard } from '../../src/engine/status.ts'
+import type { Account, Context } from '../../src/engine/runtime/context.ts'
+import { Cursors } from '../../src/engine/runtime/cursors.ts'
+import { Mutex } from '../../src/engine/runtime/mutex.ts'
+import { NodeTime } from '../../src/engine/runtime/node-time.ts'
+import { StatusBoard } from '../../src/engine/runtime/status.ts'
+import { Composer } from '../../src/engine/sending/composer.ts'
+import { DeferredDelivery } from '../../src/engine/sending/deferred.ts'
+import { Fanout, type FanoutMessage } from '../../src/engine/sending/fanout.ts'
+import { Outbox } from '../../src/engine/sending/outbox.ts'
+import type { OutboxEntry } from '../../src/engine/sending/outbox-entry.ts'
+import { Sealing } from '../../src/engine/sending/sealing.ts'
+import type { Session } from '../../src/engine/sessions/session-rules.ts'
+import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { ClaimedKey, Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import { type Address, deriveInstallationId, type InstallationId } from '../../src/protocol/ids.ts'
@@ -144,9 +144,9 @@ export const aPartWorld = async (
     scan: (table, options) => real.scan(table, options),
     nextNumber: (table) => real.nextNumber(table),
     close: () => real.close(),
-    advance: async (reads, step, durability) => {
+    transaction: async (reads, step, durability) => {
       let written: readonly string[] = []
-      const result = await real.advance(
+      const result = await real.transaction(
         reads,
         (rows) => {
           const next = step(rows)
@@ -162,7 +162,7 @@ export const aPartWorld = async (
     },
   }
   const time = new NodeTime(platform)
-  time.hear(BigInt(clock.nowMs) * 1_000_000n)
+  time.onNodeTime(BigInt(clock.nowMs) * 1_000_000n)
   const closing = new AbortController()
   const events: ClientEvent[] = []
   const emit = (event: ClientEvent) => {
@@ -196,7 +196,7 @@ export const aPartWorld = async (
       time,
       account: aDevice(),
       status: new StatusBoard(emit),
-      ratchets: new Serial(),
+      ratchetLock: new Mutex(),
       closing: closing.signal,
       emit,
       ...changed,
@@ -275,11 +275,11 @@ class RecordingOutbox extends Outbox {
 /** The parts that send, over a part world; nothing of it runs yet. */
 export const sendingParts = (context: Context) => {
   const cursors = new Cursors(context.store)
-  const directory = new FilledDirectory(context, cursors, new Questions(context.store))
+  const directory = new FilledDirectory(context, cursors, new PendingVerifications(context.store))
   const sessions = new Sessions(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new RecordingFanout(context, sessions, heads)
-  const owed = new Owed(context, { directory, sessions, fanout })
+  const owed = new DeferredDelivery(context, { directory, sessions, fanout })
   const conversations = new Conversations(context)
   const composer = new Composer(context, conversations)
   const states = new MessageStates(context, conversations)

@@ -1,7 +1,8 @@
 /** An installation’s own keys as registering left them, over a node that answers as the test says. */
-import type { Context } from '../../src/engine/context.ts'
-import { Prekeys } from '../../src/engine/prekeys.ts'
-import { SealingKeys } from '../../src/engine/sealing-keys.ts'
+
+import { Prekeys } from '../../src/engine/keys/prekeys.ts'
+import { SealingKeys } from '../../src/engine/keys/sealing-keys.ts'
+import type { Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
 import type { OutgoingEnvelope } from '../../src/network/network.ts'
 import { buildContactBundle, parseContactBundle } from '../../src/protocol/contact.ts'
@@ -58,7 +59,7 @@ export const aHolder = async () => {
     signature: { kind: 'eip191', signature: new Uint8Array(65).fill(27) },
     sealingKey: { key: sealing.publicKey, createdNs, signature: new Uint8Array(64) },
   })
-  await world.store.advance([], () => ({
+  await world.store.transaction([], () => ({
     writes: [
       put(tables.identity, 'identity', { address: account.address, contactBundle: bundle }),
       put(tables.sealing, 'sealing', { secrets: [sealing] }),

@@ -1,6 +1,7 @@
 /** An outbox over a node that answers each request as the test says, and what lies in its store. */
-import type { Account, Context } from '../../src/engine/context.ts'
-import type { KnownInstallation } from '../../src/engine/directory.ts'
+
+import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
 import type { OutgoingEnvelope } from '../../src/network/network.ts'
 import { type Address, buildConversationId } from '../../src/protocol/ids.ts'
@@ -55,7 +56,7 @@ export const anOutbox = async () => {
       },
     },
   }
-  await world.store.advance([], () => ({
+  await world.store.transaction([], () => ({
     writes: [put(tables.times, 'times', {})],
     result: undefined,
   }))
@@ -125,7 +126,7 @@ export const storeSealed = async (
 ) => {
   const address = anAddress()
   const conversationId = conversationWith(address)
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: sizes.flatMap((rows, nth) => [
       put(
         tables.messages,

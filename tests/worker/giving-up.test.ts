@@ -2,7 +2,7 @@
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { deferred } from '../../src/async.ts'
-import { type Engineered, openClient } from '../../src/facade/client.ts'
+import { type EngineHandle, openClient } from '../../src/facade/client.ts'
 import { serve } from '../../src/worker/main.ts'
 
 const wallet = privateKeyToAccount(`0x${'6'.repeat(64)}`)
@@ -16,7 +16,7 @@ const codeOf = (call: Promise<unknown>): Promise<unknown> =>
 
 test('while the worker loads: at once, and the worker is ended when it comes', async () => {
   const giveUp = new AbortController()
-  const loading = deferred<Engineered>()
+  const loading = deferred<EngineHandle>()
   const asked = deferred()
   const start = () => {
     asked.resolve()

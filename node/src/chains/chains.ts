@@ -5,7 +5,7 @@
 import { hashMessage, toBytes } from 'viem'
 import { ChainTrouble, openChain } from '../../../src/chains/chain.ts'
 import { openRpc } from '../../../src/chains/chain-rpc.ts'
-import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
+import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
 import { NoPlace, openPlaces } from './places.ts'
 
 export interface Chains {
@@ -15,7 +15,7 @@ export interface Chains {
    * What the chain says. Never rejects: `unavailable` when its server gives no usable answer in
    * time, when too many wait, for a chain that is not among `ids`, and after `close`.
    */
-  verify(question: ContractQuestion): Promise<ContractWord>
+  verify(question: ContractQuestion): Promise<SignatureStatus>
   /** Ends all that is under way with `unavailable`. */
   close(): void
 }

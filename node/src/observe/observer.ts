@@ -3,7 +3,7 @@
  * interface only; metrics and logs are two of its implementations.
  */
 import type { LimitKind } from '../limits/rate-limits.ts'
-import type { ContractWord } from '../rules/contract-word.ts'
+import type { SignatureStatus } from '../rules/signature-status.ts'
 
 /** A call from its first byte to its last. */
 export interface EndedCall {
@@ -31,7 +31,7 @@ export interface Observer {
   claimed(result: ClaimResult): void
   /** The store answered, or failed, after this time. */
   storeAnswered(operation: StoreOperation, durationMs: number): void
-  chainAnswered(word: ContractWord): void
+  chainAnswered(word: SignatureStatus): void
   /** The store failed; the reason is its own and names nothing that was sent. */
   storageFailed(reason: string): void
   /** Something that should not happen: the kind of error and where, without its message. */

@@ -2,7 +2,7 @@
  * What the rules need to know of what is stored, including earlier envelopes of the same request.
  * Synchronous: a store reads it inside the transaction that also writes, or beforehand under a lock.
  */
-import type { ContractWord } from './contract-word.ts'
+import type { SignatureStatus } from './signature-status.ts'
 import type { WalletKind } from './verdict.ts'
 
 /** An installation that some contact topic names. */
@@ -37,5 +37,5 @@ export interface RuleContext {
   /** Chains whose contract signatures this node can have checked. */
   readonly chainIds: readonly bigint[]
   /** What the chain said about this envelope's contract signature; absent if it was not asked. */
-  readonly contractWord?: ContractWord | undefined
+  readonly signatureStatus?: SignatureStatus | undefined
 }

@@ -3,7 +3,7 @@ import type { IdentityKeys, InstallationId } from '../../../src/protocol/ids.ts'
 import { isNodeCode, type NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import type { Refusal } from '../../../src/protocol/result.ts'
-import type { ContractQuestion } from './contract-word.ts'
+import type { ContractQuestion } from './signature-status.ts'
 
 /**
  * Which kind of signature an account uses: a plain wallet's, or a contract's on one chain. An account

@@ -13,14 +13,14 @@ import { type Asks, passOn, type Refused, refused } from './verdict.ts'
 export function checkWalletSignature(
   association: WalletAssociation,
   text: string,
-  { contractWord }: RuleContext,
+  { signatureStatus }: RuleContext,
 ): Refused | Asks | undefined {
   const { address, signature } = association
   if (signature.kind === 'eip191') {
     const signed = verifyAssociation(association, text)
     return signed.ok ? undefined : passOn(signed)
   }
-  switch (contractWord) {
+  switch (signatureStatus) {
     case 'valid':
       return undefined
     case 'invalid':

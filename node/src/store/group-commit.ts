@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
-import type { ContractWord } from '../rules/contract-word.ts'
+import type { SignatureStatus } from '../rules/signature-status.ts'
 import { Announcer } from './announcer.ts'
 import { defaultRetentionNs } from './lifetimes.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
@@ -85,11 +85,11 @@ export class GroupCommitStore implements Store {
 
   async publish(
     envelopes: readonly NewEnvelope[],
-    words?: ReadonlyMap<number, ContractWord>,
+    statuses?: ReadonlyMap<number, SignatureStatus>,
   ): Promise<PublishOutcome> {
     let bytes = 0
     for (const { message } of envelopes) bytes += message.length
-    const operation = { kind: 'publish', envelopes, ...(words && { words }) } as const
+    const operation = { kind: 'publish', envelopes, ...(statuses && { statuses }) } as const
     const outcome = await this.#enqueue(operation, bytes)
     switch (outcome.kind) {
       case 'published':

@@ -3,7 +3,7 @@
  * and what has to be forgotten. `group-commit.ts` makes a `Store` of it.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
-import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
+import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
 import type { Claim, Cursor, NewEnvelope, Page, PageLimit, Receipt, Stock } from './store.ts'
 
 /** Something to be done in a transaction, alone or with others. */
@@ -12,7 +12,7 @@ export type Operation =
       readonly kind: 'publish'
       readonly envelopes: readonly NewEnvelope[]
       /** By index of the envelope. */
-      readonly words?: ReadonlyMap<number, ContractWord>
+      readonly statuses?: ReadonlyMap<number, SignatureStatus>
     }
   | {
       readonly kind: 'claim'

@@ -41,7 +41,7 @@ export const digestOf = (message: Uint8Array): Uint8Array => hash('sha256', mess
 /** Stores all envelopes of a request, or none. */
 export function publishRequest(
   ledger: Ledger,
-  { envelopes, words }: Extract<Operation, { kind: 'publish' }>,
+  { envelopes, statuses }: Extract<Operation, { kind: 'publish' }>,
   { nowNs, chainIds }: PublishContext,
 ): Outcome {
   const digested = envelopes.map((envelope) => {
@@ -69,8 +69,12 @@ export function publishRequest(
         receipts.push(known)
         continue
       }
-      const contractWord = words?.get(envelopeIndex)
-      const verdict = acceptEnvelope(topic, message, ledger, { nowNs, chainIds, contractWord })
+      const signatureStatus = statuses?.get(envelopeIndex)
+      const verdict = acceptEnvelope(topic, message, ledger, {
+        nowNs,
+        chainIds,
+        signatureStatus,
+      })
       if (!verdict.ok) {
         outcome =
           'question' in verdict

@@ -5,7 +5,7 @@
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import type { Clock } from '../clock.ts'
-import type { ContractQuestion, ContractWord } from '../rules/contract-word.ts'
+import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
 
 /** An envelope as a client publishes it. */
 export interface NewEnvelope {
@@ -103,12 +103,12 @@ export interface Store {
   /**
    * Checks and stores all envelopes, or none (docs/protocol.md section 5). Receipts come in the
    * order of the envelopes, once everything is on disk.
-   * @param words what chains said about contract signatures, by index of the envelope.
+   * @param statuses what chains said about contract signatures, by index of the envelope.
    * @throws StoreFailure if nothing could be stored for a reason that is not the request's.
    */
   publish(
     envelopes: readonly NewEnvelope[],
-    words?: ReadonlyMap<number, ContractWord>,
+    statuses?: ReadonlyMap<number, SignatureStatus>,
   ): Promise<PublishOutcome>
 
   /**

@@ -41,7 +41,7 @@ test('section 11: a client covers the newest 400 peers, within 1,000 topics', as
   await first.engine.close()
   const peers = Array.from({ length: 401 }, (_, n) => `0x${(n + 1).toString(16).padStart(40, '0')}`)
   const store = await world.openStore(database)
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: peers.map((peer, n) => {
       const id = buildConversationId(addressOf(account), addressOf({ address: peer }))
       const lastMessageMs = BigInt(clocks.nowMs + n)

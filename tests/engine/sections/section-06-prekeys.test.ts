@@ -145,9 +145,9 @@ test('section 6: a one-time secret goes in the transaction that stores its first
     scan: (table, options) => real.scan(table, options),
     nextNumber: (table) => real.nextNumber(table),
     close: () => real.close(),
-    advance: async (reads, step, durability) => {
+    transaction: async (reads, step, durability) => {
       let written: readonly string[] = []
-      const result = await real.advance(
+      const result = await real.transaction(
         reads,
         (rows) => {
           const next = step(rows)

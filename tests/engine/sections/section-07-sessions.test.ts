@@ -28,7 +28,7 @@ const putSessions = async (
   records: readonly Omit<SessionRecord, '$typeName'>[],
 ): Promise<void> => {
   const store = await world.openStore(database)
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: records.map((record) =>
       put(
         tables.sessions,

@@ -38,7 +38,7 @@ const failures = (one: Opened): number =>
 const loseSessions = async (world: EngineWorld, database: string): Promise<void> => {
   const store = await world.openStore(database)
   const sessions = await store.all(tables.sessions)
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: sessions.map(({ value }) =>
       remove(tables.sessions, joinKey(value.installationId, encodeBase64Url(value.sessionId))),
     ),
@@ -117,7 +117,7 @@ test('section 10: at most twenty requests an hour in all, across restarts; beyon
   const times = (await store.get(tables.times, 'times'))?.value
   if (!times) throw new Error('no times')
   const askedMs = Array.from({ length: 20 }, (_, n) => BigInt(clocks.nowMs - n))
-  await store.advance([], () => ({
+  await store.transaction([], () => ({
     writes: [put(tables.times, 'times', { ...times, askedMs })],
     result: undefined,
   }))
@@ -155,7 +155,7 @@ test('section 10: asking does not set back the time of a message that is written
     list: (table, options) => real.list(table, options),
     all: (table) => real.all(table),
     scan: (table, options) => real.scan(table, options),
-    advance: (reads, step, durability) => real.advance(reads, step, durability),
+    transaction: (reads, step, durability) => real.transaction(reads, step, durability),
     nextNumber: (table) => real.nextNumber(table),
     close: () => real.close(),
   })

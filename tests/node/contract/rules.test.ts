@@ -1,7 +1,7 @@
 /** What topics accept, beyond the vectors: rules that need several accounts, times or counts. */
 import { Code } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { ContractQuestion, ContractWord } from '../../../node/src/rules/contract-word.ts'
+import type { ContractQuestion, SignatureStatus } from '../../../node/src/rules/signature-status.ts'
 import type { InProcessNode } from '../../../node/src/testing.ts'
 import { buildContactBundle } from '../../../src/protocol/contact.ts'
 import { installationsLimit } from '../../../src/protocol/limits.ts'
@@ -28,7 +28,7 @@ import { openNode } from './store.ts'
 /** A chain that says what it is told to. */
 const chains = {
   ids: [8453n],
-  word: 'valid' as ContractWord,
+  word: 'valid' as SignatureStatus,
   asked: [] as ContractQuestion[],
   async verify(question: ContractQuestion) {
     chains.asked.push(question)

@@ -8,7 +8,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { encodeContent } from '../../../src/content/registry.ts'
 import type { OpenedEnvelope } from '../../../src/crypto/crypto.ts'
-import type { PrekeySecret } from '../../../src/engine/prekey-uploads.ts'
+import type { PrekeySecret } from '../../../src/engine/keys/prekey-uploads.ts'
 import {
   InboxMessageSchema,
   PadlockMessageHeaderSchema,

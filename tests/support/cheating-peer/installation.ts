@@ -1,7 +1,7 @@
 /** The keys, the grant and the prekeys of a cheating peer: as good as anybody's, or granted by another wallet. */
 
 import type { PrivateKeyAccount } from 'viem/accounts'
-import { makePrekeys, type PrekeySecret } from '../../../src/engine/prekey-uploads.ts'
+import { makePrekeys, type PrekeySecret } from '../../../src/engine/keys/prekey-uploads.ts'
 import { buildContactBundle, grantText, type SealingKey } from '../../../src/protocol/contact.ts'
 import {
   type Address,

@@ -8,16 +8,16 @@ import { onTestFinished } from 'vitest'
 import { createInProcessNode } from '../../../node/src/testing.ts'
 import type { Curves } from '../../../src/crypto/crypto.ts'
 import { findCurves } from '../../../src/crypto/webcrypto.ts'
-import type { RetransmitRequest } from '../../../src/engine/answering.ts'
 import { assemble } from '../../../src/engine/assembly.ts'
-import type { Account, Context } from '../../../src/engine/context.ts'
-import type { HeadsClaim } from '../../../src/engine/heads.ts'
+import { makePrekeys } from '../../../src/engine/keys/prekey-uploads.ts'
+import type { HeadsClaim } from '../../../src/engine/membership/heads.ts'
 import type { ClientEvent } from '../../../src/engine/model.ts'
-import { NodeTime } from '../../../src/engine/node-time.ts'
-import { makePrekeys } from '../../../src/engine/prekey-uploads.ts'
-import { Serial } from '../../../src/engine/serial.ts'
-import { Sessions } from '../../../src/engine/sessions.ts'
-import { StatusBoard } from '../../../src/engine/status.ts'
+import type { RetransmitRequest } from '../../../src/engine/retransmission/responder.ts'
+import type { Account, Context } from '../../../src/engine/runtime/context.ts'
+import { Mutex } from '../../../src/engine/runtime/mutex.ts'
+import { NodeTime } from '../../../src/engine/runtime/node-time.ts'
+import { StatusBoard } from '../../../src/engine/runtime/status.ts'
+import { Sessions } from '../../../src/engine/sessions/sessions.ts'
 import { PadlockError, type PadlockErrorCode } from '../../../src/errors.ts'
 import { networkOver } from '../../../src/network/connect.ts'
 import type { Network } from '../../../src/network/network.ts'
@@ -113,13 +113,13 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       scan: (table, scanning) => store.scan(table, scanning),
       nextNumber: (table) => store.nextNumber(table),
       close: () => store.close(),
-      advance: (reads, step, durability) => {
+      transaction: (reads, step, durability) => {
         transactions += 1
         if (control.failWrites > 0) {
           control.failWrites -= 1
           return Promise.reject(new PadlockError('storage_failed'))
         }
-        return store.advance(reads, step, durability)
+        return store.transaction(reads, step, durability)
       },
     }
   }
@@ -139,7 +139,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       ...surroundings,
       account,
       status: new StatusBoard((event) => events.push(event)),
-      ratchets: new Serial(),
+      ratchetLock: new Mutex(),
       closing: closing.signal,
       emit: (event) => events.push(event),
     }
@@ -171,7 +171,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   const { oneTime, fallback: fallbacks } = prekeys
   const { nodeId } = await real.getInfo()
   const first = await openStore()
-  await first.advance([], () => ({
+  await first.transaction([], () => ({
     writes: [
       put(tables.identity, 'identity', {
         address,
@@ -369,7 +369,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
           sentSince: 1,
         },
       ])
-      await parts.store.advance([], () => ({ writes, result: undefined }))
+      await parts.store.transaction([], () => ({ writes, result: undefined }))
       const { sessionId } = made
       return { from, to: target, state: read.state, sessionId, isPrekeyMessage: false }
     },

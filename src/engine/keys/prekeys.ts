@@ -1,0 +1,323 @@
+/**
+ * The own prekeys (docs/protocol.md section 6): used once, topped up, rotated, dropped when nobody can
+ * use them any more. One upload at a time; the one-time secrets lie apart from the identity, as only
+ * prekey messages need them.
+ */
+
+import { PadlockError } from '../../errors.ts'
+import { encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
+import {
+  fallbackLifetimeNs,
+  stockLimit,
+  stockMinimum,
+  stockTarget,
+  unusedPrekeyLifetimeNs,
+} from '../../protocol/limits.ts'
+import { parsePrekeyUpload } from '../../protocol/prekey.ts'
+import { prekeyTopic } from '../../protocol/topics.ts'
+import type { Write } from '../../store/store.ts'
+import { put, tables } from '../../store/tables.ts'
+import type { Context } from '../runtime/context.ts'
+import { makePrekeys, type PrekeySecret, type UploadKind } from './prekey-uploads.ts'
+
+/** One-time secrets: a node that wants new keys for ever gets no more. */
+const maxOneTime = 1_000
+
+/** What the node has of ours, as far as is known. */
+interface Stock {
+  readonly oneTimeLeft: number
+  /** `created_ns` of the newest upload it took. */
+  readonly newestCreatedNs: bigint
+}
+
+/** Secrets and bytes of an upload that is not stored yet. */
+export interface MadeUpload {
+  readonly createdNs: bigint
+  readonly upload: Uint8Array
+  readonly oneTime: readonly PrekeySecret[]
+  readonly fallback: readonly PrekeySecret[]
+}
+
+export class Prekeys {
+  readonly #context: Context
+  #oneTime = new Map<string, PrekeySecret>()
+  /** Newest first; the previous one is kept until the next rotation. */
+  #fallback: readonly PrekeySecret[] = []
+  #pendingUpload: Uint8Array = new Uint8Array()
+  #lastCreatedNs = 0n
+  #stock: Stock | undefined
+  #refilling: Promise<void> | undefined
+
+  constructor(context: Context) {
+    this.#context = context
+  }
+
+  async load(): Promise<void> {
+    const { store } = this.#context
+    const prekeys = await store.get(tables.prekeys, 'prekeys')
+    const times = await store.get(tables.times, 'times')
+    if (!prekeys || !times) throw new PadlockError('storage_damaged')
+    this.#oneTime = new Map(
+      prekeys.value.oneTime.map((secret) => [encodeBase64Url(secret.publicKey), secret]),
+    )
+    this.#fallback = prekeys.value.fallback
+    this.#pendingUpload = prekeys.value.pendingUpload
+    this.#lastCreatedNs = times.value.lastCreatedNs
+  }
+
+  /** The secret of a public prekey, or undefined if it is used, dropped or never was. */
+  find(publicKey: Uint8Array): Uint8Array | undefined {
+    const oneTime = this.#oneTime.get(encodeBase64Url(publicKey))
+    if (oneTime) return oneTime.secret
+    return this.#fallback.find((fallback) => equalBytes(fallback.publicKey, publicKey))?.secret
+  }
+
+  /** Whether it is used up by one session; fallback keys are not. */
+  isOneTime(publicKey: Uint8Array): boolean {
+    return this.#oneTime.has(encodeBase64Url(publicKey))
+  }
+
+  /** What to write when these one-time keys are used; nothing for fallback keys. */
+  useWrites(used: readonly Uint8Array[]): readonly Write[] {
+    const gone = new Set(used.map(encodeBase64Url).filter((key) => this.#oneTime.has(key)))
+    if (gone.size === 0) return []
+    return [this.#write([...this.#oneTime].filter(([key]) => !gone.has(key)).map(([, s]) => s))]
+  }
+
+  /** To be called when what `useWrites` gave is committed: whoever wrote had claimed a key. */
+  committed(used: readonly Uint8Array[]): void {
+    for (const key of used) this.#oneTime.delete(encodeBase64Url(key))
+    if (!this.#stock || used.length === 0) return
+    const { oneTimeLeft, newestCreatedNs } = this.#stock
+    this.#stock = { oneTimeLeft: Math.max(0, oneTimeLeft - used.length), newestCreatedNs }
+    if (this.#isLow()) void this.refill()
+  }
+
+  /** The node said how much it has. */
+  onStock(oneTimeLeft: number, newestCreatedNs: bigint): Promise<void> {
+    const isTrue = this.#context.time.mayBeCreated(newestCreatedNs)
+    this.#stock = { oneTimeLeft, newestCreatedNs: isTrue ? newestCreatedNs : 0n }
+    return this.#isLow() || this.#pendingUpload.length > 0 ? this.refill() : Promise.resolve()
+  }
+
+  /** Whether the node took an upload that is not known here: this is an older copy of itself. */
+  isBehind(newestCreatedNs: bigint): boolean {
+    return newestCreatedNs > this.#lastCreatedNs
+  }
+
+  /** While live: drops what nobody can use any more, and rotates the fallback key. */
+  async rotateIfDue(): Promise<void> {
+    const { time } = this.#context
+    const now = time.passedNs()
+    await this.#context.ratchetLock.runExclusive(() =>
+      this.#dropUnused(now - unusedPrekeyLifetimeNs),
+    )
+    const [newest] = this.#fallback
+    if (!newest || newest.createdNs <= now - fallbackLifetimeNs) await this.refill('rotation')
+  }
+
+  /**
+   * Sends what was not acknowledged, with the same bytes; else fills the stock up to 50. What fails
+   * is tried again at the next notice, connect or hour.
+   */
+  refill(kind: UploadKind = 'more'): Promise<void> {
+    this.#refilling ??= this.#refill(kind)
+      .catch((error: unknown) => {
+        if (this.#context.closing.aborted) return
+        this.#context.status.warnOf(error)
+      })
+      .finally(() => {
+        this.#refilling = undefined
+      })
+    return this.#refilling
+  }
+
+  /** A full new stock for a node that has none of ours: new one-time keys and a new fallback. */
+  async replace(): Promise<void> {
+    await this.#refilling
+    // One that was not acknowledged goes again with the same bytes (section 6).
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    if (!pending.ok || !pending.value.replace) {
+      // No other fallback is made while one is not acknowledged: the one before it may be in use.
+      const carried = this.#pendingFallback()
+      await this.#context.ratchetLock.runExclusive(() => this.#prepare('replacement', carried))
+    }
+    await this.#publishPending()
+  }
+
+  /**
+   * A replacement, for a transaction that does more (section 10, restored client). It goes out with the
+   * next `refill`.
+   *
+   * @param newestCreatedNs what the new `created_ns` must be above.
+   */
+  makeReplacement(newestCreatedNs: bigint): MadeUpload {
+    return this.#make('replacement', stockTarget, newestCreatedNs)
+  }
+
+  #isLow(): boolean {
+    return this.#stock !== undefined && this.#stock.oneTimeLeft < stockMinimum
+  }
+
+  async #refill(kind: UploadKind): Promise<void> {
+    if (this.#pendingUpload.length === 0) {
+      await this.#context.ratchetLock.runExclusive(() => this.#prepare(kind))
+    }
+    await this.#publishPending()
+  }
+
+  async #prepare(kind: UploadKind, carried?: PrekeySecret): Promise<void> {
+    const left =
+      kind === 'replacement' ? 0 : Math.min(this.#stock?.oneTimeLeft ?? stockTarget, stockLimit)
+    const count = this.#wanted(kind, left)
+    if (count === 0 && kind === 'more') return
+    await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried))
+  }
+
+  /** How many one-time keys to make. Those of a replacement take the room of the oldest. */
+  #wanted(kind: UploadKind, left: number): number {
+    const room = kind === 'replacement' ? stockTarget : maxOneTime - this.#oneTime.size
+    return Math.max(0, Math.min(stockTarget - left, room))
+  }
+
+  #make(
+    kind: UploadKind,
+    count: number,
+    newestCreatedNs: bigint,
+    carried?: PrekeySecret,
+  ): MadeUpload {
+    const { crypto, account, time } = this.#context
+    const last = newestCreatedNs > this.#lastCreatedNs ? newestCreatedNs : this.#lastCreatedNs
+    const createdNs = time.createdNs(last)
+    const made = makePrekeys({ crypto, ...account, createdNs }, { count, kind, carried })
+    const others = this.#fallback.filter((old) =>
+      made.fallback.every((secret) => !equalBytes(secret.publicKey, old.publicKey)),
+    )
+    return {
+      createdNs,
+      upload: made.upload,
+      oneTime: made.oneTime,
+      // The one before is kept until the next rotation: mail to it may be under way.
+      fallback: [...made.fallback, ...others].slice(0, 2),
+    }
+  }
+
+  /** Secrets are on the disk before their public halves leave. */
+  async #save(made: MadeUpload): Promise<void> {
+    await this.#context.store.transaction(
+      [{ table: tables.times, key: 'times' }],
+      (rows) => {
+        const times = rows.get(tables.times, 'times')
+        if (!times) throw new PadlockError('storage_damaged')
+        return {
+          writes: [
+            ...this.writesOf(made),
+            put(tables.times, 'times', { ...times.value, lastCreatedNs: made.createdNs }),
+          ],
+          result: undefined,
+        }
+      },
+      'strict',
+    )
+    this.saved(made)
+  }
+
+  /** The record of prekeys with an upload that was made. */
+  writesOf(made: MadeUpload): readonly Write[] {
+    return [
+      put(tables.prekeys, 'prekeys', {
+        oneTime: [...this.#oneTime.values(), ...made.oneTime].slice(-maxOneTime),
+        fallback: [...made.fallback],
+        pendingUpload: made.upload,
+      }),
+    ]
+  }
+
+  /** To be called when what `writesOf` gave is committed. */
+  saved(made: MadeUpload): void {
+    for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
+    for (const key of this.#oneTime.keys()) {
+      if (this.#oneTime.size <= maxOneTime) break
+      this.#oneTime.delete(key)
+    }
+    this.#fallback = made.fallback
+    this.#pendingUpload = made.upload
+    this.#lastCreatedNs = made.createdNs
+  }
+
+  async #publishPending(tries = 2): Promise<void> {
+    const upload = parsePrekeyUpload(this.#pendingUpload)
+    if (!upload.ok) return
+    const { network, account, closing } = this.#context
+    const topic = prekeyTopic(account.installationId)
+    try {
+      await network.publish([{ topic, message: this.#pendingUpload }], closing)
+    } catch (error) {
+      const code = error instanceof PadlockError ? error.code : undefined
+      if (code !== 'stale_upload' && code !== 'stock_full') throw error
+      await this.#context.ratchetLock.runExclusive(() => this.#discard(upload.value.createdNs))
+      if (tries === 1) throw error
+      return this.#publishPending(tries - 1)
+    }
+    await this.#context.ratchetLock.runExclusive(() => this.#acknowledged())
+    const before = upload.value.replace ? 0 : (this.#stock?.oneTimeLeft ?? 0)
+    this.#stock = {
+      oneTimeLeft: before + upload.value.oneTime.length,
+      newestCreatedNs: upload.value.createdNs,
+    }
+  }
+
+  async #acknowledged(): Promise<void> {
+    this.#pendingUpload = new Uint8Array()
+    await this.#context.store.transaction([], () => ({
+      writes: [this.#write([...this.#oneTime.values()])],
+      result: undefined,
+    }))
+  }
+
+  /**
+   * The node will never serve these keys: their secrets go. A fallback among them comes with the next
+   * upload, signed again (section 6).
+   */
+  async #discard(createdNs: bigint): Promise<void> {
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    const carried = this.#pendingFallback()
+    for (const [key, secret] of this.#oneTime) {
+      if (secret.createdNs === createdNs) this.#oneTime.delete(key)
+    }
+    this.#pendingUpload = new Uint8Array()
+    // What a replacement was to drop is still there.
+    const replaces = pending.ok && pending.value.replace
+    const left = replaces ? 0 : (this.#stock?.oneTimeLeft ?? 0)
+    const kind = replaces ? 'replacement' : carried ? 'rotation' : 'more'
+    const count = this.#wanted(kind, left)
+    if (count === 0 && !carried) return this.#acknowledged()
+    const made = this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried)
+    await this.#save(made)
+  }
+
+  /** The fallback key that the upload which is not acknowledged carries. */
+  #pendingFallback(): PrekeySecret | undefined {
+    const pending = parsePrekeyUpload(this.#pendingUpload)
+    const key = pending.ok ? pending.value.fallback?.key : undefined
+    return key && this.#fallback.find(({ publicKey }) => equalBytes(publicKey, key))
+  }
+
+  async #dropUnused(untilNs: bigint): Promise<void> {
+    const kept = [...this.#oneTime].filter(([, { createdNs }]) => createdNs > untilNs)
+    if (kept.length === this.#oneTime.size) return
+    await this.#context.store.transaction([], () => ({
+      writes: [this.#write(kept.map(([, secret]) => secret))],
+      result: undefined,
+    }))
+    this.#oneTime = new Map(kept)
+  }
+
+  #write(oneTime: readonly PrekeySecret[]): Write {
+    return put(tables.prekeys, 'prekeys', {
+      oneTime: [...oneTime],
+      fallback: [...this.#fallback],
+      pendingUpload: this.#pendingUpload,
+    })
+  }
+}

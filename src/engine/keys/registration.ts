@@ -1,0 +1,262 @@
+/**
+ * The own installation: opened from the store, or made, granted by the wallet and published.
+ * Secrets are stored before their public halves leave; the two envelopes of a registration are
+ * stored with them, so a retry sends the same bytes and never asks the wallet again.
+ */
+
+import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
+import { buildContactBundle, parseContactBundle } from '../../protocol/contact.ts'
+import {
+  type Address,
+  deriveInstallationId,
+  type IdentityKeys,
+  type InstallationId,
+} from '../../protocol/ids.ts'
+import { stockTarget } from '../../protocol/limits.ts'
+import { sealingKeySigningBytes } from '../../protocol/signing-bytes.ts'
+import { buildGrantText, formatCurrentTime } from '../../protocol/signing-texts.ts'
+import { contactTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
+import type { Store } from '../../store/store.ts'
+import { put, remove, tables } from '../../store/tables.ts'
+import type { Account, Context, Surroundings } from '../runtime/context.ts'
+import { makePrekeys } from './prekey-uploads.ts'
+import type { Prekeys } from './prekeys.ts'
+import { type Signer, signAsWallet } from './signing.ts'
+
+/**
+ * @throws PadlockError other_account, wallet_*, network_unavailable and the node's refusals
+ */
+export const openAccount = async (
+  surroundings: Surroundings,
+  address: Address,
+  signer: Signer,
+  signal: AbortSignal,
+): Promise<Account> => {
+  const { store } = surroundings
+  let stored = (await store.get(tables.identity, 'identity'))?.value
+  if (!stored) {
+    await register(surroundings, address, signer, signal)
+    stored = (await store.get(tables.identity, 'identity'))?.value
+  }
+  if (!stored) throw new PadlockError('internal')
+  if (stored.address !== address) throw new PadlockError('other_account')
+  const keys: IdentityKeys = { curve25519: stored.curve25519, ed25519: stored.ed25519 }
+  const id = deriveInstallationId(keys)
+  if (!id.ok) throw new PadlockError('storage_damaged')
+  const account = { address, installationId: id.value, keys, identity: stored.state }
+
+  if (!stored.registered) {
+    try {
+      await publishRegistration(
+        surroundings,
+        account,
+        stored.contactBundle,
+        stored.prekeyUpload,
+        signal,
+      )
+    } catch (error) {
+      if (isRefusal(error)) await forgetRegistration(store)
+      throw inWalletsWords(error, stored.contactBundle)
+    }
+    await store.transaction([{ table: tables.identity, key: 'identity' }], (rows) => {
+      const record = rows.get(tables.identity, 'identity')
+      if (!record) throw new PadlockError('storage_damaged')
+      return {
+        writes: [put(tables.identity, 'identity', { ...record.value, registered: true })],
+        result: undefined,
+      }
+    })
+  }
+  return account
+}
+
+/**
+ * Another node, or one that lost its data, does not know this installation: the same bundle goes
+ * there again, and new prekeys, as those of the upload may be used (docs/protocol.md section 10).
+ */
+export const registerAtNode = async (
+  context: Context,
+  prekeys: Prekeys,
+  nodeId: Uint8Array,
+): Promise<void> => {
+  const { store, network, account, closing, status } = context
+  const identity = (await store.get(tables.identity, 'identity'))?.value
+  if (!identity) throw new PadlockError('storage_damaged')
+  if (equalBytes(identity.nodeId, nodeId)) return
+  try {
+    await republishRevocations(context)
+    const topic = contactTopic(account.address)
+    await network.publish([{ topic, message: identity.contactBundle }], closing)
+  } catch (error) {
+    const code = error instanceof PadlockError ? error.code : undefined
+    if (code === 'revoked') {
+      status.setState('revoked')
+      return
+    }
+    // The node has a newer bundle: this is an older copy of itself, which the next step notices.
+    if (code !== 'sealing_key_not_newer') throw error
+  }
+  await prekeys.replace()
+  const readBeforeNs = await newestProcessed(store)
+  await store.transaction([{ table: tables.identity, key: 'identity' }], (rows) => {
+    const record = rows.get(tables.identity, 'identity')
+    if (!record) throw new PadlockError('storage_damaged')
+    return {
+      writes: [put(tables.identity, 'identity', { ...record.value, nodeId, readBeforeNs })],
+      result: undefined,
+    }
+  })
+}
+
+/** A node that never heard of them would take revoked devices for valid (section 10). */
+const republishRevocations = async ({ store, network, account, closing }: Context) => {
+  const topic = revokedTopic(account.address)
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.revocations, { after, limit: 100 })
+    for (const { value } of rows) {
+      try {
+        await network.publish([{ topic, message: value.message }], closing)
+      } catch (error) {
+        // One that revokes nothing more, or that the node's rules do not take, must not end it all.
+        if (!(error instanceof PadlockError) || error.retryable) throw error
+      }
+    }
+    if (lastNumber <= after) return
+    after = lastNumber
+  }
+}
+
+/** The node time of the newest envelope that was processed; 0 if none was. */
+const newestProcessed = async (store: Store): Promise<bigint> => {
+  let newest = 0n
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.seen, { after, limit: 500 })
+    for (const { value } of rows) if (value.nodeNs > newest) newest = value.nodeNs
+    if (lastNumber <= after) return newest
+    after = lastNumber
+  }
+}
+
+/** Makes the keys, asks the wallet, and stores everything in one transaction. */
+const register = async (
+  { crypto, store, network, platform, time }: Surroundings,
+  address: Address,
+  signer: Signer,
+  signal: AbortSignal,
+): Promise<void> => {
+  // Before the wallet is asked, so that nobody signs for a node that is not there.
+  const { nodeNs, nodeId } = await network.getInfo(signal)
+  time.onNodeTime(nodeNs)
+
+  const { identity, ...keys } = crypto.createIdentity()
+  const id = deriveInstallationId(keys)
+  if (!id.ok) throw new PadlockError('internal')
+  const createdNs = time.createdNs(0n)
+  const [sealing] = crypto.createKeyPairs(1)
+  if (!sealing) throw new PadlockError('internal')
+  const [sealingSignature] = crypto.sign(identity, [
+    sealingKeySigningBytes({
+      address,
+      installationId: id.value,
+      createdNs,
+      key: sealing.publicKey,
+    }),
+  ])
+  if (!sealingSignature) throw new PadlockError('internal')
+
+  const currentTime = formatCurrentTime(platform.nowMs())
+  const buildText = (chainId: bigint | undefined) =>
+    buildGrantText({ address, currentTime, keys, chainId })
+  const signature = await signAsWallet(signer, { address, currentTime, buildText }, signal)
+  const bundle = {
+    keys,
+    address,
+    currentTime,
+    signature,
+    sealingKey: { key: sealing.publicKey, createdNs, signature: sealingSignature },
+  } as const
+
+  const prekeys = makePrekeys(
+    { crypto, identity, installationId: id.value, createdNs },
+    { count: stockTarget, kind: 'first' },
+  )
+  await store.transaction(
+    [{ table: tables.times, key: 'times' }],
+    (rows) => ({
+      writes: [
+        put(tables.identity, 'identity', {
+          address,
+          state: identity,
+          ...keys,
+          contactBundle: buildContactBundle(bundle),
+          prekeyUpload: prekeys.upload,
+          registered: false,
+          nodeId,
+        }),
+        put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
+        put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
+        put(tables.times, 'times', {
+          // Of an installation that was here before; its history stays.
+          lastComposedNs: rows.get(tables.times, 'times')?.value.lastComposedNs ?? 0n,
+          lastCreatedNs: createdNs,
+        }),
+      ],
+      result: undefined,
+      // Public halves without their secrets would be a device that nobody can write to.
+    }),
+    'strict',
+  )
+}
+
+/** With these the node will never take these bytes, and it has not taken them before, or it would have said so. */
+const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
+  'malformed',
+  'bad_signature',
+  'wrong_address',
+  'wrong_signature_kind',
+  'revoked',
+  'sealing_key_not_newer',
+  'stale_upload',
+])
+
+const isRefusal = (error: unknown): boolean =>
+  error instanceof PadlockError && finalRefusals.has(error.code)
+
+/** Own keys sign well: what a node refuses there is the signature of a contract that it has asked. */
+const inWalletsWords = (error: unknown, contactBundle: Uint8Array): unknown => {
+  const bundle = parseContactBundle(contactBundle)
+  const isContracts = bundle.ok && bundle.value.signature.kind === 'erc1271'
+  return isContracts && error instanceof PadlockError && error.code === 'bad_signature'
+    ? new PadlockError('wallet_wrong_account', { cause: error })
+    : error
+}
+
+/** Keys that no node takes are of no use: the next try makes new ones and asks the wallet again. */
+const forgetRegistration = (store: Store): Promise<void> =>
+  store.transaction([], () => ({
+    writes: [
+      remove(tables.identity, 'identity'),
+      remove(tables.sealing, 'sealing'),
+      remove(tables.prekeys, 'prekeys'),
+      remove(tables.times, 'times'),
+    ],
+    result: undefined,
+  }))
+
+/** One request: contact bundle, then prekeys (docs/protocol.md section 5). */
+const publishRegistration = async (
+  { network }: Surroundings,
+  account: { readonly address: Address; readonly installationId: InstallationId },
+  bundle: Uint8Array,
+  upload: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> => {
+  await network.publish(
+    [
+      { topic: contactTopic(account.address), message: bundle },
+      { topic: prekeyTopic(account.installationId), message: upload },
+    ],
+    signal,
+  )
+}

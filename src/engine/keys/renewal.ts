@@ -1,0 +1,69 @@
+/** A revoked installation makes new keys, and keeps its history (docs/protocol.md section 9). */
+
+import { encodeBase64Url } from '../../protocol/bytes.ts'
+import { deriveInstallationId } from '../../protocol/ids.ts'
+import type { Read, Row, Store, Write } from '../../store/store.ts'
+import { joinKey, put, remove, type Table, tables } from '../../store/tables.ts'
+
+const page = 500
+
+/** Forgets the keys of this installation if it was revoked, so that the next registration makes new ones. */
+export const forgetIfRevoked = async (store: Store): Promise<void> => {
+  const identity = (await store.get(tables.identity, 'identity'))?.value
+  const id = identity && deriveInstallationId(identity)
+  if (!identity || !id?.ok) return
+  const own = await store.get(tables.installations, joinKey(identity.address, id.value))
+  if (!own || own.value.revokedNs === 0n) return
+
+  const writes: Write[] = [
+    remove(tables.identity, 'identity'),
+    remove(tables.sealing, 'sealing'),
+    remove(tables.prekeys, 'prekeys'),
+    remove(tables.claim, 'claim'),
+    remove(tables.claim, 'claim of one'),
+  ]
+  for (const { value } of await store.all(tables.sessions)) {
+    const key = joinKey(value.installationId, encodeBase64Url(value.sessionId))
+    writes.push(remove(tables.sessions, key))
+  }
+  // What others sealed to the old keys, and what was to be sent or asked for under the old name.
+  for (const { number } of await rowsOf(store, tables.parked)) {
+    writes.push(remove(tables.parked, number))
+  }
+  for (const { number } of await rowsOf(store, tables.owed)) {
+    writes.push(remove(tables.owed, number))
+  }
+  for (const { value } of await store.all(tables.recovery)) {
+    writes.push(remove(tables.recovery, value.installationId))
+  }
+  const messageIds: string[] = []
+  for (const { number, value } of await rowsOf(store, tables.outbox)) {
+    writes.push(remove(tables.outbox, number))
+    messageIds.push(value.messageId)
+  }
+  const reads = messageIds.map((key): Read => ({ table: tables.messages, key }))
+  await store.transaction(reads, (rows) => ({
+    writes: [
+      ...writes,
+      // Their ids are those of the old installation's messages: they stay what they are, unsent.
+      ...messageIds.flatMap((key) => {
+        const row = rows.get(tables.messages, key)
+        return row
+          ? [put(tables.messages, key, { ...row.value, reason: 'revoked' }, row.number)]
+          : []
+      }),
+    ],
+    result: undefined,
+  }))
+}
+
+/** All records of a table that has running numbers. */
+const rowsOf = async <Value>(store: Store, table: Table<Value>): Promise<readonly Row<Value>[]> => {
+  const all: Row<Value>[] = []
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(table, { after, limit: page })
+    all.push(...rows)
+    if (lastNumber <= after) return all
+    after = lastNumber
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * Heads (docs/protocol.md section 8): tells peers how far contact and revoked topics were seen here, and
+ * compares what they tell, so that a node that shows people different histories is noticed. A report
+ * is all that follows from it. The chains themselves lie with the cursors.
+ */
+
+import { PadlockError } from '../../errors.ts'
+import { concatBytes, encodeUtf8, equalBytes } from '../../protocol/bytes.ts'
+import {
+  type Address,
+  type ConversationId,
+  formatAddress,
+  parseConversationId,
+} from '../../protocol/ids.ts'
+import { headTopics, type TopicHead } from '../../protocol/payload.ts'
+import { parseTopic } from '../../protocol/topics.ts'
+import type { Write } from '../../store/store.ts'
+import { put, tables } from '../../store/tables.ts'
+import type { Context } from '../runtime/context.ts'
+import type { Cursors } from '../runtime/cursors.ts'
+import type { Directory, KnownInstallation } from './directory.ts'
+
+/** Claims that wait to be compared: four of an installation at most. */
+const maxWaiting = 1_000
+/** Topics and claimants that were reported within a day; the newest of them are known after a reload too. */
+const maxReported = 10_000
+const maxReportedStored = 1_000
+const reportPauseMs = 86_400_000
+const digestBytes = 16
+/** A session tells of one account and one peer; those among one's own devices of many. */
+const maxTold = 8
+
+/** The heads of both accounts of a conversation, as they are now. */
+export interface OwnHeads {
+  readonly heads: readonly TopicHead[]
+  readonly nodeId: Uint8Array
+  /** Names these heads in a session's `headsTold`. */
+  readonly digest: Uint8Array
+}
+
+/** What another installation says that the node showed it. */
+export interface HeadsClaim {
+  readonly claimant: KnownInstallation
+  readonly heads: readonly TopicHead[]
+  readonly nodeId: Uint8Array | undefined
+}
+
+interface Report {
+  readonly topic: string
+  readonly installationId: string
+  readonly reportedMs: number
+}
+
+interface Waiting {
+  readonly claimant: KnownInstallation
+  readonly head: TopicHead
+  readonly nodeId: Uint8Array
+}
+
+export class Heads {
+  readonly #context: Context
+  readonly #cursors: Cursors
+  readonly #directory: Directory
+  readonly #waiting = new Map<string, Waiting>()
+  /** By topic and claimant, the newest last. */
+  readonly #reported = new Map<string, Report>()
+  #isComparing = false
+
+  constructor(context: Context, cursors: Cursors, directory: Directory) {
+    this.#context = context
+    this.#cursors = cursors
+    this.#directory = directory
+  }
+
+  async loadReports(): Promise<void> {
+    const stored = await this.#context.store.get(tables.reports, 'reports')
+    for (const { topic, installationId, reportedMs } of stored?.value.reports ?? []) {
+      const report = { topic, installationId, reportedMs: Number(reportedMs) }
+      this.#reported.set(nameOf(topic, installationId), report)
+    }
+  }
+
+  /** Brings what `of` needs of these accounts and one's own into memory. */
+  async load(addresses: readonly Address[]): Promise<void> {
+    const topics = headTopics([...addresses, this.#context.account.address])
+    await Promise.all(Array.from(topics, (topic) => this.#cursors.position(topic)))
+  }
+
+  /** Undefined while they are not in memory: they are told another time. */
+  of(conversationId: ConversationId): OwnHeads | undefined {
+    const conversation = parseConversationId(conversationId)
+    const { nodeId } = this.#cursors
+    if (!conversation.ok || nodeId.length === 0) return undefined
+    const heads: TopicHead[] = []
+    for (const topic of headTopics(conversation.value.participants)) {
+      const position = this.#cursors.peek(topic)
+      if (!position) return undefined
+      heads.push({ topic, sequence: position.sequence, hash: position.head })
+    }
+    const named = [encodeUtf8(conversationId), nodeId, ...heads.map(({ hash }) => hash)]
+    const [digest] = this.#context.crypto.digest([concatBytes(...named)])
+    return digest && { heads, nodeId, digest: digest.subarray(0, digestBytes) }
+  }
+
+  /** Takes what authentic payloads carried; to be called after their transaction. */
+  onClaims(claims: readonly HeadsClaim[]): void {
+    for (const { claimant, heads, nodeId } of claims) {
+      if (!nodeId || !equalBytes(nodeId, this.#cursors.nodeId)) continue
+      for (const head of heads) {
+        const name = nameOf(head.topic, claimant.id)
+        const isFull = this.#waiting.size >= maxWaiting && !this.#waiting.has(name)
+        if (head.sequence === 0n || isFull || this.#isReported(name)) continue
+        this.#waiting.set(name, { claimant, head, nodeId })
+      }
+    }
+    void this.compare()
+  }
+
+  /** Compares what waits; what the node cannot be asked about now waits on. Never throws. */
+  async compare(): Promise<void> {
+    if (this.#isComparing) return
+    this.#isComparing = true
+    try {
+      for (const [name, waiting] of this.#waiting) {
+        if (this.#context.closing.aborted) break
+        try {
+          const code = await this.#judge(waiting)
+          if (this.#waiting.get(name) === waiting) this.#waiting.delete(name)
+          if (code && !this.#isReported(name)) await this.#report(name, code, waiting)
+        } catch {
+          // The network failed, or the store: tried again with the next claim, or when live again, and
+          // then behind the others.
+          this.#waiting.delete(name)
+          this.#waiting.set(name, waiting)
+          break
+        }
+      }
+    } finally {
+      this.#isComparing = false
+    }
+  }
+
+  async #judge({ head: { topic, sequence, hash }, nodeId }: Waiting) {
+    let position = await this.#cursors.position(topic)
+    if (sequence > position.sequence) {
+      await this.#directory.reread(accountOf(topic))
+      position = await this.#cursors.position(topic)
+    }
+    const own =
+      sequence === position.sequence
+        ? position.head
+        : sequence < position.sequence
+          ? await this.#cursors.earlierHead(topic, sequence)
+          : undefined
+    // It may be another node by now.
+    if (!equalBytes(nodeId, this.#cursors.nodeId)) return undefined
+    if (!own) return 'node_withholding'
+    return equalBytes(own, hash) ? undefined : 'node_equivocating'
+  }
+
+  /** A lying peer can cause it, so it names who said so, and is said once a day, also after a reload. */
+  async #report(
+    name: string,
+    code: 'node_withholding' | 'node_equivocating',
+    { claimant, head }: Waiting,
+  ): Promise<void> {
+    const { platform, status, emit, store } = this.#context
+    const [oldest] = this.#reported.keys()
+    if (oldest !== undefined && this.#reported.size >= maxReported) this.#reported.delete(oldest)
+    this.#reported.delete(name)
+    const reportedMs = platform.nowMs()
+    this.#reported.set(name, { topic: head.topic, installationId: claimant.id, reportedMs })
+    status.warn(code)
+    emit({
+      kind: 'node-accused',
+      code,
+      account: formatAddress(accountOf(head.topic)),
+      claimant: this.#directory.describe(claimant),
+    })
+    await store.transaction([], () => ({ writes: [this.#write()], result: undefined }))
+  }
+
+  #write(): Write {
+    const newest = [...this.#reported.values()].slice(-maxReportedStored)
+    const reports = newest.map((one) => ({ ...one, reportedMs: BigInt(one.reportedMs) }))
+    return put(tables.reports, 'reports', { reports })
+  }
+
+  #isReported(name: string): boolean {
+    const report = this.#reported.get(name)
+    if (!report) return false
+    // A clock that was set back would keep a report for as long again.
+    const ageMs = this.#context.platform.nowMs() - report.reportedMs
+    return ageMs >= 0 && ageMs < reportPauseMs
+  }
+}
+
+const nameOf = (topic: string, installationId: string): string => `${topic} ${installationId}`
+
+/** Which account's topic it is. */
+const accountOf = (topic: string): Address => {
+  const parts = parseTopic(topic)
+  if (!parts.ok || !('address' in parts.value)) throw new PadlockError('internal')
+  return parts.value.address
+}
+
+/** Whether a session told these heads. */
+export const wasTold = (told: Uint8Array | undefined, digest: Uint8Array): boolean => {
+  if (!told) return false
+  for (let at = 0; at < told.length; at += digestBytes) {
+    if (equalBytes(told.subarray(at, at + digestBytes), digest)) return true
+  }
+  return false
+}
+
+/** What the session told with these too. */
+export const addTold = (told: Uint8Array | undefined, digest: Uint8Array): Uint8Array =>
+  concatBytes(digest, told ?? new Uint8Array()).slice(0, maxTold * digestBytes)

@@ -1,0 +1,167 @@
+/**
+ * Grants and revocations of contract accounts that wait for the word of their chain (docs/protocol.md
+ * section 3): kept as they were published, bounded, until a chain confirms them or none can any more.
+ */
+
+import { encodeBase64Url } from '../../protocol/bytes.ts'
+import { type Address, digestEnvelope, type InstallationId } from '../../protocol/ids.ts'
+import type { Row, Store, Write } from '../../store/store.ts'
+import { put, remove, tables, type UnverifiedRecord } from '../../store/tables.ts'
+import {
+  type ContractStatementKind,
+  type KnownAccount,
+  parseContractStatement,
+} from './known-installations.ts'
+
+/** In bytes as published: a thousand usual ones of an account. A node that cheats can make up any number. */
+const maxBytesPerAccount = 1024 * 1024
+const maxBytes = 16 * 1024 * 1024
+/** Grants of one installation: an honest one has one, or two when its sealing key was replaced. */
+const maxGrants = 4
+
+export interface PendingVerification extends ContractStatementKind {
+  readonly number: number
+  readonly address: Address
+  /** Whose grant it is; undefined: a revocation. */
+  readonly installationId: InstallationId | undefined
+  readonly bytes: number
+  readonly digest: string
+}
+
+/** What an envelope asks a chain, and where it was. */
+export interface NewVerification {
+  readonly address: Address
+  readonly message: Uint8Array
+  readonly nodeNs: bigint
+  readonly isGrant: boolean
+  readonly isNews: boolean
+}
+
+export class PendingVerifications {
+  readonly #store: Store
+  readonly #kept = new Map<number, PendingVerification>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async load(): Promise<void> {
+    for (let after = 0; ; ) {
+      const { rows, lastNumber } = await this.#store.scan(tables.unverified, { after, limit: 200 })
+      for (const row of rows) {
+        const question = toKept(row)
+        this.#kept.set(question.number, question)
+      }
+      if (lastNumber <= after) return
+      after = lastNumber
+    }
+  }
+
+  /** Oldest first. */
+  all(): readonly PendingVerification[] {
+    return [...this.#kept.values()]
+  }
+
+  of(address: Address): readonly PendingVerification[] {
+    return this.all().filter((question) => question.address === address)
+  }
+
+  get(number: number): PendingVerification | undefined {
+    return this.#kept.get(number)
+  }
+
+  /** As published; undefined if it is not kept any more. */
+  async read(number: number): Promise<UnverifiedRecord | undefined> {
+    if (!this.#kept.has(number)) return undefined
+    return (await this.#store.get(tables.unverified, number))?.value
+  }
+
+  /**
+   * What to write so that these wait too, those left out that wait already, find no room, or that no
+   * chain's word can decide any more. `kept` is for `committed`.
+   */
+  plan(
+    news: readonly NewVerification[],
+    isMoot: (address: Address, question: ContractStatementKind) => boolean,
+  ): {
+    readonly writes: readonly Write[]
+    readonly kept: readonly PendingVerification[]
+  } {
+    const writes: Write[] = []
+    const kept: PendingVerification[] = []
+    const all = this.all().slice()
+    for (const { address, message, nodeNs, isGrant, isNews } of news) {
+      const question = parseContractStatement(message, isGrant)
+      if (!question || isMoot(address, question)) continue
+      const installationId = question.kind === 'grant' ? question.bundle.installationId : undefined
+      const number = this.#store.nextNumber(tables.unverified)
+      const record = {
+        message,
+        address,
+        chainId: question.chainId,
+        installationId: installationId ?? '',
+        nodeNs,
+        isNews,
+      }
+      const one = toKept({ value: record, number })
+      if (!hasRoom(all, one)) continue
+      all.push(one)
+      kept.push(one)
+      writes.push(put(tables.unverified, number, record))
+    }
+    return { writes, kept }
+  }
+
+  /** To be called when what `plan` gave is committed. */
+  committed(kept: readonly PendingVerification[]): void {
+    for (const question of kept) this.#kept.set(question.number, question)
+  }
+
+  /** Those of an account that have their answer, or that no chain's word can decide any more. */
+  done(address: Address, account: KnownAccount, isMoot: IsMoot): readonly number[] {
+    return this.of(address).flatMap((question) => {
+      const { number, installationId: id } = question
+      const grant = id === undefined ? undefined : account.get(id)?.grant
+      return grant === 'valid' || isMoot(account, question) ? [number] : []
+    })
+  }
+
+  removalWrites(numbers: readonly number[]): readonly Write[] {
+    return numbers.map((number) => remove(tables.unverified, number))
+  }
+
+  /** To be called when what `removalWrites` gave is committed. */
+  removed(numbers: readonly number[]): void {
+    for (const number of numbers) this.#kept.delete(number)
+  }
+}
+
+type IsMoot = (account: KnownAccount, question: ContractStatementKind) => boolean
+
+type StoredQuestion = Pick<UnverifiedRecord, 'message' | 'address' | 'chainId' | 'installationId'>
+
+const toKept = ({ value, number }: Row<StoredQuestion>): PendingVerification => ({
+  number,
+  address: value.address as Address,
+  chainId: value.chainId,
+  kind: value.installationId === '' ? 'revocation' : 'grant',
+  installationId:
+    value.installationId === '' ? undefined : (value.installationId as InstallationId),
+  bytes: value.message.length,
+  digest: encodeBase64Url(digestEnvelope(value.message)),
+})
+
+const hasRoom = (all: readonly PendingVerification[], one: PendingVerification): boolean => {
+  let total = one.bytes
+  let ofAccount = one.bytes
+  let grants = one.installationId === undefined ? 0 : 1
+  for (const { address, bytes, digest, installationId } of all) {
+    total += bytes
+    if (address !== one.address) continue
+    // It was read before, at another node or again.
+    if (digest === one.digest) return false
+    ofAccount += bytes
+    if (installationId !== undefined && installationId === one.installationId) grants += 1
+  }
+  return total <= maxBytes && ofAccount <= maxBytesPerAccount && grants <= maxGrants
+}

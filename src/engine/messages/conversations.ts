@@ -1,0 +1,333 @@
+/**
+ * Conversations and their messages as they lie in the store: listing, paging, the order of arrival,
+ * and the record of a new message. The store is the truth; nothing here is kept but a small cache.
+ */
+
+import { decodeContent } from '../../content/registry.ts'
+import { isPadlockErrorCode, PadlockError } from '../../errors.ts'
+import { encodeHex } from '../../protocol/bytes.ts'
+import {
+  type Address,
+  buildConversationId,
+  type ConversationId,
+  formatAddress,
+  type InstallationId,
+  type MessageId,
+  parseCanonicalAddress,
+  parseConversationId,
+} from '../../protocol/ids.ts'
+import type { Row } from '../../store/store.ts'
+import {
+  allConversations,
+  type ConversationRecord,
+  type MessageRecord,
+  MessageState,
+  messageOrder,
+  put,
+  tables,
+} from '../../store/tables.ts'
+import type { ConversationInfo, Message } from '../model.ts'
+import type { Context } from '../runtime/context.ts'
+import { nsToMs } from '../runtime/node-time.ts'
+
+const maxCached = 1_000
+const maxPage = 500
+/** A sender's clock may be this far ahead of the node's before it is not shown (section 8, Order). */
+const shownAheadNs = 300_000_000_000n
+
+export interface NewMessage {
+  readonly id: MessageId
+  readonly conversationId: ConversationId
+  readonly sender: Address
+  readonly senderInstallation: InstallationId
+  readonly composedNs: bigint
+  readonly nodeNs: bigint
+  readonly content: Uint8Array
+  readonly state: 'pending' | 'sent' | 'received'
+}
+
+const stateNumbers = {
+  pending: MessageState.PENDING,
+  sent: MessageState.SENT,
+  received: MessageState.RECEIVED,
+} as const
+
+export const toMessageRecord = (message: NewMessage) => ({
+  messageId: message.id,
+  conversationId: message.conversationId,
+  sender: message.sender,
+  senderInstallation: message.senderInstallation,
+  composedNs: message.composedNs,
+  nodeNs: message.nodeNs,
+  content: message.content,
+  state: stateNumbers[message.state],
+  reason: '',
+})
+
+export class Conversations {
+  readonly #context: Context
+  readonly #known = new Map<ConversationId, ConversationRecord>()
+  /** Those who wait for something to arrive. */
+  readonly #waiting = new Set<() => void>()
+  #lastArrival: number
+
+  constructor(context: Context) {
+    this.#context = context
+    // Numbers ascend, so the next one minus one is the last that can have been used.
+    this.#lastArrival = context.store.nextNumber(tables.messages) - 1
+  }
+
+  /** The record of a conversation; undefined if there is none yet. */
+  async load(id: ConversationId): Promise<ConversationRecord | undefined> {
+    const known = this.#known.get(id)
+    if (known) return known
+    const row = await this.#context.store.get(tables.conversations, id)
+    if (row) this.#remember(id, row.value)
+    return row?.value
+  }
+
+  /** The conversation with an account, made at the first call. */
+  async open(peer: Address): Promise<ConversationInfo> {
+    const id = buildConversationId(this.#context.account.address, peer)
+    const known = await this.load(id)
+    if (known) return this.describe(known)
+    const touched = this.touch(id, peer, 0)
+    await this.#context.store.transaction([], () => ({
+      writes: [touched.write],
+      result: undefined,
+    }))
+    return this.describe(this.committed(touched.record))
+  }
+
+  /** All conversations, those with the newest messages first. */
+  async list(limit: number): Promise<readonly ConversationInfo[]> {
+    const rows = await this.#context.store.list(tables.conversations, {
+      group: allConversations,
+      limit,
+      newestFirst: true,
+    })
+    return rows.map(({ value }) => this.describe(value))
+  }
+
+  /** Whom there is a conversation with, the newest. */
+  async peers(limit: number): Promise<ReadonlySet<Address>> {
+    const rows = await this.#context.store.list(tables.conversations, {
+      group: allConversations,
+      limit,
+      newestFirst: true,
+    })
+    return new Set(rows.map(({ value }) => value.peer as Address))
+  }
+
+  /**
+   * What to write when a message of this time comes in or goes out. The conversation must have been
+   * loaded; it is made if there is none.
+   */
+  touch(id: ConversationId, peer: Address, messageMs: number) {
+    const known = this.#known.get(id)
+    const last = Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))
+    const record = {
+      conversationId: id,
+      peer,
+      createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
+      lastMessageMs: BigInt(last),
+    }
+    return { record, write: put(tables.conversations, id, record), isNew: known === undefined }
+  }
+
+  /** To be called when what `touch` gave is committed. */
+  committed(record: Omit<ConversationRecord, '$typeName'>): ConversationRecord {
+    const id = record.conversationId as ConversationId
+    const isNew = !this.#known.has(id)
+    const full: ConversationRecord = { $typeName: 'padlock.store.v1.ConversationRecord', ...record }
+    this.#remember(id, full)
+    if (isNew) this.#context.emit({ kind: 'conversation', conversation: this.describe(full) })
+    return full
+  }
+
+  /** Messages up to this number were committed: wakes the streams. */
+  arrived(number: number): void {
+    this.#lastArrival = Math.max(this.#lastArrival, number)
+    for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** One page, newest first. */
+  async history(
+    id: ConversationId,
+    before: string | undefined,
+    limit: number,
+  ): Promise<readonly Message[]> {
+    const { store } = this.#context
+    const page = Math.min(limit, maxPage)
+    const list = (options: { before?: MessagePlace; at?: MessagePlace }) =>
+      store.list(tables.messages, { group: id, limit: page, newestFirst: true, ...options })
+    if (before === undefined) return this.#describePage(await list({}), page)
+    const last = (await this.#at(readCursor(before))).value
+    const place = messageOrder(last.nodeNs, last.composedNs)
+    // Messages of the same place are told apart by their ids, which the store does not order by.
+    const beside = (await list({ at: place })).filter(
+      ({ value }) => value.messageId < last.messageId,
+    )
+    return this.#describePage([...beside, ...(await list({ before: place }))], page)
+  }
+
+  /** In the order of docs/protocol.md section 8, newest first: ties are broken by the message id. */
+  #describePage(rows: readonly Row<MessageRecord>[], limit: number): Promise<readonly Message[]> {
+    const sorted = [...rows].sort((a, b) => compareMessages(b.value, a.value))
+    return Promise.all(sorted.slice(0, limit).map((row) => this.describeMessage(row)))
+  }
+
+  async #at(number: number): Promise<Row<MessageRecord>> {
+    const { rows } = await this.#context.store.scan(tables.messages, {
+      after: number - 1,
+      limit: 1,
+    })
+    const [row] = rows
+    if (row?.number !== number) throw invalidCursor()
+    return row
+  }
+
+  /** The cursor after which everything is still to come. */
+  lastCursor(): string {
+    return String(this.#lastArrival)
+  }
+
+  /**
+   * The running number of a new message. To be taken in the same synchronous stretch as the call of
+   * `advance` that stores it: transactions run in the order of their creation, so that numbers
+   * are committed in ascending order and no stream can pass one by.
+   */
+  nextArrival(): number {
+    return this.#context.store.nextNumber(tables.messages)
+  }
+
+  /** What arrived after a cursor, oldest first; waits up to `waitMs` if there is nothing. */
+  async next(
+    after: string,
+    conversationId: ConversationId | undefined,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }> {
+    let position = readCursor(after)
+    const patience = new AbortController()
+    const forward = () => patience.abort()
+    signal.addEventListener('abort', forward, { once: true })
+    const timer = this.#context.platform.wait(waitMs, patience.signal).then(forward)
+    try {
+      for (;;) {
+        let wake: () => void = () => undefined
+        // Registered before reading, so that nothing slips in between.
+        const news = new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        this.#waiting.add(wake)
+        patience.signal.addEventListener('abort', wake, { once: true })
+        try {
+          const page = await this.#context.store.scan(tables.messages, {
+            after: position,
+            limit: 100,
+            ...(conversationId === undefined ? {} : { group: conversationId }),
+          })
+          const isEnd = page.lastNumber <= position
+          position = page.lastNumber
+          if (!isEnd && page.rows.length === 0) continue
+          if (page.rows.length > 0 || patience.signal.aborted || signal.aborted) {
+            const messages = await Promise.all(page.rows.map((row) => this.describeMessage(row)))
+            return { messages, cursor: String(position) }
+          }
+          await news
+        } finally {
+          this.#waiting.delete(wake)
+          patience.signal.removeEventListener('abort', wake)
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', forward)
+      forward()
+      await timer
+    }
+  }
+
+  describe(record: ConversationRecord): ConversationInfo {
+    const peer = parseCanonicalAddress(record.peer)
+    if (!peer.ok) throw new PadlockError('storage_damaged')
+    return {
+      id: record.conversationId,
+      peer: formatAddress(peer.value),
+      createdAtMs: Number(record.createdMs),
+      lastMessageAtMs: record.lastMessageMs === 0n ? undefined : Number(record.lastMessageMs),
+    }
+  }
+
+  async describeMessage({ value, number }: Row<MessageRecord>): Promise<Message> {
+    const sender = parseCanonicalAddress(value.sender)
+    if (!sender.ok) throw new PadlockError('storage_damaged')
+    const content = await decodeContent(value.content)
+    const isOwn = value.sender === this.#context.account.address
+    const base = {
+      id: value.messageId,
+      cursor: String(number),
+      order: `${encodeHex(messageOrder(value.nodeNs, value.composedNs))}${value.messageId}`,
+      conversationId: value.conversationId,
+      sender: formatAddress(sender.value),
+      senderInstallation: value.senderInstallation,
+      isOwn,
+      sentAtMs: nsToMs(shownNs(value)),
+      state: stateOf(value.state),
+      ...(isPadlockErrorCode(value.reason) ? { reason: value.reason } : {}),
+    }
+    if (content.type === 'text') return { ...base, type: 'text', content: content.content }
+    return {
+      ...base,
+      type: 'unknown',
+      contentType: content.typeId,
+      content: undefined,
+      ...(content.fallback === undefined ? {} : { fallback: content.fallback }),
+      ...(content.reason === undefined ? {} : { reason: content.reason }),
+    }
+  }
+
+  #remember(id: ConversationId, record: ConversationRecord): void {
+    this.#known.delete(id)
+    const [oldest] = this.#known.keys()
+    if (oldest !== undefined && this.#known.size >= maxCached) this.#known.delete(oldest)
+    this.#known.set(id, record)
+  }
+}
+
+/** The other one of a conversation's two participants; oneself in a note to self. */
+export const peerOf = (id: ConversationId, own: Address): Address => {
+  const conversation = parseConversationId(id)
+  if (!conversation.ok) throw new PadlockError('invalid_argument')
+  const [lower, higher] = conversation.value.participants
+  if (lower !== own && higher !== own) throw new PadlockError('invalid_argument')
+  return lower === own ? higher : lower
+}
+
+/** `composed_ns`, or `node_ns` where the sender's clock is too far ahead; display only. */
+const shownNs = ({ composedNs, nodeNs }: MessageRecord): bigint =>
+  nodeNs > 0n && composedNs > nodeNs + shownAheadNs ? nodeNs : composedNs
+
+/** `node_ns`, `composed_ns`, message id; pending ones last. */
+const compareMessages = (a: MessageRecord, b: MessageRecord): number => {
+  const isLate = (record: MessageRecord) => (record.nodeNs === 0n ? 1 : 0)
+  if (isLate(a) !== isLate(b)) return isLate(a) - isLate(b)
+  if (a.nodeNs !== b.nodeNs) return a.nodeNs < b.nodeNs ? -1 : 1
+  if (a.composedNs !== b.composedNs) return a.composedNs < b.composedNs ? -1 : 1
+  return a.messageId < b.messageId ? -1 : 1
+}
+
+type MessagePlace = ReturnType<typeof messageOrder>
+
+const stateOf = (state: MessageState): Message['state'] =>
+  state === MessageState.SENT ? 'sent' : state === MessageState.RECEIVED ? 'received' : 'pending'
+
+const invalidCursor = () =>
+  new PadlockError('invalid_argument', {
+    message: 'This is not a cursor of this client. Pass the cursor of one of its messages.',
+  })
+
+const readCursor = (cursor: string): number => {
+  if (typeof cursor !== 'string' || !/^\d{1,15}$/.test(cursor)) throw invalidCursor()
+  return Number(cursor)
+}

@@ -1,0 +1,283 @@
+/**
+ * Step 4 of receiving (docs/protocol.md section 8): the session of each envelope, its plaintext, and
+ * the states to save. A failure saves no session and uses up no prekey.
+ */
+
+import type { CryptoCode, PrekeyMessageParts } from '../../crypto/crypto.ts'
+import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
+import { concatBytes, encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
+import type { InstallationId } from '../../protocol/ids.ts'
+import type { Write } from '../../store/store.ts'
+import { remove, tables } from '../../store/tables.ts'
+import type { Prekeys } from '../keys/prekeys.ts'
+import type { Context } from '../runtime/context.ts'
+import type { Session } from '../sessions/session-rules.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import type { Authentic, Decrypted, DecryptionResult } from './envelope-stages.ts'
+
+/** Of each processed envelope this much of its digest is kept (section 7, Replays). */
+const seenBytes = 8
+const dayNs = 86_400_000_000_000n
+/** The default retention of nodes (section 11); and what one may say at most, as digests take room. */
+const usualRetentionNs = 60n * dayNs
+const longestRetentionNs = 400n * dayNs
+
+/** Envelopes of one session, with their places in the batch. */
+interface Group {
+  readonly known: Session | undefined
+  readonly members: { readonly at: number; readonly one: Authentic }[]
+}
+
+export class Decryption {
+  readonly #context: Context
+  readonly #sessions: Sessions
+  readonly #prekeys: Prekeys
+  /** How long the node keeps mail, as it says. */
+  retentionNs = usualRetentionNs
+
+  constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
+    this.#context = context
+    this.#sessions = sessions
+    this.#prekeys = prekeys
+  }
+
+  /**
+   * Digests are kept for the node's retention and a day (section 7): no older mail is served again. Not
+   * for less than is usual, as it may have been more a while ago.
+   */
+  async forgetOld(): Promise<void> {
+    const { store, time } = this.#context
+    const told = this.retentionNs < longestRetentionNs ? this.retentionNs : longestRetentionNs
+    const kept = told > usualRetentionNs ? told : usualRetentionNs
+    const oldest = time.passedNs() - kept - dayNs
+    for (;;) {
+      const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
+      const old = rows.filter(({ value }) => value.nodeNs < oldest)
+      if (old.length === 0) return
+      await store.transaction([], () => ({
+        writes: old.map(({ number }) => remove(tables.seen, number)),
+        result: undefined,
+      }))
+    }
+  }
+
+  /** Decrypts a batch; nothing is saved until the caller writes `writes` and calls `committed`. */
+  async decrypt(batch: readonly Authentic[]) {
+    const { crypto, platform } = this.#context
+    await this.#sessions.load(batch.map(({ sender }) => sender.id))
+    const groups = new Map<string, Group>()
+    for (const [at, one] of batch.entries()) {
+      const name = `${one.sender.id} ${encodeBase64Url(one.metadata.sessionId)}`
+      const group = groups.get(name) ?? { known: this.#find(one), members: [] }
+      group.members.push({ at, one })
+      groups.set(name, group)
+    }
+
+    const results: (DecryptionResult | undefined)[] = batch.map(() => undefined)
+    const changed: Session[] = []
+    const decrypting: { readonly session: Session; readonly lastAt: number }[] = []
+    const used: Uint8Array[] = []
+    const fail = (at: number, from: Authentic, code: PadlockErrorCode) => {
+      results[at] = { ok: false, from, code }
+    }
+    for (const { known, members } of groups.values()) {
+      let session = known
+      let rest = members
+      // A prekey message for an unknown id makes the session; until one does, the others fail.
+      while (!session && rest.length > 0) {
+        const [first, ...later] = rest
+        if (!first) break
+        rest = later
+        const made = this.#createSession(first.one, used)
+        if (!made.ok) {
+          fail(first.at, first.one, made.code)
+          continue
+        }
+        session = made.session
+        if (made.usedOneTime) used.push(made.usedOneTime)
+        results[first.at] = { ok: true, from: first.one, payload: made.payload }
+      }
+      if (session && rest.length > 0) {
+        session = this.#decryptWith(session, rest, fail, results) ?? session
+      }
+      const lastAt = members.filter(({ at }) => results[at]?.ok).at(-1)?.at
+      if (session && lastAt !== undefined) decrypting.push({ session, lastAt })
+    }
+    // In the order of their last envelopes, so that the one to send on is the one that decrypted last.
+    decrypting.sort((a, b) => a.lastAt - b.lastAt)
+    const latestMs = new Map<InstallationId, number>()
+    for (const { session } of decrypting) {
+      const { installationId } = session
+      const before = latestMs.get(installationId) ?? this.#sessions.latestMs(installationId)
+      // Whatever the clock did meanwhile: later than all that was (section 7).
+      const now = Math.max(platform.nowMs(), before + 1)
+      latestMs.set(installationId, now)
+      const first = session.firstDecryptedMs > 0 ? session.firstDecryptedMs : now
+      changed.push({ ...session, firstDecryptedMs: first, lastDecryptedMs: now, sentSince: 0 })
+    }
+
+    const digests = crypto.digest(batch.map(({ envelope }) => envelope.message))
+    await this.#markReplays(results, digests)
+    const processed = digests.filter((_, at) => results[at]?.ok)
+    const writes: Write[] = [...this.#sessions.writes(changed), ...this.#prekeys.useWrites(used)]
+    return {
+      results: results.flatMap((result, at): Decrypted[] => {
+        const digest = digests[at]
+        return result && digest ? [{ ...result, digest }] : []
+      }),
+      writes,
+      seen: concatBytes(...processed.map((digest) => digest.subarray(0, seenBytes))),
+      committed: () => {
+        this.#sessions.committed(changed)
+        this.#prekeys.committed(used)
+      },
+    }
+  }
+
+  #find({ sender, metadata }: Authentic): Session | undefined {
+    return this.#sessions
+      .of(sender.id)
+      .find(({ sessionId }) => equalBytes(sessionId, metadata.sessionId))
+  }
+
+  #createSession(one: Authentic, used: readonly Uint8Array[]) {
+    const { crypto, account, platform } = this.#context
+    const failed = (code: PadlockErrorCode) => ({ ok: false, code }) as const
+    const olmMessage = one.opened.olmMessage
+    if (!olmMessage) return failed('decryption_failed')
+    if (!one.metadata.isPrekeyMessage) return failed('session_unknown')
+    const [parts] = crypto.inspectPrekeyMessages([olmMessage])
+    if (!parts?.ok) return failed('decryption_failed')
+    if (!belongs(parts, one)) return failed('session_mismatch')
+    if (this.#sessions.wasPruned(one.sender.id, parts.sessionId)) return failed('session_unknown')
+    const prekeySecret = used.some((key) => equalBytes(key, parts.prekey))
+      ? undefined
+      : this.#prekeys.find(parts.prekey)
+    if (!prekeySecret) return failed('prekey_gone')
+    const made = crypto.createInboundSession({
+      identity: account.identity,
+      prekeySecret,
+      senderIdentityKey: one.sender.keys.curve25519,
+      olmMessage,
+      headerHash: one.opened.headerHash,
+    })
+    if (!made.ok) return failed(made.code === 'bad_mac' ? 'bad_mac' : codeOf(made.code))
+    const session: Session = {
+      installationId: one.sender.id,
+      sessionId: made.sessionId,
+      state: made.state,
+      createdMs: Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1),
+      lastDecryptedMs: 0,
+      firstDecryptedMs: 0,
+      isClosed: false,
+      sentSince: 0,
+    }
+    const usedOneTime = this.#prekeys.isOneTime(parts.prekey) ? parts.prekey : undefined
+    return { ok: true, session, payload: made.payload, usedOneTime } as const
+  }
+
+  /** @returns the session's next state, or undefined if nothing decrypted. */
+  #decryptWith(
+    session: Session,
+    members: Group['members'],
+    fail: (at: number, from: Authentic, code: PadlockErrorCode) => void,
+    results: (DecryptionResult | undefined)[],
+  ): Session | undefined {
+    const { crypto } = this.#context
+    const ready = members.flatMap(({ at, one }) => {
+      const olmMessage = one.opened.olmMessage
+      if (!olmMessage) {
+        fail(at, one, 'decryption_failed')
+        return []
+      }
+      return [{ at, one, olmMessage }]
+    })
+    const prekeyMessages = ready.filter(({ one }) => one.metadata.isPrekeyMessage)
+    const inspected = crypto.inspectPrekeyMessages(
+      prekeyMessages.map(({ olmMessage }) => olmMessage),
+    )
+    const foreign = new Set<number>()
+    for (const [nth, { at, one }] of prekeyMessages.entries()) {
+      const parts = inspected[nth]
+      if (parts?.ok && belongs(parts, one)) continue
+      foreign.add(at)
+      fail(at, one, 'session_mismatch')
+    }
+    const own = ready.filter(({ at }) => !foreign.has(at))
+    const decrypted = crypto.decrypt(
+      session.state,
+      own.map(({ one, olmMessage }) => ({
+        olmMessage,
+        isPrekeyMessage: one.metadata.isPrekeyMessage,
+        headerHash: one.opened.headerHash,
+      })),
+    )
+    if (!decrypted.ok) throw new PadlockError('storage_damaged')
+    let any = false
+    for (const [nth, { at, one }] of own.entries()) {
+      const result = decrypted.results[nth]
+      if (result?.ok) {
+        any = true
+        results[at] = { ok: true, from: one, payload: result.payload }
+      } else fail(at, one, codeOf(result?.code))
+    }
+    return any ? { ...session, state: decrypted.state } : undefined
+  }
+
+  /** A failure of an envelope that was processed before is a duplicate (section 7, Replays). */
+  async #markReplays(
+    results: (DecryptionResult | undefined)[],
+    digests: readonly Uint8Array[],
+  ): Promise<void> {
+    const failures = new Map<string, number[]>()
+    for (const [at, result] of results.entries()) {
+      const digest = digests[at]
+      if (!digest || !result || result.ok || result.code === 'bad_mac') continue
+      const prefix = encodeBase64Url(digest.subarray(0, seenBytes))
+      failures.set(prefix, [...(failures.get(prefix) ?? []), at])
+    }
+    if (failures.size === 0) return
+    const seen = new Set(
+      digests.flatMap((digest, at) =>
+        results[at]?.ok ? [encodeBase64Url(digest.subarray(0, seenBytes))] : [],
+      ),
+    )
+    for (let after = 0; ; ) {
+      const page = await this.#context.store.scan(tables.seen, { after, limit: 500 })
+      for (const { value } of page.rows) {
+        for (let from = 0; from < value.prefixes.length; from += seenBytes) {
+          const prefix = encodeBase64Url(value.prefixes.subarray(from, from + seenBytes))
+          if (failures.has(prefix)) seen.add(prefix)
+        }
+      }
+      if (page.rows.length === 0) break
+      after = page.lastNumber
+    }
+    for (const [prefix, places] of failures) {
+      if (!seen.has(prefix)) continue
+      for (const at of places) {
+        const result = results[at]
+        if (result) results[at] = { ok: false, from: result.from, code: 'duplicate_message' }
+      }
+    }
+  }
+}
+
+/** A prekey message's own session id and identity key are the ones that the metadata claims. */
+const belongs = (parts: PrekeyMessageParts, { metadata, sender }: Authentic): boolean =>
+  equalBytes(parts.sessionId, metadata.sessionId) &&
+  equalBytes(parts.identityKey, sender.keys.curve25519)
+
+const codeOf = (code: CryptoCode | undefined): PadlockErrorCode => {
+  switch (code) {
+    case 'header_mismatch':
+    case 'message_key_gone':
+      return code
+    case 'missing_prekey':
+      return 'prekey_gone'
+    case 'identity_mismatch':
+      return 'session_mismatch'
+    default:
+      return 'decryption_failed'
+  }
+}

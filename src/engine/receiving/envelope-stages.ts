@@ -1,0 +1,45 @@
+/** An envelope on its way in, as far as it was checked (docs/protocol.md section 8, In). */
+
+import type { OpenedEnvelope } from '../../crypto/crypto.ts'
+import type { PadlockErrorCode } from '../../errors.ts'
+import type { SealedMetadata } from '../../protocol/envelope.ts'
+import type { Address } from '../../protocol/ids.ts'
+import type { KnownInstallation } from '../membership/directory.ts'
+
+/** An envelope of the own inbox topic. */
+export interface InboxEnvelope {
+  readonly message: Uint8Array
+  readonly sequence: bigint
+  readonly nodeNs: bigint
+}
+
+/** A batch that is opened and waits to be committed. */
+export interface Prepared {
+  readonly addressed: readonly Addressed[]
+  /** Accounts of senders that what is known of may be out of date: their turn to be looked up is later. */
+  readonly unsure: ReadonlySet<Address>
+  /** The newest sequence number; undefined if nothing was new. */
+  readonly last: bigint | undefined
+}
+
+/** An envelope whose first part opened and that is for this installation. */
+export interface Addressed {
+  readonly envelope: InboxEnvelope
+  readonly opened: OpenedEnvelope
+  readonly metadata: SealedMetadata
+}
+
+/** An envelope whose sender is known and signed its header. */
+export interface Authentic extends Addressed {
+  readonly sender: KnownInstallation
+}
+
+/** A decrypted payload, before step 5. */
+export type Decrypted = DecryptionResult & {
+  /** Of the envelope, 32 bytes. */
+  readonly digest: Uint8Array
+}
+
+export type DecryptionResult =
+  | { readonly ok: true; readonly from: Authentic; readonly payload: Uint8Array }
+  | { readonly ok: false; readonly from: Authentic; readonly code: PadlockErrorCode }

@@ -1,0 +1,130 @@
+/**
+ * Step 5 of receiving (docs/protocol.md section 8): what a decrypted payload says, and what becomes of
+ * it. Nothing is stored here: what comes out is saved with the ratchets, whatever it is.
+ */
+
+import { readContentType } from '../../content/registry.ts'
+import { decodeRetransmitRequest } from '../../content/retransmit.ts'
+import { isInternalType } from '../../content/type-id.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
+import { type InstallationId, messageIdFromDigest, messageIdInput } from '../../protocol/ids.ts'
+import { checkPayload, outcomeOf } from '../../protocol/validation.ts'
+import type { Write } from '../../store/store.ts'
+import type { HeadsClaim } from '../membership/heads.ts'
+import type { NewMessage } from '../messages/conversations.ts'
+import type { Requester } from '../retransmission/requester.ts'
+import type { RetransmitRequest } from '../retransmission/responder.ts'
+import type { Context } from '../runtime/context.ts'
+import type { Decrypted } from './envelope-stages.ts'
+import type { RejectionCounts } from './rejection-counts.ts'
+import type { SetAside } from './set-aside.ts'
+
+/** What a batch of decrypted envelopes came to. */
+export interface ReadBatch {
+  readonly messages: readonly NewMessage[]
+  readonly writes: readonly Write[]
+  readonly claims: readonly HeadsClaim[]
+  /** What others could not decrypt and ask for. */
+  readonly requests: readonly RetransmitRequest[]
+  /** What could not be decrypted here, and may be asked for. */
+  readonly failed: readonly Decrypted[]
+  /** Retransmissions that were asked for. */
+  readonly came: readonly { readonly id: InstallationId; readonly digest: Uint8Array }[]
+}
+
+export class PayloadReader {
+  readonly #context: Context
+  readonly #setAside: SetAside
+  readonly #tally: RejectionCounts
+  readonly #recovery: Requester
+
+  constructor(context: Context, setAside: SetAside, tally: RejectionCounts, recovery: Requester) {
+    this.#context = context
+    this.#setAside = setAside
+    this.#tally = tally
+    this.#recovery = recovery
+  }
+
+  /** @param isNews whether an envelope was never processed before at any node. */
+  read(results: readonly Decrypted[], isNews: (result: Decrypted) => boolean): ReadBatch {
+    const writes: Write[] = []
+    const claims: HeadsClaim[] = []
+    const requests: RetransmitRequest[] = []
+    const failed: Decrypted[] = []
+    const came: { readonly id: InstallationId; readonly digest: Uint8Array }[] = []
+    const drafts: Omit<NewMessage, 'id'>[] = []
+    const { account } = this.#context
+    for (const result of results) {
+      if (!result.ok) {
+        this.#tally.count(result.code)
+        if (outcomeOf(result.code).kind === 'undecryptable' && isNews(result)) failed.push(result)
+        continue
+      }
+      const { metadata, envelope, sender } = result.from
+      const payload = checkPayload(result.payload, metadata.senderAddress, account.address)
+      if (!payload.ok) {
+        this.#tally.count(payload.code)
+        if (payload.code === 'unsupported_version') writes.push(...this.#setAside.writes(result))
+        continue
+      }
+      const { heads, nodeId, retransmits, contentBytes } = payload.value
+      // Compared in wasm already; again here, in case the two protobuf readers ever differ.
+      if (!equalBytes(payload.value.headerHash, result.from.opened.headerHash)) {
+        this.#tally.count('header_mismatch')
+        continue
+      }
+      if (heads.length > 0) claims.push({ claimant: sender, heads, nodeId })
+      const type = readContentType(contentBytes)
+      // Installations talk to each other in these; one that this release does not know is dropped.
+      if (type && isInternalType(type)) {
+        const digests = decodeRetransmitRequest(type, contentBytes)
+        if (digests) requests.push({ from: sender, sessionId: metadata.sessionId, digests })
+        continue
+      }
+      // A message that comes again stands where it was missed, and only if it was asked for.
+      const missedNs = retransmits && this.#recovery.askedFor(sender.id, retransmits)
+      if (retransmits && missedNs === undefined) {
+        this.#tally.count('bad_payload')
+        continue
+      }
+      if (retransmits) came.push({ id: sender.id, digest: retransmits })
+      drafts.push({
+        conversationId: payload.value.convoId,
+        sender: metadata.senderAddress,
+        senderInstallation: metadata.senderInstallationId,
+        composedNs: payload.value.composedNs,
+        nodeNs: missedNs ?? envelope.nodeNs,
+        content: contentBytes,
+        state: metadata.senderAddress === account.address ? 'sent' : 'received',
+      })
+    }
+    return { messages: this.#name(drafts), writes, claims, requests, failed, came }
+  }
+
+  /** Gives drafts their ids; of two with the same id the first counts. */
+  #name(drafts: readonly Omit<NewMessage, 'id'>[]): readonly NewMessage[] {
+    const digests = this.#context.crypto.digest(
+      drafts.map((draft) =>
+        messageIdInput({
+          convoId: draft.conversationId,
+          senderAddress: draft.sender,
+          senderInstallationId: draft.senderInstallation,
+          composedNs: draft.composedNs,
+          contentBytes: draft.content,
+        }),
+      ),
+    )
+    const ids = new Set<string>()
+    return drafts.flatMap((draft, at): NewMessage[] => {
+      const digest = digests[at]
+      if (!digest) return []
+      const id = messageIdFromDigest(digest)
+      if (ids.has(id)) {
+        this.#tally.count('duplicate_message')
+        return []
+      }
+      ids.add(id)
+      return [{ ...draft, id }]
+    })
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Feeds the inbox in batches. While one is committed, the next ones are opened: the store's disk and
+ * this thread both have something to do. Commits stay in order.
+ */
+
+import { deferred } from '../../async.ts'
+import type { NodeEnvelope } from '../../network/network.ts'
+import type { Prepared } from './envelope-stages.ts'
+import type { Inbox } from './inbox.ts'
+
+/** Envelopes taken from the stream but not opened yet: beyond that the stream waits. */
+const maxQueued = 2_000
+/** Envelopes of one batch. */
+const maxBatch = 200
+/** Batches that are opened and wait for their commit. */
+const maxPrepared = 2
+
+export class Pump {
+  readonly #inbox: Inbox
+  readonly #onError: () => void
+  readonly #queue: NodeEnvelope[] = []
+  readonly #prepared: Prepared[] = []
+  #isPreparing = false
+  #isCommitting = false
+  /** Resolved and renewed whenever something is done. */
+  #progress = deferred()
+  error: unknown
+
+  constructor(inbox: Inbox, onError: () => void) {
+    this.#inbox = inbox
+    this.#onError = onError
+  }
+
+  /** Returns at once unless too much is waiting; then when half of it is gone. */
+  async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
+    this.#queue.push(...envelopes)
+    this.#turn()
+    if (this.#queue.length <= maxQueued) return
+    while (this.#queue.length > maxQueued / 2 && this.error === undefined) {
+      await this.#progress.promise
+    }
+  }
+
+  /** Resolves when all is committed. @throws what the inbox threw */
+  async drained(): Promise<void> {
+    while (this.#isBusy()) await this.#progress.promise
+    if (this.error !== undefined) throw this.error
+  }
+
+  #isBusy(): boolean {
+    if (this.#isPreparing || this.#isCommitting) return true
+    return this.error === undefined && this.#queue.length + this.#prepared.length > 0
+  }
+
+  /** Starts whatever can be started. */
+  #turn(): void {
+    if (this.error === undefined) {
+      if (!this.#isPreparing && this.#queue.length > 0 && this.#prepared.length < maxPrepared) {
+        this.#isPreparing = true
+        void this.#prepare(this.#queue.splice(0, maxBatch))
+      }
+      const next = this.#isCommitting ? undefined : this.#prepared.shift()
+      if (next) {
+        this.#isCommitting = true
+        void this.#commit(next)
+      }
+    }
+    this.#progress.resolve()
+    this.#progress = deferred()
+  }
+
+  async #prepare(envelopes: readonly NodeEnvelope[]): Promise<void> {
+    try {
+      this.#prepared.push(await this.#inbox.prepare(envelopes))
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#isPreparing = false
+    this.#turn()
+  }
+
+  async #commit(prepared: Prepared): Promise<void> {
+    try {
+      await this.#inbox.commit(prepared)
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#isCommitting = false
+    this.#turn()
+  }
+
+  /** The cursor has not moved past what failed: the next subscription brings it again. */
+  #fail(error: unknown): void {
+    if (this.error !== undefined) return
+    this.error = error
+    this.#onError()
+  }
+}

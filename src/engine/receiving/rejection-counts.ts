@@ -1,0 +1,42 @@
+/**
+ * Envelopes that were not kept: counted by code, never stored, never answered. Told once a batch, as
+ * garbage comes in volume.
+ */
+
+import type { PadlockErrorCode } from '../../errors.ts'
+import { outcomeOf } from '../../protocol/validation.ts'
+import type { Context } from '../runtime/context.ts'
+
+export class RejectionCounts {
+  readonly #context: Context
+  readonly #counts = new Map<PadlockErrorCode, number>()
+
+  constructor(context: Context) {
+    this.#context = context
+  }
+
+  /** Envelopes that no sealing key here opened, since `begin`. */
+  unopened = 0
+
+  /** A subscription begins. */
+  begin(): void {
+    this.unopened = 0
+  }
+
+  count(code: PadlockErrorCode): void {
+    if (code === 'unsealing_failed') this.unopened += 1
+    this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
+  }
+
+  /** Tells the application, and begins anew. */
+  report(): void {
+    for (const [code, count] of this.#counts) {
+      const { kind } = outcomeOf(code)
+      const outcome = code === 'duplicate_message' ? 'duplicate' : kind
+      if (outcome === 'kept' || outcome === 'parked') continue
+      this.#context.status.warn(code, count)
+      this.#context.emit({ kind: 'envelopes', outcome, code, count })
+    }
+    this.#counts.clear()
+  }
+}

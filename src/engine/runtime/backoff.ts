@@ -1,0 +1,29 @@
+/** How long to wait before the next try: doubling with jitter, never past a minute. */
+
+import type { Platform } from '../../platform/platform.ts'
+
+const firstMs = 500
+const longestMs = 60_000
+
+export class Backoff {
+  readonly #platform: Platform
+  #tries = 0
+
+  constructor(platform: Platform) {
+    this.#platform = platform
+  }
+
+  reset(): void {
+    this.#tries = 0
+  }
+
+  /** @param atLeastMs what the node asked for; it may not ask for more than five minutes. */
+  next(atLeastMs = 0): number {
+    const full = Math.min(firstMs * 2 ** this.#tries, longestMs)
+    this.#tries = Math.min(this.#tries + 1, 10)
+    const [byte = 0] = this.#platform.randomBytes(1)
+    // Between half and all of it, so that clients that fell together do not come back together.
+    const jittered = full * (0.5 + byte / 512)
+    return Math.max(jittered, Math.min(atLeastMs, 300_000))
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * How far each topic was processed, under the node's id: another node starts at 0. A position in a
+ * contact or revoked topic comes with its head, and the heads of earlier positions stay
+ * (docs/protocol.md section 8).
+ */
+
+import { encodeHex } from '../../protocol/bytes.ts'
+import { emptyHead } from '../../protocol/heads.ts'
+import type { Store, Write } from '../../store/store.ts'
+import { joinKey, put, tables } from '../../store/tables.ts'
+
+/** Bounds memory; a forgotten cursor is read again. */
+const maxCached = 10_000
+
+export interface Position {
+  /** Of the newest processed envelope; 0 before the first. */
+  readonly sequence: bigint
+  /** H(sequence); means nothing in topics that have no heads. */
+  readonly head: Uint8Array
+}
+
+const start: Position = { sequence: 0n, head: emptyHead }
+const noHead = new Uint8Array()
+
+export class Cursors {
+  readonly #store: Store
+  #nodeId: Uint8Array = new Uint8Array()
+  #node = ''
+  readonly #positions = new Map<string, Position>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** The node whose topics these are; empty before the first connection. */
+  get nodeId(): Uint8Array {
+    return this.#nodeId
+  }
+
+  /** @returns whether this is another node than before in this session. */
+  setNode(nodeId: Uint8Array): boolean {
+    const node = encodeHex(nodeId)
+    if (node === this.#node) return false
+    this.#nodeId = nodeId
+    this.#node = node
+    this.#positions.clear()
+    return true
+  }
+
+  /** The sequence number of the newest processed envelope; 0 before the first. */
+  async load(topic: string): Promise<bigint> {
+    return (await this.position(topic)).sequence
+  }
+
+  async position(topic: string): Promise<Position> {
+    const known = this.#positions.get(topic)
+    if (known) return known
+    const node = this.#node
+    const row = await this.#store.get(tables.cursors, joinKey(node, topic))
+    // The client may have met another node while the store answered.
+    if (node !== this.#node) return this.position(topic)
+    // A database of before there were heads has the cursor alone: such a topic is read again.
+    const hasHead = topic.startsWith('message-') || row?.value.head.length === emptyHead.length
+    // It may have moved on while the store answered.
+    const { sequence, head } = row && hasHead ? row.value : start
+    return this.#positions.get(topic) ?? this.committed(topic, sequence, head)
+  }
+
+  /** As `position`, of a topic in memory; else undefined. */
+  peek(topic: string): Position | undefined {
+    return this.#positions.get(topic)
+  }
+
+  /** H(sequence) of an earlier position; undefined if there was no such one. */
+  async earlierHead(topic: string, sequence: bigint): Promise<Uint8Array | undefined> {
+    const row = await this.#store.get(tables.cursors, this.#keyOfEarlier(topic, sequence))
+    return row?.value.head
+  }
+
+  write(topic: string, sequence: bigint, head: Uint8Array = noHead): Write {
+    return put(tables.cursors, joinKey(this.#node, topic), { topic, sequence, head })
+  }
+
+  /** To be written when the position is left behind. */
+  writeEarlier(topic: string, { sequence, head }: Position): Write {
+    return put(tables.cursors, this.#keyOfEarlier(topic, sequence), { topic, sequence, head })
+  }
+
+  /** To be called when what `write` gave is committed. */
+  committed(topic: string, sequence: bigint, head: Uint8Array = noHead): Position {
+    const position = { sequence, head }
+    if (this.#positions.size >= maxCached) this.#positions.clear()
+    this.#positions.set(topic, position)
+    return position
+  }
+
+  #keyOfEarlier(topic: string, sequence: bigint): string {
+    return joinKey(this.#node, topic, String(sequence))
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Which session to send on and which to remove (docs/protocol.md section 7). Pure: the times are
+ * given, nothing is read or changed.
+ */
+
+import type { InstallationId } from '../../protocol/ids.ts'
+
+/** From that many sends without an answer a session is spent; Olm receivers bridge 2,000. */
+const spentAfterSends = 1_000
+const maxPerInstallation = 5
+const dayMs = 86_400_000
+
+export interface Session {
+  readonly installationId: InstallationId
+  /** 32 bytes. */
+  readonly sessionId: Uint8Array
+  /** Opaque and secret. */
+  readonly state: Uint8Array
+  readonly createdMs: number
+  /** 0: nothing decrypted yet. */
+  readonly firstDecryptedMs: number
+  readonly lastDecryptedMs: number
+  /** Sends with nothing decrypted since. */
+  readonly sentSince: number
+  /** Never sent on again, as this is an older copy of itself; still decrypts. */
+  readonly isClosed: boolean
+  /** Which heads were told in it (heads.ts); absent: none. */
+  readonly headsTold?: Uint8Array | undefined
+}
+
+/** How many sends without an answer are left until the session is spent. */
+export const sendsLeft = ({ sentSince }: Session): number =>
+  Math.max(0, spentAfterSends - sentSince)
+
+/** Of these the one to send on; undefined if a new one is needed. */
+export const chooseSession = (sessions: readonly Session[]): Session | undefined => {
+  let best: Session | undefined
+  for (const session of sessions) {
+    if (session.isClosed || session.sentSince >= spentAfterSends) continue
+    const isBetter =
+      best === undefined ||
+      session.lastDecryptedMs > best.lastDecryptedMs ||
+      (session.lastDecryptedMs === 0 &&
+        best.lastDecryptedMs === 0 &&
+        session.createdMs >= best.createdMs)
+    if (isBetter) best = session
+  }
+  return best
+}
+
+/**
+ * Which of the sessions with one installation to remove now: those inactive for a day once a newer one
+ * has been decrypting for a day; and of more than five those that never decrypted, then the least
+ * recently used. Only while live, so that a backlog finds its sessions.
+ */
+export const chooseToPrune = (sessions: readonly Session[], nowMs: number): readonly Session[] => {
+  const lastUsedMs = ({ createdMs, lastDecryptedMs }: Session) =>
+    Math.max(createdMs, lastDecryptedMs)
+  const isSuperseded = (session: Session) =>
+    lastUsedMs(session) <= nowMs - dayMs &&
+    sessions.some(
+      (newer) =>
+        newer.createdMs > session.createdMs &&
+        newer.firstDecryptedMs > 0 &&
+        newer.firstDecryptedMs <= nowMs - dayMs,
+    )
+  const old = sessions.filter(isSuperseded)
+  // Whatever its rank: without it the next message would need a new one, which ranks no better.
+  const current = chooseSession(sessions)
+  const rest = sessions
+    .filter((session) => !old.includes(session))
+    .sort(
+      (a, b) =>
+        Number(b === current) - Number(a === current) ||
+        Number(b.lastDecryptedMs > 0) - Number(a.lastDecryptedMs > 0) ||
+        lastUsedMs(b) - lastUsedMs(a),
+    )
+  return [...old, ...rest.slice(maxPerInstallation)]
+}

@@ -1,0 +1,174 @@
+/**
+ * Olm sessions (docs/protocol.md section 7) in the store and in memory. What memory holds is replaced
+ * only after the store has committed.
+ */
+
+import { encodeBase64Url } from '../../protocol/bytes.ts'
+import type { InstallationId } from '../../protocol/ids.ts'
+import type { Store, Write } from '../../store/store.ts'
+import { joinKey, put, type SessionRecord, tables } from '../../store/tables.ts'
+import { chooseToPrune, type Session } from './session-rules.ts'
+
+/** Peer installations whose sessions stay in memory. */
+const maxInstallations = 2_000
+/** Of one installation, those with a state and the ids of those without; a peer has no reason for more. */
+const maxOfInstallation = 10_000
+
+/** The sessions with one installation. */
+interface Known {
+  readonly live: readonly Session[]
+  /** Ids of removed ones. */
+  readonly pruned: ReadonlySet<string>
+}
+
+const nothing: Known = { live: [], pruned: new Set() }
+
+export class Sessions {
+  readonly #store: Store
+  readonly #byInstallation = new Map<InstallationId, Known>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Brings the sessions with these installations into memory. */
+  async load(ids: Iterable<InstallationId>): Promise<void> {
+    await Promise.all(
+      Array.from(new Set(ids), async (id) => {
+        const read = this.#byInstallation.has(id) ? undefined : await this.#read(id)
+        const known = this.#byInstallation.get(id) ?? read ?? nothing
+        // Set again, so that the map's order is the order of last use.
+        this.#byInstallation.delete(id)
+        this.#byInstallation.set(id, known)
+      }),
+    )
+  }
+
+  /** Those of an installation that was loaded. */
+  of(id: InstallationId): readonly Session[] {
+    return this.#byInstallation.get(id)?.live ?? []
+  }
+
+  /** The latest time at which a session of an installation that was loaded was made or decrypted. */
+  latestMs(id: InstallationId): number {
+    return this.of(id).reduce(
+      (most, { createdMs, lastDecryptedMs }) => Math.max(most, createdMs, lastDecryptedMs),
+      0,
+    )
+  }
+
+  /** Whether a session was removed long ago: a prekey message never makes it again. */
+  wasPruned(id: InstallationId, sessionId: Uint8Array): boolean {
+    return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
+  }
+
+  writes(sessions: Iterable<Session>): readonly Write[] {
+    return Array.from(sessions, (session) => this.#write(session, false))
+  }
+
+  /** To be called when what `writes` gave is committed. */
+  committed(sessions: Iterable<Session>): void {
+    for (const session of sessions) {
+      const { live, pruned } = this.#byInstallation.get(session.installationId) ?? nothing
+      const others = live.filter((other) => !isSame(other, session))
+      this.#byInstallation.set(session.installationId, { live: [...others, session], pruned })
+    }
+    for (const id of this.#byInstallation.keys()) {
+      if (this.#byInstallation.size <= maxInstallations) break
+      this.#byInstallation.delete(id)
+    }
+  }
+
+  /** Brings into memory what an earlier run should have removed, and ended before it did. */
+  async loadLeftOver(nowMs: number): Promise<void> {
+    const all = new Map<InstallationId, Session[]>()
+    for (const { value } of await this.#store.all(tables.sessions)) {
+      if (value.pruned) continue
+      const session = toSession(value)
+      const others = all.get(session.installationId)
+      if (others) others.push(session)
+      else all.set(session.installationId, [session])
+    }
+    const crowded = [...all].filter(([, sessions]) => chooseToPrune(sessions, nowMs).length > 0)
+    await this.load(crowded.map(([id]) => id))
+  }
+
+  /**
+   * Removes what section 7 says, of the installations in memory: of others nothing changed since they
+   * were here. The ids stay.
+   */
+  async prune(nowMs: number): Promise<void> {
+    for (const id of [...this.#byInstallation.keys()]) {
+      const old = chooseToPrune(this.of(id), nowMs)
+      if (old.length === 0) continue
+      await this.#store.transaction([], () => ({
+        writes: old.map((session) => this.#write(session, true)),
+        result: undefined,
+      }))
+      const { live, pruned } = this.#byInstallation.get(id) ?? nothing
+      this.#byInstallation.set(id, {
+        live: live.filter((session) => !old.includes(session)),
+        pruned: new Set([...pruned, ...old.map(({ sessionId }) => encodeBase64Url(sessionId))]),
+      })
+    }
+  }
+
+  /** Writes that close every session there is: this is an older copy of itself (section 10). */
+  async closeWrites(): Promise<readonly Write[]> {
+    const records = await this.#store.all(tables.sessions)
+    return records.flatMap(({ value }) =>
+      value.pruned || value.closed ? [] : [putRecord({ ...value, closed: true })],
+    )
+  }
+
+  /** To be called when what `closeWrites` gave is committed. */
+  forgetMemory(): void {
+    this.#byInstallation.clear()
+  }
+
+  #write(session: Session, pruned: boolean): Write {
+    return putRecord({
+      installationId: session.installationId,
+      sessionId: session.sessionId,
+      state: pruned ? new Uint8Array() : session.state,
+      createdMs: BigInt(session.createdMs),
+      firstDecryptedMs: BigInt(session.firstDecryptedMs),
+      lastDecryptedMs: BigInt(session.lastDecryptedMs),
+      sentSince: session.sentSince,
+      closed: session.isClosed,
+      pruned,
+      headsTold: session.headsTold ?? new Uint8Array(),
+    })
+  }
+
+  async #read(group: InstallationId): Promise<Known> {
+    const rows = await this.#store.list(tables.sessions, { group, limit: maxOfInstallation })
+    const live: Session[] = []
+    const pruned = new Set<string>()
+    for (const { value } of rows) {
+      if (value.pruned) pruned.add(encodeBase64Url(value.sessionId))
+      else {
+        live.push(toSession(value))
+      }
+    }
+    return { live, pruned }
+  }
+}
+
+const toSession = (record: SessionRecord): Session => ({
+  installationId: record.installationId as InstallationId,
+  sessionId: record.sessionId,
+  state: record.state,
+  createdMs: Number(record.createdMs),
+  firstDecryptedMs: Number(record.firstDecryptedMs),
+  lastDecryptedMs: Number(record.lastDecryptedMs),
+  sentSince: record.sentSince,
+  isClosed: record.closed,
+  headsTold: record.headsTold,
+})
+
+const isSame = (a: Session, b: Session): boolean =>
+  encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)
+
+const putRecord = (record: Omit<SessionRecord, '$typeName'>): Write =>
+  put(tables.sessions, joinKey(record.installationId, encodeBase64Url(record.sessionId)), record)

@@ -1,0 +1,247 @@
+/**
+ * The streams of one visit to a node (docs/protocol.md section 5). One is read at a time, for ever; to
+ * add topics a new one is opened with all of them, and takes the place of the old one at its
+ * `caught_up`, so that nothing is missed and coverage never pauses. What they carry goes to the
+ * directory and the inbox, in order; doubles are dropped by cursor.
+ */
+
+import { deferred, joinSignals } from '../../async.ts'
+import { PadlockError } from '../../errors.ts'
+import type { NodeFrame, TopicPosition } from '../../network/network.ts'
+import { encodeHex } from '../../protocol/bytes.ts'
+import type { Address } from '../../protocol/ids.ts'
+import { buildInboxProof } from '../../protocol/inbox-proof.ts'
+import { proofLifetimeNs } from '../../protocol/limits.ts'
+import { inboxSigningBytes } from '../../protocol/signing-bytes.ts'
+import { contactTopic, messageTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
+import type { Directory } from '../membership/directory.ts'
+import type { Pump } from '../receiving/pump.ts'
+import { Backoff } from '../runtime/backoff.ts'
+import type { Context } from '../runtime/context.ts'
+import type { Cursors } from '../runtime/cursors.ts'
+
+/** At most so often a stream is replaced (section 5). */
+const replaceEveryMs = 5_000
+
+interface Stream {
+  readonly addresses: ReadonlySet<Address>
+  readonly positions: readonly TopicPosition[]
+  readonly topics: ReadonlySet<string>
+  readonly own: AbortController
+}
+
+/** What others do with what streams tell. */
+export interface StreamsListener {
+  /** Whose topics to carry, besides one's own. */
+  peers(): Promise<readonly Address[]>
+  /** The first stream has begun. */
+  started(): void
+  /** All that there was is received; nothing more is read until this resolves. */
+  caughtUp(): Promise<void>
+  /** A heartbeat. */
+  beat(): Promise<void>
+  stock(oneTimeLeft: number, newestCreatedNs: bigint): void
+}
+
+export class Streams {
+  readonly #context: Context
+  readonly #cursors: Cursors
+  readonly #directory: Directory
+  readonly #listener: StreamsListener
+  readonly #backoff: Backoff
+  /** Whose frames count as a sign of life. */
+  #current: Stream | undefined
+  /** Of the newest stream, caught up or not. */
+  #addresses: ReadonlySet<Address> = new Set()
+  #more = deferred()
+
+  constructor(context: Context, cursors: Cursors, directory: Directory, listener: StreamsListener) {
+    this.#context = context
+    this.#cursors = cursors
+    this.#directory = directory
+    this.#listener = listener
+    this.#backoff = new Backoff(context.platform)
+  }
+
+  carries(address: Address): boolean {
+    return this.#addresses.has(address)
+  }
+
+  /** There are more topics to carry than when the newest stream was opened. */
+  extend(): void {
+    this.#more.resolve()
+  }
+
+  /** Reads until a stream breaks, then throws, or the signal aborts. */
+  async run(nodeId: Uint8Array, pump: Pump, signal: AbortSignal): Promise<void> {
+    const { platform } = this.#context
+    const open = new Map<Stream, Promise<void>>()
+    const read = (stream: Stream, caughtUp: () => Promise<void>) => {
+      const reading = this.#read(stream, nodeId, pump, signal, caughtUp)
+      const forget = () => open.delete(stream)
+      // How it ended is looked at when the next thing happens, or at the end.
+      open.set(
+        stream,
+        reading.then(forget, forget).then(() => undefined),
+      )
+      return reading
+    }
+    this.#more = deferred()
+    const live = deferred()
+    const first = await this.#open()
+    this.#current = first
+    let reading = read(first, async () => {
+      await this.#listener.caughtUp()
+      live.resolve()
+    })
+    try {
+      for (let openedMs = platform.monotonicMs(), leastMs = 0; ; ) {
+        const wanted = live.promise
+          .then(() => this.#more.promise)
+          .then(() =>
+            platform.wait(Math.max(0, openedMs + leastMs - platform.monotonicMs()), signal),
+          )
+          .then(() => true)
+        if (!(await Promise.race([reading.then(() => false), wanted]))) return
+        this.#more = deferred()
+        openedMs = platform.monotonicMs()
+        const next = await this.#open()
+        const caughtUp = deferred<boolean>()
+        const nextReading = read(next, async () => {
+          await this.#replaceBy(next)
+          caughtUp.resolve(true)
+        })
+        const failed = nextReading.then(
+          () => false,
+          () => false,
+        )
+        const outcome = await Promise.race([
+          reading.then(() => undefined),
+          caughtUp.promise,
+          failed,
+        ])
+        if (outcome === undefined && this.#current !== next) return
+        if (this.#current === next) {
+          reading = nextReading
+          leastMs = replaceEveryMs
+          this.#backoff.reset()
+        } else {
+          // The one that is read goes on; the topics are still wanted.
+          next.own.abort()
+          this.#addresses = this.#current?.addresses ?? new Set()
+          leastMs = Math.max(replaceEveryMs, this.#backoff.next())
+          this.#more.resolve()
+        }
+      }
+    } finally {
+      // One that was about to take over too: it must not be read by nobody.
+      for (const stream of open.keys()) stream.own.abort()
+      this.#addresses = new Set()
+      this.#current = undefined
+      await Promise.all(open.values())
+    }
+  }
+
+  /** The new stream is where the old one is. */
+  async #replaceBy(next: Stream): Promise<void> {
+    const old = this.#current
+    this.#current = next
+    this.#directory.extend(next.addresses)
+    old?.own.abort()
+    await this.#directory.rememberRevoked()
+  }
+
+  async #open(): Promise<Stream> {
+    const { account } = this.#context
+    const addresses = new Set([account.address, ...(await this.#listener.peers())])
+    this.#addresses = addresses
+    const topics = [
+      messageTopic(account.installationId),
+      prekeyTopic(account.installationId),
+      ...[...addresses].flatMap((address) => [contactTopic(address), revokedTopic(address)]),
+    ]
+    const positions: TopicPosition[] = []
+    for (const topic of topics) {
+      positions.push({ topic, afterSequence: await this.#cursors.load(topic) })
+    }
+    return { addresses, positions, topics: new Set(topics), own: new AbortController() }
+  }
+
+  async #read(
+    stream: Stream,
+    nodeId: Uint8Array,
+    pump: Pump,
+    signal: AbortSignal,
+    caughtUp: () => Promise<void>,
+  ): Promise<void> {
+    const ending = joinSignals(signal, stream.own.signal)
+    try {
+      const proof = this.#proof(nodeId)
+      const frames = this.#context.network.subscribe(stream.positions, proof, ending.signal)
+      for await (const frame of frames) {
+        await this.#follow(frame, stream, nodeId, pump, caughtUp)
+      }
+    } finally {
+      ending.release()
+    }
+  }
+
+  async #follow(
+    frame: NodeFrame,
+    stream: Stream,
+    nodeId: Uint8Array,
+    pump: Pump,
+    caughtUp: () => Promise<void>,
+  ): Promise<void> {
+    if (stream === this.#current) this.#directory.onFrame()
+    if (frame.kind === 'started') {
+      // A stream of another store would be read with the wrong cursors.
+      if (encodeHex(frame.nodeId) !== encodeHex(nodeId)) {
+        throw new PadlockError('unauthenticated_node')
+      }
+      if (stream === this.#current) {
+        this.#directory.follow(stream.addresses)
+        this.#listener.started()
+      }
+    } else if (frame.kind === 'caught_up') await caughtUp()
+    else await this.#take(frame, stream, pump)
+  }
+
+  async #take(frame: NodeFrame, { topics }: Stream, pump: Pump): Promise<void> {
+    const { account, status, time } = this.#context
+    switch (frame.kind) {
+      case 'heartbeat':
+        time.onNodeTime(frame.nodeNs)
+        return this.#listener.beat()
+      case 'prekey_stock':
+        if (frame.installationId === account.installationId) {
+          this.#listener.stock(frame.oneTimeLeft, frame.newestCreatedNs)
+        }
+        return
+      case 'envelopes': {
+        const inboxTopic = messageTopic(account.installationId)
+        // What nobody asked for could fill the store with accounts that nobody knows.
+        const others = frame.envelopes.filter(
+          ({ topic }) => topic !== inboxTopic && topics.has(topic),
+        )
+        if (others.length > 0) await this.#directory.apply(others)
+        if (others.length > 0 && status.current.state === 'live') {
+          await this.#directory.rememberRevoked()
+        }
+        return pump.push(frame.envelopes.filter(({ topic }) => topic === inboxTopic))
+      }
+      case 'started':
+      case 'caught_up':
+        return
+    }
+  }
+
+  #proof(nodeId: Uint8Array): Uint8Array {
+    const { crypto, account, time } = this.#context
+    const expiresNs = (time.nodeNs() ?? time.clockNs()) + proofLifetimeNs
+    const message = inboxSigningBytes({ nodeId, installationId: account.installationId, expiresNs })
+    const [signature] = crypto.sign(account.identity, [message])
+    if (!signature) throw new PadlockError('internal')
+    return buildInboxProof({ keys: account.keys, expiresNs, signature })
+  }
+}
