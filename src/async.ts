@@ -1,7 +1,7 @@
 /**
- * Two small things that newer platforms have built in, for the browsers that lack them:
- * `Promise.withResolvers` (Chrome 119, Firefox 121, Safari 17.4) and `AbortSignal.any` (Chrome 116,
- * Firefox 124, Safari 17.4).
+ * Promises and signals. Two of these are built into newer platforms, and here for the browsers that
+ * lack them: `Promise.withResolvers` (Chrome 119, Firefox 121, Safari 17.4) and `AbortSignal.any`
+ * (Chrome 116, Firefox 124, Safari 17.4).
  */
 
 /** A promise together with what settles it. */
@@ -22,6 +22,17 @@ export const deferred = <T = void>(): Deferred<T> => {
   return { promise, resolve, reject }
 }
 
+/**
+ * Calls back once when the signal aborts, at once if it has already.
+ *
+ * @returns stops listening, so that a signal that lives long does not hold what is over
+ */
+export const onAbort = (signal: AbortSignal | undefined, listener: () => void): (() => void) => {
+  if (signal?.aborted) listener()
+  else signal?.addEventListener('abort', listener, { once: true })
+  return () => signal?.removeEventListener('abort', listener)
+}
+
 /** A signal that follows others, until it is let go. */
 export interface JoinedSignal {
   readonly signal: AbortSignal
@@ -32,14 +43,16 @@ export interface JoinedSignal {
 /** A signal that aborts as soon as one of these does. `release` it when its work is done. */
 export const joinSignals = (...signals: readonly AbortSignal[]): JoinedSignal => {
   const controller = new AbortController()
-  const abort = () => {
-    release()
-    controller.abort(signals.find(({ aborted }) => aborted)?.reason)
-  }
+  const stops: (() => void)[] = []
   const release = () => {
-    for (const signal of signals) signal.removeEventListener('abort', abort)
+    for (const stop of stops) stop()
   }
-  for (const signal of signals) signal.addEventListener('abort', abort, { once: true })
-  if (signals.some(({ aborted }) => aborted)) abort()
+  for (const signal of signals) {
+    const abort = () => {
+      release()
+      controller.abort(signal.reason)
+    }
+    if (!controller.signal.aborted) stops.push(onAbort(signal, abort))
+  }
   return { signal: controller.signal, release }
 }

@@ -1,24 +1,29 @@
-/** The parts of the engine: made, loaded, and told of each other. */
+/**
+ * Makes the parts of the engine, tells each whom to call, and loads what they keep in memory. A part
+ * gets those below it, and a listener for what it reports upwards; nothing is assigned afterwards.
+ */
 
 import { type Chains, noChains } from '../chains/chains.ts'
-import { parseAddress } from '../protocol/ids.ts'
-import { coveredPeersLimit } from '../protocol/limits.ts'
-import { tables } from '../store/tables.ts'
 import { Prekeys } from './keys/prekeys.ts'
-import { registerAtNode } from './keys/registration.ts'
-import { repairIfRolledBack } from './keys/rollback.ts'
 import { SealingKeys } from './keys/sealing-keys.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { Maintenance } from './maintenance.ts'
 import { ContractAccounts } from './membership/contract-accounts.ts'
-import { Directory } from './membership/directory.ts'
+import { Directory, type DirectoryListener } from './membership/directory.ts'
 import { Heads } from './membership/heads.ts'
 import { isMissingAtNode } from './membership/missing-at-node.ts'
 import { PendingVerifications } from './membership/pending-verification.ts'
 import { Conversations } from './messages/conversations.ts'
 import { MessageStates } from './messages/message-states.ts'
+import { Authentication } from './receiving/authentication.ts'
 import { Decryption } from './receiving/decryption.ts'
-import { Inbox } from './receiving/inbox.ts'
+import { Inbox, type InboxListener } from './receiving/inbox.ts'
+import { ParkedSenders } from './receiving/parked-senders.ts'
 import { Parking } from './receiving/parking.ts'
+import { PayloadReader } from './receiving/payloads.ts'
+import { RejectionCounts } from './receiving/rejection-counts.ts'
+import { SenderLookup } from './receiving/sender-lookup.ts'
+import { SetAside } from './receiving/set-aside.ts'
 import { Unsealing } from './receiving/unsealing.ts'
 import { PendingRequests } from './retransmission/pending-requests.ts'
 import { Requester } from './retransmission/requester.ts'
@@ -27,172 +32,179 @@ import type { Context } from './runtime/context.ts'
 import { Cursors } from './runtime/cursors.ts'
 import { Composer } from './sending/composer.ts'
 import { DeferredDelivery } from './sending/deferred.ts'
+import { Dispatch } from './sending/dispatch.ts'
 import { Fanout } from './sending/fanout.ts'
 import { Outbox } from './sending/outbox.ts'
+import { OutboxQueue } from './sending/outbox-queue.ts'
 import { Sealing } from './sending/sealing.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { Connection } from './subscription/connection.ts'
 
-/** What the engine itself needs of them; the inbox is also driven alone, by tests of receiving. */
+/** What the engine itself needs of the parts, and whatever works in the background. */
 export interface Parts {
   readonly directory: Directory
-  readonly inbox: Inbox
   readonly conversations: Conversations
   readonly outbox: Outbox
   readonly connection: Connection
-  readonly upkeep: Maintenance
-  readonly recovery: Requester
-  readonly owed: DeferredDelivery
-  readonly requests: PendingRequests
   readonly contractAccounts: ContractAccounts
+  readonly background: readonly { run(): Promise<void> }[]
 }
 
-/** Makes the parts, loads what they keep in memory, and tells them of each other. */
-export const assemble = async (context: Context, chains: Chains = noChains): Promise<Parts> => {
-  const { account, status } = context
+/** Keys, membership, messages and sessions: what sending and receiving both stand on. */
+const makeFoundations = (context: Context, listener: DirectoryListener) => {
   const cursors = new Cursors(context.store)
-  const questions = new PendingVerifications(context.store)
-  const directory = new Directory(context, cursors, questions)
-  const contractAccounts = new ContractAccounts(context, chains, directory, questions)
-  const conversations = new Conversations(context)
-  const sessions = new Sessions(context.store)
-  const prekeys = new Prekeys(context)
-  const sealingKeys = new SealingKeys(context)
-  const unsealing = new Unsealing(context, sealingKeys)
-  const decryption = new Decryption(context, sessions, prekeys)
-  const parking = new Parking(context.store)
-  const heads = new Heads(context, cursors, directory)
-  const fanout = new Fanout(context, sessions, heads)
-  const owed = new DeferredDelivery(context, { directory, sessions, fanout })
-  const outbox = new Outbox(
-    context,
-    new Composer(context, conversations),
-    new MessageStates(context, conversations),
+  const pending = new PendingVerifications(context.store)
+  const directory = new Directory(context, cursors, pending, listener)
+  return {
+    cursors,
+    pending,
     directory,
-    new Sealing(context, directory, sessions, fanout),
-    owed,
-  )
-  owed.outbox = outbox
-  const parts = { directory, sessions, fanout, outbox }
-  const recovery = new Requester(context, parts)
-  const answering = new Responder(context, parts)
-  const requests = new PendingRequests(context, answering)
+    heads: new Heads(context, cursors, directory),
+    conversations: new Conversations(context),
+    sessions: new Sessions(context.store),
+    prekeys: new Prekeys(context),
+    sealingKeys: new SealingKeys(context),
+  }
+}
+
+type Foundations = ReturnType<typeof makeFoundations>
+
+/** What turns messages into envelopes and publishes them. */
+const makeSending = (context: Context, foundations: Foundations) => {
+  const { cursors, directory, sessions, heads, conversations } = foundations
+  const fanout = new Fanout(context, sessions, heads)
+  const queue = new OutboxQueue(context.store, context.platform, () => outbox.wake())
+  const dispatch = new Dispatch(context, fanout, queue)
+  const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
+  const outbox = new Outbox(context, {
+    queue,
+    composer: new Composer(context, conversations, queue),
+    states: new MessageStates(context, conversations),
+    directory,
+    sealing: new Sealing(context, directory, fanout, dispatch),
+    deferred,
+    isMissingAtNode: async (installation) => {
+      const isMissing = await isMissingAtNode(context, cursors, installation)
+      if (isMissing) fanout.markUnreachable(installation)
+      return isMissing
+    },
+  })
+  return { fanout, queue, dispatch, deferred, outbox }
+}
+
+type Sending = ReturnType<typeof makeSending>
+
+const makeRetransmission = (context: Context, foundations: Foundations, sending: Sending) => {
+  const parts = { ...foundations, ...sending }
+  const requester = new Requester(context, parts)
+  return { requester, pendingRequests: new PendingRequests(context, new Responder(context, parts)) }
+}
+
+/** What takes envelopes in. */
+const makeReceiving = (
+  context: Context,
+  foundations: Foundations,
+  requester: Requester,
+  listener: InboxListener,
+) => {
+  const { cursors, directory, conversations, sessions, prekeys, sealingKeys } = foundations
+  const rejections = new RejectionCounts(context)
+  const setAside = new SetAside(context.store)
+  const parking = new Parking(context.store)
+  const decryption = new Decryption(context, sessions, prekeys)
+  const lookup = new SenderLookup(context, directory, conversations)
+  const authentication = new Authentication(context, directory, parking, rejections)
+  const shared = { directory, parking, lookup, authentication, rejections }
   const inbox = new Inbox(
     context,
-    directory,
-    conversations,
-    cursors,
-    unsealing,
-    decryption,
-    parking,
-    recovery,
+    {
+      ...shared,
+      cursors,
+      conversations,
+      unsealing: new Unsealing(context, sealingKeys),
+      decryption,
+      payloads: new PayloadReader(context, setAside, rejections, requester),
+      requester,
+    },
+    listener,
   )
-  const connection = new Connection(context, cursors, directory, inbox)
-  await Promise.all([
-    prekeys.load(),
-    sealingKeys.load(),
-    inbox.load(),
-    outbox.load(),
-    recovery.load(),
-    heads.loadReports(),
-    owed.load(),
-    requests.load(),
-    questions.load(),
-  ])
+  const parkedSenders = new ParkedSenders(context, { ...shared, inbox })
+  return { rejections, setAside, parking, decryption, inbox, parkedSenders }
+}
 
-  const upkeep = new Maintenance(context, { sealingKeys, prekeys, sessions, decryption, answering })
-  const isRevoked = () => status.current.state === 'revoked'
-  const checkOwn = async () => {
-    const own = (await directory.account(account.address)).get(account.installationId)
-    if (!own || own.revokedNs === 0n) return
-    status.setState('revoked')
-    outbox.setOnline(false)
-    upkeep.setLive(false)
-    recovery.setLive(false)
-    owed.setLive(false)
-  }
-  await checkOwn()
-  let newestUploadNs = 0n
-  let stockAtStart: number | undefined
-  connection.peers = async () =>
-    (await conversations.list(coveredPeersLimit)).flatMap(({ peer }) => {
-      const address = parseAddress(peer)
-      return address.ok ? [address.value] : []
-    })
-  connection.onStock = (left, newestCreatedNs) => {
-    newestUploadNs = newestCreatedNs
-    // Before it is known that this is not an older copy of itself, nothing is uploaded.
-    if (status.current.state === 'live') void prekeys.onStock(left, newestCreatedNs)
-    else stockAtStart = left
-  }
-  connection.onNode = async ({ nodeId, retentionNs }) => {
-    decryption.retentionNs = retentionNs
-    newestUploadNs = 0n
-    stockAtStart = undefined
-    if (!isRevoked()) await registerAtNode(context, prekeys, nodeId)
-    const identity = await context.store.get(tables.identity, 'identity')
-    inbox.readBeforeNs = identity?.value.readBeforeNs ?? 0n
-  }
-  connection.onCaughtUp = async () => {
-    if (isRevoked()) return
-    const own = { directory, sealingKeys, prekeys, sessions }
-    await repairIfRolledBack(context, own, newestUploadNs, inbox.unopened)
-    if (stockAtStart !== undefined) void prekeys.onStock(stockAtStart, newestUploadNs)
-  }
-  connection.onLive = () => {
-    if (isRevoked()) return
-    outbox.setOnline(true)
-    upkeep.setLive(true)
-    recovery.setLive(true)
-    owed.setLive(true)
-    contractAccounts.setLive(true)
-    void heads.compare()
-  }
-  connection.onDown = () => {
-    contractAccounts.setLive(false)
-    outbox.setOnline(false)
-    upkeep.setLive(false)
-    recovery.setLive(false)
-    owed.setLive(false)
-  }
-  directory.gaining = (installations, commit) => owed.gained(installations, commit)
-  directory.settling = (addresses) => contractAccounts.settle(addresses)
-  directory.onNeed = (addresses) => contractAccounts.need(addresses)
-  directory.onQuestion = () => contractAccounts.wake()
-  outbox.isUnknownAtNode = async (installation) => {
-    const { address, id } = installation
-    const isUnknown = await isMissingAtNode(context, cursors, address, id)
-    if (isUnknown) fanout.markUnreachable(installation)
-    return isUnknown
-  }
-  directory.onChange = (address) => {
-    fanout.markAccountReachable(address)
-    owed.retry()
-    outbox.retry(address)
-    if (address === account.address) void checkOwn()
-    // Before that, everything parked is looked at once when all is read.
-    if (status.current.state === 'live') {
-      inbox.workOffKnown(address).catch((error: unknown) => status.warnOf(error))
-    }
-  }
-  inbox.noteRequests = (all) => requests.note(all)
-  inbox.onHeads = (claims) => heads.onClaims(claims)
-  inbox.onHeard = (sender) => {
-    fanout.markReachable(sender)
-    outbox.retry(sender.address)
-    owed.retry()
-    connection.want(sender.address).catch((error: unknown) => status.warnOf(error))
-  }
+/**
+ * @param observe stands between the inbox and what listens to it, for tests of receiving alone.
+ * @throws PadlockError storage_*
+ */
+export const assemble = async (
+  context: Context,
+  chains: Chains = noChains,
+  observe: (listener: InboxListener) => InboxListener = (listener) => listener,
+) => {
+  const { account, status } = context
+  const warnOf = (error: unknown) => status.warnOf(error)
+  const foundations = makeFoundations(context, {
+    gained: (installations, commit) => deferred.gained(installations, commit),
+    awaitVerification: (addresses) => contractAccounts.awaitVerification(addresses),
+    onUnverified: () => contractAccounts.wake(),
+    onChange: (address) => {
+      fanout.markAccountReachable(address)
+      deferred.retry()
+      outbox.retry(address)
+      if (address === account.address) void lifecycle.checkRevoked()
+      // Before that, everything parked is looked at once when all is read.
+      if (status.current.state === 'live')
+        receiving.parkedSenders.workOffKnown(address).catch(warnOf)
+    },
+  })
+  const { directory, pending } = foundations
+  const contractAccounts = new ContractAccounts(context, chains, directory, pending)
+  const sending = makeSending(context, foundations)
+  const { fanout, deferred, outbox } = sending
+  const { requester, pendingRequests } = makeRetransmission(context, foundations, sending)
+  const receiving = makeReceiving(
+    context,
+    foundations,
+    requester,
+    observe({
+      onSenders: (addresses) => contractAccounts.need(addresses),
+      onAuthentic: (sender) => {
+        fanout.markReachable(sender)
+        outbox.retry(sender.address)
+        deferred.retry()
+        connection.want(sender.address).catch(warnOf)
+      },
+      onHeads: (claims) => foundations.heads.onClaims(claims),
+      requestsChange: (requests) => pendingRequests.additionChange(requests),
+    }),
+  )
+  const maintenance = new Maintenance(context, { ...foundations, ...receiving })
+  const live = [outbox, maintenance, requester, deferred, contractAccounts]
+  const lifecycle = new Lifecycle(context, { ...foundations, ...receiving, live })
+  const connection = new Connection(context, { ...foundations, ...receiving }, lifecycle)
+  await Promise.all(
+    [
+      foundations.prekeys,
+      foundations.sealingKeys,
+      foundations.heads,
+      pending,
+      receiving.parking,
+      receiving.setAside,
+      outbox,
+      requester,
+      deferred,
+      pendingRequests,
+    ].map((part) => part.load()),
+  )
+  await lifecycle.checkRevoked()
   return {
-    directory,
-    inbox,
-    conversations,
-    outbox,
-    connection,
-    upkeep,
-    recovery,
-    owed,
-    requests,
+    ...foundations,
+    ...sending,
+    ...receiving,
+    requester,
+    pendingRequests,
     contractAccounts,
+    connection,
+    background: [connection, ...live, pendingRequests],
   }
 }

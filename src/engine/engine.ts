@@ -14,20 +14,11 @@ import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
-import type { Maintenance } from './maintenance.ts'
-import type { ContractAccounts } from './membership/contract-accounts.ts'
-import type { Directory } from './membership/directory.ts'
-import type { Conversations } from './messages/conversations.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
-import type { PendingRequests } from './retransmission/pending-requests.ts'
-import type { Requester } from './retransmission/requester.ts'
 import type { Context } from './runtime/context.ts'
 import { Mutex } from './runtime/mutex.ts'
 import { NodeTime } from './runtime/node-time.ts'
 import { StatusBoard } from './runtime/status.ts'
-import type { DeferredDelivery } from './sending/deferred.ts'
-import type { Outbox } from './sending/outbox.ts'
-import type { Connection } from './subscription/connection.ts'
 
 /** A second tab waits this long for a closing one before it is told (docs/architecture.md section 4). */
 const lockWaitMs = 3_000
@@ -53,15 +44,7 @@ export interface EngineOptions extends Signer {
 export class Engine {
   readonly #context: Context
   readonly #lock: HeldLock
-  readonly #directory: Directory
-  readonly #conversations: Conversations
-  readonly #outbox: Outbox
-  readonly #connection: Connection
-  readonly #upkeep: Maintenance
-  readonly #recovery: Requester
-  readonly #owed: DeferredDelivery
-  readonly #requests: PendingRequests
-  readonly #contractAccounts: ContractAccounts
+  readonly #parts: Parts
   readonly #signer: Signer
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
@@ -75,18 +58,10 @@ export class Engine {
     signer: Signer,
   ) {
     this.#context = context
-    this.#signer = signer
-    this.#upkeep = parts.upkeep
-    this.#recovery = parts.recovery
-    this.#owed = parts.owed
-    this.#requests = parts.requests
-    this.#contractAccounts = parts.contractAccounts
-    this.#closing = closing
     this.#lock = lock
-    this.#directory = parts.directory
-    this.#conversations = parts.conversations
-    this.#outbox = parts.outbox
-    this.#connection = parts.connection
+    this.#closing = closing
+    this.#parts = parts
+    this.#signer = signer
   }
 
   /**
@@ -132,15 +107,7 @@ export class Engine {
   }
 
   #start(): void {
-    this.#running = Promise.all([
-      this.#connection.run(),
-      this.#outbox.run(),
-      this.#upkeep.run(),
-      this.#recovery.run(),
-      this.#owed.run(),
-      this.#requests.run(),
-      this.#contractAccounts.run(),
-    ])
+    this.#running = Promise.all(this.#parts.background.map((part) => part.run()))
     void this.#lock.lost.then(() => {
       this.#context.status.warn('leadership_lost')
       return this.close()
@@ -161,21 +128,21 @@ export class Engine {
 
   async conversation(address: string): Promise<ConversationInfo> {
     const peer = checkAddress(address)
-    const info = await this.#conversations.open(peer)
-    await this.#connection.want(peer)
+    const info = await this.#parts.conversations.open(peer)
+    await this.#parts.connection.want(peer)
     return info
   }
 
   conversations(): Promise<readonly ConversationInfo[]> {
-    return this.#conversations.list(maxConversations)
+    return this.#parts.conversations.list(maxConversations)
   }
 
   send(conversationId: string, content: string): Promise<Message> {
-    return this.#outbox.send(checkConversation(conversationId), content)
+    return this.#parts.outbox.send(checkConversation(conversationId), content)
   }
 
   whenSent(messageId: string, signal: AbortSignal): Promise<Message> {
-    return this.#outbox.whenSent(messageId, pollMs, signal)
+    return this.#parts.outbox.whenSent(messageId, pollMs, signal)
   }
 
   history(
@@ -184,15 +151,15 @@ export class Engine {
     limit: number,
   ): Promise<readonly Message[]> {
     if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
-    return this.#conversations.history(checkConversation(conversationId), before, limit)
+    return this.#parts.conversations.history(checkConversation(conversationId), before, limit)
   }
 
   lastCursor(): string {
-    return this.#conversations.lastCursor()
+    return this.#parts.conversations.lastCursor()
   }
 
   nextMessages(after: string, conversationId: string | undefined, signal: AbortSignal) {
-    return this.#conversations.next(
+    return this.#parts.conversations.next(
       after,
       conversationId === undefined ? undefined : checkConversation(conversationId),
       pollMs,
@@ -203,12 +170,12 @@ export class Engine {
   /** Of any account, as its topics tell now; of one's own without an address. */
   async installations(address: string | undefined): Promise<readonly Installation[]> {
     const account = address === undefined ? this.#context.account.address : checkAddress(address)
-    await this.#directory.reread(account)
-    await this.#contractAccounts.check(account)
-    const known = await this.#directory.account(account)
+    await this.#parts.directory.reread(account)
+    await this.#parts.contractAccounts.check(account)
+    const known = await this.#parts.directory.account(account)
     return [...known.values()]
       .filter(({ state }) => state !== 'unknown')
-      .map((installation) => this.#directory.describe(installation))
+      .map((installation) => this.#parts.directory.describe(installation))
   }
 
   async canMessage(address: string): Promise<boolean> {
@@ -217,8 +184,8 @@ export class Engine {
 
   /** Revokes installations of one's own account; the wallet is asked once. */
   async revoke(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    await revokeInstallations(this.#context, this.#directory, this.#signer, ids, signal)
-    await this.#contractAccounts.check(this.#context.account.address)
+    await revokeInstallations(this.#context, this.#parts.directory, this.#signer, ids, signal)
+    await this.#parts.contractAccounts.check(this.#context.account.address)
   }
 
   /** Ends everything; what was stored stays. */
@@ -226,7 +193,6 @@ export class Engine {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#closing.abort()
-    this.#connection.close()
     this.#context.status.setState('closed')
     try {
       await this.#running

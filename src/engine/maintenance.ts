@@ -1,37 +1,36 @@
 /**
- * What has to be done now and then while live (docs/protocol.md sections 2, 6 and 7): keys are rotated
- * and dropped, old sessions removed. Each part fails for itself and is tried again an hour later.
+ * What falls due now and then while live (docs/protocol.md sections 2, 6 and 7): keys are rotated and
+ * dropped, old sessions and records removed. Each task fails for itself and is tried again an hour later.
  */
 
+import { hourMs } from '../protocol/limits.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Decryption } from './receiving/decryption.ts'
-import type { Responder } from './retransmission/responder.ts'
 import type { Context } from './runtime/context.ts'
+import { TaskLoop } from './runtime/task-loop.ts'
+import { forgetOldSent } from './sending/sent-records.ts'
 import type { Sessions } from './sessions/sessions.ts'
 
-const intervalMs = 3_600_000
+export interface MaintenanceParts {
+  readonly sealingKeys: SealingKeys
+  readonly prekeys: Prekeys
+  readonly sessions: Sessions
+  readonly decryption: Decryption
+}
 
 export class Maintenance {
   readonly #context: Context
   readonly #tasks: readonly (() => Promise<void>)[]
+  readonly #loop: TaskLoop
   #isLive = false
   /** Whether an earlier run may have left sessions that it should have removed. */
   #hasLeftOver = true
-  #pause = new AbortController()
 
-  constructor(
-    context: Context,
-    parts: {
-      readonly sealingKeys: SealingKeys
-      readonly prekeys: Prekeys
-      readonly sessions: Sessions
-      readonly decryption: Decryption
-      readonly answering: Responder
-    },
-  ) {
+  constructor(context: Context, parts: MaintenanceParts) {
     const { ratchetLock, time } = context
     this.#context = context
+    this.#loop = new TaskLoop(context, () => this.#runTasks())
     this.#tasks = [
       () => parts.sealingKeys.rotateIfDue(),
       () => parts.prekeys.rotateIfDue(),
@@ -43,34 +42,31 @@ export class Maintenance {
       },
       () => ratchetLock.runExclusive(() => parts.sessions.prune(time.passedMs())),
       () => parts.decryption.forgetOld(),
-      () => parts.answering.forgetOld(),
+      () => forgetOldSent(context),
     ]
   }
 
   /** The connection came or went. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
-    if (isLive) this.#pause.abort()
+    if (isLive) this.#loop.wake()
   }
 
   /** Works until the client closes. */
-  async run(): Promise<void> {
-    const { closing, platform, status } = this.#context
-    const end = () => this.#pause.abort()
-    closing.addEventListener('abort', end, { once: true })
-    while (!closing.aborted) {
-      this.#pause = new AbortController()
-      if (this.#isLive) {
-        for (const task of this.#tasks) {
-          try {
-            await task()
-          } catch (error) {
-            if (closing.aborted) return
-            status.warnOf(error)
-          }
-        }
+  run(): Promise<void> {
+    return this.#loop.run()
+  }
+
+  async #runTasks(): Promise<number> {
+    const { closing, status } = this.#context
+    for (const task of this.#isLive ? this.#tasks : []) {
+      try {
+        await task()
+      } catch (error) {
+        if (closing.aborted) break
+        status.warnOf(error)
       }
-      if (!closing.aborted) await platform.wait(intervalMs, this.#pause.signal)
     }
+    return hourMs
   }
 }

@@ -7,7 +7,10 @@ const mib = 1024 * kib
 const secondNs = 1_000_000_000n
 const minuteNs = 60n * secondNs
 const hourNs = 60n * minuteNs
-const dayNs = 24n * hourNs
+export const dayNs = 24n * hourNs
+export const minuteMs = 60_000
+export const hourMs = 60 * minuteMs
+export const dayMs = 24 * hourMs
 
 // Lengths of keys, hashes and signatures, in bytes.
 
@@ -95,6 +98,19 @@ export const fallbackLifetimeNs = 7n * dayNs
 export const claimMemoryNs = 10n * minuteNs
 /** A heartbeat comes at least this often (section 5). */
 export const heartbeatNs = 25n * secondNs
+
+// Times, in milliseconds.
+
+/**
+ * How long a message that some installation did not get, or could not decrypt, is kept for it; how long
+ * an envelope waits for the chain of its sender (sections 8 and 10).
+ */
+export const redeliveryMs = 14 * dayMs
+
+// Retransmission (section 10).
+
+/** Requests of one installation in an hour: as many are sent, and as many are answered. */
+export const retransmitRequestsPerHour = 20
 
 // Prekey stock (sections 5 and 6), in one-time keys.
 

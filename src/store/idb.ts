@@ -5,8 +5,21 @@ import { PadlockError } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
-import type { Key, ListOptions, Read, Row, Rows, ScanOptions, Step, Store } from './store.ts'
-import { type AnyTable, type StoreName, storeNames, type Table, tables } from './tables.ts'
+import {
+  type AnyTable,
+  type Key,
+  type ListOptions,
+  type Read,
+  type Row,
+  type Rows,
+  type ScanOptions,
+  type Step,
+  type Store,
+  type StoreName,
+  storeNames,
+  type Table,
+} from './store.ts'
+import { tables } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
 
 /** Records that one scan looks at, so that a quiet group does not hold a long transaction. */

@@ -8,8 +8,7 @@ import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import { encodeBase64Url, encodeSigningBytes } from '../protocol/bytes.ts'
 import type { SealedRecord } from './schema.ts'
-import type { Key, Row, Write } from './store.ts'
-import type { AnyTable, Table } from './tables.ts'
+import type { AnyTable, Key, Row, Table, Write } from './store.ts'
 
 const recordVersion = 1n
 /** Bounds the cache of keyed hashes: at most about 1 MiB. */

@@ -2,7 +2,7 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
-import type { StoreName } from './tables.ts'
+import type { StoreName } from './store.ts'
 
 export const schemaVersion = 3
 

@@ -7,10 +7,47 @@
  * would name an address, installation, topic or conversation.
  */
 
-import type { AnyTable, Table } from './tables.ts'
-
 /** A name or number that is stored as it is, or a text that is stored as its keyed hash. */
 export type Key = string | number
+
+/** The object stores of the database. */
+export const storeNames = [
+  'account',
+  'installations',
+  'sessions',
+  'conversations',
+  'messages',
+  'outbox',
+  'cursors',
+  'seen',
+  'parked',
+  'setAside',
+  'sent',
+  'recovery',
+  'owed',
+  'revocations',
+  'unverified',
+] as const
+
+export type StoreName = (typeof storeNames)[number]
+
+/** How primary keys are kept: a fixed name, a running number, or a keyed hash of a text. */
+export type KeyKind = 'name' | 'number' | 'hash'
+
+export interface AnyTable {
+  /** The object store's name; several tables may share one under different key names. */
+  readonly store: StoreName
+  readonly keyKind: KeyKind
+}
+
+/** What a kind of record is and where it lies; `tables.ts` has all of them. */
+export interface Table<Value> extends AnyTable {
+  decode(bytes: Uint8Array): Value
+}
+
+export interface WritableTable<Value, Init> extends Table<Value> {
+  encode(value: Init, number: number | undefined): StoredRecord
+}
 
 export interface Row<Value> {
   readonly value: Value

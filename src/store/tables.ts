@@ -35,9 +35,10 @@ import {
   TimesRecordSchema,
   UnverifiedRecordSchema,
 } from '../gen/padlock/store/v1/records_pb.ts'
-import type { Key, StoredRecord, Write } from './store.ts'
+import type { AnyTable, Key, KeyKind, StoreName, WritableTable, Write } from './store.ts'
 
 export {
+  ConversationKind,
   type ConversationRecord,
   type InstallationRecord,
   type MessageRecord,
@@ -49,43 +50,6 @@ export {
   type SessionRecord,
   type UnverifiedRecord,
 } from '../gen/padlock/store/v1/records_pb.ts'
-
-/** How primary keys are kept: a fixed name, a running number, or a keyed hash of a text. */
-export type KeyKind = 'name' | 'number' | 'hash'
-
-export interface AnyTable {
-  /** The object store's name; several tables may share one under different key names. */
-  readonly store: StoreName
-  readonly keyKind: KeyKind
-}
-
-export interface Table<Value> extends AnyTable {
-  decode(bytes: Uint8Array): Value
-}
-
-interface WritableTable<Value, Init> extends Table<Value> {
-  encode(value: Init, number: number | undefined): StoredRecord
-}
-
-export const storeNames = [
-  'account',
-  'installations',
-  'sessions',
-  'conversations',
-  'messages',
-  'outbox',
-  'cursors',
-  'seen',
-  'parked',
-  'setAside',
-  'sent',
-  'recovery',
-  'owed',
-  'revocations',
-  'unverified',
-] as const
-
-export type StoreName = (typeof storeNames)[number]
 
 const define = <Shape extends Message>(
   store: StoreName,

@@ -5,6 +5,7 @@ import type { Chains, ContractQuestion, SignatureStatus } from '../../src/chains
 import { ContractAccounts } from '../../src/engine/membership/contract-accounts.ts'
 import { Directory } from '../../src/engine/membership/directory.ts'
 import { PendingVerifications } from '../../src/engine/membership/pending-verification.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { Cursors } from '../../src/engine/runtime/cursors.ts'
 import { grantText, parseContactBundle } from '../../src/protocol/contact.ts'
 import { contactTopic, revokedTopic } from '../../src/protocol/topics.ts'
@@ -12,7 +13,7 @@ import { hashPersonalMessage } from '../../src/protocol/wallet-signature.ts'
 import { tables } from '../../src/store/tables.ts'
 import { aGrant, aRevocation, type By, theAddress } from '../support/contract-grants.ts'
 import { freshDatabase, until } from '../support/engine.ts'
-import { aDevice, aPartWorld } from '../support/engine-context.ts'
+import { aDevice, aPartWorld, quietDirectoryListener } from '../support/engine-context.ts'
 
 const one = { chainId: 1n }
 const hourMs = 3_600_000
@@ -41,11 +42,11 @@ const aDesk = async (
   }
   const cursors = new Cursors(world.store)
   cursors.setNode(new Uint8Array(16))
-  const questions = new PendingVerifications(world.store)
-  await questions.load()
-  const directory = new Directory(world.context, cursors, questions)
-  const accounts = new ContractAccounts(world.context, chains, directory, questions)
-  directory.onQuestion = () => accounts.wake()
+  const pending = new PendingVerifications(world.store)
+  await pending.load()
+  const listener = { ...quietDirectoryListener, onUnverified: () => accounts.wake() }
+  const directory = new Directory(world.context, cursors, pending, listener)
+  const accounts = new ContractAccounts(world.context, chains, directory, pending)
   let sequence = 0n
   const apply = async (topic: string, ...messages: Uint8Array[]) => {
     await directory.apply(
@@ -71,7 +72,8 @@ const aDesk = async (
     say,
     accounts,
     directory,
-    questions,
+    pending,
+    listener,
     states,
     grants: (...messages: Uint8Array[]) => apply(contactTopic(theAddress), ...messages),
     revocations: (...messages: Uint8Array[]) => apply(revokedTopic(theAddress), ...messages),
@@ -234,7 +236,7 @@ test('what is read again is asked about once', async () => {
   await desk.grants(message, message)
   await desk.grants(message)
   expect(await desk.kept()).toHaveLength(1)
-  expect(desk.questions.all()).toHaveLength(1)
+  expect(desk.pending.all()).toHaveLength(1)
 })
 
 test('of two grants of an installation one yes is enough', async () => {
@@ -268,15 +270,15 @@ test('a yes that comes after the account changed is judged by what is known then
   expect((await desk.states()).sort()).toEqual(['unverified', 'valid'])
 })
 
-test('who is confirmed is owed what went to others meanwhile, in the same transaction', async () => {
+test('an installation that is confirmed gets what went to others meanwhile, in the same transaction', async () => {
   const desk = await aDesk()
   const device = ownDevice()
   await desk.grants((await aGrant(device, one)).message)
   const owed: string[] = []
-  desk.directory.gaining = async (installations, commit) => {
+  desk.listener.gained = async (installations, commit) => {
     expect(await desk.states()).toEqual(['unverified'])
     owed.push(...installations.map(({ id }) => id))
-    await commit([])
+    await commit({ writes: [] })
     expect(await desk.states()).toEqual(['valid'])
   }
   await desk.accounts.check(theAddress)
@@ -359,7 +361,7 @@ test('a chain that takes its time holds nothing up for more than a moment', asyn
   desk.say.word = () => new Promise(() => undefined)
   await desk.grants(...(await grantsOf(1)))
   let isOver = false
-  const settling = desk.accounts.settle([theAddress]).then(() => {
+  const settling = desk.accounts.awaitVerification([theAddress]).then(() => {
     isOver = true
   })
   await until(() => desk.waits.length === 1)
@@ -368,7 +370,7 @@ test('a chain that takes its time holds nothing up for more than a moment', asyn
   desk.turn(2_000)
   await settling
   // Of who needs no chain nothing is waited for.
-  const atOnce = desk.accounts.settle([aDevice().address])
+  const atOnce = desk.accounts.awaitVerification([aDevice().address])
   expect(desk.waits).toEqual([])
   await atOnce
 })
@@ -382,7 +384,7 @@ test('what is kept of one account, of one installation and of all is bounded', a
   }
   expect(await desk.kept()).toHaveLength(4)
   for (let page = 0; page < 15; page += 1) await desk.grants(...(await grantsOf(10, long)))
-  const bytes = desk.questions.all().reduce((sum, question) => sum + question.bytes, 0)
+  const bytes = desk.pending.all().reduce((sum, question) => sum + question.bytes, 0)
   expect(bytes).toBeLessThanOrEqual(1024 * 1024)
   expect(bytes).toBeGreaterThan(1024 * 1024 - 10_000)
   // Those that found no room are never valid.
@@ -403,8 +405,11 @@ test('what is kept of one account, of one installation and of all is bounded', a
   const news = accounts.flatMap(({ address, messages }) =>
     messages.map((message) => ({ address, message, nodeNs: 1n, isGrant: true, isNews: false })),
   )
-  const { kept } = desk.questions.plan(news, () => false)
-  const all = bytes + kept.reduce((sum, question) => sum + question.bytes, 0)
+  await commit(
+    desk.store,
+    desk.pending.additionChange(news, () => false),
+  )
+  const all = desk.pending.all().reduce((sum, one) => sum + one.bytes, 0)
   expect(all).toBeLessThanOrEqual(16 * 1024 * 1024)
   expect(all).toBeGreaterThan(15.9 * 1024 * 1024)
 })

@@ -1,11 +1,10 @@
 /** What grants and revocations of both kinds make of an account's installations (docs/protocol.md section 3). */
 
 import { expect, test } from 'vitest'
+import { fromRecords, installationWrite } from '../../src/engine/membership/installation-records.ts'
 import {
   change,
   confirm,
-  fromRecords,
-  installationWrite,
   isMember,
   isMoot,
   isUsable,

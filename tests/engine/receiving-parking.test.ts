@@ -155,8 +155,10 @@ test('what is worked off by two at once is worked off once', async () => {
   const line = bob.begin(await bob.sender({ unknown: true }))
   await bob.deliver(...several(line, 2))
   bob.control.isDown = false
-  const { inbox } = bob.parts
-  const both = await bob.watch(0, () => Promise.all([inbox.workOffParked(), inbox.workOffParked()]))
+  const { parkedSenders } = bob.parts
+  const both = await bob.watch(0, () =>
+    Promise.all([parkedSenders.workOff(), parkedSenders.workOff()]),
+  )
   expect(both.outcomes).toEqual(['kept', 'kept'])
   expect(bob.countOf('duplicate_message')).toBe(0)
 })
@@ -167,7 +169,7 @@ test('without a look-up only those are worked off who are known to be valid', as
   const line = bob.begin(await bob.sender({ unknown: true }))
   await bob.deliver(...several(line, 2))
   const { address } = line.from
-  const workOff = () => bob.watch(0, () => bob.parts.inbox.workOffKnown(address))
+  const workOff = () => bob.watch(0, () => bob.parts.parkedSenders.workOffKnown(address))
   expect(await workOff()).toMatchObject({ outcomes: [], changes: [] })
   bob.control.isDown = false
   await bob.parts.directory.reread(address)

@@ -3,6 +3,7 @@
  */
 
 import { expect, test } from 'vitest'
+import { commit, recordUpdate } from '../../src/engine/runtime/change.ts'
 import { encodeBase64Url } from '../../src/protocol/bytes.ts'
 import { joinKey, put, tables } from '../../src/store/tables.ts'
 import { must } from '../support/envelope-forge/basics.ts'
@@ -150,7 +151,11 @@ test('what another node had processed before is counted and not asked for', asyn
   const bob = await aReceiver()
   const line = await aLine(bob, 'established')
   const { message } = forge(line, { ciphertext: flip(0) })
-  bob.parts.inbox.readBeforeNs = 5_000n
+  await commit(
+    bob.store,
+    recordUpdate(tables.identity, 'identity', (one) => ({ ...one, readBeforeNs: 5_000n })),
+  )
+  await bob.parts.inbox.begin()
   const old = await bob.deliver({ message, nodeNs: 5_000n })
   expect(old).toMatchObject({ outcomes: [failed], changes: ['cursors *1'] })
   const news = await bob.deliver({ message, nodeNs: 5_001n })

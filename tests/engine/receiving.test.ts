@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { listSourceFiles } from '../../scripts/files.ts'
 import { codes, isPadlockErrorCode, type PadlockErrorCode } from '../../src/errors.ts'
 import { buildMetadataPart } from '../../src/protocol/envelope.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
@@ -83,8 +84,8 @@ test('every code of receiving that the source has is listed with its test', () =
 
 test('every code that the sources of receiving name is listed', () => {
   const names = [
-    ...['inbox', 'reading', 'decryption', 'unsealing', 'parking', 'tally'].map(
-      (one) => `engine/${one}`,
+    ...listSourceFiles().flatMap(
+      (path) => /^src\/(engine\/receiving\/[\w-]+)\.ts$/.exec(path)?.[1] ?? [],
     ),
     ...['envelope', 'payload', 'validation', 'padding'].map((one) => `protocol/${one}`),
   ]
@@ -234,5 +235,5 @@ test('what was not kept is told once a batch, by outcome and code, and counted i
   ])
   expect(bob.countOf('malformed')).toBe(4)
   expect(bob.countOf('unsealing_failed')).toBe(1)
-  expect(bob.parts.inbox.unopened).toBe(1)
+  expect(bob.parts.rejections.unopened).toBe(1)
 })

@@ -3,7 +3,9 @@
 import { expect, test, vi } from 'vitest'
 import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
 import { Responder } from '../../src/engine/retransmission/responder.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Context } from '../../src/engine/runtime/context.ts'
+import { forgetOldSent } from '../../src/engine/sending/sent-records.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
@@ -40,11 +42,7 @@ const anAnswering = async () => {
     aSession(peer, await parts.fanout.prepareNew(peer)),
     aSession(peer, await parts.fanout.prepareNew(peer)),
   ] as const
-  await bare.store.transaction([], () => ({
-    writes: parts.sessions.writes(sessions),
-    result: undefined,
-  }))
-  parts.sessions.committed(sessions)
+  await commit(bare.store, parts.sessions.statesChange(sessions))
   const conversationId = buildConversationId(context.account.address, peer.address)
   /** A message that was sent at that time in one envelope for each of these. */
   const sent = async (to: readonly string[], sentMs = bare.clock.nowMs, answers = 0) => {
@@ -130,7 +128,7 @@ test('the same content goes with the same time, on the session that the request 
   )
   // Not the one that would be chosen, which is the newest.
   expect(call?.on.get(peer.id)?.sessionId).toEqual(sessions[0].sessionId)
-  expect(parts.outbox.enqueued.map(({ record }) => record)).toMatchObject([
+  expect(parts.queue.enqueued.map(({ record }) => record)).toMatchObject([
     { messageId: '', conversationId: all.conversationId, sealed: true },
     { messageId: '', conversationId: all.conversationId, sealed: true },
   ])
@@ -145,11 +143,9 @@ test('an answer, its ratchet and its count are saved together, on the disk, befo
   if (!one) return
   all.committed.length = 0
   let storedFirst: boolean | undefined
-  const enqueue = all.parts.outbox.enqueue.bind(all.parts.outbox)
-  all.parts.outbox.enqueue = (entry) => {
+  vi.spyOn(all.parts.outbox, 'wake').mockImplementation(() => {
     storedFirst = all.committed.length === 1
-    enqueue(entry)
-  }
+  })
   await all.ask([one.digest])
   expect(all.committed).toEqual([
     { durability: 'strict', tables: expect.arrayContaining(['sent', 'sessions', 'outbox']) },
@@ -246,10 +242,10 @@ test('records of what was sent go after fourteen days, however many they are', a
   all.turn(1)
   const [young] = await all.sent([all.peer.id])
   all.turn(14 * dayMs - 1)
-  await all.answering.forgetOld()
+  await forgetOldSent(all.context)
   expect(await all.sentRecords()).toHaveLength(1_000)
   all.turn(1)
-  await all.answering.forgetOld()
+  await forgetOldSent(all.context)
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
 })
 

@@ -1,6 +1,7 @@
 /** Claiming prekeys and sealing for many: docs/protocol.md sections 5, 6 and 8, Out; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import type { ClaimedKey } from '../../src/network/network.ts'
@@ -51,11 +52,7 @@ const aFanout = async (count = 1) => {
     recipients: to,
   })
   const save = async (sessions: readonly Session[]) => {
-    await world.store.transaction([], () => ({
-      writes: parts.sessions.writes(sessions),
-      result: undefined,
-    }))
-    parts.sessions.committed(sessions)
+    await commit(world.store, parts.sessions.statesChange(sessions))
   }
   return {
     ...world,
@@ -136,11 +133,14 @@ test('a claim is forgotten with the sessions made from it, and not before', asyn
   await fanout.prepare(recipients)
   expect(new Set(claims.map(({ id }) => id)).size).toBe(1)
   const sealed = fanout.seal([all.message()], fresh)
-  await store.transaction([], () => ({ writes: sealed?.writes ?? [], result: undefined }))
+  if (!sealed) throw new Error('not sealed')
+  await commit(store, sealed.change)
   expect(await store.get(tables.claim, 'claim')).toBeUndefined()
   // On a session that is there nothing was claimed, so nothing is forgotten.
-  await all.save(sealed?.sessions ?? [])
-  expect(fanout.seal([all.message()], new Map())?.writes).toEqual([])
+  const again = fanout.seal([all.message()], new Map())
+  expect(again?.change.writes.map(({ kind, table }) => [kind, table.store])).toEqual([
+    ['put', 'sessions'],
+  ])
 })
 
 test('a new session whatever there is has a claim of its own, which forgets no other', async () => {
@@ -161,7 +161,7 @@ test('section 5: the claim for a new session is asked again with its id until th
   node.isDown = false
   expect(await fanout.prepareNew(first)).toBeDefined()
   expect(claims[1]?.id).toBe(claims[0]?.id)
-  await store.transaction([], () => ({ writes: [fanout.forgetClaimWrite()], result: undefined }))
+  await commit(store, fanout.claimOfOneUsed())
   expect(await fanout.prepareNew(first)).toBeDefined()
   expect(claims[2]?.id).not.toBe(claims[0]?.id)
 })
@@ -295,9 +295,11 @@ test('each message is sealed once for each of its recipients, to their topic, un
   for (const { message, digest } of sealed?.rows.flat() ?? []) {
     expect(digest).toEqual(digestEnvelope(message))
   }
-  const sent = new Map(
-    sealed?.sessions.map((session) => [session.installationId, session.sentSince]),
-  )
+  if (!sealed) throw new Error('not sealed')
+  expect(sealed.change.writes.filter(({ table }) => table.store === 'sessions')).toHaveLength(3)
+  await commit(all.store, sealed.change)
+  const sessions = recipients.flatMap(({ id }) => all.parts.sessions.of(id))
+  const sent = new Map(sessions.map((session) => [session.installationId, session.sentSince]))
   expect(sent).toEqual(
     new Map([
       [one.id, 1],
@@ -306,7 +308,7 @@ test('each message is sealed once for each of its recipients, to their topic, un
     ]),
   )
   // Each session comes once, and has moved on.
-  for (const session of sealed?.sessions ?? []) {
+  for (const session of sessions) {
     expect(session.state).not.toEqual(fresh.get(session.installationId)?.state)
   }
 })
@@ -338,7 +340,7 @@ test('after a restart nobody is claimed for who has a session in the store, and 
   const later = sendingParts(context)
   const second = await later.fanout.prepareNew(first)
   if (!second) throw new Error('no session')
-  later.sessions.committed([second])
+  await commit(all.store, later.sessions.statesChange([second]))
   expect(later.sessions.of(first.id)).toHaveLength(2)
 })
 
@@ -348,11 +350,16 @@ test('the first message of a session tells the heads of both accounts, the next 
   parts.cursors.setNode(new Uint8Array(16).fill(1))
   const fresh = await fanout.prepare(recipients)
   const first = fanout.seal([all.message(), all.message()], fresh)
-  expect(first?.sessions.map(({ headsTold }) => headsTold?.length)).toEqual([16])
-  const [one, two] = first?.rows.map((rows) => rows[0]?.message.length ?? 0) ?? []
+  if (!first) throw new Error('not sealed')
+  const [one, two] = first.rows.map((rows) => rows[0]?.message.length ?? 0)
   expect(one).toBeGreaterThan(two ?? 0)
-  await all.save(first?.sessions ?? [])
+  await commit(all.store, first.change)
+  const told = () => recipients.flatMap(({ id }) => parts.sessions.of(id)).map((s) => s.headsTold)
+  const toldFirst = told()
+  expect(toldFirst.map((digests) => digests?.length)).toEqual([16])
   const next = fanout.seal([all.message()], new Map())
-  expect(next?.rows[0]?.[0]?.message.length).toBe(two)
-  expect(next?.sessions[0]?.headsTold).toEqual(first?.sessions[0]?.headsTold)
+  if (!next) throw new Error('not sealed')
+  expect(next.rows[0]?.[0]?.message.length).toBe(two)
+  await commit(all.store, next.change)
+  expect(told()).toEqual(toldFirst)
 })

@@ -1,6 +1,7 @@
 /** Limits of requests, of sessions and of the age of bytes: docs/protocol.md sections 7, 8 and 11; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { messageTopic } from '../../src/protocol/topics.ts'
@@ -50,13 +51,13 @@ test('a message and its bytes come back after a restart, with nothing lost and n
   const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
   await until(() => all.requests.length === 1)
   await until(() => all.waits.length > 0)
-  all.outbox.setOnline(false)
+  all.outbox.setLive(false)
   all.answers.length = 0
   const again = sendingParts(all.context)
   again.directory.people.set(peer.address, [peer])
   await again.outbox.load()
   void again.outbox.run()
-  again.outbox.setOnline(true)
+  again.outbox.setLive(true)
   await until(async () => (await all.message(id)).state === MessageState.SENT)
   const [first, second] = all.requests.map((request) =>
     encodeHex(request[0]?.message ?? new Uint8Array()),
@@ -86,18 +87,14 @@ test('messages never take a session past its thousandth send: the rest goes on a
   const made = await all.fanout.prepareNew(peer)
   if (!made) throw new Error('no session')
   const nearly = { ...made, sentSince: 998 }
-  await all.store.transaction([], () => ({
-    writes: all.sessions.writes([nearly]),
-    result: undefined,
-  }))
-  all.sessions.committed([nearly])
+  await commit(all.store, all.sessions.statesChange([nearly]))
   await all.outbox.load()
   const ids: string[] = []
   for (const text of ['one', 'two', 'three']) {
     ids.push((await all.outbox.send(all.conversationWith(peer.address), text)).id)
   }
   void all.outbox.run()
-  all.outbox.setOnline(true)
+  all.outbox.setLive(true)
   for (const id of ids) {
     await until(async () => (await all.message(id)).state === MessageState.SENT)
   }

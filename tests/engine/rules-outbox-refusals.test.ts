@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'
 import { messageTopic } from '../../src/protocol/topics.ts'
-import { MessageState, put, tables } from '../../src/store/tables.ts'
+import { MessageState } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { anAddress } from '../support/engine-context.ts'
 import { anOutbox, refusal, topicsOf } from '../support/outbox-part.ts'
@@ -23,7 +23,7 @@ test('a final refusal of one message gives up that one, and the others go', asyn
   // Of six envelopes the fifth, counted from 0: the last of the second message.
   all.answers.push(refusal('too_large', 4))
   void all.outbox.run()
-  all.outbox.setOnline(true)
+  all.outbox.setLive(true)
   await until(async () => (await all.message(ids[2] ?? '')).state === MessageState.SENT)
   expect(all.requests.map(({ length }) => length)).toEqual([6, 3])
   expect(await all.message(ids[0] ?? '')).toMatchObject({ state: MessageState.SENT })
@@ -126,24 +126,15 @@ test('what installations say to each other is given up when its recipient is gon
   const [phone] = all.aPeer()
   if (!phone) return
   await all.run()
-  const fresh = await all.fanout.prepareNew(phone)
-  if (!fresh) throw new Error('no session')
-  const content = new Uint8Array(3)
-  const conversationId = all.conversationWith(phone.address)
-  const sealed = all.fanout.seal(
-    [{ conversationId, content, composedNs: 1n, recipients: [phone] }],
-    new Map([[phone.id, fresh]]),
-  )
-  const entry = all.outbox.internalEntry(phone.address, sealed?.rows[0] ?? [])
-  expect(entry.record).toMatchObject({ messageId: '', conversationId, sealed: true })
-  await all.store.transaction([], () => ({
-    writes: [put(tables.outbox, entry.number, entry.record)],
-    result: undefined,
-  }))
   all.directory.people.set(phone.address, [])
   all.answers.push(refusal('recipient_gone', 0))
   all.events.length = 0
-  all.outbox.enqueue(entry)
+  await all.sayTo(phone)
+  expect(all.queue.enqueued).toMatchObject([
+    {
+      record: { messageId: '', conversationId: all.conversationWith(phone.address), sealed: true },
+    },
+  ])
   await until(async () => (await all.entries()).length === 0)
   await all.idle()
   expect(all.requests).toHaveLength(1)
@@ -168,20 +159,8 @@ test('what installations say to each other is given up after fourteen days, and 
   const all = await anOutbox()
   const [phone] = all.aPeer()
   if (!phone) return
-  const rows = [
-    {
-      topic: messageTopic(phone.id),
-      message: new Uint8Array(3),
-      digest: new Uint8Array(32),
-      address: phone.address,
-      recipient: phone.id,
-    },
-  ]
-  const entry = all.outbox.internalEntry(phone.address, rows)
-  await all.store.transaction([], () => ({
-    writes: [put(tables.outbox, entry.number, entry.record)],
-    result: undefined,
-  }))
+  await all.sayTo(phone)
+  expect(await all.entries()).toHaveLength(1)
   all.turn(14 * dayMs + 1)
   await all.run()
   await until(async () => (await all.entries()).length === 0)
@@ -222,7 +201,7 @@ test('a refusal that names no envelope is of the first message', async () => {
   }
   all.answers.push(refusal('malformed'))
   void all.outbox.run()
-  all.outbox.setOnline(true)
+  all.outbox.setLive(true)
   await until(async () => (await all.message(ids[1] ?? '')).state === MessageState.SENT)
   expect((await all.message(ids[0] ?? '')).reason).toBe('malformed')
 })
@@ -245,7 +224,7 @@ test('of one request only what was for the gone device is mended: the others kee
   }
   all.answers.push(refusal('recipient_gone', 0))
   void all.outbox.run()
-  all.outbox.setOnline(true)
+  all.outbox.setLive(true)
   for (const id of ids) {
     await until(async () => (await all.message(id)).state === MessageState.SENT)
   }

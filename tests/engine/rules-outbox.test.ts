@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { messageTopic } from '../../src/protocol/topics.ts'
-import { MessageState, put, tables } from '../../src/store/tables.ts'
+import { MessageState, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { aDevice, known } from '../support/engine-context.ts'
 import { anOutbox, ones, storeSealed, topicsOf } from '../support/outbox-part.ts'
@@ -91,23 +91,7 @@ test('who was passed over is owed the message in the transaction that marks it s
   expect(marking.map(({ tables: names }) => [...new Set(names)].sort())).toEqual([
     ['messages', 'outbox', 'owed'],
   ])
-  const sealed = all.fanout.seal(
-    [
-      {
-        conversationId: all.conversationWith(phone.address),
-        content: new Uint8Array(3),
-        composedNs: 1n,
-        recipients: [phone],
-      },
-    ],
-    new Map(),
-  )
-  const entry = all.outbox.internalEntry(phone.address, sealed?.rows[0] ?? [])
-  await all.store.transaction([], () => ({
-    writes: [put(tables.outbox, entry.number, entry.record)],
-    result: undefined,
-  }))
-  all.outbox.enqueue(entry)
+  await all.sayTo(phone)
   await until(async () => (await all.entries()).length === 0)
   await all.idle()
   expect(await debts()).toHaveLength(1)

@@ -2,6 +2,8 @@
 
 import { expect, test, vi } from 'vitest'
 import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import type { Change } from '../../src/engine/runtime/change.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { type Address, buildConversationId } from '../../src/protocol/ids.ts'
 import { messageTopic } from '../../src/protocol/topics.ts'
@@ -76,7 +78,7 @@ const aDebtor = async () => {
         world.store.nextNumber(tables.messages),
       ),
     ])
-  const commit = (more: readonly Write[]) => write(more)
+  const save = (more: Change) => commit(world.store, more)
   const debts = async () =>
     (await world.store.scan(tables.owed, { after: 0, limit: 20_000 })).rows.map(({ value }) => ({
       messageId: value.messageId,
@@ -84,7 +86,7 @@ const aDebtor = async () => {
     }))
   /** A message that was published to these. */
   const published = (messageId: string, nodeNs: bigint, to: readonly KnownInstallation[] = []) =>
-    parts.owed.published(
+    parts.deferred.published(
       [
         {
           messageId,
@@ -93,11 +95,11 @@ const aDebtor = async () => {
           topics: new Set(to.map(({ id }) => messageTopic(id))),
         },
       ],
-      commit,
+      save,
     )
   const run = async () => {
-    void parts.owed.run()
-    parts.owed.setLive(true)
+    void parts.deferred.run()
+    parts.deferred.setLive(true)
     await until(() => world.waits.length > 0)
   }
   const settled = (): Promise<void> => until(() => world.waits.length > 0)
@@ -115,7 +117,7 @@ const aDebtor = async () => {
     aDeviceOf,
     aMessage,
     write,
-    commit,
+    save,
     debts,
     published,
     run,
@@ -146,10 +148,10 @@ test('debts are written together with what they follow from, and are none if tha
   const all = await aDebtor()
   all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
-  const failing = all.parts.owed.published(
+  const failing = all.parts.deferred.published(
     [{ messageId: 'one', conversationId: all.conversationId, nodeNs: 10n, topics: new Set() }],
     async (more) => {
-      expect(more).toHaveLength(1)
+      expect(more.writes).toHaveLength(1)
       throw new Error('no room')
     },
   )
@@ -194,8 +196,8 @@ test('who becomes known late is owed what was published since: own messages, sen
       sinceMs: BigInt(all.clock.nowMs),
     }),
   ])
-  await all.parts.owed.load()
-  await all.parts.owed.gained([late], all.commit)
+  await all.parts.deferred.load()
+  await all.parts.deferred.gained([late], all.save)
   expect(await all.debts()).toEqual([
     { messageId: 'owed to it', to: late.id },
     { messageId: 'after', to: 'other' },
@@ -217,7 +219,7 @@ test('a late device of one’s own is owed messages of all conversations, howeve
     await all.aMessage(`there ${nth}`, now + 500n, { conversation })
   }
   const tablet = all.aDeviceOf(all.own, now)
-  await all.parts.owed.gained([tablet], all.commit)
+  await all.parts.deferred.gained([tablet], all.save)
   const ids = new Set((await all.debts()).map(({ messageId }) => messageId))
   expect(ids.size).toBe(103)
   for (const id of ['here 1', 'here 101', 'there 0', 'there 1']) expect(ids.has(id)).toBe(true)
@@ -230,7 +232,7 @@ test('a late device is not owed what was published fourteen days ago', async () 
   await all.aMessage('young', now)
   all.turn(14 * dayMs)
   const late = all.aDeviceOf(all.peer, 1n)
-  await all.parts.owed.gained([late], all.commit)
+  await all.parts.deferred.gained([late], all.save)
   expect(await all.debts()).toEqual([{ messageId: 'young', to: late.id }])
 })
 
@@ -248,7 +250,7 @@ test('a debt is paid when its device can be encrypted to: the same content with 
   all.gone.clear()
   all.committed.length = 0
   all.turn(hourMs)
-  await until(() => all.parts.outbox.enqueued.length === 2)
+  await until(() => all.parts.queue.enqueued.length === 2)
   await all.settled()
   expect(all.parts.fanout.calls.map(({ messages }) => messages)).toMatchObject([
     [
@@ -275,7 +277,7 @@ test('a debt is paid when its device can be encrypted to: the same content with 
   // The claim that the session was made from is settled.
   expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
   // Paid is paid.
-  all.parts.owed.setLive(true)
+  all.parts.deferred.setLive(true)
   await all.settled()
   all.turn(2 * hourMs)
   await all.settled()
@@ -319,8 +321,8 @@ test('of large messages as many go at once as a quarter of a request holds, and 
   await all.published('message 0', 10n)
   await all.published('message 1', 11n)
   await all.published('message 2', 12n)
-  void all.parts.owed.run()
-  all.parts.owed.setLive(true)
+  void all.parts.deferred.run()
+  all.parts.deferred.setLive(true)
   await until(() => all.parts.fanout.calls.length > 0)
   expect(all.sealed()[0]).toEqual([10n, 11n])
 })
@@ -334,9 +336,9 @@ test('what is owed is owed for fourteen days to the millisecond, by both clocks,
   const restart = async () => {
     const again = sendingParts(all.context)
     again.directory.people.set(all.peer, [phone])
-    await again.owed.load()
-    void again.owed.run()
-    again.owed.setLive(true)
+    await again.deferred.load()
+    void again.deferred.run()
+    again.deferred.setLive(true)
     await all.settled()
   }
   all.turn(14 * dayMs)
@@ -371,13 +373,13 @@ test('whoever is owed something is tried hourly while live, and not while offlin
   const phone = all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
-  void all.parts.owed.run()
+  void all.parts.deferred.run()
   await all.settled()
   all.turn(3 * hourMs)
   await all.settled()
   expect(all.parts.fanout.calls).toEqual([])
   all.gone.add(phone.id)
-  all.parts.owed.setLive(true)
+  all.parts.deferred.setLive(true)
   await all.settled()
   all.gone.clear()
   all.turn(hourMs - 1)
@@ -395,11 +397,11 @@ test('news that come while somebody cannot be found are not missed', async () =>
   const recipients = vi
     .spyOn(all.parts.directory, 'recipients')
     .mockImplementationOnce(async () => {
-      all.parts.owed.retry()
+      all.parts.deferred.retry()
       return []
     })
-  void all.parts.owed.run()
-  all.parts.owed.setLive(true)
+  void all.parts.deferred.run()
+  all.parts.deferred.setLive(true)
   await until(() => all.parts.fanout.calls.length === 1)
   expect(recipients).toHaveBeenCalled()
 })
@@ -423,8 +425,7 @@ test('a debt never takes a session past its thousandth send: the rest goes on a 
   const made = await all.parts.fanout.prepareNew(phone)
   if (!made) throw new Error('no session')
   const nearly = { ...made, sentSince: 990 }
-  await all.write(all.parts.sessions.writes([nearly]))
-  all.parts.sessions.committed([nearly])
+  await commit(all.store, all.parts.sessions.statesChange([nearly]))
   for (let n = 0; n < 12; n += 1) {
     await all.aMessage(`message ${n}`, BigInt(n + 10))
     await all.published(`message ${n}`, BigInt(n + 10))

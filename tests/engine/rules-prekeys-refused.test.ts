@@ -1,6 +1,7 @@
 /** Uploads of prekeys that are refused, replaced or bounded: docs/protocol.md sections 6 and 10; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { parsePrekeyUpload, prekeySignatures } from '../../src/protocol/prekey.ts'
 import { put, remove, tables } from '../../src/store/tables.ts'
@@ -128,7 +129,7 @@ test('an older copy of itself knows by uploads above every one known here', asyn
   expect(made.oneTime).toHaveLength(50)
   // Nothing is kept before it is saved.
   expect(all.prekeys.find(made.oneTime[0]?.publicKey ?? new Uint8Array())).toBeUndefined()
-  all.prekeys.saved(made)
+  await commit(all.store, all.prekeys.uploadChange(made))
   expect(all.prekeys.isBehind(above + 1n)).toBe(false)
   await all.prekeys.refill()
   expect(all.requests[0]?.message).toEqual(made.upload)
@@ -196,7 +197,7 @@ test('a replacement counts for itself: what was in stock before is gone', async 
   await all.prekeys.onStock(20, all.createdNs)
   await all.prekeys.replace()
   const keys = all.uploads()[1]?.oneTime.map(({ key }) => key) ?? []
-  all.prekeys.committed(keys.slice(0, 26))
+  await commit(all.store, all.prekeys.usedChange(keys.slice(0, 26)))
   await until(() => all.uploads().length === 3)
   expect(all.uploads()[2]?.oneTime).toHaveLength(26)
 })
@@ -231,8 +232,9 @@ test('a batch that used no key asks for none', async () => {
   const all = await aHolder()
   all.answers.push(down())
   await all.prekeys.onStock(10, all.createdNs)
-  all.prekeys.committed([])
-  expect(all.prekeys.useWrites([])).toEqual([])
+  const unused = all.prekeys.usedChange([])
+  expect(unused.writes).toEqual([])
+  await commit(all.store, unused)
   expect(all.requests).toHaveLength(1)
 })
 

@@ -1,6 +1,7 @@
 /** The stock of prekeys and what ages in it: docs/protocol.md sections 2 and 6, to the millisecond; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { prekeySignatures } from '../../src/protocol/prekey.ts'
 import { until } from '../support/engine.ts'
@@ -99,10 +100,10 @@ test('keys count once they are acknowledged; used ones count no more, and below 
   const keys = upload?.oneTime.map(({ key }) => key) ?? []
   expect(keys).toHaveLength(30)
   // 50 are there: 25 may go.
-  for (const key of keys.slice(0, 25)) all.prekeys.committed([key])
+  for (const key of keys.slice(0, 25)) await commit(all.store, all.prekeys.usedChange([key]))
   await all.prekeys.refill()
   expect(all.uploads().map(({ oneTime }) => oneTime.length)).toEqual([30, 25])
-  for (const key of keys.slice(25, 30)) all.prekeys.committed([key])
+  for (const key of keys.slice(25, 30)) await commit(all.store, all.prekeys.usedChange([key]))
   expect(all.uploads()).toHaveLength(2)
 })
 
@@ -110,11 +111,11 @@ test('the twenty-sixth key that goes has the stock filled up by itself', async (
   const all = await aHolder()
   await all.prekeys.onStock(20, all.createdNs)
   const keys = all.uploads()[0]?.oneTime.map(({ key }) => key) ?? []
-  all.prekeys.committed(keys.slice(0, 25))
+  await commit(all.store, all.prekeys.usedChange(keys.slice(0, 25)))
   await Promise.resolve()
   expect(all.uploads()).toHaveLength(1)
-  all.prekeys.committed([])
-  all.prekeys.committed(keys.slice(25, 26))
+  await commit(all.store, all.prekeys.usedChange([]))
+  await commit(all.store, all.prekeys.usedChange(keys.slice(25, 26)))
   await until(() => all.uploads().length === 2)
   expect(all.uploads()[1]?.oneTime).toHaveLength(26)
 })
@@ -127,13 +128,12 @@ test('a used one-time secret goes with what is written, a fallback never does: s
   expect(all.prekeys.find(used.publicKey)).toEqual(used.secret)
   expect(all.prekeys.find(fallback.publicKey)).toEqual(fallback.secret)
   expect(all.prekeys.isOneTime(fallback.publicKey)).toBe(false)
-  expect(all.prekeys.useWrites([fallback.publicKey])).toEqual([])
+  expect(all.prekeys.usedChange([fallback.publicKey]).writes).toEqual([])
   expect(all.prekeys.find(new Uint8Array(32))).toBeUndefined()
-  const writes = all.prekeys.useWrites([used.publicKey, fallback.publicKey])
+  const change = all.prekeys.usedChange([used.publicKey, fallback.publicKey])
   // Not before it is committed.
   expect(all.prekeys.find(used.publicKey)).toBeDefined()
-  await all.store.transaction([], () => ({ writes, result: undefined }))
-  all.prekeys.committed([used.publicKey])
+  await commit(all.store, change)
   expect(all.prekeys.find(used.publicKey)).toBeUndefined()
   const { prekeys } = await all.stored()
   expect(prekeys?.oneTime.map(({ publicKey }) => publicKey)).toEqual(

@@ -1,10 +1,14 @@
 /** Asking for what could not be decrypted: the numbers of docs/protocol.md section 10, one part alone. */
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { decodeRetransmitRequest } from '../../src/content/retransmit.ts'
 import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
-import type { Decrypted } from '../../src/engine/receiving/envelope-stages.ts'
+import type {
+  RetransmittedEnvelope,
+  UndecryptableEnvelope,
+} from '../../src/engine/retransmission/requester.ts'
 import { Requester } from '../../src/engine/retransmission/requester.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
@@ -33,30 +37,11 @@ const aDigest = (): Uint8Array => {
 }
 
 /** An envelope of this sender that could not be decrypted. */
-const aFailure = (sender: KnownInstallation, digest = aDigest(), nodeNs = 7n): Decrypted => ({
-  ok: false,
-  code: 'decryption_failed',
-  digest,
-  from: {
-    sender,
-    envelope: { message: new Uint8Array(), sequence: 1n, nodeNs },
-    opened: {
-      metadata: new Uint8Array(),
-      enc: new Uint8Array(32),
-      headerHash: new Uint8Array(32),
-      olmMessage: undefined,
-    },
-    metadata: {
-      senderAddress: sender.address,
-      senderInstallationId: sender.id,
-      recipientAddress: sender.address,
-      recipientInstallationId: sender.id,
-      isPrekeyMessage: false,
-      sessionId: new Uint8Array(32),
-      headerSignature: new Uint8Array(64),
-    },
-  },
-})
+const aFailure = (
+  from: KnownInstallation,
+  digest = aDigest(),
+  nodeNs = 7n,
+): UndecryptableEnvelope => ({ from, digest, nodeNs })
 
 /** One part alone, with peers whose prekeys the node gives. */
 const aRecovery = async (count = 1, given: Partial<Context> & { database?: string } = {}) => {
@@ -111,12 +96,11 @@ const aRecovery = async (count = 1, given: Partial<Context> & { database?: strin
   }
   const recovery = start()
   const note = async (
-    failed: readonly Decrypted[],
-    came: Parameters<Requester['note']>[1] = [],
+    failed: readonly UndecryptableEnvelope[],
+    came: readonly RetransmittedEnvelope[] = [],
   ) => {
-    const noted = recovery.note(failed, came)
-    await world.store.transaction([], () => ({ writes: noted.writes, result: undefined }))
-    recovery.committed(noted)
+    const noted = recovery.failuresChange(failed, came)
+    await commit(world.store, noted)
     return noted
   }
   /** Until the loop has done what there was to do. */
@@ -167,7 +151,7 @@ const askedOf = ({ parts }: { readonly parts: ReturnType<typeof sendingParts> })
 
 const countsOf = (
   all: { readonly parts: ReturnType<typeof sendingParts> },
-  failures: readonly Decrypted[],
+  failures: readonly UndecryptableEnvelope[],
 ): readonly number[] => {
   const asked = askedOf(all).flat().map(encodeHex)
   return failures.map(({ digest }) => asked.filter((one) => one === encodeHex(digest)).length)
@@ -250,11 +234,7 @@ test('a request goes on a new session, in the conversation of both accounts, to 
   // There is a session already, and another device of the same account.
   const there = await parts.fanout.prepareNew(peer)
   if (!there) throw new Error('no session')
-  await world.store.transaction([], () => ({
-    writes: parts.sessions.writes([there]),
-    result: undefined,
-  }))
-  parts.sessions.committed([there])
+  await commit(world.store, parts.sessions.statesChange([there]))
   parts.directory.people.set(peer.address, [known(aDevice(peer.address)), peer])
   await all.run()
   world.committed.length = 0
@@ -273,8 +253,8 @@ test('a request goes on a new session, in the conversation of both accounts, to 
   expect(on?.sessionId).not.toEqual(there.sessionId)
   expect(claims).toEqual([[peer.id], [peer.id]])
   // It is an entry of its own in the outbox, which stands for no message.
-  expect(parts.outbox.enqueued).toMatchObject([{ record: { messageId: '', sealed: true } }])
-  expect(parts.outbox.enqueued[0]?.record.rows).toHaveLength(1)
+  expect(parts.queue.enqueued).toMatchObject([{ record: { messageId: '', sealed: true } }])
+  expect(parts.queue.enqueued[0]?.record.rows).toHaveLength(1)
 })
 
 test('a request, its ratchet, its timer and its place in the outbox are saved together, on the disk, before it leaves', async () => {
@@ -283,11 +263,9 @@ test('a request, its ratchet, its timer and its place in the outbox are saved to
   const [peer] = peers
   if (!peer) return
   let storedFirst: boolean | undefined
-  const enqueue = parts.outbox.enqueue.bind(parts.outbox)
-  parts.outbox.enqueue = (entry) => {
+  vi.spyOn(parts.outbox, 'wake').mockImplementation(() => {
     storedFirst = world.committed.some(({ tables: names }) => names.includes('outbox'))
-    enqueue(entry)
-  }
+  })
   await all.run()
   await all.note([aFailure(peer)])
   world.committed.length = 0
@@ -418,7 +396,7 @@ test('what came is asked for no more; the record goes with its last digest', asy
   await all.turn(2 * hourMs)
   expect(askedOf(all)).toEqual([[two]])
   // Nothing of an installation that nothing was asked of.
-  expect(all.recovery.note([], [{ id: peer.id, digest: one }]).writes).toEqual([])
+  expect(all.recovery.failuresChange([], [{ id: peer.id, digest: one }]).writes).toEqual([])
 })
 
 test('a digest is noted once, of one batch or of two', async () => {
@@ -532,7 +510,7 @@ test('nothing is asked while offline, nor of an installation that is revoked or 
   await all.turn(3 * hourMs)
   expect(all.claims).toEqual([])
   expect(all.parts.fanout.calls).toEqual([])
-  expect(all.parts.outbox.enqueued).toEqual([])
+  expect(all.parts.queue.enqueued).toEqual([])
 })
 
 test('what fails on the way is told, and tried again a minute later', async () => {
@@ -593,7 +571,7 @@ test('section 10: an installation that gives no prekey is asked when it gives on
   await all.settled()
   await all.turn(minuteMs)
   expect(all.world.context.status.current.warnings).toEqual([])
-  expect(all.parts.outbox.enqueued).toEqual([])
+  expect(all.parts.queue.enqueued).toEqual([])
   const [stored] = await all.world.store.all(tables.recovery)
   expect(stored?.value.missing).toMatchObject([{ asks: 0 }])
   for (let hour = 0; hour < 4; hour += 1) await all.turn(hourMs)
@@ -601,5 +579,5 @@ test('section 10: an installation that gives no prekey is asked when it gives on
   all.meanwhile.isEmpty = false
   await all.turn(hourMs)
   expect(all.claims).toHaveLength(6)
-  expect(all.parts.outbox.enqueued).toHaveLength(1)
+  expect(all.parts.queue.enqueued).toHaveLength(1)
 })

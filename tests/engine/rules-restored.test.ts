@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest'
 import { repairIfRolledBack } from '../../src/engine/keys/rollback.ts'
 import type { KnownInstallation } from '../../src/engine/membership/directory.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import { tables } from '../../src/store/tables.ts'
@@ -27,8 +28,7 @@ const aCopy = async () => {
     sentSince: 0,
     isClosed: false,
   }
-  await all.store.transaction([], () => ({ writes: sessions.writes([session]), result: undefined }))
-  sessions.committed([session])
+  await commit(all.store, sessions.statesChange([session]))
   all.committed.length = 0
   /** What the own contact topic says of this installation. */
   const says = (given: Partial<KnownInstallation>) =>

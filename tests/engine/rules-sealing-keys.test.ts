@@ -1,6 +1,7 @@
 /** Sealing keys: docs/protocol.md section 2, to the millisecond; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import { sealingKeySignature } from '../../src/protocol/contact.ts'
@@ -102,7 +103,7 @@ test('a new sealing key is above every key here and above what it must be', asyn
   const above = all.createdNs + 10_000_000_000n
   const made = await all.sealingKeys.make(above)
   expect(made.secrets[0]?.createdNs).toBe(above + 1n)
-  all.sealingKeys.saved(made)
+  await commit(all.store, all.sealingKeys.newKeyChange(made))
   all.clock.nowMs -= dayMs
   const next = await all.sealingKeys.make(0n)
   expect(next.secrets[0]?.createdNs).toBe(above + 2n)

@@ -1,6 +1,7 @@
 /** Sessions in the store and in memory: docs/protocol.md section 7; one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
@@ -43,13 +44,10 @@ const someSessions = async () => {
     },
   }
   const sessions = new Sessions(counted)
-  const write = (writes: readonly Write[]) =>
-    store.transaction([], () => ({ writes, result: undefined }))
   const save = async (...some: readonly Session[]) => {
-    await write(sessions.writes(some))
-    sessions.committed(some)
+    await commit(store, sessions.statesChange(some))
   }
-  return { ...world, sessions, save, write, readsOf: () => reads }
+  return { ...world, sessions, save, readsOf: () => reads }
 }
 
 const records = async (store: Awaited<ReturnType<typeof someSessions>>['store']) =>
@@ -92,7 +90,7 @@ test('the next state takes the place of the one before it, and of no other sessi
 test('memory is not touched before the store has committed', async () => {
   const { sessions } = await someSessions()
   const session = aSession(idOf('peer'))
-  sessions.writes([session])
+  sessions.statesChange([session])
   expect(sessions.of(session.installationId)).toEqual([])
 })
 
@@ -140,17 +138,16 @@ test('a pruned session loses its state on the disk too; its id stays for ever: s
 })
 
 test('an older copy closes every session that there is, and leaves the pruned alone', async () => {
-  const { store, sessions, save, write, clock } = await someSessions()
+  const { store, sessions, save, clock } = await someSessions()
   const id = idOf('peer')
   const six = Array.from({ length: 6 }, (_, nth) =>
     aSession(id, { createdMs: clock.nowMs - nth, lastDecryptedMs: 1, firstDecryptedMs: 1 }),
   )
   await save(...six, aSession(idOf('other')))
   await sessions.prune(clock.nowMs)
-  const writes = await sessions.closeWrites()
-  expect(writes).toHaveLength(6)
-  await write(writes)
-  sessions.forgetMemory()
+  const closing = await sessions.closingChange()
+  expect(closing.writes).toHaveLength(6)
+  await commit(store, closing)
   await sessions.load([id, idOf('other')])
   for (const each of [id, idOf('other')]) {
     expect(sessions.of(each).length).toBeGreaterThan(0)
@@ -158,7 +155,7 @@ test('an older copy closes every session that there is, and leaves the pruned al
     expect(sessions.of(each).every(({ state }) => state.length === 3)).toBe(true)
   }
   expect((await records(store)).filter((record) => record.pruned)).toHaveLength(1)
-  expect(await sessions.closeWrites()).toEqual([])
+  expect((await sessions.closingChange()).writes).toEqual([])
 })
 
 test('the sessions of 2,000 installations stay in memory, those used last; others are read again', async () => {

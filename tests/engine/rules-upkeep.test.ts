@@ -3,7 +3,8 @@
 import { expect, test, vi } from 'vitest'
 import { Maintenance } from '../../src/engine/maintenance.ts'
 import { Decryption } from '../../src/engine/receiving/decryption.ts'
-import { Responder } from '../../src/engine/retransmission/responder.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
+import { put, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { sendingParts } from '../support/engine-context.ts'
 import { aHolder, down } from '../support/key-holder.ts'
@@ -14,29 +15,32 @@ test('all that ages is looked after at each connect and once an hour, each for i
   const all = await aHolder()
   const { context, sealingKeys, prekeys } = all
   const parts = sendingParts(context)
-  const answering = new Responder(context, parts)
   const decryption = new Decryption(context, parts.sessions, prekeys)
   const spies = [
     vi.spyOn(sealingKeys, 'rotateIfDue').mockRejectedValue(down()),
     vi.spyOn(prekeys, 'rotateIfDue').mockRejectedValue(new Error('what')),
     vi.spyOn(parts.sessions, 'prune').mockResolvedValue(),
     vi.spyOn(decryption, 'forgetOld').mockResolvedValue(),
-    vi.spyOn(answering, 'forgetOld').mockResolvedValue(),
+    vi.spyOn(parts.sessions, 'loadLeftOver'),
   ]
+  const sentLongAgo = put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: 1n })
+  await commit(all.store, { writes: [sentLongAgo] })
+  const sent = async () => (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
   const counts = () => spies.map((spy) => spy.mock.calls.length)
   const upkeep = new Maintenance(context, {
     sealingKeys,
     prekeys,
     sessions: parts.sessions,
     decryption,
-    answering,
   })
   void upkeep.run()
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([0, 0, 0, 0, 0])
+  expect(await sent()).toHaveLength(1)
   upkeep.setLive(true)
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([1, 1, 1, 1, 1])
+  expect(await sent()).toEqual([])
   expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs()]])
   expect(all.warned('network_unavailable')).toBe(1)
   expect(all.warned('internal')).toBe(1)
@@ -45,9 +49,9 @@ test('all that ages is looked after at each connect and once an hour, each for i
   expect(counts()).toEqual([1, 1, 1, 1, 1])
   all.turn(1)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 2])
+  expect(counts()).toEqual([2, 2, 2, 2, 1])
   upkeep.setLive(false)
   all.turn(2 * hourMs)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 2])
+  expect(counts()).toEqual([2, 2, 2, 2, 1])
 })

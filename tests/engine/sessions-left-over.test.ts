@@ -1,6 +1,7 @@
 /** What a run leaves behind when it ends early is put right by the next one (docs/protocol.md section 7). */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -27,8 +28,7 @@ test('section 7: of more than five sessions an earlier run kept, the oldest go a
     sentSince: 0,
     isClosed: false,
   }))
-  const writes = new Sessions(store).writes(sessions)
-  await store.transaction([], () => ({ writes, result: undefined }))
+  await commit(store, new Sessions(store).statesChange(sessions))
   store.close()
 
   let running: Store | undefined

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { LookupLimiter } from '../../src/engine/receiving/lookup-limiter.ts'
 import { type NewlyParked, Parking } from '../../src/engine/receiving/parking.ts'
 import { Backoff } from '../../src/engine/runtime/backoff.ts'
+import { commit } from '../../src/engine/runtime/change.ts'
 import { Mutex } from '../../src/engine/runtime/mutex.ts'
 import { NodeTime } from '../../src/engine/runtime/node-time.ts'
 import type { Platform } from '../../src/platform/platform.ts'
@@ -141,10 +142,9 @@ const aParking = async () => {
   const parking = new Parking(store)
   await parking.load()
   const park = async (...envelopes: NewlyParked[]): Promise<number> => {
-    const { writes, dropped, kept } = parking.plan(envelopes, 1)
-    await store.transaction([], () => ({ writes, result: undefined }))
-    parking.committed(kept)
-    return dropped
+    const parked = parking.parkChange(envelopes, 1)
+    await commit(store, parked)
+    return parked.dropped
   }
   return { store, parking, park }
 }
@@ -229,11 +229,9 @@ test('what was worked off is parked no longer', async () => {
   expect(parking.has(claimed(1))).toBe(true)
   expect(parking.installations(new Set([address(1), address(3)]))).toEqual([claimed(1)])
   const numbers = (await parking.of(claimed(1))).map(({ number }) => number)
-  const writes = parking.removalWrites(numbers)
-  await store.transaction([], () => ({ writes, result: undefined }))
-  parking.removed(numbers.slice(0, 1))
+  await commit(store, parking.removalChange(numbers.slice(0, 1)))
   expect(parking.has(claimed(1)), 'one of two is left').toBe(true)
-  parking.removed(numbers.slice(1))
+  await commit(store, parking.removalChange(numbers.slice(1)))
   expect(parking.has(claimed(1))).toBe(false)
   expect([...parking.addresses()]).toEqual([address(2)])
 })

@@ -3,12 +3,17 @@
  * fake-indexeddb, a clock that the test turns, and a network that answers nothing until told to.
  */
 import { onTestFinished } from 'vitest'
-import { Directory, type KnownInstallation } from '../../src/engine/membership/directory.ts'
+import {
+  Directory,
+  type DirectoryListener,
+  type KnownInstallation,
+} from '../../src/engine/membership/directory.ts'
 import { Heads } from '../../src/engine/membership/heads.ts'
 import { PendingVerifications } from '../../src/engine/membership/pending-verification.ts'
 import { Conversations } from '../../src/engine/messages/conversations.ts'
 import { MessageStates } from '../../src/engine/messages/message-states.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
+import { type Change, joinChanges } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { Cursors } from '../../src/engine/runtime/cursors.ts'
 import { Mutex } from '../../src/engine/runtime/mutex.ts'
@@ -16,9 +21,11 @@ import { NodeTime } from '../../src/engine/runtime/node-time.ts'
 import { StatusBoard } from '../../src/engine/runtime/status.ts'
 import { Composer } from '../../src/engine/sending/composer.ts'
 import { DeferredDelivery } from '../../src/engine/sending/deferred.ts'
+import { Dispatch } from '../../src/engine/sending/dispatch.ts'
 import { Fanout, type FanoutMessage } from '../../src/engine/sending/fanout.ts'
-import { Outbox } from '../../src/engine/sending/outbox.ts'
+import { Outbox, type OutboxParts } from '../../src/engine/sending/outbox.ts'
 import type { OutboxEntry } from '../../src/engine/sending/outbox-entry.ts'
+import { OutboxQueue } from '../../src/engine/sending/outbox-queue.ts'
 import { Sealing } from '../../src/engine/sending/sealing.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
@@ -262,37 +269,53 @@ class RecordingFanout extends Fanout {
   }
 }
 
-/** An outbox that keeps what it is given, and sends nothing until it runs. */
-class RecordingOutbox extends Outbox {
+/** A queue that keeps what it is given. */
+class RecordingQueue extends OutboxQueue {
   readonly enqueued: OutboxEntry[] = []
 
-  override enqueue(entry: OutboxEntry): void {
-    this.enqueued.push(entry)
-    super.enqueue(entry)
+  override entriesChange(entries: readonly OutboxEntry[]): Change {
+    const recorded = { writes: [], committed: () => this.enqueued.push(...entries) }
+    return joinChanges(super.entriesChange(entries), recorded)
   }
 }
 
+/** Listens to a directory, and does no more than it must. */
+export const quietDirectoryListener: DirectoryListener = {
+  gained: (_, commit) => commit({ writes: [] }),
+  onChange: () => undefined,
+  onUnverified: () => undefined,
+  awaitVerification: async () => undefined,
+}
+
 /** The parts that send, over a part world; nothing of it runs yet. */
-export const sendingParts = (context: Context) => {
+export const sendingParts = (
+  context: Context,
+  isMissingAtNode: OutboxParts['isMissingAtNode'] = async () => false,
+) => {
   const cursors = new Cursors(context.store)
-  const directory = new FilledDirectory(context, cursors, new PendingVerifications(context.store))
+  const pending = new PendingVerifications(context.store)
+  const directory = new FilledDirectory(context, cursors, pending, quietDirectoryListener)
   const sessions = new Sessions(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new RecordingFanout(context, sessions, heads)
-  const owed = new DeferredDelivery(context, { directory, sessions, fanout })
   const conversations = new Conversations(context)
-  const composer = new Composer(context, conversations)
+  const queue = new RecordingQueue(context.store, context.platform, () => outbox.wake())
+  const dispatch = new Dispatch(context, fanout, queue)
+  const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
+  const composer = new Composer(context, conversations, queue)
   const states = new MessageStates(context, conversations)
-  const sealing = new Sealing(context, directory, sessions, fanout)
-  const outbox = new RecordingOutbox(context, composer, states, directory, sealing, owed)
-  owed.outbox = outbox
+  const sealing = new Sealing(context, directory, fanout, dispatch)
+  const sending = { queue, composer, states, directory, sealing, deferred, isMissingAtNode }
+  const outbox = new Outbox(context, sending)
   return {
     cursors,
     directory,
     sessions,
     heads,
     fanout,
-    owed,
+    queue,
+    dispatch,
+    deferred,
     conversations,
     composer,
     states,

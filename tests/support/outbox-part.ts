@@ -73,10 +73,20 @@ export const anOutbox = async () => {
   }
   const conversationWith = (address: Address) =>
     buildConversationId(context.account.address, address)
+  /** Something that installations say to each other, of no conversation. */
+  const sayTo = async (installation: KnownInstallation) => {
+    const content = new Uint8Array(3)
+    const conversationId = conversationWith(installation.address)
+    const message = { conversationId, content, composedNs: 1n, recipients: [installation] }
+    const fresh = await parts.fanout.prepare([installation])
+    await context.ratchetLock.runExclusive(() =>
+      parts.dispatch.send([message], { fresh }, { writes: [] }),
+    )
+  }
   const run = async () => {
     await outbox.load()
     void outbox.run()
-    outbox.setOnline(true)
+    outbox.setLive(true)
   }
   const idle = () => until(() => world.waits.length > 0)
   const message = async (id: string) =>
@@ -99,6 +109,7 @@ export const anOutbox = async () => {
     mostInFlight: () => mostInFlight,
     aPeer,
     conversationWith,
+    sayTo,
     run,
     idle,
     message,

@@ -17,6 +17,7 @@ import { parsePrekeyUpload } from '../../protocol/prekey.ts'
 import { prekeyTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
+import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { makePrekeys, type PrekeySecret, type UploadKind } from './prekey-uploads.ts'
 
@@ -77,19 +78,25 @@ export class Prekeys {
     return this.#oneTime.has(encodeBase64Url(publicKey))
   }
 
-  /** What to write when these one-time keys are used; nothing for fallback keys. */
-  useWrites(used: readonly Uint8Array[]): readonly Write[] {
+  /** Deletes these one-time keys, which sessions have used. */
+  usedChange(used: readonly Uint8Array[]): Change {
     const gone = new Set(used.map(encodeBase64Url).filter((key) => this.#oneTime.has(key)))
-    if (gone.size === 0) return []
-    return [this.#write([...this.#oneTime].filter(([key]) => !gone.has(key)).map(([, s]) => s))]
+    if (gone.size === 0) return { writes: [] }
+    const left = [...this.#oneTime].filter(([key]) => !gone.has(key)).map(([, secret]) => secret)
+    return {
+      writes: [this.#prekeysWrite(left)],
+      committed: () => {
+        for (const key of gone) this.#oneTime.delete(key)
+        this.#onClaimed(gone.size)
+      },
+    }
   }
 
-  /** To be called when what `useWrites` gave is committed: whoever wrote had claimed a key. */
-  committed(used: readonly Uint8Array[]): void {
-    for (const key of used) this.#oneTime.delete(encodeBase64Url(key))
-    if (!this.#stock || used.length === 0) return
+  /** Whoever used a key had claimed it: the node has that many fewer. */
+  #onClaimed(count: number): void {
+    if (!this.#stock) return
     const { oneTimeLeft, newestCreatedNs } = this.#stock
-    this.#stock = { oneTimeLeft: Math.max(0, oneTimeLeft - used.length), newestCreatedNs }
+    this.#stock = { oneTimeLeft: Math.max(0, oneTimeLeft - count), newestCreatedNs }
     if (this.#isLow()) void this.refill()
   }
 
@@ -204,37 +211,25 @@ export class Prekeys {
 
   /** Secrets are on the disk before their public halves leave. */
   async #save(made: MadeUpload): Promise<void> {
-    await this.#context.store.transaction(
-      [{ table: tables.times, key: 'times' }],
-      (rows) => {
-        const times = rows.get(tables.times, 'times')
-        if (!times) throw new PadlockError('storage_damaged')
-        return {
-          writes: [
-            ...this.writesOf(made),
-            put(tables.times, 'times', { ...times.value, lastCreatedNs: made.createdNs }),
-          ],
-          result: undefined,
-        }
-      },
-      'strict',
+    await commit(this.#context.store, this.uploadChange(made), 'strict')
+  }
+
+  /** The secrets of an upload and its bytes, to be saved before it leaves. */
+  uploadChange(made: MadeUpload): Change {
+    const { createdNs, upload } = made
+    const oneTime = [...this.#oneTime.values(), ...made.oneTime].slice(-maxOneTime)
+    const fallback = [...made.fallback]
+    const secrets: Change = {
+      writes: [put(tables.prekeys, 'prekeys', { oneTime, fallback, pendingUpload: upload })],
+      committed: () => this.#remember(made),
+    }
+    return joinChanges(
+      secrets,
+      recordUpdate(tables.times, 'times', (times) => ({ ...times, lastCreatedNs: createdNs })),
     )
-    this.saved(made)
   }
 
-  /** The record of prekeys with an upload that was made. */
-  writesOf(made: MadeUpload): readonly Write[] {
-    return [
-      put(tables.prekeys, 'prekeys', {
-        oneTime: [...this.#oneTime.values(), ...made.oneTime].slice(-maxOneTime),
-        fallback: [...made.fallback],
-        pendingUpload: made.upload,
-      }),
-    ]
-  }
-
-  /** To be called when what `writesOf` gave is committed. */
-  saved(made: MadeUpload): void {
+  #remember(made: MadeUpload): void {
     for (const secret of made.oneTime) this.#oneTime.set(encodeBase64Url(secret.publicKey), secret)
     for (const key of this.#oneTime.keys()) {
       if (this.#oneTime.size <= maxOneTime) break
@@ -268,11 +263,13 @@ export class Prekeys {
   }
 
   async #acknowledged(): Promise<void> {
-    this.#pendingUpload = new Uint8Array()
-    await this.#context.store.transaction([], () => ({
-      writes: [this.#write([...this.#oneTime.values()])],
-      result: undefined,
-    }))
+    const pendingUpload = new Uint8Array()
+    await commit(this.#context.store, {
+      writes: [this.#prekeysWrite([...this.#oneTime.values()], pendingUpload)],
+      committed: () => {
+        this.#pendingUpload = pendingUpload
+      },
+    })
   }
 
   /**
@@ -306,18 +303,19 @@ export class Prekeys {
   async #dropUnused(untilNs: bigint): Promise<void> {
     const kept = [...this.#oneTime].filter(([, { createdNs }]) => createdNs > untilNs)
     if (kept.length === this.#oneTime.size) return
-    await this.#context.store.transaction([], () => ({
-      writes: [this.#write(kept.map(([, secret]) => secret))],
-      result: undefined,
-    }))
-    this.#oneTime = new Map(kept)
+    await commit(this.#context.store, {
+      writes: [this.#prekeysWrite(kept.map(([, secret]) => secret))],
+      committed: () => {
+        this.#oneTime = new Map(kept)
+      },
+    })
   }
 
-  #write(oneTime: readonly PrekeySecret[]): Write {
-    return put(tables.prekeys, 'prekeys', {
-      oneTime: [...oneTime],
-      fallback: [...this.#fallback],
-      pendingUpload: this.#pendingUpload,
-    })
+  #prekeysWrite(
+    oneTime: readonly PrekeySecret[],
+    pendingUpload: Uint8Array = this.#pendingUpload,
+  ): Write {
+    const fallback = [...this.#fallback]
+    return put(tables.prekeys, 'prekeys', { oneTime: [...oneTime], fallback, pendingUpload })
   }
 }

@@ -19,7 +19,9 @@ import { buildGrantText, formatCurrentTime } from '../../protocol/signing-texts.
 import { contactTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { Store } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
+import { commit, recordUpdate } from '../runtime/change.ts'
 import type { Account, Context, Surroundings } from '../runtime/context.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 import { makePrekeys } from './prekey-uploads.ts'
 import type { Prekeys } from './prekeys.ts'
 import { type Signer, signAsWallet } from './signing.ts'
@@ -57,16 +59,12 @@ export const openAccount = async (
       )
     } catch (error) {
       if (isRefusal(error)) await forgetRegistration(store)
-      throw inWalletsWords(error, stored.contactBundle)
+      throw asWalletError(error, stored.contactBundle)
     }
-    await store.transaction([{ table: tables.identity, key: 'identity' }], (rows) => {
-      const record = rows.get(tables.identity, 'identity')
-      if (!record) throw new PadlockError('storage_damaged')
-      return {
-        writes: [put(tables.identity, 'identity', { ...record.value, registered: true })],
-        result: undefined,
-      }
-    })
+    await commit(
+      store,
+      recordUpdate(tables.identity, 'identity', (record) => ({ ...record, registered: true })),
+    )
   }
   return account
 }
@@ -99,43 +97,32 @@ export const registerAtNode = async (
   }
   await prekeys.replace()
   const readBeforeNs = await newestProcessed(store)
-  await store.transaction([{ table: tables.identity, key: 'identity' }], (rows) => {
-    const record = rows.get(tables.identity, 'identity')
-    if (!record) throw new PadlockError('storage_damaged')
-    return {
-      writes: [put(tables.identity, 'identity', { ...record.value, nodeId, readBeforeNs })],
-      result: undefined,
-    }
-  })
+  await commit(
+    store,
+    recordUpdate(tables.identity, 'identity', (record) => ({ ...record, nodeId, readBeforeNs })),
+  )
 }
 
 /** A node that never heard of them would take revoked devices for valid (section 10). */
 const republishRevocations = async ({ store, network, account, closing }: Context) => {
   const topic = revokedTopic(account.address)
-  for (let after = 0; ; ) {
-    const { rows, lastNumber } = await store.scan(tables.revocations, { after, limit: 100 })
-    for (const { value } of rows) {
-      try {
-        await network.publish([{ topic, message: value.message }], closing)
-      } catch (error) {
-        // One that revokes nothing more, or that the node's rules do not take, must not end it all.
-        if (!(error instanceof PadlockError) || error.retryable) throw error
-      }
+  for await (const { value } of scanAll(store, tables.revocations)) {
+    try {
+      await network.publish([{ topic, message: value.message }], closing)
+    } catch (error) {
+      // One that revokes nothing more, or that the node's rules do not take, must not end it all.
+      if (!(error instanceof PadlockError) || error.retryable) throw error
     }
-    if (lastNumber <= after) return
-    after = lastNumber
   }
 }
 
 /** The node time of the newest envelope that was processed; 0 if none was. */
 const newestProcessed = async (store: Store): Promise<bigint> => {
   let newest = 0n
-  for (let after = 0; ; ) {
-    const { rows, lastNumber } = await store.scan(tables.seen, { after, limit: 500 })
-    for (const { value } of rows) if (value.nodeNs > newest) newest = value.nodeNs
-    if (lastNumber <= after) return newest
-    after = lastNumber
+  for await (const { value } of scanAll(store, tables.seen)) {
+    if (value.nodeNs > newest) newest = value.nodeNs
   }
+  return newest
 }
 
 /** Makes the keys, asks the wallet, and stores everything in one transaction. */
@@ -223,8 +210,8 @@ const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
 const isRefusal = (error: unknown): boolean =>
   error instanceof PadlockError && finalRefusals.has(error.code)
 
-/** Own keys sign well: what a node refuses there is the signature of a contract that it has asked. */
-const inWalletsWords = (error: unknown, contactBundle: Uint8Array): unknown => {
+/** Our own signatures are valid, so `bad_signature` here means that a contract refused the wallet's. */
+const asWalletError = (error: unknown, contactBundle: Uint8Array): unknown => {
   const bundle = parseContactBundle(contactBundle)
   const isContracts = bundle.ok && bundle.value.signature.kind === 'erc1271'
   return isContracts && error instanceof PadlockError && error.code === 'bad_signature'
@@ -234,15 +221,14 @@ const inWalletsWords = (error: unknown, contactBundle: Uint8Array): unknown => {
 
 /** Keys that no node takes are of no use: the next try makes new ones and asks the wallet again. */
 const forgetRegistration = (store: Store): Promise<void> =>
-  store.transaction([], () => ({
+  commit(store, {
     writes: [
       remove(tables.identity, 'identity'),
       remove(tables.sealing, 'sealing'),
       remove(tables.prekeys, 'prekeys'),
       remove(tables.times, 'times'),
     ],
-    result: undefined,
-  }))
+  })
 
 /** One request: contact bundle, then prekeys (docs/protocol.md section 5). */
 const publishRegistration = async (

@@ -2,10 +2,9 @@
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import { deriveInstallationId } from '../../protocol/ids.ts'
-import type { Read, Row, Store, Write } from '../../store/store.ts'
-import { joinKey, put, remove, type Table, tables } from '../../store/tables.ts'
-
-const page = 500
+import type { Read, Store, Write } from '../../store/store.ts'
+import { joinKey, put, remove, tables } from '../../store/tables.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 
 /** Forgets the keys of this installation if it was revoked, so that the next registration makes new ones. */
 export const forgetIfRevoked = async (store: Store): Promise<void> => {
@@ -27,17 +26,17 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     writes.push(remove(tables.sessions, key))
   }
   // What others sealed to the old keys, and what was to be sent or asked for under the old name.
-  for (const { number } of await rowsOf(store, tables.parked)) {
+  for await (const { number } of scanAll(store, tables.parked)) {
     writes.push(remove(tables.parked, number))
   }
-  for (const { number } of await rowsOf(store, tables.owed)) {
+  for await (const { number } of scanAll(store, tables.owed)) {
     writes.push(remove(tables.owed, number))
   }
   for (const { value } of await store.all(tables.recovery)) {
     writes.push(remove(tables.recovery, value.installationId))
   }
   const messageIds: string[] = []
-  for (const { number, value } of await rowsOf(store, tables.outbox)) {
+  for await (const { number, value } of scanAll(store, tables.outbox)) {
     writes.push(remove(tables.outbox, number))
     messageIds.push(value.messageId)
   }
@@ -55,15 +54,4 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     ],
     result: undefined,
   }))
-}
-
-/** All records of a table that has running numbers. */
-const rowsOf = async <Value>(store: Store, table: Table<Value>): Promise<readonly Row<Value>[]> => {
-  const all: Row<Value>[] = []
-  for (let after = 0; ; ) {
-    const { rows, lastNumber } = await store.scan(table, { after, limit: page })
-    all.push(...rows)
-    if (lastNumber <= after) return all
-    after = lastNumber
-  }
 }

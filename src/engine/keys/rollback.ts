@@ -5,8 +5,8 @@
  */
 
 import { PadlockError } from '../../errors.ts'
-import { put, tables } from '../../store/tables.ts'
 import type { Directory } from '../membership/directory.ts'
+import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Prekeys } from './prekeys.ts'
@@ -49,27 +49,12 @@ export const repairIfRolledBack = async (
     const isKept = sealingKeys.isPending && !hasNewerKey
     const key = isKept ? undefined : await sealingKeys.make(own?.sealingCreatedNs ?? 0n)
     const stock = prekeys.makeReplacement(hasNewerUpload ? newestCreatedNs : 0n)
-    const closing = await sessions.closeWrites()
-    await store.transaction(
-      [{ table: tables.times, key: 'times' }],
-      (rows) => {
-        const times = rows.get(tables.times, 'times')
-        if (!times) throw new PadlockError('storage_damaged')
-        return {
-          writes: [
-            ...closing,
-            ...(key ? sealingKeys.writesOf(key) : []),
-            ...prekeys.writesOf(stock),
-            put(tables.times, 'times', { ...times.value, lastCreatedNs: stock.createdNs }),
-          ],
-          result: undefined,
-        }
-      },
-      'strict',
+    const repair = joinChanges(
+      await sessions.closingChange(),
+      key && sealingKeys.newKeyChange(key),
+      prekeys.uploadChange(stock),
     )
-    sessions.forgetMemory()
-    if (key) sealingKeys.saved(key)
-    prekeys.saved(stock)
+    await commit(store, repair, 'strict')
   })
   status.warn('restored')
   context.emit({ kind: 'restored', unopened })

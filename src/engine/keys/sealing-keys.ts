@@ -9,8 +9,8 @@ import { buildContactBundle, parseContactBundle } from '../../protocol/contact.t
 import { sealingKeyLifetimeNs } from '../../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../../protocol/signing-bytes.ts'
 import { contactTopic } from '../../protocol/topics.ts'
-import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
+import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 
 /** The current one and two before it (section 2). */
@@ -74,13 +74,7 @@ export class SealingKeys {
       newest.createdNs <= time.passedNs() - sealingKeyLifetimeNs
     ) {
       await ratchetLock.runExclusive(async () => {
-        const made = await this.make(0n)
-        await store.transaction(
-          [],
-          () => ({ writes: this.writesOf(made), result: undefined }),
-          'strict',
-        )
-        this.saved(made)
+        await commit(store, this.newKeyChange(await this.make(0n)), 'strict')
       })
     }
     await this.publishPending()
@@ -116,14 +110,15 @@ export class SealingKeys {
     }
   }
 
-  writesOf({ secrets, bundle }: MadeSealingKey): readonly Write[] {
-    return [put(tables.sealing, 'sealing', { secrets: [...secrets], pendingBundle: bundle })]
-  }
-
-  /** To be called when what `writesOf` gave is committed. */
-  saved({ secrets, bundle }: MadeSealingKey): void {
-    this.#secrets = secrets
-    this.#pendingBundle = bundle
+  /** The secret of a new key and the bundle that publishes it, to be saved before it leaves. */
+  newKeyChange({ secrets, bundle }: MadeSealingKey): Change {
+    return {
+      writes: [put(tables.sealing, 'sealing', { secrets: [...secrets], pendingBundle: bundle })],
+      committed: () => {
+        this.#secrets = secrets
+        this.#pendingBundle = bundle
+      },
+    }
   }
 
   /** Publishes the newest key if no node acknowledged it yet, with the same bytes as before. */
@@ -139,19 +134,18 @@ export class SealingKeys {
       if (!(error instanceof PadlockError) || error.code !== 'sealing_key_not_newer') throw error
       isTaken = false
     }
-    await ratchetLock.runExclusive(async () => {
-      await store.transaction([{ table: tables.identity, key: 'identity' }], (rows) => {
-        const identity = rows.get(tables.identity, 'identity')
-        if (!identity) throw new PadlockError('storage_damaged')
-        const writes: Write[] = [put(tables.sealing, 'sealing', { secrets: [...this.#secrets] })]
-        if (isTaken) {
-          writes.push(
-            put(tables.identity, 'identity', { ...identity.value, contactBundle: bundle }),
-          )
-        }
-        return { writes, result: undefined }
-      })
-      this.#pendingBundle = new Uint8Array()
+    await ratchetLock.runExclusive(() => {
+      const acknowledged: Change = {
+        writes: [put(tables.sealing, 'sealing', { secrets: [...this.#secrets] })],
+        committed: () => {
+          this.#pendingBundle = new Uint8Array()
+        },
+      }
+      const taken = recordUpdate(tables.identity, 'identity', (identity) => ({
+        ...identity,
+        contactBundle: bundle,
+      }))
+      return commit(store, joinChanges(acknowledged, isTaken ? taken : undefined))
     })
   }
 }

@@ -1,11 +1,11 @@
 /** What one transaction changes in what is known of accounts, and what is news of it. */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
-import type { Write } from '../../store/store.ts'
 import { joinKey } from '../../store/tables.ts'
+import type { Change } from '../runtime/change.ts'
+import { installationWrite } from './installation-records.ts'
 import {
   change,
-  installationWrite,
   isMember,
   isUsable,
   type KnownAccount,
@@ -19,7 +19,7 @@ export interface InstallationNews {
 }
 
 /** What became different by some updates. */
-export interface Taken {
+export interface Difference {
   readonly news: readonly InstallationNews[]
   /** Those that may be written to now and could not be before. */
   readonly usable: readonly KnownInstallation[]
@@ -28,9 +28,9 @@ export interface Taken {
 export class AccountChanges {
   readonly accounts = new Map<Address, Map<InstallationId, KnownInstallation>>()
   readonly #touched = new Map<string, KnownInstallation>()
-  /** What the application is told. */
+  /** What is reported to the application. */
   readonly news: InstallationNews[] = []
-  /** Who may be written to now, with whatever is owed to them. */
+  /** Installations that may be written to now, and get what was deferred for them. */
   readonly gained: KnownInstallation[] = []
 
   /** An account as changed so far. @param before as it was */
@@ -40,11 +40,11 @@ export class AccountChanges {
     return account
   }
 
-  /** Changes an account; `news` is not told by that. */
-  take(
+  /** Applies updates to an account. Whether its news are reported is for the caller to say. */
+  apply(
     account: Map<InstallationId, KnownInstallation>,
     updates: readonly KnownInstallation[],
-  ): Taken {
+  ): Difference {
     const news: InstallationNews[] = []
     const usable: KnownInstallation[] = []
     for (const installation of change(account, updates)) {
@@ -59,7 +59,13 @@ export class AccountChanges {
     return { news, usable }
   }
 
-  writes(): readonly Write[] {
-    return [...this.#touched.values()].map(installationWrite)
+  /** Writes all that was applied; `remember` takes over the accounts once that is committed. */
+  recordsChange(remember: (address: Address, account: KnownAccount) => void): Change {
+    return {
+      writes: [...this.#touched.values()].map(installationWrite),
+      committed: () => {
+        for (const [address, account] of this.accounts) remember(address, account)
+      },
+    }
   }
 }

@@ -13,15 +13,16 @@ import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts
 import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
 import type { Installation } from '../model.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors, Position } from '../runtime/cursors.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { AccountChanges } from './account-changes.ts'
+import { Coverage } from './coverage.ts'
+import { fromRecords, installationWrite } from './installation-records.ts'
 import {
   confirm,
-  fromRecords,
-  installationWrite,
   isMoot,
   isUsable,
   type KnownAccount,
@@ -32,8 +33,6 @@ import {
 } from './known-installations.ts'
 import type { NewVerification, PendingVerifications } from './pending-verification.ts'
 
-/** A subscription counts as live while its last frame is under this old (section 8). */
-const coverageMs = 60_000
 /** Accounts in memory; others are read from the store again. */
 const maxAccounts = 2_000
 /** Addresses of one query: two topics each, at most 1,000 topics. */
@@ -43,54 +42,41 @@ const maxPages = 100
 
 export type { KnownInstallation } from './known-installations.ts'
 
+/** What others do when the directory learns something. */
+export interface DirectoryListener {
+  /** Commits that these may be written to from now on, together with what is deferred for them. */
+  gained(
+    installations: readonly KnownInstallation[],
+    commit: (more: Change) => Promise<void>,
+  ): Promise<void>
+  /** An account's topics brought something: it may have gained or lost installations. */
+  onChange(address: Address): void
+  /** A chain has to confirm what was read. */
+  onUnverified(): void
+  /** Has the chains of these accounts asked, and resolves soon, whether or not they answer. */
+  awaitVerification(addresses: readonly Address[]): Promise<void>
+}
+
 export class Directory {
   readonly #context: Context
   readonly #cursors: Cursors
-  readonly #questions: PendingVerifications
+  readonly #pending: PendingVerifications
+  readonly #listener: DirectoryListener
   readonly #accounts = new Map<Address, KnownAccount>()
-  readonly #serial = new Mutex()
-  #followed: ReadonlySet<Address> = new Set()
-  #isCaughtUp = false
-  /** Whose topics were read to the end: what comes after that is news. */
-  readonly #read = new Set<Address>()
-  #lastFrameMs = 0
-  /** Called when an account gained or lost an installation. */
-  onChange: (address: Address) => void = () => undefined
-  /** Commits that these may be written to from now on, together with what is owed to them. */
-  gaining: (
-    installations: readonly KnownInstallation[],
-    commit: (more: readonly Write[]) => Promise<void>,
-  ) => Promise<void> = (_, commit) => commit([])
+  readonly #mutex = new Mutex()
+  readonly coverage: Coverage
 
-  /** Chains are asked about these now; resolves soon, whether or not they answer. */
-  settling: (addresses: readonly Address[]) => Promise<void> = async () => undefined
-  /** Something came from these. */
-  onNeed: (addresses: readonly Address[]) => void = () => undefined
-  /** A chain has to be asked about what was read. */
-  onQuestion: () => void = () => undefined
-
-  constructor(context: Context, cursors: Cursors, questions: PendingVerifications) {
+  constructor(
+    context: Context,
+    cursors: Cursors,
+    pending: PendingVerifications,
+    listener: DirectoryListener,
+  ) {
     this.#context = context
     this.#cursors = cursors
-    this.#questions = questions
-  }
-
-  /** Whose topics the running subscription carries; not caught up yet. */
-  follow(addresses: ReadonlySet<Address>): void {
-    this.#followed = addresses
-    this.#isCaughtUp = false
-  }
-
-  /** More topics are carried now, and caught up with. */
-  extend(addresses: ReadonlySet<Address>): void {
-    this.#followed = addresses
-    this.caughtUp()
-  }
-
-  /** The subscription has brought everything that there was. */
-  caughtUp(): void {
-    this.#isCaughtUp = true
-    for (const address of this.#followed) this.#read.add(address)
+    this.#pending = pending
+    this.#listener = listener
+    this.coverage = new Coverage(context.platform)
   }
 
   /**
@@ -98,9 +84,9 @@ export class Directory {
    * more, whatever time the node gives it (section 8, step 3).
    */
   rememberRevoked(): Promise<void> {
-    return this.#serial.runExclusive(async () => {
+    return this.#mutex.runExclusive(async () => {
       const past: KnownInstallation[] = []
-      for (const address of this.#followed) {
+      for (const address of this.coverage.followed) {
         for (const installation of (await this.account(address)).values()) {
           if (installation.revokedNs > 0n && !installation.isPast) {
             past.push({ ...installation, isPast: true })
@@ -108,36 +94,11 @@ export class Directory {
         }
       }
       if (past.length === 0) return
-      await this.#context.store.transaction([], () => ({
-        writes: past.map(installationWrite),
-        result: undefined,
-      }))
+      await commit(this.#context.store, { writes: past.map(installationWrite) })
       for (const one of past) {
         this.#remember(one.address, new Map([...(await this.account(one.address)), [one.id, one]]))
       }
     })
-  }
-
-  /** The subscription said something. */
-  onFrame(): void {
-    this.#lastFrameMs = this.#context.platform.monotonicMs()
-  }
-
-  /**
-   * Whether the subscription has told all there was of an account before it tells of an envelope that
-   * the node received later: its frames are in order of node time, so this holds from its start.
-   */
-  isFollowed(address: Address): boolean {
-    return this.#followed.has(address)
-  }
-
-  /** Whether what is known of an account is what the node has now: enough to send by. */
-  isCovered(address: Address): boolean {
-    return (
-      this.#isCaughtUp &&
-      this.#followed.has(address) &&
-      this.#context.platform.monotonicMs() - this.#lastFrameMs < coverageMs
-    )
   }
 
   /** All that is known of an account, revoked installations included. */
@@ -167,11 +128,11 @@ export class Directory {
 
   /** Asks the node about those accounts that the subscription does not cover. */
   async refresh(addresses: readonly Address[]): Promise<void> {
-    const uncovered = addresses.filter((address) => !this.isCovered(address))
+    const uncovered = addresses.filter((address) => !this.coverage.isCovered(address))
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
       await this.#query(uncovered.slice(at, at + addressesPerQuery))
     }
-    await this.settling(addresses)
+    await this.#listener.awaitVerification(addresses)
   }
 
   /** Asks the node whether or not the accounts are covered. */
@@ -198,8 +159,7 @@ export class Directory {
       // A node that promises more and sends nothing new would keep us here for ever.
       hasMore = page.hasMore && isNews
     }
-    if (this.#read.size > maxAccounts) this.#read.clear()
-    for (const address of addresses) this.#read.add(address)
+    this.coverage.onQueried(addresses)
   }
 
   /**
@@ -208,7 +168,7 @@ export class Directory {
    * @returns whether any was new
    */
   apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
-    return this.#serial.runExclusive(() => this.#apply(envelopes))
+    return this.#mutex.runExclusive(() => this.#apply(envelopes))
   }
 
   async #apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
@@ -216,7 +176,7 @@ export class Directory {
     const changes = new AccountChanges()
     const positions = new Map<string, Position>()
     const writes: Write[] = []
-    const asked: NewVerification[] = []
+    const unverified: NewVerification[] = []
 
     for (const envelope of envelopes) {
       const topic = parseTopic(envelope.topic)
@@ -228,7 +188,8 @@ export class Directory {
       // These topics are kept for ever: what is missing is withheld (section 5).
       const missing = envelope.sequence - position.sequence - 1n
       if (missing > 0n) this.#context.status.warn('gap', Number(missing))
-      if (position.sequence > 0n) writes.push(this.#cursors.writeEarlier(envelope.topic, position))
+      if (position.sequence > 0n)
+        writes.push(this.#cursors.earlierHeadWrite(envelope.topic, position))
       positions.set(envelope.topic, {
         sequence: envelope.sequence,
         head: nextHead(position.head, digestEnvelope(envelope.message)),
@@ -236,15 +197,16 @@ export class Directory {
       const before = await this.account(address)
       const account = changes.of(address, before)
       // At another node every position is 0 again, and what is new there is news all the same.
-      const wasKnown = position.sequence > 0n || this.#read.has(address) || before.size > 0
+      const wasKnown = position.sequence > 0n || this.coverage.wasRead(address) || before.size > 0
       const { message, nodeNs } = envelope
       const isGrant = kind === 'contact'
       const { updates, asks } = isGrant
         ? readBundle(this.#context.crypto, address, message, nodeNs, account)
         : readRevocation(address, message, nodeNs, account)
-      if (asks) asked.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
-      else if (!isGrant && updates.length > 0) writes.push(...this.#keepOwn(address, message))
-      const { news, usable } = changes.take(account, updates)
+      if (asks) unverified.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
+      else if (!isGrant && updates.length > 0)
+        writes.push(...this.#ownRevocationWrites(address, message))
+      const { news, usable } = changes.apply(account, updates)
       if (!wasKnown) continue
       changes.news.push(...news)
       changes.gained.push(...usable)
@@ -252,72 +214,58 @@ export class Directory {
     // What was read of one node is no position at another.
     if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
 
-    for (const [topic, { sequence, head }] of positions) {
-      writes.push(this.#cursors.write(topic, sequence, head))
-    }
-    const questions = this.#questions.plan(asked, (address, question) =>
-      isMoot(changes.accounts.get(address) ?? new Map(), question),
+    const moved = Array.from(positions, ([topic, { sequence, head }]) =>
+      this.#cursors.positionChange(topic, sequence, head),
     )
-    await this.#save(changes, [...writes, ...questions.writes], () => {
-      for (const [topic, { sequence, head }] of positions) {
-        if (this.#cursors.nodeId === nodeId) this.#cursors.committed(topic, sequence, head)
-      }
-      this.#questions.committed(questions.kept)
-    })
-    if (questions.kept.length > 0) this.onQuestion()
+    const pending = this.#pending.additionChange(unverified, (address, statement) =>
+      isMoot(changes.accounts.get(address) ?? new Map(), statement),
+    )
+    await this.#save(changes, joinChanges({ writes }, ...moved, pending))
+    if (pending.count > 0) this.#listener.onUnverified()
     return true
   }
 
-  /** The chain of a contract account confirmed a question. */
+  /** The chain of a contract account confirmed a grant or a revocation. */
   confirm(number: number): Promise<void> {
-    return this.#serial.runExclusive(async () => {
-      const record = await this.#questions.read(number)
-      const kept = this.#questions.get(number)
-      const question =
-        record && kept && parseContractStatement(record.message, kept.kind === 'grant')
-      if (!question) return
-      const { address } = kept
+    return this.#mutex.runExclusive(async () => {
+      const record = await this.#pending.read(number)
+      const pending = this.#pending.get(number)
+      const isGrant = pending?.kind === 'grant'
+      const statement = record && pending && parseContractStatement(record.message, isGrant)
+      if (!statement) return
+      const { address } = pending
       const changes = new AccountChanges()
       const account = changes.of(address, await this.account(address))
-      const { news, usable } = changes.take(account, confirm(question, record.nodeNs, account))
+      const { news, usable } = changes.apply(account, confirm(statement, record.nodeNs, account))
       // When an account was first read, which of its devices could be written to was not known yet.
       if (record.isNews) changes.news.push(...news)
       // To others of the account something may have gone meanwhile.
       changes.gained.push(...usable)
-      const own = kept.kind === 'revocation' ? this.#keepOwn(address, record.message) : []
-      await this.#save(changes, [...own, ...this.#questions.removalWrites([number])], () =>
-        this.#questions.removed([number]),
-      )
+      const writes = isGrant ? [] : this.#ownRevocationWrites(address, record.message)
+      await this.#save(changes, joinChanges({ writes }, this.#pending.removalChange([number])))
     })
   }
 
-  /** Revocations of the own account go to a node that does not have them (section 10). */
-  #keepOwn(address: Address, message: Uint8Array): readonly Write[] {
+  /** Our account's revocations are published again at a node that does not have them (section 10). */
+  #ownRevocationWrites(address: Address, message: Uint8Array): readonly Write[] {
     if (address !== this.#context.account.address) return []
     const number = this.#context.store.nextNumber(tables.revocations)
     return [put(tables.revocations, number, { message })]
   }
 
-  /** Commits changes, together with what is owed to those who may be written to now, and tells of them. */
-  async #save(
-    changes: AccountChanges,
-    writes: readonly Write[],
-    committed: () => void,
-  ): Promise<void> {
-    const done = [...changes.accounts].flatMap(([address, account]) =>
-      this.#questions.done(address, account, isMoot),
+  /** Commits the changes with the messages deferred for newly usable installations, then emits events. */
+  async #save(changes: AccountChanges, more: Change): Promise<void> {
+    const decided = [...changes.accounts].flatMap(([address, account]) =>
+      this.#pending.done(address, account, isMoot),
     )
-    const commit = async (more: readonly Write[]) => {
-      await this.#context.store.transaction([], () => ({
-        writes: [...writes, ...changes.writes(), ...this.#questions.removalWrites(done), ...more],
-        result: undefined,
-      }))
-      committed()
-      this.#questions.removed(done)
-      for (const [address, account] of changes.accounts) this.#remember(address, account)
-    }
-    if (changes.gained.length > 0) await this.gaining(changes.gained, commit)
-    else await commit([])
+    const change = joinChanges(
+      more,
+      changes.recordsChange((address, account) => this.#remember(address, account)),
+      this.#pending.removalChange(decided),
+    )
+    const save = (deferred: Change) => commit(this.#context.store, joinChanges(change, deferred))
+    if (changes.gained.length > 0) await this.#listener.gained(changes.gained, save)
+    else await save({ writes: [] })
     for (const { installation, gained } of changes.news) {
       this.#context.emit({
         kind: gained ? 'installation-added' : 'installation-revoked',
@@ -325,7 +273,7 @@ export class Directory {
       })
     }
     // Also when the same bundle came again: at a restored node it says that someone is back.
-    for (const address of changes.accounts.keys()) this.onChange(address)
+    for (const address of changes.accounts.keys()) this.#listener.onChange(address)
   }
 
   #remember(address: Address, account: KnownAccount): KnownAccount {

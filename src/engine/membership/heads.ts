@@ -6,16 +6,13 @@
 
 import { PadlockError } from '../../errors.ts'
 import { concatBytes, encodeUtf8, equalBytes } from '../../protocol/bytes.ts'
-import {
-  type Address,
-  type ConversationId,
-  formatAddress,
-  parseConversationId,
-} from '../../protocol/ids.ts'
+import { type Address, type ConversationId, formatAddress } from '../../protocol/ids.ts'
+import { dayMs } from '../../protocol/limits.ts'
 import { headTopics, type TopicHead } from '../../protocol/payload.ts'
 import { parseTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
+import { commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
@@ -25,7 +22,7 @@ const maxWaiting = 1_000
 /** Topics and claimants that were reported within a day; the newest of them are known after a reload too. */
 const maxReported = 10_000
 const maxReportedStored = 1_000
-const reportPauseMs = 86_400_000
+const reportPauseMs = dayMs
 const digestBytes = 16
 /** A session tells of one account and one peer; those among one's own devices of many. */
 const maxTold = 8
@@ -72,7 +69,7 @@ export class Heads {
     this.#directory = directory
   }
 
-  async loadReports(): Promise<void> {
+  async load(): Promise<void> {
     const stored = await this.#context.store.get(tables.reports, 'reports')
     for (const { topic, installationId, reportedMs } of stored?.value.reports ?? []) {
       const report = { topic, installationId, reportedMs: Number(reportedMs) }
@@ -81,18 +78,18 @@ export class Heads {
   }
 
   /** Brings what `of` needs of these accounts and one's own into memory. */
-  async load(addresses: readonly Address[]): Promise<void> {
+  async loadPositions(addresses: readonly Address[]): Promise<void> {
     const topics = headTopics([...addresses, this.#context.account.address])
     await Promise.all(Array.from(topics, (topic) => this.#cursors.position(topic)))
   }
 
-  /** Undefined while they are not in memory: they are told another time. */
-  of(conversationId: ConversationId): OwnHeads | undefined {
-    const conversation = parseConversationId(conversationId)
+  /** Undefined while they are not in memory: they go with a later message. */
+  of(conversationId: ConversationId, participants: readonly Address[]): OwnHeads | undefined {
     const { nodeId } = this.#cursors
-    if (!conversation.ok || nodeId.length === 0) return undefined
+    if (nodeId.length === 0) return undefined
     const heads: TopicHead[] = []
-    for (const topic of headTopics(conversation.value.participants)) {
+    // In one order, so that the same heads have the same digest.
+    for (const topic of headTopics([...participants].sort())) {
       const position = this.#cursors.peek(topic)
       if (!position) return undefined
       heads.push({ topic, sequence: position.sequence, hash: position.head })
@@ -177,10 +174,10 @@ export class Heads {
       account: formatAddress(accountOf(head.topic)),
       claimant: this.#directory.describe(claimant),
     })
-    await store.transaction([], () => ({ writes: [this.#write()], result: undefined }))
+    await commit(store, { writes: [this.#reportsWrite()] })
   }
 
-  #write(): Write {
+  #reportsWrite(): Write {
     const newest = [...this.#reported.values()].slice(-maxReportedStored)
     const reports = newest.map((one) => ({ ...one, reportedMs: BigInt(one.reportedMs) }))
     return put(tables.reports, 'reports', { reports })

@@ -1,8 +1,7 @@
 /**
  * What is known of an account's installations, and what grants and revocations change in it: rules
- * without I/O (docs/protocol.md section 3). A contract account's signature is kept as a question for
- * its chain; until the chain says yes, its grant is `unverified`, and so is whatever its revocation
- * names.
+ * without I/O (docs/protocol.md section 3). A contract account's signature waits for its chain; until
+ * the chain confirms it, its grant is `unverified`, and so is whatever its revocation names.
  */
 
 import type { Crypto } from '../../crypto/crypto.ts'
@@ -19,8 +18,6 @@ import {
   verifyRevocation,
 } from '../../protocol/revocation.ts'
 import { chainOf } from '../../protocol/wallet-association.ts'
-import type { Write } from '../../store/store.ts'
-import { type InstallationRecord, joinKey, put, tables } from '../../store/tables.ts'
 
 export type InstallationState = 'valid' | 'unverified' | 'unknown'
 
@@ -44,7 +41,7 @@ export interface KnownInstallation {
   readonly revokedChainId: bigint
   /** Chains of revocations that name it and are not confirmed. */
   readonly contestedBy: readonly bigint[]
-  /** What it may be used for, in view of all that is known of the account: see `settle`. */
+  /** What it may be used for, in view of all that is known of the account: see `changedStates`. */
   readonly state: InstallationState
 }
 
@@ -101,7 +98,7 @@ const mayCount = (account: KnownAccount, chainId: bigint): boolean => {
 }
 
 /** Those whose state is another one in view of the whole account, as they are to be. */
-const changedStates = (account: KnownAccount): readonly KnownInstallation[] => {
+export const changedStates = (account: KnownAccount): readonly KnownInstallation[] => {
   const kind = kindOf(account)
   return [...account.values()].flatMap((installation) => {
     const state = stateOf(installation, kind)
@@ -310,52 +307,3 @@ export const change = (
   const ids = new Set(settled.map(({ id }) => id))
   return [...updates.filter(({ id }) => !ids.has(id)), ...settled]
 }
-
-const stateNumbers = { unknown: 0, valid: 1, unverified: 2 } as const
-const stateNames = ['unknown', 'valid', 'unverified'] as const
-
-/** The installations of an account out of their records. */
-export const fromRecords = (
-  address: Address,
-  records: readonly InstallationRecord[],
-): Map<InstallationId, KnownInstallation> => {
-  const account = new Map<InstallationId, KnownInstallation>()
-  for (const value of records) {
-    const id = value.installationId as InstallationId
-    const grant = stateNames[value.state] ?? 'unknown'
-    account.set(id, {
-      address,
-      id,
-      keys: { curve25519: value.curve25519, ed25519: value.ed25519 },
-      sealingKey: value.sealingKey,
-      sealingCreatedNs: value.sealingCreatedNs,
-      firstSeenNs: value.firstSeenNs,
-      revokedNs: value.revokedNs,
-      isPast: value.isPast,
-      grant,
-      chainId: value.chainId,
-      revokedChainId: value.revokedChainId,
-      contestedBy: value.contestedBy,
-      state: grant,
-    })
-  }
-  for (const installation of changedStates(account)) account.set(installation.id, installation)
-  return account
-}
-
-export const installationWrite = (installation: KnownInstallation): Write =>
-  put(tables.installations, joinKey(installation.address, installation.id), {
-    address: installation.address,
-    installationId: installation.id,
-    curve25519: installation.keys.curve25519,
-    ed25519: installation.keys.ed25519,
-    sealingKey: installation.sealingKey,
-    sealingCreatedNs: installation.sealingCreatedNs,
-    firstSeenNs: installation.firstSeenNs,
-    revokedNs: installation.revokedNs,
-    isPast: installation.isPast,
-    state: stateNumbers[installation.grant],
-    chainId: installation.chainId,
-    revokedChainId: installation.revokedChainId,
-    contestedBy: [...installation.contestedBy],
-  })

@@ -1,15 +1,16 @@
 /**
- * Installations that a node never heard of, because it lost its data and they have not come back to it
- * yet (docs/protocol.md section 10): told apart from those that a node denies.
+ * Installations that a node never had, because it lost its data and they have not come back to it yet
+ * (docs/protocol.md section 10); in contrast to those that a node denies.
  */
 
 import { equalBytes } from '../../protocol/bytes.ts'
 import { parseContactBundle } from '../../protocol/contact.ts'
 import { emptyHead, nextHead } from '../../protocol/heads.ts'
-import { type Address, digestEnvelope, type InstallationId } from '../../protocol/ids.ts'
+import { digestEnvelope } from '../../protocol/ids.ts'
 import { contactTopic } from '../../protocol/topics.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
+import type { KnownInstallation } from './known-installations.ts'
 
 /** An account has a thousand installations at most, whose sealing keys change once a month. */
 const maxEnvelopes = 100_000
@@ -26,8 +27,7 @@ const maxPages = 400
 export const isMissingAtNode = async (
   { network, closing }: Context,
   cursors: Cursors,
-  address: Address,
-  id: InstallationId,
+  { address, id }: Pick<KnownInstallation, 'address' | 'id'>,
 ): Promise<boolean> => {
   const { nodeId } = cursors
   const topic = contactTopic(address)

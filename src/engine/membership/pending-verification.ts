@@ -1,12 +1,14 @@
 /**
- * Grants and revocations of contract accounts that wait for the word of their chain (docs/protocol.md
- * section 3): kept as they were published, bounded, until a chain confirms them or none can any more.
+ * Grants and revocations of contract accounts that wait for their chain (docs/protocol.md section 3):
+ * kept as they were published, bounded, until the chain confirms them or no chain can any more.
  */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import { type Address, digestEnvelope, type InstallationId } from '../../protocol/ids.ts'
 import type { Row, Store, Write } from '../../store/store.ts'
 import { put, remove, tables, type UnverifiedRecord } from '../../store/tables.ts'
+import type { Change } from '../runtime/change.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 import {
   type ContractStatementKind,
   type KnownAccount,
@@ -46,14 +48,9 @@ export class PendingVerifications {
   }
 
   async load(): Promise<void> {
-    for (let after = 0; ; ) {
-      const { rows, lastNumber } = await this.#store.scan(tables.unverified, { after, limit: 200 })
-      for (const row of rows) {
-        const question = toKept(row)
-        this.#kept.set(question.number, question)
-      }
-      if (lastNumber <= after) return
-      after = lastNumber
+    for await (const row of scanAll(this.#store, tables.unverified)) {
+      const pending = toPending(row)
+      this.#kept.set(pending.number, pending)
     }
   }
 
@@ -63,7 +60,7 @@ export class PendingVerifications {
   }
 
   of(address: Address): readonly PendingVerification[] {
-    return this.all().filter((question) => question.address === address)
+    return this.all().filter((statement) => statement.address === address)
   }
 
   get(number: number): PendingVerification | undefined {
@@ -77,70 +74,69 @@ export class PendingVerifications {
   }
 
   /**
-   * What to write so that these wait too, those left out that wait already, find no room, or that no
-   * chain's word can decide any more. `kept` is for `committed`.
+   * Lets these wait too, except those that wait already, find no room, or that no chain can decide any
+   * more. `count`: how many are new.
    */
-  plan(
+  additionChange(
     news: readonly NewVerification[],
-    isMoot: (address: Address, question: ContractStatementKind) => boolean,
-  ): {
-    readonly writes: readonly Write[]
-    readonly kept: readonly PendingVerification[]
-  } {
+    isMoot: (address: Address, statement: ContractStatementKind) => boolean,
+  ): Change & { readonly count: number } {
     const writes: Write[] = []
     const kept: PendingVerification[] = []
     const all = this.all().slice()
     for (const { address, message, nodeNs, isGrant, isNews } of news) {
-      const question = parseContractStatement(message, isGrant)
-      if (!question || isMoot(address, question)) continue
-      const installationId = question.kind === 'grant' ? question.bundle.installationId : undefined
+      const statement = parseContractStatement(message, isGrant)
+      if (!statement || isMoot(address, statement)) continue
+      const installationId =
+        statement.kind === 'grant' ? statement.bundle.installationId : undefined
       const number = this.#store.nextNumber(tables.unverified)
       const record = {
         message,
         address,
-        chainId: question.chainId,
+        chainId: statement.chainId,
         installationId: installationId ?? '',
         nodeNs,
         isNews,
       }
-      const one = toKept({ value: record, number })
+      const one = toPending({ value: record, number })
       if (!hasRoom(all, one)) continue
       all.push(one)
       kept.push(one)
       writes.push(put(tables.unverified, number, record))
     }
-    return { writes, kept }
+    return {
+      writes,
+      count: kept.length,
+      committed: () => {
+        for (const pending of kept) this.#kept.set(pending.number, pending)
+      },
+    }
   }
 
-  /** To be called when what `plan` gave is committed. */
-  committed(kept: readonly PendingVerification[]): void {
-    for (const question of kept) this.#kept.set(question.number, question)
-  }
-
-  /** Those of an account that have their answer, or that no chain's word can decide any more. */
+  /** Those of an account that have their answer, or that no chain can decide any more. */
   done(address: Address, account: KnownAccount, isMoot: IsMoot): readonly number[] {
-    return this.of(address).flatMap((question) => {
-      const { number, installationId: id } = question
+    return this.of(address).flatMap((statement) => {
+      const { number, installationId: id } = statement
       const grant = id === undefined ? undefined : account.get(id)?.grant
-      return grant === 'valid' || isMoot(account, question) ? [number] : []
+      return grant === 'valid' || isMoot(account, statement) ? [number] : []
     })
   }
 
-  removalWrites(numbers: readonly number[]): readonly Write[] {
-    return numbers.map((number) => remove(tables.unverified, number))
-  }
-
-  /** To be called when what `removalWrites` gave is committed. */
-  removed(numbers: readonly number[]): void {
-    for (const number of numbers) this.#kept.delete(number)
+  removalChange(numbers: readonly number[]): Change {
+    return {
+      writes: numbers.map((number) => remove(tables.unverified, number)),
+      committed: () => {
+        for (const number of numbers) this.#kept.delete(number)
+      },
+    }
   }
 }
 
-type IsMoot = (account: KnownAccount, question: ContractStatementKind) => boolean
+type IsMoot = (account: KnownAccount, statement: ContractStatementKind) => boolean
 
-type StoredQuestion = Pick<UnverifiedRecord, 'message' | 'address' | 'chainId' | 'installationId'>
+type StoredStatement = Pick<UnverifiedRecord, 'message' | 'address' | 'chainId' | 'installationId'>
 
-const toKept = ({ value, number }: Row<StoredQuestion>): PendingVerification => ({
+const toPending = ({ value, number }: Row<StoredStatement>): PendingVerification => ({
   number,
   address: value.address as Address,
   chainId: value.chainId,

@@ -3,22 +3,22 @@
  * and the record of a new message. The store is the truth; nothing here is kept but a small cache.
  */
 
+import { deferred, onAbort } from '../../async.ts'
 import { decodeContent } from '../../content/registry.ts'
 import { isPadlockErrorCode, PadlockError } from '../../errors.ts'
 import { encodeHex } from '../../protocol/bytes.ts'
 import {
   type Address,
-  buildConversationId,
   type ConversationId,
   formatAddress,
   type InstallationId,
   type MessageId,
   parseCanonicalAddress,
-  parseConversationId,
 } from '../../protocol/ids.ts'
 import type { Row } from '../../store/store.ts'
 import {
   allConversations,
+  ConversationKind,
   type ConversationRecord,
   type MessageRecord,
   MessageState,
@@ -27,8 +27,10 @@ import {
   tables,
 } from '../../store/tables.ts'
 import type { ConversationInfo, Message } from '../model.ts'
+import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
+import { audienceOf, directConversation } from './audience.ts'
 
 const maxCached = 1_000
 const maxPage = 500
@@ -88,15 +90,13 @@ export class Conversations {
 
   /** The conversation with an account, made at the first call. */
   async open(peer: Address): Promise<ConversationInfo> {
-    const id = buildConversationId(this.#context.account.address, peer)
+    const id = directConversation(this.#context.account.address, peer)
     const known = await this.load(id)
     if (known) return this.describe(known)
-    const touched = this.touch(id, peer, 0)
-    await this.#context.store.transaction([], () => ({
-      writes: [touched.write],
-      result: undefined,
-    }))
-    return this.describe(this.committed(touched.record))
+    await commit(this.#context.store, this.activityChange(id, 0))
+    const made = await this.load(id)
+    if (!made) throw new PadlockError('internal')
+    return this.describe(made)
   }
 
   /** All conversations, those with the newest messages first. */
@@ -109,40 +109,50 @@ export class Conversations {
     return rows.map(({ value }) => this.describe(value))
   }
 
-  /** Whom there is a conversation with, the newest. */
+  /** The accounts that the newest conversations are with. */
   async peers(limit: number): Promise<ReadonlySet<Address>> {
+    const own = this.#context.account.address
+    const ids = await this.ids(limit)
+    return new Set(ids.flatMap((id) => audienceOf(id, own).others))
+  }
+
+  /** The newest conversations. */
+  async ids(limit: number): Promise<readonly ConversationId[]> {
     const rows = await this.#context.store.list(tables.conversations, {
       group: allConversations,
       limit,
       newestFirst: true,
     })
-    return new Set(rows.map(({ value }) => value.peer as Address))
+    return rows.map(({ value }) => value.conversationId as ConversationId)
   }
 
   /**
-   * What to write when a message of this time comes in or goes out. The conversation must have been
-   * loaded; it is made if there is none.
+   * A message of this time comes in or goes out. The conversation must have been loaded; it is made if
+   * there is none.
    */
-  touch(id: ConversationId, peer: Address, messageMs: number) {
+  activityChange(id: ConversationId, messageMs: number): Change {
     const known = this.#known.get(id)
-    const last = Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))
+    const { account, platform } = this.#context
+    const [peer = account.address] = audienceOf(id, account.address).others
     const record = {
       conversationId: id,
+      kind: ConversationKind.DIRECT,
       peer,
-      createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
-      lastMessageMs: BigInt(last),
+      createdMs: known?.createdMs ?? BigInt(platform.nowMs()),
+      lastMessageMs: BigInt(Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))),
     }
-    return { record, write: put(tables.conversations, id, record), isNew: known === undefined }
+    return {
+      writes: [put(tables.conversations, id, record)],
+      committed: () =>
+        this.#onStored({ $typeName: 'padlock.store.v1.ConversationRecord', ...record }),
+    }
   }
 
-  /** To be called when what `touch` gave is committed. */
-  committed(record: Omit<ConversationRecord, '$typeName'>): ConversationRecord {
+  #onStored(record: ConversationRecord): void {
     const id = record.conversationId as ConversationId
     const isNew = !this.#known.has(id)
-    const full: ConversationRecord = { $typeName: 'padlock.store.v1.ConversationRecord', ...record }
-    this.#remember(id, full)
-    if (isNew) this.#context.emit({ kind: 'conversation', conversation: this.describe(full) })
-    return full
+    this.#remember(id, record)
+    if (isNew) this.#context.emit({ kind: 'conversation', conversation: this.describe(record) })
   }
 
   /** Messages up to this number were committed: wakes the streams. */
@@ -209,21 +219,18 @@ export class Conversations {
     signal: AbortSignal,
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }> {
     let position = readCursor(after)
+    const { store, platform } = this.#context
     const patience = new AbortController()
-    const forward = () => patience.abort()
-    signal.addEventListener('abort', forward, { once: true })
-    const timer = this.#context.platform.wait(waitMs, patience.signal).then(forward)
+    const stopListening = onAbort(signal, () => patience.abort())
+    const timer = platform.wait(waitMs, patience.signal).then(() => patience.abort())
     try {
       for (;;) {
-        let wake: () => void = () => undefined
+        const news = deferred()
         // Registered before reading, so that nothing slips in between.
-        const news = new Promise<void>((resolve) => {
-          wake = resolve
-        })
-        this.#waiting.add(wake)
-        patience.signal.addEventListener('abort', wake, { once: true })
+        this.#waiting.add(news.resolve)
+        const stopWaiting = onAbort(patience.signal, news.resolve)
         try {
-          const page = await this.#context.store.scan(tables.messages, {
+          const page = await store.scan(tables.messages, {
             after: position,
             limit: 100,
             ...(conversationId === undefined ? {} : { group: conversationId }),
@@ -231,19 +238,19 @@ export class Conversations {
           const isEnd = page.lastNumber <= position
           position = page.lastNumber
           if (!isEnd && page.rows.length === 0) continue
-          if (page.rows.length > 0 || patience.signal.aborted || signal.aborted) {
+          if (page.rows.length > 0 || patience.signal.aborted) {
             const messages = await Promise.all(page.rows.map((row) => this.describeMessage(row)))
             return { messages, cursor: String(position) }
           }
-          await news
+          await news.promise
         } finally {
-          this.#waiting.delete(wake)
-          patience.signal.removeEventListener('abort', wake)
+          this.#waiting.delete(news.resolve)
+          stopWaiting()
         }
       }
     } finally {
-      signal.removeEventListener('abort', forward)
-      forward()
+      stopListening()
+      patience.abort()
       await timer
     }
   }
@@ -276,7 +283,7 @@ export class Conversations {
       state: stateOf(value.state),
       ...(isPadlockErrorCode(value.reason) ? { reason: value.reason } : {}),
     }
-    if (content.type === 'text') return { ...base, type: 'text', content: content.content }
+    if (content.type !== 'unknown') return { ...base, ...content }
     return {
       ...base,
       type: 'unknown',
@@ -293,15 +300,6 @@ export class Conversations {
     if (oldest !== undefined && this.#known.size >= maxCached) this.#known.delete(oldest)
     this.#known.set(id, record)
   }
-}
-
-/** The other one of a conversation's two participants; oneself in a note to self. */
-export const peerOf = (id: ConversationId, own: Address): Address => {
-  const conversation = parseConversationId(id)
-  if (!conversation.ok) throw new PadlockError('invalid_argument')
-  const [lower, higher] = conversation.value.participants
-  if (lower !== own && higher !== own) throw new PadlockError('invalid_argument')
-  return lower === own ? higher : lower
 }
 
 /** `composed_ns`, or `node_ns` where the sender's clock is too far ahead; display only. */

@@ -1,9 +1,11 @@
 /** What becomes of one's own messages after they are stored: why they wait, and that they are sent. */
 
+import { onAbort } from '../../async.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { Row, Write } from '../../store/store.ts'
 import { type MessageRecord, MessageState, put, tables } from '../../store/tables.ts'
 import type { Message } from '../model.ts'
+import { type Change, commitWith } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Conversations } from './conversations.ts'
 
@@ -24,11 +26,13 @@ export class MessageStates {
   }
 
   /** Marks messages sent, together with `more`. */
-  async markSent(sent: readonly SentMessage[], more: readonly Write[]): Promise<void> {
-    const changed = await this.#context.store.transaction(
+  async markSent(sent: readonly SentMessage[], more: Change): Promise<void> {
+    const changed = await commitWith(
+      this.#context.store,
+      more,
       sent.map(({ messageId }) => ({ table: tables.messages, key: messageId })),
       (found) => {
-        const writes: Write[] = [...more]
+        const writes: Write[] = []
         const rows: Row<MessageRecord>[] = []
         for (const { messageId, nodeNs } of sent) {
           const row = found.get(tables.messages, messageId)
@@ -47,16 +51,18 @@ export class MessageStates {
   async setReason(
     messageId: string,
     reason: PadlockErrorCode,
-    more: readonly Write[] = [],
+    more: Change = { writes: [] },
   ): Promise<void> {
-    const changed = await this.#context.store.transaction(
+    const changed = await commitWith(
+      this.#context.store,
+      more,
       [{ table: tables.messages, key: messageId }],
       (rows) => {
         const row = rows.get(tables.messages, messageId)
-        if (!row || row.value.reason === reason) return { writes: more, result: undefined }
+        if (!row || row.value.reason === reason) return { writes: [], result: undefined }
         const value = { ...row.value, reason }
         return {
-          writes: [...more, put(tables.messages, messageId, value, row.number)],
+          writes: [put(tables.messages, messageId, value, row.number)],
           result: { value, number: row.number },
         }
       },
@@ -78,7 +84,7 @@ export class MessageStates {
   ): Promise<Message> {
     const patience = new AbortController()
     const stop = () => patience.abort()
-    signal.addEventListener('abort', stop, { once: true })
+    const stopListening = onAbort(signal, stop)
     // Registered before reading, so that the news cannot slip in between.
     const listener = (message: Message) => {
       if (message.id === messageId) stop()
@@ -93,7 +99,7 @@ export class MessageStates {
       return await this.#read(messageId)
     } finally {
       this.#listeners.delete(listener)
-      signal.removeEventListener('abort', stop)
+      stopListening()
       stop()
     }
   }

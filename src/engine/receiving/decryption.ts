@@ -7,17 +7,18 @@ import type { CryptoCode, PrekeyMessageParts } from '../../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import { concatBytes, encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
 import type { InstallationId } from '../../protocol/ids.ts'
-import type { Write } from '../../store/store.ts'
-import { remove, tables } from '../../store/tables.ts'
+import { dayNs } from '../../protocol/limits.ts'
+import { put, remove, tables } from '../../store/tables.ts'
 import type { Prekeys } from '../keys/prekeys.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
-import type { Session } from '../sessions/session-rules.ts'
+import { scanAll } from '../runtime/scan-all.ts'
+import { newSession, type Session } from '../sessions/session-rules.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Authentic, Decrypted, DecryptionResult } from './envelope-stages.ts'
 
 /** Of each processed envelope this much of its digest is kept (section 7, Replays). */
 const seenBytes = 8
-const dayNs = 86_400_000_000_000n
 /** The default retention of nodes (section 11); and what one may say at most, as digests take room. */
 const usualRetentionNs = 60n * dayNs
 const longestRetentionNs = 400n * dayNs
@@ -32,8 +33,8 @@ export class Decryption {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #prekeys: Prekeys
-  /** How long the node keeps mail, as it says. */
-  retentionNs = usualRetentionNs
+  /** How long the node keeps envelopes, as it says. */
+  #retentionNs = usualRetentionNs
 
   constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
     this.#context = context
@@ -41,28 +42,32 @@ export class Decryption {
     this.#prekeys = prekeys
   }
 
+  /** The node says how long it keeps envelopes. */
+  onRetention(retentionNs: bigint): void {
+    this.#retentionNs = retentionNs
+  }
+
   /**
-   * Digests are kept for the node's retention and a day (section 7): no older mail is served again. Not
-   * for less than is usual, as it may have been more a while ago.
+   * Digests are kept for the node's retention and a day (section 7): no older envelope is served again.
+   * Not for less than is usual, as it may have been more a while ago.
    */
   async forgetOld(): Promise<void> {
     const { store, time } = this.#context
-    const told = this.retentionNs < longestRetentionNs ? this.retentionNs : longestRetentionNs
+    const told = this.#retentionNs < longestRetentionNs ? this.#retentionNs : longestRetentionNs
     const kept = told > usualRetentionNs ? told : usualRetentionNs
     const oldest = time.passedNs() - kept - dayNs
     for (;;) {
       const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
       const old = rows.filter(({ value }) => value.nodeNs < oldest)
       if (old.length === 0) return
-      await store.transaction([], () => ({
-        writes: old.map(({ number }) => remove(tables.seen, number)),
-        result: undefined,
-      }))
+      await commit(store, { writes: old.map(({ number }) => remove(tables.seen, number)) })
     }
   }
 
-  /** Decrypts a batch; nothing is saved until the caller writes `writes` and calls `committed`. */
-  async decrypt(batch: readonly Authentic[]) {
+  /** Decrypts a batch; nothing is saved until the caller commits `change`. */
+  async decrypt(
+    batch: readonly Authentic[],
+  ): Promise<{ readonly results: readonly Decrypted[]; readonly change: Change }> {
     const { crypto, platform } = this.#context
     await this.#sessions.load(batch.map(({ sender }) => sender.id))
     const groups = new Map<string, Group>()
@@ -119,19 +124,29 @@ export class Decryption {
     const digests = crypto.digest(batch.map(({ envelope }) => envelope.message))
     await this.#markReplays(results, digests)
     const processed = digests.filter((_, at) => results[at]?.ok)
-    const writes: Write[] = [...this.#sessions.writes(changed), ...this.#prekeys.useWrites(used)]
     return {
       results: results.flatMap((result, at): Decrypted[] => {
         const digest = digests[at]
         return result && digest ? [{ ...result, digest }] : []
       }),
-      writes,
-      seen: concatBytes(...processed.map((digest) => digest.subarray(0, seenBytes))),
-      committed: () => {
-        this.#sessions.committed(changed)
-        this.#prekeys.committed(used)
-      },
+      change: joinChanges(
+        this.#sessions.statesChange(changed),
+        this.#prekeys.usedChange(used),
+        this.#seenChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
+      ),
     }
+  }
+
+  /** Remembers what was processed (section 7, Replays). */
+  #seenChange(digests: readonly Uint8Array[], nodeNs: bigint): Change | undefined {
+    if (digests.length === 0) return undefined
+    const { store, time } = this.#context
+    const record = {
+      prefixes: concatBytes(...digests.map((digest) => digest.subarray(0, seenBytes))),
+      // A node that misdates into the future makes nothing stay forever.
+      nodeNs: time.notAhead(nodeNs),
+    }
+    return { writes: [put(tables.seen, store.nextNumber(tables.seen), record)] }
   }
 
   #find({ sender, metadata }: Authentic): Session | undefined {
@@ -162,16 +177,8 @@ export class Decryption {
       headerHash: one.opened.headerHash,
     })
     if (!made.ok) return failed(made.code === 'bad_mac' ? 'bad_mac' : codeOf(made.code))
-    const session: Session = {
-      installationId: one.sender.id,
-      sessionId: made.sessionId,
-      state: made.state,
-      createdMs: Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1),
-      lastDecryptedMs: 0,
-      firstDecryptedMs: 0,
-      isClosed: false,
-      sentSince: 0,
-    }
+    const createdMs = Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1)
+    const session = newSession(one.sender.id, made, createdMs)
     const usedOneTime = this.#prekeys.isOneTime(parts.prekey) ? parts.prekey : undefined
     return { ok: true, session, payload: made.payload, usedOneTime } as const
   }
@@ -242,16 +249,11 @@ export class Decryption {
         results[at]?.ok ? [encodeBase64Url(digest.subarray(0, seenBytes))] : [],
       ),
     )
-    for (let after = 0; ; ) {
-      const page = await this.#context.store.scan(tables.seen, { after, limit: 500 })
-      for (const { value } of page.rows) {
-        for (let from = 0; from < value.prefixes.length; from += seenBytes) {
-          const prefix = encodeBase64Url(value.prefixes.subarray(from, from + seenBytes))
-          if (failures.has(prefix)) seen.add(prefix)
-        }
+    for await (const { value } of scanAll(this.#context.store, tables.seen)) {
+      for (let from = 0; from < value.prefixes.length; from += seenBytes) {
+        const prefix = encodeBase64Url(value.prefixes.subarray(from, from + seenBytes))
+        if (failures.has(prefix)) seen.add(prefix)
       }
-      if (page.rows.length === 0) break
-      after = page.lastNumber
     }
     for (const [prefix, places] of failures) {
       if (!seen.has(prefix)) continue

@@ -6,7 +6,7 @@ import type { SealedMetadata } from '../../protocol/envelope.ts'
 import type { Address } from '../../protocol/ids.ts'
 import type { KnownInstallation } from '../membership/directory.ts'
 
-/** An envelope of the own inbox topic. */
+/** An envelope of our inbox topic. */
 export interface InboxEnvelope {
   readonly message: Uint8Array
   readonly sequence: bigint
@@ -16,7 +16,7 @@ export interface InboxEnvelope {
 /** A batch that is opened and waits to be committed. */
 export interface Prepared {
   readonly addressed: readonly Addressed[]
-  /** Accounts of senders that what is known of may be out of date: their turn to be looked up is later. */
+  /** Sender accounts whose cached state may be stale. */
   readonly unsure: ReadonlySet<Address>
   /** The newest sequence number; undefined if nothing was new. */
   readonly last: bigint | undefined

@@ -1,116 +1,87 @@
 /**
  * What arrives (docs/protocol.md section 8, In), in batches: opened and checked with nothing stored,
- * decrypted, then ratchets, used prekeys, messages and cursor saved in one transaction. One bad
- * envelope never stops the ones behind it: outcomes are values.
+ * authenticated and decrypted, then ratchets, used prekeys, messages and cursor saved in one
+ * transaction. One bad envelope never stops the ones behind it: outcomes are values.
  */
 
-import { headerSignature, parseInboxMessage } from '../../protocol/envelope.ts'
+import type { PadlockErrorCode } from '../../errors.ts'
+import { parseInboxMessage } from '../../protocol/envelope.ts'
 import type { Address, ConversationId } from '../../protocol/ids.ts'
 import { envelopeLimitBytes } from '../../protocol/limits.ts'
 import { messageTopic } from '../../protocol/topics.ts'
 import { checkMetadata } from '../../protocol/validation.ts'
-import type { Write } from '../../store/store.ts'
-import { add, type ParkedRecord, put, tables } from '../../store/tables.ts'
-import type { Directory, KnownInstallation } from '../membership/directory.ts'
+import type { Rows, Step } from '../../store/store.ts'
+import { add, tables } from '../../store/tables.ts'
+import type { KnownInstallation } from '../membership/directory.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
-import {
-  type Conversations,
-  type NewMessage,
-  peerOf,
-  toMessageRecord,
-} from '../messages/conversations.ts'
-import type { NotedRequests } from '../retransmission/pending-requests.ts'
+import { type Conversations, type NewMessage, toMessageRecord } from '../messages/conversations.ts'
 import type { Requester } from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
+import { type Change, commitWith, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
-import { Mutex } from '../runtime/mutex.ts'
 import { nsToMs } from '../runtime/node-time.ts'
+import type { Authentication } from './authentication.ts'
 import type { Decryption } from './decryption.ts'
-import type { Addressed, Authentic, Decrypted, InboxEnvelope, Prepared } from './envelope-stages.ts'
-import { LookupLimiter } from './lookup-limiter.ts'
-import { type Claimed, type NewlyParked, nameOfClaimed, type Parking } from './parking.ts'
-import { PayloadReader, type ReadBatch } from './payloads.ts'
-import { RejectionCounts } from './rejection-counts.ts'
-import { SetAside } from './set-aside.ts'
+import type { Addressed, Authentic, InboxEnvelope, Prepared } from './envelope-stages.ts'
+import type { NewlyParked, Parking } from './parking.ts'
+import type { PayloadReader, ReadBatch } from './payloads.ts'
+import type { RejectionCounts } from './rejection-counts.ts'
+import type { SenderLookup } from './sender-lookup.ts'
 import type { Unsealing } from './unsealing.ts'
 
-/** Peers who may go before others when there are too many to look up. */
-const maxPeersFirst = 5_000
-/** How long an envelope waits for the chain of a contract account (section 8, step 3). */
-const parkedMemoryMs = 14 * 86_400_000
+/** What others do with what arrives. */
+export interface InboxListener {
+  /** These accounts sent something; whether they are who they claim is not known yet. */
+  onSenders(addresses: ReadonlySet<Address>): void
+  /** Something authentic came from this installation. */
+  onAuthentic(sender: KnownInstallation): void
+  /** Authentic payloads carried heads. */
+  onHeads(claims: readonly HeadsClaim[]): void
+  /** What others could not decrypt and ask for, to be saved with the batch. */
+  requestsChange(requests: readonly RetransmitRequest[]): Change
+}
+
+export interface InboxParts {
+  readonly cursors: Cursors
+  readonly conversations: Conversations
+  readonly unsealing: Unsealing
+  readonly lookup: SenderLookup
+  readonly authentication: Authentication
+  readonly decryption: Decryption
+  readonly payloads: PayloadReader
+  readonly parking: Parking
+  readonly requester: Requester
+  readonly rejections: RejectionCounts
+}
 
 export class Inbox {
   readonly #context: Context
-  readonly #directory: Directory
-  readonly #conversations: Conversations
-  readonly #cursors: Cursors
-  readonly #unsealing: Unsealing
-  readonly #decryption: Decryption
+  readonly #parts: InboxParts
+  readonly #listener: InboxListener
   readonly #topic: string
-  readonly #parking: Parking
-  readonly #lookups: LookupLimiter
-  readonly #setAside: SetAside
-  readonly #recovery: Requester
-  readonly #reading: PayloadReader
-  readonly #tally: RejectionCounts
-  readonly #workingOff = new Mutex()
-  /** The sequence number that the next envelope must have; undefined at a new subscription. */
+  /** The sequence number that the next envelope must have; undefined before a subscription. */
   #next: bigint | undefined
   /** Sequence numbers that are prepared and not committed. */
   readonly #underWay = new Set<bigint>()
-  /** Something authentic came from this installation. */
-  onHeard: (sender: KnownInstallation) => void = () => undefined
-  /** Authentic payloads told heads. */
-  onHeads: (claims: readonly HeadsClaim[]) => void = () => undefined
-  /** Somebody could not decrypt what was sent from here: what to write with the batch. */
-  noteRequests: (requests: readonly RetransmitRequest[]) => NotedRequests = () => ({
-    writes: [],
-    committed: () => undefined,
-  })
   /** Up to this node time everything was processed at other nodes before (section 5). */
-  readBeforeNs = 0n
+  #readBeforeNs = 0n
 
-  constructor(
-    context: Context,
-    directory: Directory,
-    conversations: Conversations,
-    cursors: Cursors,
-    unsealing: Unsealing,
-    decryption: Decryption,
-    parking: Parking,
-    recovery: Requester,
-  ) {
+  constructor(context: Context, parts: InboxParts, listener: InboxListener) {
     this.#context = context
-    this.#directory = directory
-    this.#conversations = conversations
-    this.#cursors = cursors
-    this.#unsealing = unsealing
-    this.#decryption = decryption
+    this.#parts = parts
+    this.#listener = listener
     this.#topic = messageTopic(context.account.installationId)
-    this.#parking = parking
-    this.#lookups = new LookupLimiter(context.platform)
-    this.#setAside = new SetAside(context.store)
-    this.#tally = new RejectionCounts(context)
-    this.#recovery = recovery
-    this.#reading = new PayloadReader(context, this.#setAside, this.#tally, recovery)
-  }
-
-  async load(): Promise<void> {
-    await this.#parking.load()
-    await this.#setAside.load()
   }
 
   /** A subscription begins after the cursor. */
   async begin(): Promise<void> {
-    this.#tally.begin()
+    const { cursors, rejections } = this.#parts
+    rejections.begin()
     this.#underWay.clear()
-    this.#next = (await this.#cursors.load(this.#topic)) + 1n
-  }
-
-  /** Envelopes of this subscription that no sealing key here opened. */
-  get unopened(): number {
-    return this.#tally.unopened
+    this.#next = (await cursors.load(this.#topic)) + 1n
+    const identity = await this.#context.store.get(tables.identity, 'identity')
+    this.#readBeforeNs = identity?.value.readBeforeNs ?? 0n
   }
 
   /**
@@ -118,7 +89,7 @@ export class Inbox {
    * while this one is committed. To be called in order of arrival.
    */
   async prepare(envelopes: readonly InboxEnvelope[]): Promise<Prepared> {
-    const position = await this.#cursors.load(this.#topic)
+    const position = await this.#parts.cursors.load(this.#topic)
     // Two streams may bring the same, and a node may repeat what is not committed yet.
     const news = envelopes.filter(({ sequence }) => {
       if (sequence <= position || this.#underWay.has(sequence)) return false
@@ -126,9 +97,24 @@ export class Inbox {
       return true
     })
     this.#reportGap(news)
-    const addressed = await this.#open(news)
-    const unsure = await this.#lookUpSenders(addressed)
+    const addressed = await this.open(news)
+    const senders = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
+    this.#listener.onSenders(senders)
+    const unsure = await this.#parts.lookup.lookUp(senders)
     return { addressed, unsure, last: greatest(news.map(({ sequence }) => sequence)) }
+  }
+
+  /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
+  async commit({ addressed, unsure, last }: Prepared): Promise<void> {
+    if (last === undefined) return
+    const { authentication, cursors, rejections } = this.#parts
+    try {
+      const { authentic, toPark } = await authentication.authenticate(addressed, unsure, false)
+      await this.save(authentic, toPark, cursors.positionChange(this.#topic, last))
+    } finally {
+      for (const sequence of this.#underWay) if (sequence <= last) this.#underWay.delete(sequence)
+    }
+    rejections.report()
   }
 
   /** Envelopes are numbered without gaps: what is missing was dropped by retention, or withheld. */
@@ -142,270 +128,110 @@ export class Inbox {
     if (missing > 0n) this.#context.status.warn('gap', Number(missing))
   }
 
-  /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
-  async commit({ addressed, unsure, last }: Prepared): Promise<void> {
-    if (last === undefined) return
-    try {
-      await this.#process(addressed, unsure, [this.#cursors.write(this.#topic, last)], [])
-      this.#cursors.committed(this.#topic, last)
-    } finally {
-      for (const sequence of this.#underWay) if (sequence <= last) this.#underWay.delete(sequence)
-    }
-    this.#tally.report()
-  }
-
-  /** Looks up who is parked, and works off what can be. @returns whether more are waiting. */
-  workOffParked(): Promise<boolean> {
-    return this.#workingOff.runExclusive(async () => {
-      const waiting = [...this.#parking.addresses()]
-      if (waiting.length === 0) return false
-      const now = await this.#mayLookUp(waiting)
-      await this.#directory.refresh(now)
-      for (const one of this.#parking.installations(new Set(now))) await this.#workOff(one)
-      this.#tally.report()
-      return now.length < waiting.length
-    })
-  }
-
-  /** Works off those installations of an account that are known now to be valid. */
-  workOffKnown(address: Address): Promise<void> {
-    return this.#workingOff.runExclusive(async () => {
-      const account = await this.#directory.account(address)
-      for (const one of this.#parking.installations(new Set([address]))) {
-        if (account.get(one.installationId)?.state === 'valid') await this.#workOff(one)
-      }
-      this.#tally.report()
-    })
-  }
-
-  async #workOff(claimed: Claimed): Promise<void> {
-    const rows = await this.#parking.of(claimed)
-    const addressed = await this.#open(rows.map(({ value }) => value))
-    const account = await this.#directory.account(claimed.address)
-    // A contract account's installation waits until its chain can be asked, for two weeks.
-    const isWaiting = account.get(claimed.installationId)?.state === 'unverified'
-    const done = isWaiting ? rows.filter(({ value }) => this.#isForgotten(value)) : rows
-    if (done.length === 0) return
-    const numbers = done.map(({ number }) => number)
-    const envelopes = new Set<InboxEnvelope>(done.map(({ value }) => value))
-    await this.#process(
-      addressed.filter(({ envelope }) => envelopes.has(envelope)),
-      new Set(),
-      this.#parking.removalWrites(numbers),
-      numbers,
-    )
-  }
-
-  /** Where there are too many, those go first who were written with before (section 8, step 3). */
-  async #mayLookUp(addresses: readonly Address[]): Promise<readonly Address[]> {
-    if (addresses.length <= this.#lookups.left) return this.#lookups.take(addresses)
-    return this.#lookups.take(addresses, await this.#conversations.peers(maxPeersFirst))
-  }
-
-  /** An age has passed only when the own clock and node time both say so (section 1). */
-  #isForgotten({ parkedMs, nodeNs }: ParkedRecord): boolean {
-    const { platform, time } = this.#context
-    const nowNs = time.nodeNs() ?? 0n
-    return (
-      Number(parkedMs) < platform.nowMs() - parkedMemoryMs &&
-      nodeNs < nowNs - BigInt(parkedMemoryMs) * 1_000_000n
-    )
-  }
-
-  /** Steps 1 and 2. */
-  async #open(envelopes: readonly InboxEnvelope[]): Promise<readonly Addressed[]> {
-    const { account } = this.#context
+  /** Steps 1 and 2: the envelopes that open and are for this installation. */
+  async open(envelopes: readonly InboxEnvelope[]): Promise<readonly Addressed[]> {
     const parsed = envelopes.flatMap((envelope) => {
       // A node refuses these; one that does not is not followed.
-      if (envelope.message.length > envelopeLimitBytes) {
-        this.#tally.count('too_large')
-        return []
-      }
+      if (envelope.message.length > envelopeLimitBytes) return this.#reject('too_large')
       const parts = parseInboxMessage(envelope.message)
-      if (parts.ok) return [{ envelope, parts: parts.value }]
-      this.#tally.count(parts.code)
-      return []
+      return parts.ok ? [{ envelope, parts: parts.value }] : this.#reject(parts.code)
     })
-    const opened = await this.#unsealing.open(parsed.map(({ parts }) => parts))
+    const opened = await this.#parts.unsealing.open(parsed.map(({ parts }) => parts))
     return parsed.flatMap(({ envelope }, at) => {
       const result = opened[at]
-      if (!result?.ok) {
-        this.#tally.count('unsealing_failed')
-        return []
-      }
-      const metadata = checkMetadata(result.metadata, account)
-      if (!metadata.ok) {
-        this.#tally.count(metadata.code)
-        return []
-      }
+      if (!result?.ok) return this.#reject('unsealing_failed')
+      const metadata = checkMetadata(result.metadata, this.#context.account)
+      if (!metadata.ok) return this.#reject(metadata.code)
       return [{ envelope, opened: result, metadata: metadata.value }]
     })
   }
 
-  /**
-   * One query for all senders that the subscription does not cover.
-   *
-   * @returns those that could not be asked about: who was revoked meanwhile must not get in because
-   * somebody else used up the look-ups, or because the query failed.
-   */
-  async #lookUpSenders(addressed: readonly Addressed[]): Promise<ReadonlySet<Address>> {
-    const addresses = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
-    this.#directory.onNeed([...addresses])
-    const uncovered = [...addresses].filter((address) => !this.#directory.isFollowed(address))
-    const now = await this.#mayLookUp(uncovered)
-    const unsure = new Set(uncovered)
-    if (now.length === 0) return unsure
-    try {
-      await this.#directory.refresh(now)
-      for (const address of now) unsure.delete(address)
-    } catch {
-      // They are parked and looked up again: nothing waits here for the network.
-    }
-    return unsure
+  /** Counts an envelope, which goes no further. */
+  #reject(code: PadlockErrorCode): never[] {
+    this.#parts.rejections.count(code)
+    return []
   }
 
-  /** Steps 3 to 6. */
-  async #process(
-    addressed: readonly Addressed[],
-    unsure: ReadonlySet<Address>,
-    more: readonly Write[],
-    workedOff: readonly number[],
-  ): Promise<void> {
-    const areParked = workedOff.length > 0
-    const { authentic, parked } = await this.#authenticate(addressed, unsure, areParked)
-    const { claims } = await this.#context.ratchetLock.runExclusive(async () => {
-      const kept = await this.#save(authentic, parked, more)
-      this.#parking.removed(workedOff)
-      return kept
-    })
-    if (claims.length > 0) this.onHeads(claims)
-    // Outside of the ratchets' queue, as these may want to enter it.
-    for (const sender of new Set(authentic.map(({ sender }) => sender))) this.onHeard(sender)
-  }
-
-  /** Steps 4 to 6. */
-  async #save(
+  /** Steps 4 to 6, and what is to be saved with them. Ratchets are held from decrypting to saving. */
+  async save(
     authentic: readonly Authentic[],
-    parked: readonly NewlyParked[],
-    more: readonly Write[],
+    toPark: readonly NewlyParked[],
+    alongside: Change,
+  ): Promise<void> {
+    const { claims } = await this.#context.ratchetLock.runExclusive(() =>
+      this.#decryptAndSave(authentic, toPark, alongside),
+    )
+    if (claims.length > 0) this.#listener.onHeads(claims)
+    // After the ratchets are let go, as these may want them.
+    for (const sender of new Set(authentic.map(({ sender }) => sender))) {
+      this.#listener.onAuthentic(sender)
+    }
+  }
+
+  async #decryptAndSave(
+    authentic: readonly Authentic[],
+    toPark: readonly NewlyParked[],
+    alongside: Change,
   ): Promise<ReadBatch> {
-    const { store, platform, time } = this.#context
-    const decrypted = await this.#decryption.decrypt(authentic)
+    const { conversations, decryption, parking, payloads, requester, rejections } = this.#parts
+    const { store, status, platform } = this.#context
+    const decrypted = await decryption.decrypt(authentic)
+    const batch = payloads.read(decrypted.results)
+    for (const { conversationId } of batch.messages) await conversations.load(conversationId)
+
     // Read again from the start at another node, old envelopes fail: nobody is asked for those.
-    const isNews = ({ from }: Decrypted) => from.envelope.nodeNs > this.readBeforeNs
-    const kept = this.#reading.read(decrypted.results, isNews)
-    const noted = this.#recovery.note(kept.failed, kept.came)
-    const asked = this.noteRequests(kept.requests)
-    for (const message of kept.messages) await this.#conversations.load(message.conversationId)
-
-    const parking = this.#parking.plan(parked, platform.nowMs())
-    const last = authentic.at(-1)
-    const outcome = await store.transaction([], (rows) => {
-      const messages = kept.messages.map((message) => ({
-        message,
-        isNew: !rows.exists(tables.messages, message.id),
-        number: this.#conversations.nextArrival(),
-      }))
-      const touched = this.#touch(
-        messages.filter(({ isNew }) => isNew).map(({ message }) => message),
-      )
-      const writes: Write[] = [
-        ...more,
-        ...decrypted.writes,
-        ...parking.writes,
-        ...kept.writes,
-        ...noted.writes,
-        ...asked.writes,
-        ...touched.map(({ write }) => write),
-      ]
-      for (const { message, isNew, number } of messages) {
-        if (isNew) writes.push(add(tables.messages, message.id, toMessageRecord(message), number))
-      }
-      if (last && decrypted.seen.length > 0) {
-        writes.push(
-          put(tables.seen, store.nextNumber(tables.seen), {
-            prefixes: decrypted.seen,
-            // A node that misdates into the future makes nothing stay for ever.
-            nodeNs: time.notAhead(last.envelope.nodeNs),
-          }),
-        )
-      }
-      return { writes, result: { messages, touched } }
-    })
-
-    decrypted.committed()
-    this.#recovery.committed(noted)
-    asked.committed()
-    this.#parking.committed(parking.kept)
-    for (const { record } of outcome.touched) this.#conversations.committed(record)
-    for (const { isNew } of outcome.messages) if (!isNew) this.#tally.count('duplicate_message')
-    if (parking.dropped > 0) this.#context.status.warn('parking_full', parking.dropped)
-    const newest = outcome.messages.at(-1)
-    if (newest) this.#conversations.arrived(newest.number)
-    return kept
-  }
-
-  /** Step 3: who sent it, and did they sign it; who is not known is parked. */
-  async #authenticate(
-    addressed: readonly Addressed[],
-    unsure: ReadonlySet<Address>,
-    areParked: boolean,
-  ) {
-    const { crypto, curves } = this.#context
-    const candidates: Authentic[] = []
-    const parked: NewlyParked[] = []
-    const parkedNow = new Set<string>()
-    for (const one of addressed) {
-      const { senderAddress, senderInstallationId } = one.metadata
-      const account = await this.#directory.account(senderAddress)
-      const sender = account.get(senderInstallationId)
-      const claimed = { address: senderAddress, installationId: senderInstallationId }
-      const name = nameOfClaimed(claimed)
-      const isBehind = parkedNow.has(name) || (!areParked && this.#parking.has(claimed))
-      const isUnknown =
-        !sender ||
-        sender.state === 'unknown' ||
-        sender.state === 'unverified' ||
-        unsure.has(senderAddress)
-      if (!isBehind && sender && this.#isRevoked(sender, one)) this.#tally.count('sender_revoked')
-      else if (!isBehind && areParked && isUnknown) this.#tally.count('unknown_sender')
-      else if (isBehind || isUnknown) {
-        parkedNow.add(name)
-        parked.push({ ...one.envelope, ...claimed })
-      } else candidates.push({ ...one, sender })
-    }
-    const signatures = candidates.map(({ opened, metadata, sender }) =>
-      headerSignature(opened.enc, metadata, sender.keys.ed25519),
+    const failed = batch.failed.filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
+    const parked = parking.parkChange(toPark, platform.nowMs())
+    const change = joinChanges(
+      alongside,
+      decrypted.change,
+      batch.setAside,
+      requester.failuresChange(failed, batch.came),
+      this.#listener.requestsChange(batch.requests),
+      parked,
     )
-    // The directory took these keys by the strict rule; any RFC 8032 verifier may do the rest.
-    const verified = (await curves?.verify(signatures)) ?? crypto.verify(signatures)
-    const authentic = candidates.filter((_, at) => {
-      if (verified[at]) return true
-      this.#tally.count('bad_header_signature')
-      return false
-    })
-    return { authentic, parked }
-  }
-
-  /**
-   * Whether the sender was revoked when the node received this. Once live, whatever time the node
-   * gives an envelope: who was revoked gets nothing in any more.
-   */
-  #isRevoked({ revokedNs, isPast }: KnownInstallation, { envelope }: Addressed): boolean {
-    if (revokedNs === 0n) return false
-    const isLive = this.#context.status.current.state === 'live'
-    return isPast || isLive || envelope.nodeNs >= revokedNs
-  }
-
-  #touch(messages: readonly NewMessage[]) {
-    const newest = new Map<ConversationId, number>()
-    for (const { conversationId, nodeNs } of messages) {
-      newest.set(conversationId, Math.max(newest.get(conversationId) ?? 0, nsToMs(nodeNs)))
-    }
-    return [...newest].map(([id, ms]) =>
-      this.#conversations.touch(id, peerOf(id, this.#context.account.address), ms),
+    const stored = await commitWith(store, change, [], (rows) =>
+      this.#storeNew(batch.messages, rows),
     )
+    stored.activity.committed?.()
+    for (let nth = 0; nth < stored.duplicates; nth += 1) rejections.count('duplicate_message')
+    if (parked.dropped > 0) status.warn('parking_full', parked.dropped)
+    if (stored.lastArrival !== undefined) conversations.arrived(stored.lastArrival)
+    return batch
   }
+
+  /** The step of the transaction: those that the store has already are passed over. */
+  #storeNew(messages: readonly NewMessage[], rows: Rows): Step<StoredMessages> {
+    const { conversations } = this.#parts
+    const fresh = messages.filter(({ id }) => !rows.exists(tables.messages, id))
+    const writes = fresh.map((message) => {
+      const number = conversations.nextArrival()
+      return { number, write: add(tables.messages, message.id, toMessageRecord(message), number) }
+    })
+    const newestMs = new Map<ConversationId, number>()
+    for (const { conversationId, nodeNs } of fresh) {
+      newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
+    }
+    const activity = joinChanges(
+      ...Array.from(newestMs, ([id, ms]) => conversations.activityChange(id, ms)),
+    )
+    return {
+      writes: [...activity.writes, ...writes.map(({ write }) => write)],
+      result: {
+        activity,
+        duplicates: messages.length - fresh.length,
+        lastArrival: writes.at(-1)?.number,
+      },
+    }
+  }
+}
+
+/** What a batch added to the conversations. */
+interface StoredMessages {
+  readonly activity: Change
+  readonly duplicates: number
+  /** The running number of the newest; undefined if none was new. */
+  readonly lastArrival: number | undefined
 }
 
 const greatest = (sequences: readonly bigint[]): bigint | undefined => {

@@ -6,29 +6,31 @@
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
-import type { Row, Store, Write } from '../../store/store.ts'
+import type { Row, Store } from '../../store/store.ts'
 import type { ParkedRecord } from '../../store/tables.ts'
 import { joinKey, put, remove, tables } from '../../store/tables.ts'
+import { type Change, joinChanges } from '../runtime/change.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 
 const maxBytes = 64 * 1024 * 1024
 const maxBytesPerAddress = 4 * 1024 * 1024
 
-/** Whom an envelope claims to be of. */
-export interface Claimed {
+/** The sender that an envelope claims: an installation under one address. */
+export interface ClaimedSender {
   readonly address: Address
   readonly installationId: InstallationId
 }
 
-/** Tells those whom envelopes claim to be of apart. */
-export const nameOfClaimed = ({ address, installationId }: Claimed): string =>
+/** Key of a claimed sender. */
+export const keyOfSender = ({ address, installationId }: ClaimedSender): string =>
   joinKey(address, installationId)
 
-export interface ParkedEnvelope extends Claimed {
+export interface ParkedEnvelope extends ClaimedSender {
   readonly number: number
   readonly bytes: number
 }
 
-export interface NewlyParked extends Claimed {
+export interface NewlyParked extends ClaimedSender {
   readonly message: Uint8Array
   readonly sequence: bigint
   readonly nodeNs: bigint
@@ -45,16 +47,11 @@ export class Parking {
   }
 
   async load(): Promise<void> {
-    for (let after = 0; ; ) {
-      const { rows, lastNumber } = await this.#store.scan(tables.parked, { after, limit: 200 })
-      for (const row of rows) this.#remember(toParked(row))
-      if (rows.length === 0) return
-      after = lastNumber
-    }
+    for await (const row of scanAll(this.#store, tables.parked)) this.#remember(toParked(row))
   }
 
-  has(claimed: Claimed): boolean {
-    return this.#counts.has(nameOfClaimed(claimed))
+  has(claimed: ClaimedSender): boolean {
+    return this.#counts.has(keyOfSender(claimed))
   }
 
   /** Accounts that someone parked claims to be, in the order of arrival. */
@@ -62,38 +59,35 @@ export class Parking {
     return new Set([...this.#parked.values()].map(({ address }) => address))
   }
 
-  /** What to write for these, and how many find no room. The newest of the largest address goes first. */
-  plan(envelopes: readonly NewlyParked[], parkedMs: number) {
-    if (envelopes.length === 0) return { writes: [], dropped: 0, kept: undefined }
+  /** Parks these. `dropped`: how many find no room; the newest of the largest address go first. */
+  parkChange(
+    envelopes: readonly NewlyParked[],
+    parkedMs: number,
+  ): Change & { readonly dropped: number } {
+    if (envelopes.length === 0) return { writes: [], dropped: 0 }
     const all = new Map(this.#parked)
-    const records = new Map<number, NewlyParked>()
-    for (const envelope of envelopes) {
+    const fresh = envelopes.map((envelope) => {
       const number = this.#store.nextNumber(tables.parked)
-      records.set(number, envelope)
-      all.set(number, { ...envelope, number, bytes: envelope.message.length })
-    }
+      const parked = { ...envelope, number, bytes: envelope.message.length }
+      all.set(number, parked)
+      return { envelope, parked }
+    })
     const dropped = new Set(dropNewest(all))
-    const writes: Write[] = []
-    for (const number of dropped) {
-      if (this.#parked.has(number)) writes.push(remove(tables.parked, number))
+    const removal = this.removalChange([...dropped].filter((number) => this.#parked.has(number)))
+    const kept = fresh.filter(({ parked }) => !dropped.has(parked.number))
+    const addition: Change = {
+      writes: kept.map(({ envelope, parked }) =>
+        put(tables.parked, parked.number, { ...envelope, parkedMs: BigInt(parkedMs) }),
+      ),
+      committed: () => {
+        for (const { parked } of kept) this.#remember(parked)
+      },
     }
-    for (const [number, record] of records) {
-      if (dropped.has(number)) continue
-      writes.push(put(tables.parked, number, { ...record, parkedMs: BigInt(parkedMs) }))
-    }
-    return { writes, dropped: dropped.size, kept: all }
-  }
-
-  /** To be called when what `plan` gave is committed. */
-  committed(kept: ReadonlyMap<number, ParkedEnvelope> | undefined): void {
-    if (!kept) return
-    this.#parked.clear()
-    this.#counts.clear()
-    for (const parked of kept.values()) this.#remember(parked)
+    return { ...joinChanges(removal, addition), dropped: dropped.size }
   }
 
   /** The parked envelopes of one installation, oldest first. */
-  async of(claimed: Claimed): Promise<readonly Row<ParkedRecord>[]> {
+  async of(claimed: ClaimedSender): Promise<readonly Row<ParkedRecord>[]> {
     const rows: Row<ParkedRecord>[] = []
     const { address, installationId } = claimed
     const all = [...this.#parked.values()].filter(
@@ -107,8 +101,8 @@ export class Parking {
   }
 
   /** Installations with parked envelopes of these accounts. */
-  installations(addresses: ReadonlySet<Address>): readonly Claimed[] {
-    const found = new Map<string, Claimed>()
+  installations(addresses: ReadonlySet<Address>): readonly ClaimedSender[] {
+    const found = new Map<string, ClaimedSender>()
     for (const { address, installationId } of this.#parked.values()) {
       if (!addresses.has(address)) continue
       found.set(joinKey(address, installationId), { address, installationId })
@@ -116,17 +110,20 @@ export class Parking {
     return [...found.values()]
   }
 
-  removalWrites(numbers: readonly number[]): readonly Write[] {
-    return numbers.map((number) => remove(tables.parked, number))
+  /** Removes these, which were processed. */
+  removalChange(numbers: readonly number[]): Change {
+    return {
+      writes: numbers.map((number) => remove(tables.parked, number)),
+      committed: () => this.#forget(numbers),
+    }
   }
 
-  /** To be called when what `removalWrites` gave is committed. */
-  removed(numbers: readonly number[]): void {
+  #forget(numbers: readonly number[]): void {
     for (const number of numbers) {
       const parked = this.#parked.get(number)
       if (!parked) continue
       this.#parked.delete(number)
-      const name = nameOfClaimed(parked)
+      const name = keyOfSender(parked)
       const left = (this.#counts.get(name) ?? 1) - 1
       if (left > 0) this.#counts.set(name, left)
       else this.#counts.delete(name)
@@ -135,7 +132,7 @@ export class Parking {
 
   #remember(parked: ParkedEnvelope): void {
     this.#parked.set(parked.number, parked)
-    const name = nameOfClaimed(parked)
+    const name = keyOfSender(parked)
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
   }
 }

@@ -7,13 +7,17 @@ import { readContentType } from '../../content/registry.ts'
 import { decodeRetransmitRequest } from '../../content/retransmit.ts'
 import { isInternalType } from '../../content/type-id.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
-import { type InstallationId, messageIdFromDigest, messageIdInput } from '../../protocol/ids.ts'
+import { messageIdFromDigest, messageIdInput } from '../../protocol/ids.ts'
 import { checkPayload, outcomeOf } from '../../protocol/validation.ts'
-import type { Write } from '../../store/store.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
 import type { NewMessage } from '../messages/conversations.ts'
-import type { Requester } from '../retransmission/requester.ts'
+import type {
+  Requester,
+  RetransmittedEnvelope,
+  UndecryptableEnvelope,
+} from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
+import type { Change } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Decrypted } from './envelope-stages.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
@@ -22,55 +26,62 @@ import type { SetAside } from './set-aside.ts'
 /** What a batch of decrypted envelopes came to. */
 export interface ReadBatch {
   readonly messages: readonly NewMessage[]
-  readonly writes: readonly Write[]
+  /** Keeps what a later release may understand. */
+  readonly setAside: Change
   readonly claims: readonly HeadsClaim[]
   /** What others could not decrypt and ask for. */
   readonly requests: readonly RetransmitRequest[]
   /** What could not be decrypted here, and may be asked for. */
-  readonly failed: readonly Decrypted[]
+  readonly failed: readonly UndecryptableEnvelope[]
   /** Retransmissions that were asked for. */
-  readonly came: readonly { readonly id: InstallationId; readonly digest: Uint8Array }[]
+  readonly came: readonly RetransmittedEnvelope[]
 }
 
 export class PayloadReader {
   readonly #context: Context
   readonly #setAside: SetAside
-  readonly #tally: RejectionCounts
-  readonly #recovery: Requester
+  readonly #rejections: RejectionCounts
+  readonly #requester: Requester
 
-  constructor(context: Context, setAside: SetAside, tally: RejectionCounts, recovery: Requester) {
+  constructor(
+    context: Context,
+    setAside: SetAside,
+    rejections: RejectionCounts,
+    requester: Requester,
+  ) {
     this.#context = context
     this.#setAside = setAside
-    this.#tally = tally
-    this.#recovery = recovery
+    this.#rejections = rejections
+    this.#requester = requester
   }
 
-  /** @param isNews whether an envelope was never processed before at any node. */
-  read(results: readonly Decrypted[], isNews: (result: Decrypted) => boolean): ReadBatch {
-    const writes: Write[] = []
+  read(results: readonly Decrypted[]): ReadBatch {
+    const newer: Extract<Decrypted, { ok: true }>[] = []
     const claims: HeadsClaim[] = []
     const requests: RetransmitRequest[] = []
-    const failed: Decrypted[] = []
-    const came: { readonly id: InstallationId; readonly digest: Uint8Array }[] = []
+    const failed: UndecryptableEnvelope[] = []
+    const came: RetransmittedEnvelope[] = []
     const drafts: Omit<NewMessage, 'id'>[] = []
     const { account } = this.#context
     for (const result of results) {
+      const { metadata, envelope, sender, opened } = result.from
+      const { nodeNs } = envelope
       if (!result.ok) {
-        this.#tally.count(result.code)
-        if (outcomeOf(result.code).kind === 'undecryptable' && isNews(result)) failed.push(result)
+        this.#rejections.count(result.code)
+        const isUndecryptable = outcomeOf(result.code).kind === 'undecryptable'
+        if (isUndecryptable) failed.push({ from: sender, digest: result.digest, nodeNs })
         continue
       }
-      const { metadata, envelope, sender } = result.from
       const payload = checkPayload(result.payload, metadata.senderAddress, account.address)
       if (!payload.ok) {
-        this.#tally.count(payload.code)
-        if (payload.code === 'unsupported_version') writes.push(...this.#setAside.writes(result))
+        this.#rejections.count(payload.code)
+        if (payload.code === 'unsupported_version') newer.push(result)
         continue
       }
       const { heads, nodeId, retransmits, contentBytes } = payload.value
       // Compared in wasm already; again here, in case the two protobuf readers ever differ.
-      if (!equalBytes(payload.value.headerHash, result.from.opened.headerHash)) {
-        this.#tally.count('header_mismatch')
+      if (!equalBytes(payload.value.headerHash, opened.headerHash)) {
+        this.#rejections.count('header_mismatch')
         continue
       }
       if (heads.length > 0) claims.push({ claimant: sender, heads, nodeId })
@@ -82,9 +93,9 @@ export class PayloadReader {
         continue
       }
       // A message that comes again stands where it was missed, and only if it was asked for.
-      const missedNs = retransmits && this.#recovery.askedFor(sender.id, retransmits)
+      const missedNs = retransmits && this.#requester.askedFor(sender.id, retransmits)
       if (retransmits && missedNs === undefined) {
-        this.#tally.count('bad_payload')
+        this.#rejections.count('bad_payload')
         continue
       }
       if (retransmits) came.push({ id: sender.id, digest: retransmits })
@@ -93,12 +104,13 @@ export class PayloadReader {
         sender: metadata.senderAddress,
         senderInstallation: metadata.senderInstallationId,
         composedNs: payload.value.composedNs,
-        nodeNs: missedNs ?? envelope.nodeNs,
+        nodeNs: missedNs ?? nodeNs,
         content: contentBytes,
         state: metadata.senderAddress === account.address ? 'sent' : 'received',
       })
     }
-    return { messages: this.#name(drafts), writes, claims, requests, failed, came }
+    const setAside = this.#setAside.additionChange(newer)
+    return { messages: this.#name(drafts), setAside, claims, requests, failed, came }
   }
 
   /** Gives drafts their ids; of two with the same id the first counts. */
@@ -120,7 +132,7 @@ export class PayloadReader {
       if (!digest) return []
       const id = messageIdFromDigest(digest)
       if (ids.has(id)) {
-        this.#tally.count('duplicate_message')
+        this.#rejections.count('duplicate_message')
         return []
       }
       ids.add(id)

@@ -24,11 +24,16 @@ export class Pump {
   #isCommitting = false
   /** Resolved and renewed whenever something is done. */
   #progress = deferred()
-  error: unknown
+  #error: unknown
 
   constructor(inbox: Inbox, onError: () => void) {
     this.#inbox = inbox
     this.#onError = onError
+  }
+
+  /** Why it stopped; undefined while it works. */
+  get error(): unknown {
+    return this.#error
   }
 
   /** Returns at once unless too much is waiting; then when half of it is gone. */
@@ -36,7 +41,7 @@ export class Pump {
     this.#queue.push(...envelopes)
     this.#turn()
     if (this.#queue.length <= maxQueued) return
-    while (this.#queue.length > maxQueued / 2 && this.error === undefined) {
+    while (this.#queue.length > maxQueued / 2 && this.#error === undefined) {
       await this.#progress.promise
     }
   }
@@ -44,17 +49,17 @@ export class Pump {
   /** Resolves when all is committed. @throws what the inbox threw */
   async drained(): Promise<void> {
     while (this.#isBusy()) await this.#progress.promise
-    if (this.error !== undefined) throw this.error
+    if (this.#error !== undefined) throw this.#error
   }
 
   #isBusy(): boolean {
     if (this.#isPreparing || this.#isCommitting) return true
-    return this.error === undefined && this.#queue.length + this.#prepared.length > 0
+    return this.#error === undefined && this.#queue.length + this.#prepared.length > 0
   }
 
   /** Starts whatever can be started. */
   #turn(): void {
-    if (this.error === undefined) {
+    if (this.#error === undefined) {
       if (!this.#isPreparing && this.#queue.length > 0 && this.#prepared.length < maxPrepared) {
         this.#isPreparing = true
         void this.#prepare(this.#queue.splice(0, maxBatch))
@@ -91,8 +96,8 @@ export class Pump {
 
   /** The cursor has not moved past what failed: the next subscription brings it again. */
   #fail(error: unknown): void {
-    if (this.error !== undefined) return
-    this.error = error
+    if (this.#error !== undefined) return
+    this.#error = error
     this.#onError()
   }
 }

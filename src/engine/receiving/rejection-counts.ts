@@ -1,6 +1,6 @@
 /**
- * Envelopes that were not kept: counted by code, never stored, never answered. Told once a batch, as
- * garbage comes in volume.
+ * Envelopes that were not kept: counted by code, never stored, never answered. Reported once a batch,
+ * as garbage comes in volume.
  */
 
 import type { PadlockErrorCode } from '../../errors.ts'
@@ -10,25 +10,28 @@ import type { Context } from '../runtime/context.ts'
 export class RejectionCounts {
   readonly #context: Context
   readonly #counts = new Map<PadlockErrorCode, number>()
+  #unopened = 0
 
   constructor(context: Context) {
     this.#context = context
   }
 
-  /** Envelopes that no sealing key here opened, since `begin`. */
-  unopened = 0
-
   /** A subscription begins. */
   begin(): void {
-    this.unopened = 0
+    this.#unopened = 0
+  }
+
+  /** Envelopes that none of our sealing keys opened, since `begin`. */
+  get unopened(): number {
+    return this.#unopened
   }
 
   count(code: PadlockErrorCode): void {
-    if (code === 'unsealing_failed') this.unopened += 1
+    if (code === 'unsealing_failed') this.#unopened += 1
     this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
   }
 
-  /** Tells the application, and begins anew. */
+  /** Reports to the application, and begins anew. */
   report(): void {
     for (const [code, count] of this.#counts) {
       const { kind } = outcomeOf(code)

@@ -5,6 +5,8 @@
 
 import type { Store, Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
+import type { Change } from '../runtime/change.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 import type { Decrypted } from './envelope-stages.ts'
 
 const maxInAll = 1_000
@@ -20,32 +22,32 @@ export class SetAside {
   }
 
   async load(): Promise<void> {
-    for (let after = 0; ; ) {
-      const page = await this.#store.scan(tables.setAside, { after, limit: 200 })
-      for (const { value } of page.rows) this.#count(value.installationId)
-      if (page.rows.length === 0) return
-      after = page.lastNumber
+    for await (const { value } of scanAll(this.#store, tables.setAside)) {
+      this.#count([value.installationId])
     }
   }
 
-  /** What to write to keep this one; nothing if there is no room. */
-  writes({ from, payload }: Decrypted & { ok: true }): readonly Write[] {
-    const { senderInstallationId, senderAddress } = from.metadata
-    const kept = this.#byInstallation.get(senderInstallationId) ?? 0
-    if (this.#total >= maxInAll || kept >= maxPerInstallation) return []
-    this.#count(senderInstallationId)
-    return [
-      put(tables.setAside, this.#store.nextNumber(tables.setAside), {
-        payload,
-        address: senderAddress,
-        installationId: senderInstallationId,
-        nodeNs: from.envelope.nodeNs,
-      }),
-    ]
+  /** Keeps the plaintexts of a batch, as far as there is room. */
+  additionChange(plaintexts: readonly Extract<Decrypted, { ok: true }>[]): Change {
+    const writes: Write[] = []
+    const kept: string[] = []
+    for (const { from, payload } of plaintexts) {
+      const { senderInstallationId: installationId, senderAddress: address } = from.metadata
+      const others = kept.filter((id) => id === installationId).length
+      const ofInstallation = (this.#byInstallation.get(installationId) ?? 0) + others
+      if (this.#total + kept.length >= maxInAll || ofInstallation >= maxPerInstallation) continue
+      const { nodeNs } = from.envelope
+      const number = this.#store.nextNumber(tables.setAside)
+      writes.push(put(tables.setAside, number, { payload, address, installationId, nodeNs }))
+      kept.push(installationId)
+    }
+    return { writes, committed: () => this.#count(kept) }
   }
 
-  #count(installationId: string): void {
-    this.#total += 1
-    this.#byInstallation.set(installationId, (this.#byInstallation.get(installationId) ?? 0) + 1)
+  #count(installationIds: readonly string[]): void {
+    this.#total += installationIds.length
+    for (const id of installationIds) {
+      this.#byInstallation.set(id, (this.#byInstallation.get(id) ?? 0) + 1)
+    }
   }
 }

@@ -5,35 +5,31 @@
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
+import { hourMs } from '../../protocol/limits.ts'
 import type { Write } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
 import { Backoff } from '../runtime/backoff.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Responder, RetransmitRequest } from './responder.ts'
 
-/** What goes beyond is not answered; whoever asked asks once more. */
+/** Further requests are not answered; their sender asks once more. */
 const maxWaiting = 50
-const idleMs = 3_600_000
-
-/** Requests to be written with the batch that brought them. */
-export interface NotedRequests {
-  readonly writes: readonly Write[]
-  /** To be called when they are committed. */
-  committed(): void
-}
 
 export class PendingRequests {
   readonly #context: Context
-  readonly #answering: Responder
+  readonly #responder: Responder
   readonly #backoff: Backoff
+  readonly #loop: TaskLoop
   /** Oldest first. */
   #waiting: readonly RetransmitRequest[] = []
-  #pause = new AbortController()
 
-  constructor(context: Context, answering: Responder) {
+  constructor(context: Context, responder: Responder) {
     this.#context = context
-    this.#answering = answering
+    this.#responder = responder
     this.#backoff = new Backoff(context.platform)
+    this.#loop = new TaskLoop(context, () => this.#answerNext(), { backoff: this.#backoff })
   }
 
   async load(): Promise<void> {
@@ -45,64 +41,42 @@ export class PendingRequests {
     }))
   }
 
-  /** To be called within the ratchets' queue, as is whatever else changes the stored list. */
-  note(requests: readonly RetransmitRequest[]): NotedRequests {
-    if (requests.length === 0) return { writes: [], committed: () => undefined }
+  /** Keeps requests until they are answered. To be called while `ratchetLock` is held. */
+  additionChange(requests: readonly RetransmitRequest[]): Change {
+    if (requests.length === 0) return { writes: [] }
     const next = [...this.#waiting, ...requests].slice(0, maxWaiting)
-    return {
-      writes: [write(next)],
-      committed: () => {
-        this.#waiting = next
-        this.#pause.abort()
-      },
-    }
+    return joinChanges(this.#listChange(next), { writes: [], committed: () => this.#loop.wake() })
   }
 
   /** Works until the client closes. */
-  async run(): Promise<void> {
-    const { closing, platform, status } = this.#context
-    const end = () => this.#pause.abort()
-    closing.addEventListener('abort', end, { once: true })
-    while (!closing.aborted) {
-      this.#pause = new AbortController()
-      const [request] = this.#waiting
-      let waitMs = idleMs
-      if (request) {
-        try {
-          await this.#settle(request)
-          this.#backoff.reset()
-          continue
-        } catch (error) {
-          if (closing.aborted) return
-          status.warnOf(error)
-          waitMs = this.#backoff.next()
-        }
-      }
-      await platform.wait(waitMs, this.#pause.signal)
-    }
+  run(): Promise<void> {
+    return this.#loop.run()
   }
 
-  async #settle(request: RetransmitRequest): Promise<void> {
-    const { ratchetLock, store } = this.#context
-    const settle = (): NotedRequests => {
-      const left = this.#waiting.filter((one) => one !== request)
-      return {
-        writes: [write(left)],
-        committed: () => {
-          this.#waiting = left
-        },
-      }
+  /** @returns how long to rest, in milliseconds; 0 after a request was dealt with */
+  async #answerNext(): Promise<number> {
+    const [request] = this.#waiting
+    if (!request) return hourMs
+    const removal = () => this.#listChange(this.#waiting.filter((one) => one !== request))
+    if (!(await this.#responder.answer(request, removal))) {
+      const { ratchetLock, store } = this.#context
+      await ratchetLock.runExclusive(() => commit(store, removal()))
     }
-    if (await this.#answering.answer(request, settle)) return
-    await ratchetLock.runExclusive(async () => {
-      const { writes, committed } = settle()
-      await store.transaction([], () => ({ writes, result: undefined }))
-      committed()
-    })
+    this.#backoff.reset()
+    return 0
+  }
+
+  #listChange(requests: readonly RetransmitRequest[]): Change {
+    return {
+      writes: [requestsWrite(requests)],
+      committed: () => {
+        this.#waiting = requests
+      },
+    }
   }
 }
 
-const write = (requests: readonly RetransmitRequest[]): Write =>
+const requestsWrite = (requests: readonly RetransmitRequest[]): Write =>
   requests.length === 0
     ? remove(tables.requests, 'requests')
     : put(tables.requests, 'requests', {

@@ -5,29 +5,45 @@
  */
 
 import { encodeRetransmitRequest } from '../../content/retransmit.ts'
-import { PadlockError } from '../../errors.ts'
 import { encodeBase64Url } from '../../protocol/bytes.ts'
-import { type Address, buildConversationId, type InstallationId } from '../../protocol/ids.ts'
-import { retransmitLimitDigests } from '../../protocol/limits.ts'
+import type { Address, InstallationId } from '../../protocol/ids.ts'
+import {
+  hourMs,
+  minuteMs,
+  redeliveryMs,
+  retransmitLimitDigests,
+  retransmitRequestsPerHour,
+} from '../../protocol/limits.ts'
 import type { Write } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
-import type { Directory } from '../membership/directory.ts'
-import type { Decrypted } from '../receiving/envelope-stages.ts'
+import type { Directory, KnownInstallation } from '../membership/directory.ts'
+import { directConversation } from '../messages/audience.ts'
+import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { TaskLoop } from '../runtime/task-loop.ts'
+import type { Dispatch } from '../sending/dispatch.ts'
 import type { Fanout } from '../sending/fanout.ts'
-import type { Outbox } from '../sending/outbox.ts'
-import type { Sessions } from '../sessions/sessions.ts'
+import type { Session } from '../sessions/session-rules.ts'
 
-const firstWaitMs = 60_000
-const secondWaitMs = 3_600_000
+const firstWaitMs = minuteMs
+const secondWaitMs = hourMs
 const maxAsks = 2
-const maxRequestsPerHour = 20
-const hourMs = 3_600_000
-/** Nobody answers later than this (section 10). */
-const memoryMs = 14 * 86_400_000
 /** Of one installation, and installations: what goes beyond is counted and not asked for. */
 const maxMissing = 2_000
 const maxInstallations = 1_000
+
+/** An envelope that could not be decrypted. */
+export interface UndecryptableEnvelope {
+  readonly from: Pick<KnownInstallation, 'id' | 'address'>
+  readonly digest: Uint8Array
+  readonly nodeNs: bigint
+}
+
+/** An envelope that was asked for and came again; `digest` of the one that was missed. */
+export interface RetransmittedEnvelope {
+  readonly id: InstallationId
+  readonly digest: Uint8Array
+}
 
 interface Missing {
   readonly digest: Uint8Array
@@ -45,30 +61,23 @@ interface Peer {
   readonly missing: readonly Missing[]
 }
 
-/** What a batch changes, to be written with it. */
-export interface NotedFailures {
-  readonly writes: readonly Write[]
-  readonly peers: readonly Peer[]
-}
-
-/** What asking and answering work with. */
-export interface RecoveryParts {
+export interface RequesterParts {
   readonly directory: Directory
-  readonly sessions: Sessions
   readonly fanout: Fanout
-  readonly outbox: Outbox
+  readonly dispatch: Dispatch
 }
 
 export class Requester {
   readonly #context: Context
-  readonly #parts: RecoveryParts
+  readonly #parts: RequesterParts
   readonly #peers = new Map<InstallationId, Peer>()
+  readonly #loop: TaskLoop
   #isLive = false
-  #pause = new AbortController()
 
-  constructor(context: Context, parts: RecoveryParts) {
+  constructor(context: Context, parts: RequesterParts) {
     this.#context = context
     this.#parts = parts
+    this.#loop = new TaskLoop(context, () => this.#askWhoIsDue(), { restMs: () => firstWaitMs })
   }
 
   async load(): Promise<void> {
@@ -97,21 +106,20 @@ export class Requester {
   }
 
   /** Notes the failures of a batch, and what it brought of what was asked for. */
-  note(
-    failed: readonly Decrypted[],
-    came: readonly { readonly id: InstallationId; readonly digest: Uint8Array }[],
-  ): NotedFailures {
+  failuresChange(
+    failed: readonly UndecryptableEnvelope[],
+    came: readonly RetransmittedEnvelope[],
+  ): Change {
     const peers = new Map<InstallationId, Peer>()
     const nowMs = this.#context.platform.nowMs()
-    for (const { from, digest } of failed) {
-      const { id, address } = from.sender
+    for (const { from, digest, nodeNs } of failed) {
+      const { id, address } = from
       const peer = peers.get(id) ?? this.#peers.get(id) ?? { id, address, missing: [] }
       const isFull =
         peer.missing.length >= maxMissing ||
         (!this.#peers.has(id) && this.#peers.size + peers.size >= maxInstallations)
       const name = encodeBase64Url(digest)
       if (isFull || peer.missing.some((one) => one.name === name)) continue
-      const { nodeNs } = from.envelope
       const one: Missing = { digest, name, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
       peers.set(id, { ...peer, missing: [...peer.missing, one] })
     }
@@ -122,49 +130,31 @@ export class Requester {
       const missing = peer.missing.filter((one) => one.name !== name)
       peers.set(id, { ...peer, missing })
     }
-    return { writes: [...peers.values()].map(writePeer), peers: [...peers.values()] }
-  }
-
-  /** To be called when what `note` gave is committed. */
-  committed({ peers }: NotedFailures): void {
-    if (peers.length === 0) return
-    for (const peer of peers) this.#keep(peer)
-    this.#pause.abort()
+    if (peers.size === 0) return { writes: [] }
+    const changes = Array.from(peers.values(), (peer) => this.#peerChange(peer))
+    return joinChanges(...changes, { writes: [], committed: () => this.#loop.wake() })
   }
 
   /** The connection came or went. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
-    if (isLive) this.#pause.abort()
+    if (isLive) this.#loop.wake()
   }
 
   /** Works until the client closes. */
-  async run(): Promise<void> {
-    const { closing, platform, status } = this.#context
-    const end = () => this.#pause.abort()
-    closing.addEventListener('abort', end, { once: true })
-    while (!closing.aborted) {
-      this.#pause = new AbortController()
-      let waitMs = hourMs
-      try {
-        if (this.#isLive) waitMs = await this.#askWhoIsDue()
-      } catch (error) {
-        if (closing.aborted) return
-        status.warnOf(error)
-        waitMs = firstWaitMs
-      }
-      if (!closing.aborted) await platform.wait(waitMs, this.#pause.signal)
-    }
+  run(): Promise<void> {
+    return this.#loop.run()
   }
 
-  /** @returns when to look again, in milliseconds. */
+  /** @returns how long to rest, in milliseconds */
   async #askWhoIsDue(): Promise<number> {
+    if (!this.#isLive) return hourMs
     const { platform, time } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
     // Who was asked longest ago goes first: some that fail for ever must not use up all requests.
     const inTurn = [...this.#peers.values()].sort((a, b) => lastAskedMs(a) - lastAskedMs(b))
     for (const { id } of inTurn) {
-      await this.#forget(id, time.passedMs() - memoryMs)
+      await this.#forget(id, time.passedMs() - redeliveryMs)
       const nowMs = platform.nowMs()
       const peer = this.#peers.get(id)
       if (!peer || firstDueMs(peer) > nowMs) continue
@@ -176,99 +166,91 @@ export class Requester {
 
   /**
    * One request for all that is due of one installation, and with it for what failed since: one timer
-   * an installation, not one an envelope. @returns false if too many were sent.
+   * an installation, not one an envelope.
+   *
+   * @returns false if too many requests were sent
    */
   async #ask(peer: Peer, nowMs: number): Promise<boolean> {
-    const { account, ratchetLock, store } = this.#context
-    const { directory, fanout, outbox, sessions } = this.#parts
-    const isLately = (ms: bigint) => Number(ms) > nowMs - hourMs
+    const { ratchetLock, store } = this.#context
+    const { directory, fanout } = this.#parts
     const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
     // Before a prekey is claimed, which would be claimed for nothing.
-    if (earlier.filter(isLately).length >= maxRequestsPerHour) return false
+    if (withinHour(earlier, nowMs).length >= retransmitRequestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
     // Revoked since, or not seen yet: what it sent is not asked for.
     const fresh = recipient && (await fanout.prepareNew(recipient))
-    return ratchetLock.runExclusive(async () => {
+    await ratchetLock.runExclusive(async () => {
       const now = this.#peers.get(peer.id)
       const due = (now?.missing ?? [])
         .filter((one) => one.askedMs === 0 || dueMs(one) <= nowMs)
         .slice(0, retransmitLimitDigests)
       // It came meanwhile.
-      if (!now || due.length === 0) return true
-      // Who is there and gives no key is tried again in an hour; nothing was asked.
+      if (!now || due.length === 0) return
+      // An installation that gives no key is tried again in an hour; nothing was asked.
       const isSent = recipient === undefined || fresh !== undefined
       const asked = due.map((one) => ({ ...one, asks: one.asks + Number(isSent), askedMs: nowMs }))
       const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
-      const next: Peer = { ...now, missing: [...others, ...asked] }
-      const sealed =
-        recipient &&
-        fresh &&
-        fanout.seal(
-          [
-            {
-              conversationId: buildConversationId(account.address, peer.address),
-              content: encodeRetransmitRequest(due.map(({ digest }) => digest)),
-              composedNs: this.#context.time.clockNs(),
-              recipients: [recipient],
-            },
-          ],
-          new Map(),
-          new Map([[fresh.installationId, fresh]]),
-        )
-      const entry = sealed && outbox.internalEntry(peer.address, sealed.rows[0] ?? [])
-      await store.transaction(
-        [{ table: tables.times, key: 'times' }],
-        (rows) => {
-          // Composing writes its times there too, at any moment.
-          const current = rows.get(tables.times, 'times')?.value
-          if (!current) throw new PadlockError('storage_damaged')
-          const askedMs = [...current.askedMs.filter(isLately), ...(sealed ? [BigInt(nowMs)] : [])]
-          return {
-            writes: [
-              writePeer(next),
-              put(tables.times, 'times', {
-                ...current,
-                askedMs: askedMs.slice(-maxRequestsPerHour),
-              }),
-              ...(fresh ? [fanout.forgetClaimWrite()] : []),
-              ...(sealed ? [...sessions.writes(sealed.sessions), ...sealed.writes] : []),
-              ...(entry ? [put(tables.outbox, entry.number, entry.record)] : []),
-            ],
-            result: undefined,
-          }
-        },
-        // As in sealing: a ratchet never falls behind bytes that left.
-        'strict',
-      )
-      if (sealed) sessions.committed(sealed.sessions)
-      this.#keep(next)
-      if (entry) outbox.enqueue(entry)
-      return true
+      const noted = this.#peerChange({ ...now, missing: [...others, ...asked] })
+      if (!recipient || !fresh) await commit(store, noted)
+      else await this.#send(recipient, fresh, due, nowMs, noted)
     })
+    return true
+  }
+
+  async #send(
+    recipient: KnownInstallation,
+    fresh: Session,
+    missing: readonly Missing[],
+    nowMs: number,
+    noted: Change,
+  ): Promise<void> {
+    const { account, store, time } = this.#context
+    const request = {
+      conversationId: directConversation(account.address, recipient.address),
+      content: encodeRetransmitRequest(missing.map(({ digest }) => digest)),
+      composedNs: time.clockNs(),
+      recipients: [recipient],
+    }
+    const asked = joinChanges(noted, this.#parts.fanout.claimOfOneUsed())
+    const counted = recordUpdate(tables.times, 'times', (times) => ({
+      ...times,
+      askedMs: [...withinHour(times.askedMs, nowMs), BigInt(nowMs)].slice(
+        -retransmitRequestsPerHour,
+      ),
+    }))
+    const on = new Map([[fresh.installationId, fresh]])
+    const isSent = await this.#parts.dispatch.send([request], { on }, joinChanges(asked, counted))
+    // An installation that turned out to be unusable is asked again in an hour.
+    if (!isSent) await commit(store, asked)
   }
 
   /** Whatever failed before that time is not asked for any more. */
   async #forget(id: InstallationId, oldestMs: number): Promise<void> {
     const isOld = ({ failedMs }: Missing) => failedMs <= oldestMs
     if (!this.#peers.get(id)?.missing.some(isOld)) return
-    await this.#context.ratchetLock.runExclusive(async () => {
+    const { ratchetLock, store } = this.#context
+    await ratchetLock.runExclusive(async () => {
       const peer = this.#peers.get(id)
       if (!peer) return
-      const next = { ...peer, missing: peer.missing.filter((one) => !isOld(one)) }
-      await this.#context.store.transaction([], () => ({
-        writes: [writePeer(next)],
-        result: undefined,
-      }))
-      this.#keep(next)
+      const missing = peer.missing.filter((one) => !isOld(one))
+      await commit(store, this.#peerChange({ ...peer, missing }))
     })
   }
 
-  #keep(peer: Peer): void {
-    if (peer.missing.length === 0) this.#peers.delete(peer.id)
-    else this.#peers.set(peer.id, peer)
+  #peerChange(peer: Peer): Change {
+    return {
+      writes: [peerWrite(peer)],
+      committed: () => {
+        if (peer.missing.length === 0) this.#peers.delete(peer.id)
+        else this.#peers.set(peer.id, peer)
+      },
+    }
   }
 }
+
+const withinHour = (timesMs: readonly bigint[], nowMs: number): readonly bigint[] =>
+  timesMs.filter((ms) => Number(ms) > nowMs - hourMs)
 
 /** When this is to be asked for next; never again after the second time. */
 const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
@@ -283,7 +265,7 @@ const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs)
 
 const isSame = (a: Missing, b: Missing): boolean => a.name === b.name
 
-const writePeer = ({ id, address, missing }: Peer): Write =>
+const peerWrite = ({ id, address, missing }: Peer): Write =>
   missing.length === 0
     ? remove(tables.recovery, id)
     : put(tables.recovery, id, {

@@ -8,6 +8,7 @@ import { encodeHex } from '../../protocol/bytes.ts'
 import { emptyHead } from '../../protocol/heads.ts'
 import type { Store, Write } from '../../store/store.ts'
 import { joinKey, put, tables } from '../../store/tables.ts'
+import type { Change } from './change.ts'
 
 /** Bounds memory; a forgotten cursor is read again. */
 const maxCached = 10_000
@@ -63,7 +64,7 @@ export class Cursors {
     const hasHead = topic.startsWith('message-') || row?.value.head.length === emptyHead.length
     // It may have moved on while the store answered.
     const { sequence, head } = row && hasHead ? row.value : start
-    return this.#positions.get(topic) ?? this.committed(topic, sequence, head)
+    return this.#positions.get(topic) ?? this.#remember(topic, { sequence, head })
   }
 
   /** As `position`, of a topic in memory; else undefined. */
@@ -77,18 +78,24 @@ export class Cursors {
     return row?.value.head
   }
 
-  write(topic: string, sequence: bigint, head: Uint8Array = noHead): Write {
-    return put(tables.cursors, joinKey(this.#node, topic), { topic, sequence, head })
+  /** Moves a topic's position. */
+  positionChange(topic: string, sequence: bigint, head: Uint8Array = noHead): Change {
+    const node = this.#node
+    return {
+      writes: [put(tables.cursors, joinKey(node, topic), { topic, sequence, head })],
+      committed: () => {
+        // What was read from one node is no position at another.
+        if (node === this.#node) this.#remember(topic, { sequence, head })
+      },
+    }
   }
 
-  /** To be written when the position is left behind. */
-  writeEarlier(topic: string, { sequence, head }: Position): Write {
+  /** Keeps the head of a position that is about to be left behind. */
+  earlierHeadWrite(topic: string, { sequence, head }: Position): Write {
     return put(tables.cursors, this.#keyOfEarlier(topic, sequence), { topic, sequence, head })
   }
 
-  /** To be called when what `write` gave is committed. */
-  committed(topic: string, sequence: bigint, head: Uint8Array = noHead): Position {
-    const position = { sequence, head }
+  #remember(topic: string, position: Position): Position {
     if (this.#positions.size >= maxCached) this.#positions.clear()
     this.#positions.set(topic, position)
     return position

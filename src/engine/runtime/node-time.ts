@@ -4,13 +4,13 @@
  */
 
 import type { Platform } from '../../platform/platform.ts'
-import { createdAheadLimitNs } from '../../protocol/limits.ts'
+import { createdAheadLimitNs, dayNs } from '../../protocol/limits.ts'
 
 const nsPerMs = 1_000_000n
 /** The year 2262: what is counted from a time must fit its 64 bits, whatever a node says. */
 const latestNs = 2n ** 63n
 /** How wrong the own clock may be before a `created_ns` ahead of it is not believed. */
-const clockErrorNs = 86_400_000_000_000n
+const clockErrorNs = dayNs
 
 export class NodeTime {
   readonly #platform: Platform

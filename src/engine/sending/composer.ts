@@ -7,21 +7,25 @@ import { encodeContent } from '../../content/registry.ts'
 import { PadlockError } from '../../errors.ts'
 import { type ConversationId, deriveMessageId } from '../../protocol/ids.ts'
 import { contentLimitBytes } from '../../protocol/limits.ts'
-import { add, put, tables } from '../../store/tables.ts'
-import { type Conversations, peerOf, toMessageRecord } from '../messages/conversations.ts'
+import { add, tables } from '../../store/tables.ts'
+import { type Conversations, toMessageRecord } from '../messages/conversations.ts'
 import type { Message } from '../model.ts'
+import { commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import type { OutboxEntry } from './outbox-entry.ts'
+import type { OutboxQueue } from './outbox-queue.ts'
 
 export class Composer {
   readonly #context: Context
   readonly #conversations: Conversations
+  readonly #queue: OutboxQueue
   #lastComposedNs = 0n
 
-  constructor(context: Context, conversations: Conversations) {
+  constructor(context: Context, conversations: Conversations, queue: OutboxQueue) {
     this.#context = context
     this.#conversations = conversations
+    this.#queue = queue
   }
 
   async load(): Promise<void> {
@@ -31,12 +35,8 @@ export class Composer {
   }
 
   /** @throws PadlockError message_too_large, invalid_argument, storage_* */
-  async compose(
-    conversationId: ConversationId,
-    content: string,
-  ): Promise<{ readonly message: Message; readonly entry: OutboxEntry }> {
+  async compose(conversationId: ConversationId, content: string): Promise<Message> {
     const { store, account, time } = this.#context
-    const peer = peerOf(conversationId, account.address)
     const contentBytes = encodeContent(content)
     if (contentBytes.length > contentLimitBytes) throw new PadlockError('message_too_large')
     await this.#conversations.load(conversationId)
@@ -61,29 +61,25 @@ export class Composer {
     })
     const arrival = this.#conversations.nextArrival()
     const entry: OutboxEntry = {
-      number: store.nextNumber(tables.outbox),
+      number: this.#queue.nextNumber(),
       record: { messageId: id, conversationId, composedNs, rows: [], sealed: false, sealedMs: 0n },
     }
-    const touched = this.#conversations.touch(conversationId, peer, nsToMs(composedNs))
-    await store.transaction([{ table: tables.times, key: 'times' }], (rows) => {
-      const times = rows.get(tables.times, 'times')
-      if (!times) throw new PadlockError('storage_damaged')
-      return {
-        writes: [
-          add(tables.messages, id, record, arrival),
-          put(tables.outbox, entry.number, entry.record),
-          put(tables.times, 'times', { ...times.value, lastComposedNs: this.#lastComposedNs }),
-          touched.write,
-        ],
-        result: undefined,
-      }
-    })
-    this.#conversations.committed(touched.record)
-    this.#conversations.arrived(arrival)
-    const message = await this.#conversations.describeMessage({
+    const change = joinChanges(
+      recordUpdate(tables.times, 'times', (times) => ({
+        ...times,
+        lastComposedNs: this.#lastComposedNs,
+      })),
+      this.#conversations.activityChange(conversationId, nsToMs(composedNs)),
+      {
+        writes: [add(tables.messages, id, record, arrival)],
+        committed: () => this.#conversations.arrived(arrival),
+      },
+      this.#queue.entriesChange([entry]),
+    )
+    await commit(store, change)
+    return this.#conversations.describeMessage({
       value: { $typeName: 'padlock.store.v1.MessageRecord', ...record },
       number: arrival,
     })
-    return { message, entry }
   }
 }

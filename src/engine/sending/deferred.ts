@@ -1,35 +1,32 @@
 /**
- * What single installations did not get with the others (docs/protocol.md section 8, Out): those that
- * could not be encrypted to, and those that were not known yet. They get it when they can be reached,
- * for two weeks: the same content with the same time, so the same message.
+ * Deferred delivery: messages that single installations did not get with the others, as they could not
+ * be encrypted to or were not known yet (docs/protocol.md section 8, Out). They get them when they can
+ * be reached, for two weeks: the same content with the same time, so the same message.
  */
 
-import {
-  type Address,
-  buildConversationId,
-  type ConversationId,
-  type InstallationId,
-} from '../../protocol/ids.ts'
-import { requestLimitBytes } from '../../protocol/limits.ts'
+import type { Address, ConversationId, InstallationId } from '../../protocol/ids.ts'
+import { hourMs, redeliveryMs, requestLimitBytes } from '../../protocol/limits.ts'
 import { messageTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
-import { allConversations, messageOrder, put, remove, tables } from '../../store/tables.ts'
-import type { KnownInstallation } from '../membership/directory.ts'
-import { peerOf } from '../messages/conversations.ts'
-import type { RecoveryParts } from '../retransmission/requester.ts'
+import { messageOrder, put, remove, tables } from '../../store/tables.ts'
+import type { Directory, KnownInstallation } from '../membership/directory.ts'
+import { audienceOf, directConversation } from '../messages/audience.ts'
+import type { Conversations } from '../messages/conversations.ts'
+import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
-import type { FanoutMessage } from './fanout.ts'
-import { sentWrite } from './sent-records.ts'
+import { scanAll } from '../runtime/scan-all.ts'
+import { TaskLoop } from '../runtime/task-loop.ts'
+import type { Dispatch, Outgoing } from './dispatch.ts'
+import type { Fanout } from './fanout.ts'
+import { messagesSentTo } from './sent-records.ts'
 
-const memoryMs = 14 * 86_400_000
-const intervalMs = 3_600_000
-/** Conversations that are looked at for an own installation that became known late. */
+/** Conversations that are looked at for an installation of ours that became known late. */
 const maxConversations = 1_000
 /** Messages read at once. */
 const pageSize = 100
-/** Beyond that the oldest are not owed any more, as after two weeks. */
-const maxOwed = 10_000
+/** Beyond that the oldest are dropped, as after two weeks. */
+const maxDeferrals = 10_000
 /** Messages of one installation that go at once. */
 const maxAtOnce = 50
 const maxBytesAtOnce = requestLimitBytes / 4
@@ -51,42 +48,38 @@ interface Deferral {
   readonly sinceMs: number
 }
 
+export interface DeferredParts {
+  readonly directory: Directory
+  readonly fanout: Fanout
+  readonly dispatch: Dispatch
+  readonly conversations: Conversations
+}
+
 export class DeferredDelivery {
   readonly #context: Context
-  readonly #parts: Omit<RecoveryParts, 'outbox'>
-  /** Stored entries are handed to it. */
-  outbox: Pick<RecoveryParts['outbox'], 'enqueue' | 'internalEntry'> | undefined
+  readonly #parts: DeferredParts
+  readonly #loop: TaskLoop
   /** In the order in which they came about. */
-  readonly #debts = new Map<number, Deferral>()
+  readonly #deferrals = new Map<number, Deferral>()
   /** What is published and who is known change one after the other, so that each sees the other. */
-  readonly #knowing = new Mutex()
+  readonly #knowledge = new Mutex()
   #isLive = false
-  /** Whether anything happened that may let someone be reached, since the last try. */
-  #hasNews = false
-  #pause = new AbortController()
 
-  constructor(context: Context, parts: Omit<RecoveryParts, 'outbox'>) {
+  constructor(context: Context, parts: DeferredParts) {
     this.#context = context
     this.#parts = parts
+    this.#loop = new TaskLoop(context, () => this.#deliverAll())
   }
 
   async load(): Promise<void> {
-    for (let after = 0; ; ) {
-      const { rows, lastNumber } = await this.#context.store.scan(tables.owed, {
-        after,
-        limit: 500,
+    for await (const { number, value } of scanAll(this.#context.store, tables.owed)) {
+      this.#deferrals.set(number, {
+        number,
+        messageId: value.messageId,
+        to: value.installationId as InstallationId,
+        address: value.address as Address,
+        sinceMs: Number(value.sinceMs),
       })
-      for (const { number, value } of rows) {
-        this.#debts.set(number, {
-          number,
-          messageId: value.messageId,
-          to: value.installationId as InstallationId,
-          address: value.address as Address,
-          sinceMs: Number(value.sinceMs),
-        })
-      }
-      if (lastNumber <= after) return
-      after = lastNumber
     }
   }
 
@@ -96,49 +89,53 @@ export class DeferredDelivery {
    */
   published(
     messages: readonly PublishedMessage[],
-    commit: (more: readonly Write[]) => Promise<void>,
+    save: (more: Change) => Promise<void>,
   ): Promise<void> {
-    return this.#knowing.runExclusive(async () => {
-      const debts: Deferral[] = []
-      for (const message of messages) debts.push(...(await this.#missing(message)))
-      await this.#commit(debts, commit)
+    return this.#knowledge.runExclusive(async () => {
+      const deferrals: Deferral[] = []
+      for (const message of messages) deferrals.push(...(await this.#missing(message)))
+      await this.#save(deferrals, save)
     })
   }
 
   /**
    * Installations become known, together with what was published since they are there and without
-   * them: it is owed to them.
+   * them: it is deferred for them.
    */
   gained(
     installations: readonly KnownInstallation[],
-    commit: (more: readonly Write[]) => Promise<void>,
+    save: (more: Change) => Promise<void>,
   ): Promise<void> {
-    return this.#knowing.runExclusive(async () => {
-      const debts: Deferral[] = []
-      for (const installation of installations) debts.push(...(await this.#late(installation)))
-      await this.#commit(debts, commit)
+    return this.#knowledge.runExclusive(async () => {
+      const deferrals: Deferral[] = []
+      for (const installation of installations) deferrals.push(...(await this.#late(installation)))
+      await this.#save(deferrals, save)
     })
   }
 
-  async #commit(debts: readonly Deferral[], commit: (more: readonly Write[]) => Promise<void>) {
-    await commit(debts.map(deferralWrite))
-    for (const debt of debts) this.#debts.set(debt.number, debt)
-    // Who only became known late can be reached now.
-    if (debts.length > 0) this.retry()
+  async #save(deferrals: readonly Deferral[], save: (more: Change) => Promise<void>) {
+    await save({
+      writes: deferrals.map(deferralWrite),
+      committed: () => {
+        for (const deferral of deferrals) this.#deferrals.set(deferral.number, deferral)
+      },
+    })
+    // An installation that only became known late can be reached now.
+    if (deferrals.length > 0) this.retry()
   }
 
   async #missing(message: PublishedMessage): Promise<readonly Deferral[]> {
     const { messageId, conversationId, nodeNs, topics } = message
     const { account } = this.#context
-    const debts: Deferral[] = []
-    for (const address of new Set([peerOf(conversationId, account.address), account.address])) {
+    const deferrals: Deferral[] = []
+    for (const address of audienceOf(conversationId, account.address).participants) {
       for (const one of await this.#parts.directory.recipients(address)) {
         // What was published before an installation was there is not meant for it.
         if (one.firstSeenNs >= nodeNs || topics.has(messageTopic(one.id))) continue
-        debts.push(this.#debt(messageId, one))
+        deferrals.push(this.#deferral(messageId, one))
       }
     }
-    return debts
+    return deferrals
   }
 
   async #late(installation: KnownInstallation): Promise<readonly Deferral[]> {
@@ -148,15 +145,15 @@ export class DeferredDelivery {
     }
     if (late.length === 0) return []
     const got = await this.#messagesTo(installation.id)
-    return late.filter((id) => !got.has(id)).map((id) => this.#debt(id, installation))
+    return late.filter((id) => !got.has(id)).map((id) => this.#deferral(id, installation))
   }
 
-  /** Own messages of a conversation that were published after that time, and are still owed. */
+  /** Our messages of a conversation that were published after that time and are not too old to send. */
   async #publishedSince(group: string, sinceNs: bigint): Promise<readonly string[]> {
     const { account, store, time } = this.#context
-    const oldestNs = time.passedNs() - BigInt(memoryMs) * 1_000_000n
+    const oldestNs = time.passedNs() - BigInt(redeliveryMs) * 1_000_000n
     const late: string[] = []
-    for (let before: Uint8Array<ArrayBuffer> | undefined; late.length < maxOwed; ) {
+    for (let before: Uint8Array<ArrayBuffer> | undefined; late.length < maxDeferrals; ) {
       const rows = await store.list(tables.messages, {
         group,
         ...(before ? { before } : {}),
@@ -176,36 +173,21 @@ export class DeferredDelivery {
     return late
   }
 
-  /** What was already sent to an installation, or is owed to it. */
+  /** What was already sent to an installation, or is deferred for it. */
   async #messagesTo(id: InstallationId): Promise<ReadonlySet<string>> {
-    const got = new Set<string>()
-    for (const { to, messageId } of this.#debts.values()) if (to === id) got.add(messageId)
-    for (let after = 0; ; ) {
-      const { rows, lastNumber } = await this.#context.store.scan(tables.sent, {
-        after,
-        limit: 500,
-      })
-      for (const { value } of rows) {
-        for (const one of value.envelopes) if (one.installationId === id) got.add(one.messageId)
-      }
-      if (lastNumber <= after) return got
-      after = lastNumber
-    }
+    const deferred = [...this.#deferrals.values()].filter(({ to }) => to === id)
+    const sent = await messagesSentTo(this.#context.store, id)
+    return new Set([...sent, ...deferred.map(({ messageId }) => messageId)])
   }
 
   /** Conversations whose messages an account's installations get: with it, or all of one's own. */
-  async #conversationsWith(address: Address): Promise<readonly string[]> {
-    const { account, store } = this.#context
-    if (address !== account.address) return [buildConversationId(account.address, address)]
-    const rows = await store.list(tables.conversations, {
-      group: allConversations,
-      limit: maxConversations,
-      newestFirst: true,
-    })
-    return rows.map(({ value }) => value.conversationId)
+  async #conversationsWith(address: Address): Promise<readonly ConversationId[]> {
+    const own = this.#context.account.address
+    if (address !== own) return [directConversation(own, address)]
+    return this.#parts.conversations.ids(maxConversations)
   }
 
-  #debt(messageId: string, { id, address }: KnownInstallation): Deferral {
+  #deferral(messageId: string, { id, address }: KnownInstallation): Deferral {
     const { store, time } = this.#context
     const number = store.nextNumber(tables.owed)
     return { number, messageId, to: id, address, sinceMs: time.stampMs() }
@@ -219,133 +201,104 @@ export class DeferredDelivery {
 
   /** Somebody may be reachable now. */
   retry(): void {
-    if (this.#debts.size === 0) return
-    this.#hasNews = true
-    this.#pause.abort()
+    if (this.#deferrals.size > 0) this.#loop.wake()
   }
 
   /** Works until the client closes. */
-  async run(): Promise<void> {
-    const { closing, platform, status } = this.#context
-    const end = () => this.#pause.abort()
-    closing.addEventListener('abort', end, { once: true })
-    while (!closing.aborted) {
-      this.#pause = new AbortController()
-      this.#hasNews = false
-      if (this.#isLive && this.#debts.size > 0) {
-        try {
-          await this.#deliverAll()
-        } catch (error) {
-          if (closing.aborted) return
-          status.warnOf(error)
-        }
-      }
-      if (this.#hasNews && this.#isLive) continue
-      if (!closing.aborted) await platform.wait(intervalMs, this.#pause.signal)
-    }
+  run(): Promise<void> {
+    return this.#loop.run()
   }
 
-  async #deliverAll(): Promise<void> {
+  /** @returns how long to rest, in milliseconds */
+  async #deliverAll(): Promise<number> {
+    if (!this.#isLive || this.#deferrals.size === 0) return hourMs
     await this.#dropOld()
     const { directory } = this.#parts
     const waiting = new Map<InstallationId, Deferral[]>()
-    for (const debt of this.#debts.values()) {
-      const others = waiting.get(debt.to)
-      if (others) others.push(debt)
-      else waiting.set(debt.to, [debt])
+    for (const deferral of this.#deferrals.values()) {
+      const others = waiting.get(deferral.to)
+      if (others) others.push(deferral)
+      else waiting.set(deferral.to, [deferral])
     }
-    for (const [id, debts] of waiting) {
-      const [first] = debts
+    for (const [id, deferrals] of waiting) {
+      const [first] = deferrals
       if (!first) continue
       const recipient = (await directory.recipients(first.address)).find((one) => one.id === id)
       const known = (await directory.account(first.address)).get(id)
-      if (recipient) await this.#deliver(recipient, debts)
-      else if (known && known.revokedNs > 0n) await this.#drop(debts)
+      if (recipient) await this.#deliver(recipient, deferrals)
+      else if (known && known.revokedNs > 0n) await this.#drop(deferrals)
     }
+    return hourMs
   }
 
-  /** Sends what one installation is owed, as far as it can be encrypted to. */
-  async #deliver(recipient: KnownInstallation, debts: readonly Deferral[]): Promise<void> {
+  /** Sends what was deferred for one installation, as far as it can be encrypted to. */
+  async #deliver(recipient: KnownInstallation, deferrals: readonly Deferral[]): Promise<void> {
     const { fanout } = this.#parts
-    for (let left = debts; left.length > 0; ) {
+    for (let left = deferrals; left.length > 0; ) {
       const count = await fanout.runExclusive(() => this.#deliverFirst(recipient, left))
       if (count === 0) return
       left = left.slice(count)
     }
   }
 
-  /** @returns how many of the debts are paid now. */
-  async #deliverFirst(recipient: KnownInstallation, debts: readonly Deferral[]): Promise<number> {
-    const { fanout, sessions } = this.#parts
-    const { outbox } = this
-    const { ratchetLock, store } = this.#context
+  /** @returns how many of them are on their way now */
+  async #deliverFirst(
+    recipient: KnownInstallation,
+    deferrals: readonly Deferral[],
+  ): Promise<number> {
+    const { fanout, dispatch } = this.#parts
     const fresh = await fanout.prepare([recipient])
-    return ratchetLock.runExclusive(async () => {
-      if (!outbox || fanout.reachable([recipient], fresh).length === 0) return 0
+    return this.#context.ratchetLock.runExclusive(async () => {
+      if (fanout.reachable([recipient], fresh).length === 0) return 0
       const most = Math.min(maxAtOnce, fanout.sendsLeft(recipient, fresh))
-      const { messages, ids, paid } = await this.#read(recipient, debts.slice(0, most))
-      const sealed = fanout.seal(messages, fresh)
-      if (!sealed) return 0
-      const entries = sealed.rows.map((rows) => outbox.internalEntry(recipient.address, rows))
-      await store.transaction(
-        [],
-        () => ({
-          writes: [
-            ...sessions.writes(sealed.sessions),
-            ...sealed.writes,
-            ...entries.map((entry) => put(tables.outbox, entry.number, entry.record)),
-            ...paid.map(({ number }) => remove(tables.owed, number)),
-            sentWrite(this.#context, sealed.rows, ids),
-          ],
-          result: undefined,
-        }),
-        // As in sealing: a ratchet never falls behind bytes that left.
-        'strict',
-      )
-      sessions.committed(sealed.sessions)
-      for (const { number } of paid) this.#debts.delete(number)
-      for (const entry of entries) outbox.enqueue(entry)
-      return paid.length
+      const { messages, done } = await this.#read(recipient, deferrals.slice(0, most))
+      const isSent = await dispatch.send(messages, { fresh }, this.#removalChange(done))
+      return isSent ? done.length : 0
     })
   }
 
-  /** The messages of the first debts, as many as go at once. */
-  async #read(recipient: KnownInstallation, debts: readonly Deferral[]) {
-    const messages: FanoutMessage[] = []
-    const ids: string[] = []
-    const paid: Deferral[] = []
+  /** The messages of the first of these, as many as go at once. */
+  async #read(recipient: KnownInstallation, deferrals: readonly Deferral[]) {
+    const messages: Outgoing[] = []
+    const done: Deferral[] = []
     let bytes = 0
-    for (const debt of debts) {
-      const row = await this.#context.store.get(tables.messages, debt.messageId)
+    for (const deferral of deferrals) {
+      const { messageId } = deferral
+      const row = await this.#context.store.get(tables.messages, messageId)
       bytes += row?.value.content.length ?? 0
       if (bytes > maxBytesAtOnce && messages.length > 0) break
-      paid.push(debt)
+      done.push(deferral)
       if (!row) continue
-      ids.push(debt.messageId)
       messages.push({
+        messageId,
         conversationId: row.value.conversationId as ConversationId,
         content: row.value.content,
         composedNs: row.value.composedNs,
         recipients: [recipient],
       })
     }
-    return { messages, ids, paid }
+    return { messages, done }
   }
 
   async #dropOld(): Promise<void> {
-    const oldestMs = this.#context.time.passedMs() - memoryMs
-    const all = [...this.#debts.values()]
-    const excess = all.slice(0, Math.max(0, all.length - maxOwed))
-    const old = all.filter((debt) => debt.sinceMs < oldestMs || excess.includes(debt))
+    const oldestMs = this.#context.time.passedMs() - redeliveryMs
+    const all = [...this.#deferrals.values()]
+    const excess = all.length - maxDeferrals
+    const old = all.filter(({ sinceMs }, at) => sinceMs < oldestMs || at < excess)
     if (old.length > 0) await this.#drop(old)
   }
 
-  async #drop(debts: readonly Deferral[]): Promise<void> {
-    await this.#context.store.transaction([], () => ({
-      writes: debts.map(({ number }) => remove(tables.owed, number)),
-      result: undefined,
-    }))
-    for (const { number } of debts) this.#debts.delete(number)
+  #drop(deferrals: readonly Deferral[]): Promise<void> {
+    return commit(this.#context.store, this.#removalChange(deferrals))
+  }
+
+  #removalChange(deferrals: readonly Deferral[]): Change {
+    return {
+      writes: deferrals.map(({ number }) => remove(tables.owed, number)),
+      committed: () => {
+        for (const { number } of deferrals) this.#deferrals.delete(number)
+      },
+    }
   }
 }
 

@@ -1,214 +1,136 @@
 /**
  * Messages on their way out (docs/protocol.md section 8, Out): sealed in order when the recipients are
- * known, published one request at a time, for ever retried with the same bytes.
+ * known, published one request at a time, retried forever with the same bytes.
  */
 
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
-import {
-  type Address,
-  buildConversationId,
-  type ConversationId,
-  parseCanonicalAddress,
-} from '../../protocol/ids.ts'
-import { requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
+import { type Address, type ConversationId, parseCanonicalAddress } from '../../protocol/ids.ts'
+import { redeliveryMs, requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
 import { isNodeCode } from '../../protocol/node-codes.ts'
-import { type OutboxRow, put, remove, tables } from '../../store/tables.ts'
+import type { OutboxRow } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
-import { peerOf } from '../messages/conversations.ts'
+import { audienceOf } from '../messages/audience.ts'
 import type { MessageStates } from '../messages/message-states.ts'
 import type { Message } from '../model.ts'
 import { Backoff } from '../runtime/backoff.ts'
+import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Composer } from './composer.ts'
 import type { DeferredDelivery } from './deferred.ts'
-import type { FanoutRow } from './fanout.ts'
-import { isMessage, type OutboxEntry, toOutboxRow } from './outbox-entry.ts'
+import { conversationOf, isMessage, type OutboxEntry, unsealedEntry } from './outbox-entry.ts'
+import type { OutboxQueue } from './outbox-queue.ts'
 import type { Sealing } from './sealing.ts'
 
 /** Messages looked at for one request. */
 const maxSealed = 50
-/** A message for someone without installations is tried again this often (section 8). */
-const waitingRetryMs = 3_600_000
-/** Sealed bytes that are older are not offered any more (section 8). */
-const staleMs = 14 * 86_400_000
+
+export interface OutboxParts {
+  readonly queue: OutboxQueue
+  readonly composer: Composer
+  readonly states: MessageStates
+  readonly directory: Directory
+  readonly sealing: Sealing
+  readonly deferred: DeferredDelivery
+  /**
+   * Whether the node never had an installation, as it lost its data; nothing is sent there then until
+   * it may be back.
+   */
+  isMissingAtNode(installation: KnownInstallation): Promise<boolean>
+}
 
 export class Outbox {
   readonly #context: Context
-  readonly #composer: Composer
-  readonly #states: MessageStates
-  readonly #directory: Directory
-  readonly #sealing: Sealing
-  readonly #owed: DeferredDelivery
+  readonly #parts: OutboxParts
   readonly #backoff: Backoff
-  /** In order of composition. */
-  readonly #entries = new Map<number, OutboxEntry>()
-  /** Entries that nobody can be encrypted for now, and since when. */
-  readonly #waitingSinceMs = new Map<number, number>()
-  /** Counts what may let waiting entries go on, so that news during a try is not missed. */
+  readonly #loop: TaskLoop
+  /** Incremented by every event that may unblock an entry; compared after an attempt. */
   #news = 0
-  #wake: () => void = () => undefined
-  #pause = new AbortController()
-  #isOnline = false
-  /** Whether the node never heard of an installation, as it lost its data; who sends leaves it alone then. */
-  isUnknownAtNode: (installation: KnownInstallation) => Promise<boolean> = async () => false
+  #isLive = false
 
-  constructor(
-    context: Context,
-    composer: Composer,
-    states: MessageStates,
-    directory: Directory,
-    sealing: Sealing,
-    owed: DeferredDelivery,
-  ) {
-    this.#owed = owed
+  constructor(context: Context, parts: OutboxParts) {
     this.#context = context
-    this.#composer = composer
-    this.#states = states
-    this.#directory = directory
-    this.#sealing = sealing
+    this.#parts = parts
     this.#backoff = new Backoff(context.platform)
+    this.#loop = new TaskLoop(context, () => this.#step(), { backoff: this.#backoff })
   }
 
   async load(): Promise<void> {
-    await this.#composer.load()
-    for (let after = 0; ; ) {
-      const page = await this.#context.store.scan(tables.outbox, { after, limit: 500 })
-      for (const { value, number } of page.rows)
-        this.#entries.set(number, { number, record: value })
-      if (page.rows.length === 0) return
-      after = page.lastNumber
-    }
+    await this.#parts.composer.load()
+    await this.#parts.queue.load()
   }
 
   /** Works until the client closes. */
-  async run(): Promise<void> {
-    const { closing } = this.#context
-    const end = () => this.#goOn()
-    closing.addEventListener('abort', end, { once: true })
-    while (!closing.aborted) {
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#pause = new AbortController()
-      try {
-        if (this.#isOnline && (await this.#step())) {
-          this.#backoff.reset()
-          continue
-        }
-        const { signal } = this.#pause
-        await Promise.race([woken, this.#context.platform.wait(this.#untilRetryMs(), signal)])
-        this.#pause.abort()
-        this.#forgetOldWaits()
-      } catch (error) {
-        if (!closing.aborted) await this.#failed(error)
-      }
-    }
+  run(): Promise<void> {
+    return this.#loop.run()
   }
 
-  /** The connection came or went. Coming ends every wait and every back-off. */
-  setOnline(isOnline: boolean): void {
-    this.#isOnline = isOnline
-    if (!isOnline) return
+  /** The queue has something new. */
+  wake(): void {
+    this.#loop.wake()
+  }
+
+  /** The connection came or went. Coming ends every rest and every back-off. */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (!isLive) return
     this.#news += 1
-    this.#waitingSinceMs.clear()
+    this.#parts.queue.resumeAll()
     this.#backoff.reset()
-    this.#goOn()
+    this.#loop.retryNow()
   }
 
-  /** An account's installations changed, or one of them wrote: who waits for it may go on. */
+  /** An account's installations changed, or one of them wrote: entries that wait for it may go on. */
   retry(address: Address): void {
     this.#news += 1
-    for (const [number, { record }] of this.#entries) {
-      if (record.conversationId.includes(address)) this.#waitingSinceMs.delete(number)
-    }
-    this.#wake()
+    this.#parts.queue.resume(address)
   }
 
   /** Stores a message as pending; it goes out when it can. */
-  async send(conversationId: ConversationId, content: string): Promise<Message> {
-    const { message, entry } = await this.#composer.compose(conversationId, content)
-    this.#entries.set(entry.number, entry)
-    this.#wake()
-    return message
-  }
-
-  /** Sealed envelopes that stand for no message of their own; to be stored, then enqueued. */
-  internalEntry(peer: Address, rows: readonly FanoutRow[]): OutboxEntry {
-    const { store, account, time } = this.#context
-    return {
-      number: store.nextNumber(tables.outbox),
-      record: {
-        messageId: '',
-        conversationId: buildConversationId(account.address, peer),
-        composedNs: 0n,
-        rows: rows.map(toOutboxRow),
-        sealed: true,
-        sealedMs: BigInt(time.stampMs()),
-      },
-    }
-  }
-
-  /** To be called when the entry is committed. */
-  enqueue(entry: OutboxEntry): void {
-    this.#entries.set(entry.number, entry)
-    this.#wake()
+  send(conversationId: ConversationId, content: string): Promise<Message> {
+    return this.#parts.composer.compose(conversationId, content)
   }
 
   /** The message once it is no longer pending, or as it is after `waitMs`. */
   whenSent(id: string, waitMs: number, signal: AbortSignal): Promise<Message> {
-    const isOnItsWay = () => {
-      for (const { record } of this.#entries.values()) if (record.messageId === id) return true
-      return false
-    }
-    return this.#states.whenSent(id, isOnItsWay, waitMs, signal)
+    const { states, queue } = this.#parts
+    return states.whenSent(id, () => queue.has(id), waitMs, signal)
   }
 
-  #goOn(): void {
-    this.#wake()
-    this.#pause.abort()
-  }
-
-  /** @returns whether anything was done. */
-  async #step(): Promise<boolean> {
-    await this.#dropStale()
+  /** @returns how long to rest, in milliseconds; 0 after something was done */
+  async #step(): Promise<number> {
+    const { queue } = this.#parts
+    const restMs = queue.resumeRested()
+    if (!this.#isLive) return restMs
+    await this.#unsealStale()
     const sealed = this.#takeSealed()
-    if (sealed.length > 0) {
-      await this.#publish(sealed)
-      return true
-    }
-    const unsealed = [...this.#entries.values()].filter(
-      ({ number }) => !this.#waitingSinceMs.has(number),
-    )
-    if (unsealed.length === 0) return false
-    const { platform } = this.#context
+    const composed = sealed.length > 0 ? [] : queue.ready()
+    if (sealed.length > 0) await this.#publish(sealed)
+    else if (composed.length > 0) await this.#seal(composed.slice(0, maxSealed))
+    else return restMs
+    this.#backoff.reset()
+    return 0
+  }
+
+  async #seal(entries: readonly OutboxEntry[]): Promise<void> {
+    const { queue, sealing, states } = this.#parts
     const news = this.#news
-    const result = await this.#sealing.seal(unsealed.slice(0, maxSealed))
-    for (const entry of result.sealed) this.#entries.set(entry.number, entry)
-    for (const entry of result.tooLarge) await this.#giveUp(entry, 'message_too_large')
-    for (const { number, record } of result.unreachable) {
+    const left = await sealing.seal(entries)
+    for (const entry of left.tooLarge) await this.#giveUp(entry, 'message_too_large')
+    for (const entry of left.unreachable) {
       // What came in meanwhile may be just what it waits for: then it is tried again at once.
-      if (news === this.#news) this.#waitingSinceMs.set(number, platform.monotonicMs())
-      await this.#states.setReason(record.messageId, 'no_installation')
+      if (news === this.#news) queue.rest(entry)
+      await states.setReason(entry.record.messageId, 'no_installation')
     }
-    return true
   }
 
   /** Bytes that no node took for two weeks: no session bridges that. Encrypted anew (section 8). */
-  async #dropStale(): Promise<void> {
-    const oldestMs = BigInt(this.#context.time.passedMs() - staleMs)
-    for (const entry of [...this.#entries.values()]) {
-      const { number, record } = entry
-      if (!record.sealed || record.sealedMs >= oldestMs) continue
-      if (!isMessage(entry)) {
-        await this.#giveUp(entry, 'unavailable')
-        continue
-      }
-      const anew = { ...record, rows: [], sealed: false, sealedMs: 0n }
-      await this.#context.store.transaction([], () => ({
-        writes: [put(tables.outbox, number, anew)],
-        result: undefined,
-      }))
-      this.#entries.set(number, { number, record: anew })
+  async #unsealStale(): Promise<void> {
+    const oldestMs = BigInt(this.#context.time.passedMs() - redeliveryMs)
+    for (const entry of this.#parts.queue.all()) {
+      if (!entry.record.sealed || entry.record.sealedMs >= oldestMs) continue
+      if (isMessage(entry)) await this.#replace(unsealedEntry(entry))
+      else await this.#giveUp(entry, 'unavailable')
     }
   }
 
@@ -217,8 +139,8 @@ export class Outbox {
     const taken: OutboxEntry[] = []
     let bytes = 0
     let count = 0
-    for (const entry of this.#entries.values()) {
-      if (!entry.record.sealed || this.#waitingSinceMs.has(entry.number)) continue
+    for (const entry of this.#parts.queue.ready()) {
+      if (!entry.record.sealed) continue
       count += entry.record.rows.length
       bytes += entry.record.rows.reduce((sum, row) => sum + row.message.length, 0)
       if (taken.length > 0 && (count > requestLimitEnvelopes || bytes > requestLimitBytes)) break
@@ -229,29 +151,24 @@ export class Outbox {
 
   async #publish(entries: readonly OutboxEntry[]): Promise<void> {
     const { time } = this.#context
+    const { queue, deferred, states } = this.#parts
     const rows = entries.flatMap(({ record }) => record.rows)
     const receipts = rows.length === 0 ? [] : await this.#offer(entries, rows)
     if (!receipts) return
     let at = 0
-    const sent = entries.map(({ record }) => {
-      const receipt = record.rows.length > 0 ? receipts[at] : undefined
-      at += record.rows.length
-      // Nobody else to tell: node time, or the own clock if there is none yet (section 8).
+    const published = entries.flatMap((entry) => {
+      const { messageId, rows: own } = entry.record
+      const receipt = own.length > 0 ? receipts[at] : undefined
+      at += own.length
+      if (!isMessage(entry)) return []
+      // With nobody else to send it to: node time, or our own clock before there is one (section 8).
       const nodeNs = receipt?.nodeNs ?? time.nodeNs() ?? time.clockNs()
-      return { messageId: record.messageId, nodeNs }
-    })
-    const published = entries.flatMap((entry, nth) => {
-      const nodeNs = sent[nth]?.nodeNs
-      if (!isMessage(entry) || nodeNs === undefined) return []
-      const { messageId, conversationId, rows: own } = entry.record
       const topics = new Set(own.map(({ topic }) => topic))
-      return [{ messageId, conversationId: conversationId as ConversationId, nodeNs, topics }]
+      return [{ messageId, conversationId: conversationOf(entry), nodeNs, topics }]
     })
-    const removals = entries.map(({ number }) => remove(tables.outbox, number))
-    await this.#owed.published(published, (owed) =>
-      this.#states.markSent(sent, [...removals, ...owed]),
+    await deferred.published(published, (deferrals) =>
+      states.markSent(published, joinChanges(queue.removalChange(entries), deferrals)),
     )
-    for (const { number } of entries) this.#entries.delete(number)
   }
 
   /** @returns the receipts, or undefined if the node refused and the entries were mended. */
@@ -271,35 +188,33 @@ export class Outbox {
 
   /** The topics say whether it is true; the node alone is not believed (section 8). */
   async #recipientGone(entries: readonly OutboxEntry[], row: OutboxRow | undefined): Promise<void> {
+    const { queue, directory, isMissingAtNode } = this.#parts
     const address = row && parseCanonicalAddress(row.address)
     if (!row || !address?.ok) throw new PadlockError('bad_response')
-    await this.#directory.reread(address.value)
-    const usable = await this.#directory.recipients(address.value)
+    await directory.reread(address.value)
+    const usable = await directory.recipients(address.value)
     const valid = usable.find(({ id }) => row.topic.endsWith(id))
-    if (valid && !(await this.isUnknownAtNode(valid))) throw new PadlockError('node_withholding')
-    const own = this.#context.account.address
+    if (valid && !(await isMissingAtNode(valid))) throw new PadlockError('node_withholding')
     for (const entry of entries) {
-      const { number, record } = entry
-      if (!record.rows.some(({ topic }) => topic === row.topic)) continue
-      if (!isMessage(entry)) {
-        // Who has not come back to a restored node yet gets it then (section 10).
-        if (valid) this.#waitingSinceMs.set(number, this.#context.platform.monotonicMs())
-        else await this.#giveUp(entry, 'recipient_gone')
-        continue
-      }
-      const left = record.rows.filter(({ topic }) => topic !== row.topic)
-      const peer = peerOf(record.conversationId as ConversationId, own)
-      const isReached = peer === own || left.some(({ address: to }) => to === peer)
-      // Without a row of the peer it is pending again, and later encrypted anew under the same id.
-      const mended = isReached
-        ? { ...record, rows: left }
-        : { ...record, rows: [], sealed: false, sealedMs: 0n }
-      await this.#context.store.transaction([], () => ({
-        writes: [put(tables.outbox, number, mended)],
-        result: undefined,
-      }))
-      this.#entries.set(number, { number, record: mended })
+      if (!entry.record.rows.some(({ topic }) => topic === row.topic)) continue
+      if (isMessage(entry)) await this.#replace(this.#withoutRow(entry, row.topic))
+      // An installation that has not come back to a restored node yet gets it then (section 10).
+      else if (valid) queue.rest(entry)
+      else await this.#giveUp(entry, 'recipient_gone')
     }
+  }
+
+  #withoutRow(entry: OutboxEntry, topic: string): OutboxEntry {
+    const { number, record } = entry
+    const left = record.rows.filter((row) => row.topic !== topic)
+    const { others } = audienceOf(conversationOf(entry), this.#context.account.address)
+    const reachesAll = others.every((other) => left.some(({ address }) => address === other))
+    // A message that reaches nobody of an account is pending again, and encrypted anew later.
+    return reachesAll ? { number, record: { ...record, rows: left } } : unsealedEntry(entry)
+  }
+
+  async #replace(entry: OutboxEntry): Promise<void> {
+    await commit(this.#context.store, this.#parts.queue.entriesChange([entry]))
   }
 
   /** A refusal that no retry mends: that message gives up, the others go on. */
@@ -319,33 +234,8 @@ export class Outbox {
   }
 
   /** The message stays pending for good and says why: trying again cannot help. */
-  async #giveUp({ number, record }: OutboxEntry, reason: PadlockErrorCode): Promise<void> {
-    await this.#states.setReason(record.messageId, reason, [remove(tables.outbox, number)])
-    this.#entries.delete(number)
-    this.#waitingSinceMs.delete(number)
-  }
-
-  /** Waits before the next try. */
-  async #failed(error: unknown): Promise<void> {
-    const { status, platform } = this.#context
-    const known =
-      error instanceof PadlockError ? error : new PadlockError('internal', { cause: error })
-    status.warn(known.code)
-    const delay = this.#backoff.next(Number(known.details?.retryAfterMs ?? 0))
-    await platform.wait(delay, this.#pause.signal)
-  }
-
-  /** How long until the entry that waits longest has waited for an hour, whatever else is sent meanwhile. */
-  #untilRetryMs(): number {
-    const nowMs = this.#context.platform.monotonicMs()
-    const [sinceMs = nowMs] = this.#waitingSinceMs.values()
-    return Math.min(Math.max(sinceMs + waitingRetryMs - nowMs, 1), waitingRetryMs)
-  }
-
-  #forgetOldWaits(): void {
-    const oldest = this.#context.platform.monotonicMs() - waitingRetryMs
-    for (const [number, sinceMs] of this.#waitingSinceMs) {
-      if (sinceMs <= oldest) this.#waitingSinceMs.delete(number)
-    }
+  async #giveUp(entry: OutboxEntry, reason: PadlockErrorCode): Promise<void> {
+    const { queue, states } = this.#parts
+    await states.setReason(entry.record.messageId, reason, queue.removalChange([entry]))
   }
 }

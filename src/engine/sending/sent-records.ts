@@ -1,11 +1,29 @@
-/** What was sent to whom, by digest: whoever cannot decrypt it asks for it by that (section 10). */
+/**
+ * Which envelope was sent to whom, by digest, for two weeks: whoever cannot decrypt one asks for it by
+ * that (docs/protocol.md section 10).
+ */
 
-import type { Write } from '../../store/store.ts'
-import { put, tables } from '../../store/tables.ts'
+import { encodeBase64Url } from '../../protocol/bytes.ts'
+import type { InstallationId } from '../../protocol/ids.ts'
+import { redeliveryMs } from '../../protocol/limits.ts'
+import type { Store, Write } from '../../store/store.ts'
+import { put, remove, type SentRecord, tables } from '../../store/tables.ts'
+import { commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { scanAll } from '../runtime/scan-all.ts'
 import type { FanoutRow } from './fanout.ts'
 
-/** @param messageIds of the messages that `rows` are the envelopes of, in the same order. */
+/** How often one envelope is sent again (section 10). */
+const maxAnswers = 2
+
+/** Envelopes that were sent together, some of which are asked for. */
+export interface SentBatch {
+  readonly number: number
+  readonly record: SentRecord
+  readonly asked: readonly { readonly digest: Uint8Array; readonly messageId: string }[]
+}
+
+/** @param messageIds of the messages that `rows` are the envelopes of, in the same order; empty: no record. */
 export const sentWrite = (
   { store, time }: Context,
   rows: readonly (readonly FanoutRow[])[],
@@ -22,3 +40,60 @@ export const sentWrite = (
       })),
     ),
   })
+
+/** What was sent to that very installation under these digests, and may be sent again. */
+export const findSent = async (
+  { store, time }: Context,
+  to: InstallationId,
+  digests: readonly Uint8Array[],
+): Promise<readonly SentBatch[]> => {
+  const wanted = new Set(digests.map(encodeBase64Url))
+  const oldestMs = BigInt(time.passedMs() - redeliveryMs)
+  const found: SentBatch[] = []
+  for await (const { number, value } of scanAll(store, tables.sent)) {
+    if (wanted.size === 0) break
+    if (value.sentMs < oldestMs) continue
+    const asked = value.envelopes.filter(
+      ({ digest, installationId, answers }) =>
+        wanted.delete(encodeBase64Url(digest)) && installationId === to && answers < maxAnswers,
+    )
+    if (asked.length > 0) found.push({ number, record: value, asked })
+  }
+  return found
+}
+
+/** Counts that what was asked for is sent again. */
+export const answeredWrite = ({ number, record, asked }: SentBatch): Write => {
+  const digests = new Set(asked.map(({ digest }) => encodeBase64Url(digest)))
+  return put(tables.sent, number, {
+    ...record,
+    envelopes: record.envelopes.map((one) =>
+      digests.has(encodeBase64Url(one.digest)) ? { ...one, answers: one.answers + 1 } : one,
+    ),
+  })
+}
+
+/** The ids of the messages that an installation was sent. */
+export const messagesSentTo = async (
+  store: Store,
+  to: InstallationId,
+): Promise<ReadonlySet<string>> => {
+  const ids = new Set<string>()
+  for await (const { value } of scanAll(store, tables.sent)) {
+    for (const { installationId, messageId } of value.envelopes) {
+      if (installationId === to) ids.add(messageId)
+    }
+  }
+  return ids
+}
+
+/** Nothing is remembered longer than it is answered. */
+export const forgetOldSent = async ({ store, time }: Context): Promise<void> => {
+  const oldestMs = BigInt(time.passedMs() - redeliveryMs)
+  for (;;) {
+    const { rows } = await store.scan(tables.sent, { after: 0, limit: 500 })
+    const old = rows.filter(({ value }) => value.sentMs < oldestMs)
+    if (old.length === 0) return
+    await commit(store, { writes: old.map(({ number }) => remove(tables.sent, number)) })
+  }
+}

@@ -4,11 +4,11 @@
  */
 
 import type { InstallationId } from '../../protocol/ids.ts'
+import { dayMs } from '../../protocol/limits.ts'
 
 /** From that many sends without an answer a session is spent; Olm receivers bridge 2,000. */
 const spentAfterSends = 1_000
 const maxPerInstallation = 5
-const dayMs = 86_400_000
 
 export interface Session {
   readonly installationId: InstallationId
@@ -27,6 +27,22 @@ export interface Session {
   /** Which heads were told in it (heads.ts); absent: none. */
   readonly headsTold?: Uint8Array | undefined
 }
+
+/** A session that was just made; nothing decrypted on it yet. @param createdMs later than all before it */
+export const newSession = (
+  installationId: InstallationId,
+  { sessionId, state }: Pick<Session, 'sessionId' | 'state'>,
+  createdMs: number,
+): Session => ({
+  installationId,
+  sessionId,
+  state,
+  createdMs,
+  firstDecryptedMs: 0,
+  lastDecryptedMs: 0,
+  isClosed: false,
+  sentSince: 0,
+})
 
 /** How many sends without an answer are left until the session is spent. */
 export const sendsLeft = ({ sentSince }: Session): number =>

@@ -7,6 +7,7 @@ import { encodeBase64Url } from '../../protocol/bytes.ts'
 import type { InstallationId } from '../../protocol/ids.ts'
 import type { Store, Write } from '../../store/store.ts'
 import { joinKey, put, type SessionRecord, tables } from '../../store/tables.ts'
+import { type Change, commit } from '../runtime/change.ts'
 import { chooseToPrune, type Session } from './session-rules.ts'
 
 /** Peer installations whose sessions stay in memory. */
@@ -62,12 +63,15 @@ export class Sessions {
     return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
   }
 
-  writes(sessions: Iterable<Session>): readonly Write[] {
-    return Array.from(sessions, (session) => this.#write(session, false))
+  /** The next states of these sessions. */
+  statesChange(sessions: readonly Session[]): Change {
+    return {
+      writes: sessions.map((session) => sessionWrite(session, false)),
+      committed: () => this.#replace(sessions),
+    }
   }
 
-  /** To be called when what `writes` gave is committed. */
-  committed(sessions: Iterable<Session>): void {
+  #replace(sessions: readonly Session[]): void {
     for (const session of sessions) {
       const { live, pruned } = this.#byInstallation.get(session.installationId) ?? nothing
       const others = live.filter((other) => !isSame(other, session))
@@ -101,44 +105,32 @@ export class Sessions {
     for (const id of [...this.#byInstallation.keys()]) {
       const old = chooseToPrune(this.of(id), nowMs)
       if (old.length === 0) continue
-      await this.#store.transaction([], () => ({
-        writes: old.map((session) => this.#write(session, true)),
-        result: undefined,
-      }))
-      const { live, pruned } = this.#byInstallation.get(id) ?? nothing
-      this.#byInstallation.set(id, {
-        live: live.filter((session) => !old.includes(session)),
-        pruned: new Set([...pruned, ...old.map(({ sessionId }) => encodeBase64Url(sessionId))]),
-      })
+      await commit(this.#store, this.#pruningChange(id, old))
     }
   }
 
-  /** Writes that close every session there is: this is an older copy of itself (section 10). */
-  async closeWrites(): Promise<readonly Write[]> {
+  #pruningChange(id: InstallationId, old: readonly Session[]): Change {
+    return {
+      writes: old.map((session) => sessionWrite(session, true)),
+      committed: () => {
+        const { live, pruned } = this.#byInstallation.get(id) ?? nothing
+        this.#byInstallation.set(id, {
+          live: live.filter((session) => !old.includes(session)),
+          pruned: new Set([...pruned, ...old.map(({ sessionId }) => encodeBase64Url(sessionId))]),
+        })
+      },
+    }
+  }
+
+  /** Closes every session there is: this is an older copy of our own database (section 10). */
+  async closingChange(): Promise<Change> {
     const records = await this.#store.all(tables.sessions)
-    return records.flatMap(({ value }) =>
-      value.pruned || value.closed ? [] : [putRecord({ ...value, closed: true })],
-    )
-  }
-
-  /** To be called when what `closeWrites` gave is committed. */
-  forgetMemory(): void {
-    this.#byInstallation.clear()
-  }
-
-  #write(session: Session, pruned: boolean): Write {
-    return putRecord({
-      installationId: session.installationId,
-      sessionId: session.sessionId,
-      state: pruned ? new Uint8Array() : session.state,
-      createdMs: BigInt(session.createdMs),
-      firstDecryptedMs: BigInt(session.firstDecryptedMs),
-      lastDecryptedMs: BigInt(session.lastDecryptedMs),
-      sentSince: session.sentSince,
-      closed: session.isClosed,
-      pruned,
-      headsTold: session.headsTold ?? new Uint8Array(),
-    })
+    return {
+      writes: records.flatMap(({ value }) =>
+        value.pruned || value.closed ? [] : [recordWrite({ ...value, closed: true })],
+      ),
+      committed: () => this.#byInstallation.clear(),
+    }
   }
 
   async #read(group: InstallationId): Promise<Known> {
@@ -167,8 +159,22 @@ const toSession = (record: SessionRecord): Session => ({
   headsTold: record.headsTold,
 })
 
+const sessionWrite = (session: Session, pruned: boolean): Write =>
+  recordWrite({
+    installationId: session.installationId,
+    sessionId: session.sessionId,
+    state: pruned ? new Uint8Array() : session.state,
+    createdMs: BigInt(session.createdMs),
+    firstDecryptedMs: BigInt(session.firstDecryptedMs),
+    lastDecryptedMs: BigInt(session.lastDecryptedMs),
+    sentSince: session.sentSince,
+    closed: session.isClosed,
+    pruned,
+    headsTold: session.headsTold ?? new Uint8Array(),
+  })
+
 const isSame = (a: Session, b: Session): boolean =>
   encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)
 
-const putRecord = (record: Omit<SessionRecord, '$typeName'>): Write =>
+const recordWrite = (record: Omit<SessionRecord, '$typeName'>): Write =>
   put(tables.sessions, joinKey(record.installationId, encodeBase64Url(record.sessionId)), record)

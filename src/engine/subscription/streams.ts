@@ -33,7 +33,7 @@ interface Stream {
 /** What others do with what streams tell. */
 export interface StreamsListener {
   /** Whose topics to carry, besides one's own. */
-  peers(): Promise<readonly Address[]>
+  peers(): Promise<ReadonlySet<Address>>
   /** The first stream has begun. */
   started(): void
   /** All that there was is received; nothing more is read until this resolves. */
@@ -146,7 +146,7 @@ export class Streams {
   async #replaceBy(next: Stream): Promise<void> {
     const old = this.#current
     this.#current = next
-    this.#directory.extend(next.addresses)
+    this.#directory.coverage.extend(next.addresses)
     old?.own.abort()
     await this.#directory.rememberRevoked()
   }
@@ -193,14 +193,14 @@ export class Streams {
     pump: Pump,
     caughtUp: () => Promise<void>,
   ): Promise<void> {
-    if (stream === this.#current) this.#directory.onFrame()
+    if (stream === this.#current) this.#directory.coverage.onFrame()
     if (frame.kind === 'started') {
       // A stream of another store would be read with the wrong cursors.
       if (encodeHex(frame.nodeId) !== encodeHex(nodeId)) {
         throw new PadlockError('unauthenticated_node')
       }
       if (stream === this.#current) {
-        this.#directory.follow(stream.addresses)
+        this.#directory.coverage.follow(stream.addresses)
         this.#listener.started()
       }
     } else if (frame.kind === 'caught_up') await caughtUp()

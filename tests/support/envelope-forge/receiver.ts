@@ -3,6 +3,9 @@
  * a real node, fed batch by batch, so that each envelope's outcome and every row it changed are seen.
  */
 
+import { noChains } from '../../../src/chains/chains.ts'
+import type { InboxListener } from '../../../src/engine/receiving/inbox.ts'
+import { commit } from '../../../src/engine/runtime/change.ts'
 import 'fake-indexeddb/auto'
 import { onTestFinished } from 'vitest'
 import { createInProcessNode } from '../../../node/src/testing.ts'
@@ -143,16 +146,19 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       closing: closing.signal,
       emit: (event) => events.push(event),
     }
-    return { store, context, ...(await assemble(context)) }
+    const observe = (): InboxListener => ({
+      onSenders: () => undefined,
+      onAuthentic: ({ id }) => heard.push(id),
+      onHeads: (heard) => claims.push(...heard),
+      requestsChange: (asked) => {
+        requests.push(...asked)
+        return { writes: [] }
+      },
+    })
+    return { store, context, ...(await assemble(context, noChains, observe)) }
   }
   const wire = async (parts: Awaited<ReturnType<typeof start>>) => {
-    parts.inbox.noteRequests = (asked) => {
-      requests.push(...asked)
-      return { writes: [], committed: () => undefined }
-    }
-    parts.inbox.onHeads = (heard) => claims.push(...heard)
-    parts.inbox.onHeard = ({ id }) => heard.push(id)
-    parts.directory.follow(followed)
+    parts.directory.coverage.follow(followed)
     await parts.inbox.begin()
     return parts
   }
@@ -262,7 +268,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   /** The subscription carries this account's topics from now on. */
   const follow = (one: Address): void => {
     followed.add(one)
-    parts.directory.follow(followed)
+    parts.directory.coverage.follow(followed)
   }
 
   const receiver = {
@@ -299,7 +305,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     },
     follow,
     live: () => parts.context.status.setState('live'),
-    workOff: () => watch(0, () => parts.inbox.workOffParked()),
+    workOff: () => watch(0, () => parts.parkedSenders.workOff()),
     countOf: (code: PadlockErrorCode): number =>
       parts.context.status.current.warnings.find((warning) => warning.code === code)?.count ?? 0,
     /** A peer that is granted and published; known here unless told otherwise. */
@@ -357,7 +363,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       })
       if (!read.ok) throw new Error('not read')
       const sessions = new Sessions(parts.store)
-      const writes = sessions.writes([
+      const begun = sessions.statesChange([
         {
           installationId: from.id,
           sessionId: made.sessionId,
@@ -369,7 +375,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
           sentSince: 1,
         },
       ])
-      await parts.store.transaction([], () => ({ writes, result: undefined }))
+      await commit(parts.store, begun)
       const { sessionId } = made
       return { from, to: target, state: read.state, sessionId, isPrekeyMessage: false }
     },

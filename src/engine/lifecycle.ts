@@ -1,0 +1,105 @@
+/**
+ * What the parts of the engine do as the connection comes and goes, in which order: registering at a
+ * node that does not know us, detecting a rollback before anything is sent, going live, going down,
+ * and stopping for good when this installation was revoked.
+ */
+
+import type { NodeInfo } from '../network/network.ts'
+import type { Address } from '../protocol/ids.ts'
+import { coveredPeersLimit } from '../protocol/limits.ts'
+import type { Prekeys } from './keys/prekeys.ts'
+import { registerAtNode } from './keys/registration.ts'
+import { repairIfRolledBack } from './keys/rollback.ts'
+import type { SealingKeys } from './keys/sealing-keys.ts'
+import type { Directory } from './membership/directory.ts'
+import type { Heads } from './membership/heads.ts'
+import type { Conversations } from './messages/conversations.ts'
+import type { Decryption } from './receiving/decryption.ts'
+import type { RejectionCounts } from './receiving/rejection-counts.ts'
+import type { Context } from './runtime/context.ts'
+import type { Sessions } from './sessions/sessions.ts'
+import type { ConnectionListener } from './subscription/connection.ts'
+
+/** Works in the background, and only while the client is live. */
+export interface LivePart {
+  setLive(isLive: boolean): void
+  run(): Promise<void>
+}
+
+export interface LifecycleParts {
+  readonly directory: Directory
+  readonly conversations: Conversations
+  readonly heads: Heads
+  readonly sealingKeys: SealingKeys
+  readonly prekeys: Prekeys
+  readonly sessions: Sessions
+  readonly decryption: Decryption
+  readonly rejections: RejectionCounts
+  readonly live: readonly LivePart[]
+}
+
+export class Lifecycle implements ConnectionListener {
+  readonly #context: Context
+  readonly #parts: LifecycleParts
+  /** Of the prekey uploads that the node has. */
+  #newestUploadNs = 0n
+  /** What the node said before it was known whether this is an older copy of our own database. */
+  #stockAtStart: number | undefined
+
+  constructor(context: Context, parts: LifecycleParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  /** Stops sending for good if this installation was revoked. */
+  async checkRevoked(): Promise<void> {
+    const { account, status } = this.#context
+    const own = (await this.#parts.directory.account(account.address)).get(account.installationId)
+    if (!own || own.revokedNs === 0n) return
+    status.setState('revoked')
+    this.onDown()
+  }
+
+  peers(): Promise<ReadonlySet<Address>> {
+    return this.#parts.conversations.peers(coveredPeersLimit)
+  }
+
+  async onNode({ nodeId, retentionNs }: NodeInfo): Promise<void> {
+    const { decryption, prekeys } = this.#parts
+    decryption.onRetention(retentionNs)
+    this.#newestUploadNs = 0n
+    this.#stockAtStart = undefined
+    if (!this.#isRevoked()) await registerAtNode(this.#context, prekeys, nodeId)
+  }
+
+  async onCaughtUp(): Promise<void> {
+    if (this.#isRevoked()) return
+    const { prekeys, rejections } = this.#parts
+    await repairIfRolledBack(this.#context, this.#parts, this.#newestUploadNs, rejections.unopened)
+    if (this.#stockAtStart !== undefined) {
+      void prekeys.onStock(this.#stockAtStart, this.#newestUploadNs)
+    }
+  }
+
+  onLive(): void {
+    if (this.#isRevoked()) return
+    for (const part of this.#parts.live) part.setLive(true)
+    void this.#parts.heads.compare()
+  }
+
+  onDown(): void {
+    for (const part of this.#parts.live) part.setLive(false)
+  }
+
+  onStock(oneTimeLeft: number, newestCreatedNs: bigint): void {
+    this.#newestUploadNs = newestCreatedNs
+    // Before it is known that this is no older copy of our own database, nothing is uploaded.
+    if (this.#context.status.current.state === 'live') {
+      void this.#parts.prekeys.onStock(oneTimeLeft, newestCreatedNs)
+    } else this.#stockAtStart = oneTimeLeft
+  }
+
+  #isRevoked(): boolean {
+    return this.#context.status.current.state === 'revoked'
+  }
+}

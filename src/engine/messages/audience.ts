@@ -1,0 +1,39 @@
+/**
+ * Who a conversation is between, and where its messages go. This is the one place that reads a
+ * conversation's id: everything else asks for the audience, whatever kinds of conversation there are.
+ */
+
+import { PadlockError } from '../../errors.ts'
+import {
+  type Address,
+  buildConversationId,
+  type ConversationId,
+  parseConversationId,
+} from '../../protocol/ids.ts'
+
+export interface Audience {
+  /** The accounts whose installations get each message, ours last. */
+  readonly participants: readonly Address[]
+  /** The accounts other than ours; none in a note to self. A message reaches each of them, or waits. */
+  readonly others: readonly Address[]
+}
+
+/** @throws PadlockError invalid_argument if our account has no part in the conversation */
+export const audienceOf = (id: ConversationId, own: Address): Audience => {
+  const conversation = parseConversationId(id)
+  if (!conversation.ok) throw new PadlockError('invalid_argument')
+  const { participants } = conversation.value
+  if (!participants.includes(own)) throw new PadlockError('invalid_argument')
+  const others = participants.filter((address) => address !== own)
+  return { participants: [...others, own], others }
+}
+
+/** The conversation between our account and another one; with ourselves, the note to self. */
+export const directConversation = (own: Address, other: Address): ConversationId =>
+  buildConversationId(own, other)
+
+/** Whether the installations of an account get the conversation's messages. */
+export const isParticipant = (id: ConversationId, address: Address): boolean => {
+  const conversation = parseConversationId(id)
+  return conversation.ok && conversation.value.participants.includes(address)
+}

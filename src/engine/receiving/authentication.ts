@@ -1,0 +1,94 @@
+/**
+ * Step 3 of receiving (docs/protocol.md section 8): who sent an envelope, and did they sign its header.
+ * Envelopes of senders that are not known yet are parked, and so is what comes behind them.
+ */
+
+import { headerSignature } from '../../protocol/envelope.ts'
+import type { Address } from '../../protocol/ids.ts'
+import type { Directory, KnownInstallation } from '../membership/directory.ts'
+import type { Context } from '../runtime/context.ts'
+import type { Addressed, Authentic } from './envelope-stages.ts'
+import { keyOfSender, type NewlyParked, type Parking } from './parking.ts'
+import type { RejectionCounts } from './rejection-counts.ts'
+
+export interface Authenticated {
+  readonly authentic: readonly Authentic[]
+  readonly toPark: readonly NewlyParked[]
+}
+
+export class Authentication {
+  readonly #context: Context
+  readonly #directory: Directory
+  readonly #parking: Parking
+  readonly #rejections: RejectionCounts
+
+  constructor(
+    context: Context,
+    directory: Directory,
+    parking: Parking,
+    rejections: RejectionCounts,
+  ) {
+    this.#context = context
+    this.#directory = directory
+    this.#parking = parking
+    this.#rejections = rejections
+  }
+
+  /**
+   * @param unsure accounts that are out of date: their envelopes wait for the next look-up.
+   * @param wereParked whether these come out of parking: an unknown sender is rejected then.
+   */
+  async authenticate(
+    addressed: readonly Addressed[],
+    unsure: ReadonlySet<Address>,
+    wereParked: boolean,
+  ): Promise<Authenticated> {
+    const candidates: Authentic[] = []
+    const toPark: NewlyParked[] = []
+    const parkedNow = new Set<string>()
+    for (const one of addressed) {
+      const { senderAddress: address, senderInstallationId: installationId } = one.metadata
+      const sender = (await this.#directory.account(address)).get(installationId)
+      const claimed = { address, installationId }
+      const key = keyOfSender(claimed)
+      const isBehind = parkedNow.has(key) || (!wereParked && this.#parking.has(claimed))
+      const isUnknown =
+        !sender ||
+        sender.state === 'unknown' ||
+        sender.state === 'unverified' ||
+        unsure.has(address)
+      if (!isBehind && sender && this.#isRevoked(sender, one)) {
+        this.#rejections.count('sender_revoked')
+      } else if (!isBehind && wereParked && isUnknown) this.#rejections.count('unknown_sender')
+      else if (isBehind || isUnknown) {
+        parkedNow.add(key)
+        toPark.push({ ...one.envelope, ...claimed })
+      } else candidates.push({ ...one, sender })
+    }
+    return { authentic: await this.#verify(candidates), toPark }
+  }
+
+  async #verify(candidates: readonly Authentic[]): Promise<readonly Authentic[]> {
+    const { crypto, curves } = this.#context
+    const signatures = candidates.map(({ opened, metadata, sender }) =>
+      headerSignature(opened.enc, metadata, sender.keys.ed25519),
+    )
+    // The directory took these keys by the strict rule; any RFC 8032 verifier may do the rest.
+    const verified = (await curves?.verify(signatures)) ?? crypto.verify(signatures)
+    return candidates.filter((_, at) => {
+      if (verified[at]) return true
+      this.#rejections.count('bad_header_signature')
+      return false
+    })
+  }
+
+  /**
+   * Whether the sender was revoked when the node received this. Once live, whatever time the node
+   * gives an envelope: a revoked installation gets nothing in any more.
+   */
+  #isRevoked({ revokedNs, isPast }: KnownInstallation, { envelope }: Addressed): boolean {
+    if (revokedNs === 0n) return false
+    const isLive = this.#context.status.current.state === 'live'
+    return isPast || isLive || envelope.nodeNs >= revokedNs
+  }
+}

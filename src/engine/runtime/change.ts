@@ -1,0 +1,92 @@
+/**
+ * What a transaction changes: records to write, and what memory takes over once they are committed.
+ * Whatever plans writes returns a `Change`; whoever commits joins them, so that state and what it
+ * produced are saved together, and memory never runs ahead of the store.
+ */
+
+import { PadlockError } from '../../errors.ts'
+import type {
+  Key,
+  NotPromise,
+  Read,
+  Rows,
+  Step,
+  Store,
+  WritableTable,
+  Write,
+} from '../../store/store.ts'
+import { put } from '../../store/tables.ts'
+
+export interface Change {
+  readonly writes: readonly Write[]
+  readonly updates?: readonly Update[]
+  /** Brings memory up to date; runs once, after the commit. */
+  committed?(): void
+}
+
+/** A write that is worked out within the transaction, from what the record holds then. */
+export interface Update {
+  readonly read: Read
+  /** Pure, as it may run again. */
+  write(rows: Rows): Write
+}
+
+export const joinChanges = (...changes: readonly (Change | undefined)[]): Change => {
+  const all = changes.filter((change) => change !== undefined)
+  return {
+    writes: all.flatMap(({ writes }) => writes),
+    updates: all.flatMap(({ updates = [] }) => updates),
+    committed: () => {
+      for (const change of all) change.committed?.()
+    },
+  }
+}
+
+/** Changes fields of a record that others write too, such as `times`. It must be there. */
+export const recordUpdate = <Value, Init>(
+  table: WritableTable<Value, Init>,
+  key: Key,
+  next: (value: Value) => Init,
+): Change => ({
+  writes: [],
+  updates: [
+    {
+      read: { table, key },
+      write: (rows) => {
+        const row = rows.get(table, key)
+        if (!row) throw new PadlockError('storage_damaged')
+        return put(table, key, next(row.value))
+      },
+    },
+  ],
+})
+
+/** Commits a change in a transaction of its own. @throws PadlockError as `Store.transaction` does */
+export const commit = (
+  store: Store,
+  change: Change,
+  durability?: 'relaxed' | 'strict',
+): Promise<void> =>
+  commitWith(store, change, [], () => ({ writes: [], result: undefined }), durability)
+
+/** Commits a change together with a step of the store: what the step reads, decides and writes. */
+export const commitWith = async <Result>(
+  store: Store,
+  change: Change,
+  reads: readonly Read[],
+  step: (rows: Rows) => Step<NotPromise<Result>>,
+  durability?: 'relaxed' | 'strict',
+): Promise<Result> => {
+  const { writes, updates = [] } = change
+  const result = await store.transaction<Result>(
+    [...reads, ...updates.map(({ read }) => read)],
+    (rows) => {
+      const decided = step(rows)
+      const updated = updates.map((update) => update.write(rows))
+      return { writes: [...writes, ...updated, ...decided.writes], result: decided.result }
+    },
+    durability,
+  )
+  change.committed?.()
+  return result
+}

@@ -1,0 +1,108 @@
+/**
+ * What waits to be published: the outbox's entries in order of composition, and which of them rest
+ * until something changes. Publishing is the outbox's.
+ */
+
+import type { Platform } from '../../platform/platform.ts'
+import type { Address } from '../../protocol/ids.ts'
+import { hourMs } from '../../protocol/limits.ts'
+import type { Store } from '../../store/store.ts'
+import { put, remove, tables } from '../../store/tables.ts'
+import { isParticipant } from '../messages/audience.ts'
+import type { Change } from '../runtime/change.ts'
+import { scanAll } from '../runtime/scan-all.ts'
+import { conversationOf, type OutboxEntry } from './outbox-entry.ts'
+
+/** An entry that rests is tried again this often, whatever happens (section 8). */
+const longestRestMs = hourMs
+
+export class OutboxQueue {
+  readonly #store: Store
+  readonly #platform: Platform
+  /** Called when an entry was added or changed, or may go on. */
+  readonly #onReady: () => void
+  readonly #entries = new Map<number, OutboxEntry>()
+  /** Entries that nobody can be encrypted for now, and since when; the longest first. */
+  readonly #restingSinceMs = new Map<number, number>()
+
+  constructor(store: Store, platform: Platform, onReady: () => void) {
+    this.#store = store
+    this.#platform = platform
+    this.#onReady = onReady
+  }
+
+  async load(): Promise<void> {
+    for await (const { value, number } of scanAll(this.#store, tables.outbox)) {
+      this.#entries.set(number, { number, record: value })
+    }
+  }
+
+  nextNumber(): number {
+    return this.#store.nextNumber(tables.outbox)
+  }
+
+  all(): readonly OutboxEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  /** Those that do not rest. */
+  ready(): readonly OutboxEntry[] {
+    return this.all().filter(({ number }) => !this.#restingSinceMs.has(number))
+  }
+
+  /** Whether anything still tries to send a message. */
+  has(messageId: string): boolean {
+    return this.all().some(({ record }) => record.messageId === messageId)
+  }
+
+  /** Adds entries, or replaces those of the same numbers. */
+  entriesChange(entries: readonly OutboxEntry[]): Change {
+    return {
+      writes: entries.map(({ number, record }) => put(tables.outbox, number, record)),
+      committed: () => {
+        for (const entry of entries) this.#entries.set(entry.number, entry)
+        if (entries.length > 0) this.#onReady()
+      },
+    }
+  }
+
+  removalChange(entries: readonly OutboxEntry[]): Change {
+    return {
+      writes: entries.map(({ number }) => remove(tables.outbox, number)),
+      committed: () => {
+        for (const { number } of entries) {
+          this.#entries.delete(number)
+          this.#restingSinceMs.delete(number)
+        }
+      },
+    }
+  }
+
+  /** Nobody can be encrypted for now: tried again when something changes, or after an hour. */
+  rest({ number }: OutboxEntry): void {
+    this.#restingSinceMs.set(number, this.#platform.monotonicMs())
+  }
+
+  /** Something changed that entries to an account may have waited for. */
+  resume(address: Address): void {
+    for (const entry of this.#entries.values()) {
+      if (isParticipant(conversationOf(entry), address)) this.#restingSinceMs.delete(entry.number)
+    }
+    this.#onReady()
+  }
+
+  /** Something changed that any entry may have waited for. */
+  resumeAll(): void {
+    this.#restingSinceMs.clear()
+  }
+
+  /** Lets those go on that rested for an hour. @returns until the next one did, in milliseconds */
+  resumeRested(): number {
+    const nowMs = this.#platform.monotonicMs()
+    for (const [number, sinceMs] of this.#restingSinceMs) {
+      if (sinceMs <= nowMs - longestRestMs) this.#restingSinceMs.delete(number)
+    }
+    const [sinceMs = nowMs] = this.#restingSinceMs.values()
+    return sinceMs + longestRestMs - nowMs
+  }
+}
