@@ -3,34 +3,25 @@
  * can only be UTF-8.
  */
 import { encodeUtf8 } from '../protocol/bytes.ts'
-import type { ContentTypeId } from './type-id.ts'
+import type { ContentCodec } from './codec.ts'
 
-export const textType: ContentTypeId = {
-  authorityId: 'xmtp.org',
-  typeId: 'text',
-  versionMajor: 1,
-  versionMinor: 0,
-}
+export const textCodec: ContentCodec<string> = {
+  id: { authorityId: 'xmtp.org', typeId: 'text', versionMajor: 1, versionMinor: 0 },
 
-/** Parameters and content of a text. An unpaired surrogate becomes U+FFFD. */
-export const encodeText = (
-  text: string,
-): { readonly parameters: Record<string, string>; readonly content: Uint8Array } => ({
-  parameters: { encoding: 'UTF-8' },
-  content: encodeUtf8(text),
-})
+  accepts: (value) => typeof value === 'string',
 
-/** The text, or undefined if it is not UTF-8 or says that it is in another encoding. */
-export function decodeText(
-  parameters: Readonly<Record<string, string>>,
-  content: Uint8Array,
-): string | undefined {
-  const encoding = Object.hasOwn(parameters, 'encoding') ? parameters.encoding : 'UTF-8'
-  if (encoding !== 'UTF-8') return undefined
-  try {
-    // A leading U+FEFF is text here: it must come out as it went in.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
-  } catch {
-    return undefined
-  }
+  /** An unpaired surrogate becomes U+FFFD. */
+  encode: (text) => ({ parameters: { encoding: 'UTF-8' }, content: encodeUtf8(text) }),
+
+  /** Undefined if it is not UTF-8, or says that it is in another encoding. */
+  decode: (parameters, content) => {
+    const encoding = Object.hasOwn(parameters, 'encoding') ? parameters.encoding : 'UTF-8'
+    if (encoding !== 'UTF-8') return undefined
+    try {
+      // A leading U+FEFF is text here: it must come out as it went in.
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
+    } catch {
+      return undefined
+    }
+  },
 }

@@ -3,6 +3,7 @@
  * their EIP-55 checksum. These are also the public API's types.
  */
 
+import type { ContentOf, ContentTypes } from '../content/registry.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 
 /** What every message has, whatever its type. */
@@ -32,10 +33,10 @@ export interface MessageBase {
   readonly fallback?: string
 }
 
-export interface TextMessage extends MessageBase {
-  readonly type: 'text'
-  readonly content: string
-}
+/** A message of one content type, named as in `type`. */
+export type MessageOf<Type extends keyof ContentTypes> = MessageBase & ContentOf<Type>
+
+export type TextMessage = MessageOf<'text'>
 
 /** A content type that this release does not know, or content that does not decode. */
 export interface UnknownMessage extends MessageBase {
@@ -53,7 +54,9 @@ export interface UnknownMessage extends MessageBase {
  *   console.log(message.type === 'text' ? message.content : (message.fallback ?? 'something newer'))
  * }
  */
-export type Message = TextMessage | UnknownMessage
+export type Message =
+  | { readonly [Type in keyof ContentTypes]: MessageOf<Type> }[keyof ContentTypes]
+  | UnknownMessage
 
 export interface ConversationInfo {
   readonly id: string

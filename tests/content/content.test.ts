@@ -5,11 +5,13 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { inflate } from '../../src/content/compression.ts'
 import { decodeContent, encodeContent, readContentType } from '../../src/content/registry.ts'
-import { textType } from '../../src/content/text.ts'
+import { textCodec } from '../../src/content/text.ts'
 import { formatContentType, isInternalType, isReadableAs } from '../../src/content/type-id.ts'
 import { EncodedContentSchema } from '../../src/gen/padlock/v1/content_pb.ts'
 import { contentLimitBytes } from '../../src/protocol/limits.ts'
 import { expectBytes, Fields, readBytes, testVectors } from '../vectors/vectors.ts'
+
+const textType = textCodec.id
 
 const encoder = new TextEncoder()
 // An own decoder: TextDecoder drops a leading U+FEFF unless told not to.
