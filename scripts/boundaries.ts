@@ -2,18 +2,12 @@
  * Who may import whom (docs/architecture.md section 1), as one table.
  * The program that reads the files and asks it is check-boundaries.ts.
  */
-import { dirname, extname } from 'node:path'
+import { dirname } from 'node:path'
 
-/** One import, with paths relative to the checkout. */
-export interface Import {
-  readonly from: string
-  readonly to: string
-  /** Leaves nothing in what is built. */
-  readonly typeOnly: boolean
-}
+import type { Import } from './imports.ts'
 
-/** Each room of `src/`; the file of an interface has the name of its room. */
-const rooms = [
+/** The modules of `src/`, a folder each; the file of an interface has the name of its module. */
+const modules = [
   'chains',
   'content',
   'crypto',
@@ -27,14 +21,14 @@ const rooms = [
   'wallet',
   'worker',
 ] as const
-type Room = (typeof rooms)[number]
+type Module = (typeof modules)[number]
 
-const interfaceOf = (room: Room): string => `src/${room}/${room}.ts`
+const interfaceOf = (module: Module): string => `src/${module}/${module}.ts`
 
 const everyone = ['src/protocol/', 'src/errors.ts', 'src/async.ts', 'src/release.ts']
 
-/** What a room may import beside itself: a folder (ends with `/`) or a file. */
-const mayImport: Readonly<Record<Room, readonly string[]>> = {
+/** What a module may import beside itself: a folder (ends with `/`) or a file. */
+const mayImport: Readonly<Record<Module, readonly string[]>> = {
   gen: [],
   protocol: ['src/errors.ts', 'src/gen/padlock/v1/'],
   content: [...everyone, 'src/gen/padlock/v1/'],
@@ -71,10 +65,43 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
   ],
 }
 
-/** Single files that may do more than their room, each with its reason. */
+/**
+ * The folders of the engine, top to bottom: a file may import those of its own folder and of the
+ * levels below. What stands beside each other does not know each other. The first level is the files
+ * of `src/engine/` itself; the types of `model.ts`, which applications see, are everybody's.
+ */
+const engineLevels: readonly (readonly string[])[] = [
+  ['.'],
+  ['subscription'],
+  ['receiving'],
+  ['retransmission'],
+  ['sending', 'keys'],
+  ['membership', 'messages'],
+  ['sessions'],
+  ['runtime'],
+]
+const engineModel = 'src/engine/model.ts'
+
+const engineFolder = (path: string): string =>
+  dirname(path) === 'src/engine' ? '.' : (path.split('/')[2] ?? '')
+
+const engineLevel = (folder: string): number =>
+  engineLevels.findIndex((folders) => folders.includes(folder))
+
+const judgeWithinEngine = ({ from, to }: Pick<Import, 'from' | 'to'>): string | undefined => {
+  if (to === engineModel) return undefined
+  if (from === engineModel) return `the engine's model may not import ${to}`
+  const [above, below] = [engineFolder(from), engineFolder(to)]
+  const [fromLevel, toLevel] = [engineLevel(above), engineLevel(below)]
+  if (fromLevel < 0 || toLevel < 0) return `${from} or ${to} is in no folder of the engine's table`
+  if (above === below || fromLevel < toLevel) return undefined
+  return `engine/${above} may not import ${to}: arrows run downwards`
+}
+
+/** Single files that may do more than their module, each with its reason. */
 const exceptions: readonly { from: string; to: readonly string[]; typeOnly?: true }[] = [
   // Implementations are chosen here.
-  { from: 'src/worker/main.ts', to: rooms.filter((room) => room !== 'facade').map(asFolder) },
+  { from: 'src/worker/main.ts', to: modules.filter((module) => module !== 'facade').map(asFolder) },
   // The only file that knows the package that wasm-pack builds.
   { from: 'src/crypto/wasm.ts', to: ['wasm/pkg/'] },
   // What crosses the thread boundary is described by the engine's own plain types.
@@ -87,30 +114,35 @@ const foundations = ['src/errors.ts', 'src/async.ts', 'src/release.ts']
 /** The public API holds no keys and no storage, so its entry sees no more than the facade does. */
 const publicEntry = ['src/facade/', ...mayImport.facade]
 
-function asFolder(room: Room): string {
-  return `src/${room}/`
+function asFolder(module: Module): string {
+  return `src/${module}/`
 }
 
 const isWithin = (path: string, allowed: readonly string[]): boolean =>
   allowed.some((entry) => (entry.endsWith('/') ? path.startsWith(entry) : path === entry))
 
-const isException = ({ from, to, typeOnly }: Import): boolean =>
+const isException = ({ from, to, typeOnly }: Pick<Import, 'from' | 'to' | 'typeOnly'>): boolean =>
   exceptions.some(
     (rule) => rule.from === from && (typeOnly || !rule.typeOnly) && isWithin(to, rule.to),
   )
 
 /** Returns why this import must not be, or undefined when it may. */
-export const judgeImport = (found: Import): string | undefined => {
+export const judgeImport = (
+  found: Pick<Import, 'from' | 'to' | 'typeOnly'>,
+): string | undefined => {
   const { from, to } = found
   if (isException(found)) return undefined
 
-  const room = rooms.find((name) => from.startsWith(asFolder(name)))
-  if (room !== undefined) {
-    if (to.startsWith(asFolder(room)) || isWithin(to, mayImport[room])) return undefined
-    const own = rooms.find((name) => to.startsWith(asFolder(name)))
+  const module = modules.find((name) => from.startsWith(asFolder(name)))
+  if (module === 'engine' && to.startsWith(asFolder('engine'))) return judgeWithinEngine(found)
+  if (module !== undefined) {
+    if (to.startsWith(asFolder(module)) || isWithin(to, mayImport[module])) return undefined
+    const own = modules.find((name) => to.startsWith(asFolder(name)))
     const instead =
-      own && isWithin(interfaceOf(own), mayImport[room]) ? `; ${interfaceOf(own)} is for that` : ''
-    return `${room} may not import ${to}${instead}`
+      own && isWithin(interfaceOf(own), mayImport[module])
+        ? `; ${interfaceOf(own)} is for that`
+        : ''
+    return `${module} may not import ${to}${instead}`
   }
   if (foundations.includes(from)) return `${from} imports nothing, not even ${to}`
   if (from === 'src/index.ts') {
@@ -144,8 +176,8 @@ export const judgeImport = (found: Import): string | undefined => {
 
 const protobuf = '@bufbuild/protobuf'
 
-/** The packages that a room may use. All of them end in the bundle, so the list is short. */
-const mayUse: Readonly<Record<Room, readonly string[]>> = {
+/** The packages that a module may use. All of them end in the bundle, so the list is short. */
+const mayUse: Readonly<Record<Module, readonly string[]>> = {
   gen: [protobuf],
   protocol: [protobuf, '@noble/hashes', '@noble/secp256k1', '@scure/base'],
   content: [protobuf],
@@ -232,15 +264,11 @@ export const judgePackage = (
     return `${name} is not among the packages in node/package.json`
   }
   if (!from.startsWith('src/')) return undefined
-  const room = rooms.find((known) => from.startsWith(asFolder(known)))
-  if (room !== undefined && mayUse[room].includes(name)) return undefined
+  const module = modules.find((known) => from.startsWith(asFolder(known)))
+  if (module !== undefined && mayUse[module].includes(name)) return undefined
   // What carries the worker and the wasm in itself, put there by the build.
   if (from === 'src/embedded.ts' && ['padlock:embedded', '@scure/base'].includes(name)) {
     return undefined
   }
-  return `${room ?? from} may not use ${name}`
+  return `${module ?? from} may not use ${name}`
 }
-
-/** Whether a path can hold imports that the check reads. */
-export const isScript = (path: string): boolean =>
-  ['.ts', '.tsx', '.mts', '.js', '.mjs'].includes(extname(path))

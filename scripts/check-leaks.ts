@@ -6,8 +6,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { homedir, hostname, userInfo } from 'node:os'
 import { extname, join } from 'node:path'
 import { parseSync } from 'vite'
-import { isScript } from './boundaries.ts'
 import { listFilesBelow, listSourceFiles, root } from './files.ts'
+import { isScript } from './imports.ts'
 import { findLeaks, type Kind, type Leak, rulesFor } from './leaks.ts'
 
 const hostsIn = (text: string): string[] =>

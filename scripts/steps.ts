@@ -141,8 +141,13 @@ export const steps: readonly Step[] = [
   },
   {
     name: 'boundaries',
-    says: 'folders import only what they may',
+    says: 'folders import only what they may, and in no circle',
     run: () => script('check-boundaries.ts'),
+  },
+  {
+    name: 'pictures',
+    says: 'docs/pictures show the imports as they are',
+    run: () => script('draw-modules.ts'),
   },
   {
     name: 'knip',

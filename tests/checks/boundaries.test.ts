@@ -6,9 +6,9 @@ const judge = (from: string, to: string, typeOnly = false): string | undefined =
   judgeImport({ from, to, typeOnly })
 
 test('the engine sees interfaces and never their adapters', () => {
-  for (const room of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
-    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/${room}.ts`)).toBeUndefined()
-    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/adapter.ts`)).toBeDefined()
+  for (const module of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
+    expect(judge('src/engine/receiving/inbox.ts', `src/${module}/${module}.ts`)).toBeUndefined()
+    expect(judge('src/engine/receiving/inbox.ts', `src/${module}/adapter.ts`)).toBeDefined()
   }
   expect(judge('src/engine/receiving/inbox.ts', 'src/store/idb.ts')).toContain('src/store/store.ts')
 })

@@ -13,8 +13,8 @@ import { hideTopic } from './hidden-topic.ts'
 import { Life } from './life.ts'
 import { Locks } from './locks.ts'
 import type { Person } from './people.ts'
+import type { Stage } from './stage.ts'
 import { Weather } from './weather.ts'
-import type { World } from './world.ts'
 
 /** Opening fails for these while the weather is bad; any other is a defect. */
 const expectedAtOpening: ReadonlySet<string> = new Set([
@@ -31,7 +31,7 @@ export class Device {
   readonly name: string
   readonly person: Person
   readonly weather: Weather
-  readonly #world: World
+  readonly #world: Stage
   readonly #locks: Locks
   #clockAheadMs = 0
   #life: Life | undefined
@@ -55,7 +55,7 @@ export class Device {
   /** Spans of its life, in virtual time, that it does not remember any more. */
   readonly forgotten: { readonly fromMs: number; readonly toMs: number }[] = []
 
-  constructor(world: World, person: Person, name: string) {
+  constructor(world: Stage, person: Person, name: string) {
     this.#world = world
     this.person = person
     this.name = name

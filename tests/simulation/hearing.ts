@@ -1,7 +1,7 @@
 /** What a program tells its application: noted, and a problem where honest peers and an honest node never cause it. */
 import type { ClientEvent } from '../../src/engine/model.ts'
 import type { Features } from './features.ts'
-import type { World } from './world.ts'
+import type { Stage } from './stage.ts'
 
 const defects: ReadonlySet<string> = new Set([
   'internal',
@@ -41,7 +41,7 @@ const isExcused = (code: string, features: Features, isRogue: boolean): boolean 
 }
 
 export const hearEvent = (
-  { journal, features }: World,
+  { journal, features }: Stage,
   { name, isRogue }: { readonly name: string; readonly isRogue: boolean },
   event: ClientEvent,
 ): void => {

@@ -5,7 +5,7 @@ import { parseContactBundle } from '../../src/protocol/contact.ts'
 import type { IdentityKeys, InstallationId } from '../../src/protocol/ids.ts'
 import { parseRevocation } from '../../src/protocol/revocation.ts'
 import { contactTopic, revokedTopic } from '../../src/protocol/topics.ts'
-import type { World } from './world.ts'
+import type { Stage } from './stage.ts'
 
 export interface Registered {
   readonly keys: IdentityKeys
@@ -19,7 +19,7 @@ export interface Registered {
 export const readTruth = async ({
   people,
   node: { network },
-}: Pick<World, 'people' | 'node'>): Promise<ReadonlyMap<InstallationId, Registered>> => {
+}: Pick<Stage, 'people' | 'node'>): Promise<ReadonlyMap<InstallationId, Registered>> => {
   const found = new Map<InstallationId, Registered>()
   for (const { address } of people) {
     for (const { message, nodeNs } of await readTopic(network, contactTopic(address))) {
@@ -44,7 +44,7 @@ export const readTruth = async ({
 export const countEnvelopes = async ({
   people,
   node: { network },
-}: Pick<World, 'people' | 'node'>): Promise<number> => {
+}: Pick<Stage, 'people' | 'node'>): Promise<number> => {
   let count = 0
   for (const { address } of people) {
     for (const topic of [contactTopic(address), revokedTopic(address)]) {

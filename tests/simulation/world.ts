@@ -8,6 +8,7 @@ import type { Journal } from './journal.ts'
 import { createPerson, type Person } from './people.ts'
 import { Random } from './random.ts'
 import { SimulatedNode } from './simulated-node.ts'
+import type { Stage } from './stage.ts'
 import { readTruth } from './truth.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -20,7 +21,7 @@ export interface WorldOptions {
   readonly nodeFile?: string | undefined
 }
 
-export class World {
+export class World implements Stage {
   readonly seed: number
   readonly time: VirtualTime
   readonly crypto: Crypto
@@ -28,7 +29,6 @@ export class World {
   readonly chaos: Chaos
   readonly features: Features
   readonly people: readonly Person[]
-  /** Collects what leaves the programs, where that is asked for. */
   readonly evidence: Evidence | undefined
   readonly devices: Device[] = []
   readonly node: SimulatedNode
