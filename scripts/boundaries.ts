@@ -113,8 +113,8 @@ export const judgeImport = (found: Import): string | undefined => {
     return `${room} may not import ${to}${instead}`
   }
   if (foundations.includes(from)) return `${from} imports nothing, not even ${to}`
-  if (from === 'src/index.ts') {
-    return isWithin(to, [...publicEntry, 'src/embedded.ts'])
+  if (from === 'src/index.ts' || from === 'src/api.ts') {
+    return isWithin(to, [...publicEntry, 'src/api.ts', 'src/embedded.ts'])
       ? undefined
       : `the public entry may not import ${to}`
   }

@@ -48,7 +48,11 @@ const spellCodes = (text: string): string =>
       .join(''),
   )
 
-/** Both entries then have the same types: all that inline names of its own is what it declares. */
+/** The exports that both entries share, by name: `export *` from the package would add those of index.ts. */
+const spellShared = (text: string, shared: string): string =>
+  text.replace(/^export \* from '\.\/api\.js';$/m, () => shared)
+
+/** Both entries then have the same types: inline declares only what is its own. */
 const importFromPackage = (text: string): string =>
   text.replaceAll(importPattern, "$1'padlock-sdk'")
 
@@ -143,7 +147,11 @@ export const makeDeclarations = async (): Promise<ReadonlyMap<string, Entry>> =>
     writeFileSync(join(installed, 'package.json'), '{ "types": "./index.d.ts" }')
     writeFileSync(join(installed, 'index.d.ts'), index.declarations)
     const inlinePath = join(dir, 'inline.d.ts')
-    writeFileSync(inlinePath, importFromPackage(readFileSync(inlinePath, 'utf8')))
+    const inlineText = spellShared(
+      readFileSync(inlinePath, 'utf8'),
+      readFileSync(join(dir, 'api.d.ts'), 'utf8'),
+    )
+    writeFileSync(inlinePath, importFromPackage(inlineText))
     const { declarations, report } = rollUp(dir, 'inline')
     const inline = {
       report,

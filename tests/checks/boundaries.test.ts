@@ -22,8 +22,11 @@ test('the facade sees the contract and the wallet, nothing deeper', () => {
   expect(judge('src/facade/client.ts', 'src/worker/contract.ts')).toBeUndefined()
   expect(judge('src/facade/client.ts', 'src/worker/main.ts')).toBeDefined()
   expect(judge('src/facade/client.ts', 'src/engine/engine.ts')).toBeDefined()
-  expect(judge('src/index.ts', 'src/facade/client.ts')).toBeUndefined()
-  expect(judge('src/index.ts', 'src/engine/engine.ts')).toBeDefined()
+  expect(judge('src/index.ts', 'src/api.ts')).toBeUndefined()
+  for (const entry of ['src/index.ts', 'src/api.ts']) {
+    expect(judge(entry, 'src/facade/client.ts')).toBeUndefined()
+    expect(judge(entry, 'src/engine/engine.ts')).toBeDefined()
+  }
 })
 
 test('the protocol depends on no other room', () => {
