@@ -14,31 +14,34 @@ export interface CryptoFailure {
 export type CryptoResult<T> = (T & { readonly ok: true }) | CryptoFailure
 
 /** Why one item failed. One code for each cause; `wasm/src/error.rs` has the same list. */
-export type CryptoCode =
+export const cryptoCodes = [
   /** A field has the wrong length, or the bytes are not what they should be. */
-  | 'malformed'
+  'malformed',
   /** An opaque state that this release cannot read. */
-  | 'bad_state'
+  'bad_state',
   /** None of the secrets opens the first part, or the second part does not belong to it. */
-  | 'unsealing_failed'
+  'unsealing_failed',
   /** The padding is not the one shape that is allowed. */
-  | 'bad_padding'
+  'bad_padding',
   /** X25519 gave the all-zero result (RFC 7748 section 6.1). */
-  | 'non_contributory_key'
+  'non_contributory_key',
   /** A prekey message names a prekey other than the one given. */
-  | 'missing_prekey'
+  'missing_prekey',
   /** A prekey message's identity key is not the expected one. */
-  | 'identity_mismatch'
+  'identity_mismatch',
   /** The Olm message's MAC does not verify. */
-  | 'bad_mac'
+  'bad_mac',
   /** Decrypted before, or too old: its message key is gone. */
-  | 'message_key_gone'
+  'message_key_gone',
   /** The message is further ahead than a ratchet may skip. */
-  | 'gap_too_large'
+  'gap_too_large',
   /** The plaintext names another header: two envelopes were recombined. */
-  | 'header_mismatch'
+  'header_mismatch',
   /** Any other failure of the ratchet. */
-  | 'decryption_failed'
+  'decryption_failed',
+] as const
+
+export type CryptoCode = (typeof cryptoCodes)[number]
 
 export interface KeyPair {
   readonly secret: Uint8Array

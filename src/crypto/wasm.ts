@@ -7,7 +7,13 @@
 import initialise, * as wasm from '../../wasm/pkg/padlock.js'
 import { type ErrorDetails, PadlockError } from '../errors.ts'
 import { isSameRelease, release } from '../release.ts'
-import type { Crypto, CryptoCode, CryptoFailure, CryptoResult } from './crypto.ts'
+import {
+  type Crypto,
+  type CryptoCode,
+  type CryptoFailure,
+  type CryptoResult,
+  cryptoCodes,
+} from './crypto.ts'
 import { packRequest, ResponseReader, type WireField } from './wasm-wire.ts'
 
 /** What the loader takes: an address, a fetched response, the file's bytes, or a compiled module. */
@@ -16,20 +22,7 @@ export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Mo
 /** Exported by a padlock.wasm that speaks `wasm-wire.ts` as it is here. */
 const wireMarker = 'padlock_wire_1'
 
-const itemCodes: ReadonlySet<string> = new Set<CryptoCode>([
-  'malformed',
-  'bad_state',
-  'unsealing_failed',
-  'bad_padding',
-  'non_contributory_key',
-  'missing_prekey',
-  'identity_mismatch',
-  'bad_mac',
-  'message_key_gone',
-  'gap_too_large',
-  'header_mismatch',
-  'decryption_failed',
-])
+const itemCodes: ReadonlySet<string> = new Set(cryptoCodes)
 
 const isItemCode = (code: string): code is CryptoCode => itemCodes.has(code)
 
