@@ -1,5 +1,5 @@
 /**
- * Two small things that newer platforms have built in, for the browsers that lack them:
+ * Two small helpers that newer platforms have built in, for the browsers that lack them:
  * `Promise.withResolvers` (Chrome 119, Firefox 121, Safari 17.4) and `AbortSignal.any` (Chrome 116,
  * Firefox 124, Safari 17.4).
  */
@@ -22,10 +22,13 @@ export const deferred = <T = void>(): Deferred<T> => {
   return { promise, resolve, reject }
 }
 
-/** A signal that follows others, until it is let go. */
+/** A signal that follows others until it is released. */
 export interface JoinedSignal {
   readonly signal: AbortSignal
-  /** Stops listening to the others; without it they would hold this signal as long as they live. */
+  /**
+   * Stops listening to the others, which would otherwise keep this signal alive as long as they
+   * live.
+   */
   release(): void
 }
 

@@ -1,6 +1,7 @@
 /**
- * Entry `padlock-sdk/inline`: the same SDK with its worker and its wasm inside, for places that serve
- * no files of packages. The worker starts from a blob, so a content policy must allow `worker-src blob:`.
+ * Entry `padlock-sdk/inline`: the same SDK with its worker and wasm inside, for applications that
+ * cannot serve a package's files. The worker starts from a blob, so a content policy must allow
+ * `worker-src blob:`.
  *
  * @packageDocumentation
  */
