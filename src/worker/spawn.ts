@@ -1,6 +1,6 @@
 /**
- * Starts one worker and waits until it says that it is ready, so that a blocked one is an error and
- * not a silence, and one of another release says so at once.
+ * Starts one worker and waits until it says that it is ready, so that a blocked one fails instead
+ * of staying silent, and one of another release is found at once.
  */
 
 import { PadlockError } from '../errors.ts'
@@ -100,9 +100,9 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
     signal?.addEventListener('abort', aborted, { once: true })
   })
 
-/** The release of the worker that says this; undefined if it is not the first word of one. */
+/** The release of the worker that sent this; undefined if it is not a worker's first message. */
 const releaseIn = (data: unknown): string | undefined => {
-  // So said the first workers, before releases were compared.
+  // What the first workers sent, before releases were compared.
   if (data === 'padlock worker ready') return 'unknown'
   if (typeof data !== 'object' || data === null || !('padlock' in data)) return undefined
   return 'release' in data && typeof data.release === 'string' ? data.release : 'unknown'
