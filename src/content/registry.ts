@@ -1,7 +1,7 @@
 /**
- * From what an application sends to the content bytes of a payload, and back (XIP-5,
- * docs/protocol.md section 4). What cannot be shown comes out as `unknown` with its fallback: content
- * of a peer is never a reason to throw.
+ * Encodes what an application sends as the content bytes of a payload, and decodes them (XIP-5,
+ * docs/protocol.md section 4). Content that cannot be shown comes out as `unknown` with its
+ * fallback: a peer's content is never a reason to throw.
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
@@ -17,7 +17,7 @@ import { type CompressionFormat, inflate } from './compression.ts'
 import { decodeText, encodeText, textType } from './text.ts'
 import { type ContentTypeId, formatContentType, isReadableAs } from './type-id.ts'
 
-/** What an application can send: a string is a text. */
+/** What an application can send; a string is a text. */
 export type ContentInput = string | { readonly type: 'text'; readonly content: string }
 
 /** Content as an application gets it, told apart by `type`. */
@@ -28,7 +28,7 @@ export interface UnknownContent {
   readonly type: 'unknown'
   /** `authority/type:1.0`, or empty if the content names no type. */
   readonly typeId: string
-  /** What the sender wants shown instead. */
+  /** What the sender wants to be shown instead. */
   readonly fallback?: string
   /**
    * Absent for a type that this release does not know; `content_too_large` if it inflates to more than
@@ -39,13 +39,13 @@ export interface UnknownContent {
 
 /**
  * The content bytes of a payload.
- * @throws PadlockError `invalid_argument` for what is neither a string nor a known kind of content,
- * `message_too_large` if the bytes are more than 900 KiB.
+ * @throws PadlockError `invalid_argument` for anything but a string or a known kind of content,
+ * `message_too_large` if the bytes exceed 900 KiB.
  */
 export function encodeContent(content: ContentInput): Uint8Array {
   const text = typeof content === 'string' ? content : content?.content
   const isText = typeof content === 'string' || content?.type === 'text'
-  // JavaScript callers pass anything.
+  // JavaScript callers may pass anything.
   if (!isText || typeof text !== 'string') {
     throw new PadlockError('invalid_argument', { message: 'Send a string.' })
   }
@@ -64,7 +64,7 @@ export function encodeContent(content: ContentInput): Uint8Array {
 export const readContentType = (bytes: Uint8Array): ContentTypeId | undefined =>
   typeOf(decodeMessage(EncodedContentSchema, bytes))
 
-/** What content bytes say. Never rejects. */
+/** Decodes content bytes. Never rejects. */
 export async function decodeContent(bytes: Uint8Array): Promise<DecodedContent> {
   const encoded = decodeMessage(EncodedContentSchema, bytes)
   const type = typeOf(encoded)

@@ -20,7 +20,7 @@ export const encodeText = (
   content: encodeUtf8(text),
 })
 
-/** The text, or undefined if it is not UTF-8 or says that it is in another encoding. */
+/** The text, or undefined if it is not UTF-8 or names another encoding. */
 export function decodeText(
   parameters: Readonly<Record<string, string>>,
   content: Uint8Array,
@@ -28,7 +28,7 @@ export function decodeText(
   const encoding = Object.hasOwn(parameters, 'encoding') ? parameters.encoding : 'UTF-8'
   if (encoding !== 'UTF-8') return undefined
   try {
-    // A leading U+FEFF is text here: it must come out as it went in.
+    // A leading U+FEFF is part of the text: it must come out as it went in.
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
   } catch {
     return undefined
