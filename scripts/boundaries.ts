@@ -1,6 +1,6 @@
 /**
- * Who may import whom (docs/architecture.md section 1), as one table.
- * The program that reads the files and asks it is check-boundaries.ts.
+ * Who may import whom (docs/architecture.md section 1), as one table. check-boundaries.ts reads the
+ * files and applies it.
  */
 import { dirname, extname } from 'node:path'
 
@@ -8,12 +8,12 @@ import { dirname, extname } from 'node:path'
 export interface Import {
   readonly from: string
   readonly to: string
-  /** Leaves nothing in what is built. */
+  /** Leaves nothing in the build. */
   readonly typeOnly: boolean
 }
 
-/** Each room of `src/`; the file of an interface has the name of its room. */
-const rooms = [
+/** The layers of `src/`; an interface's file has the name of its layer. */
+const layers = [
   'chains',
   'content',
   'crypto',
@@ -27,19 +27,19 @@ const rooms = [
   'wallet',
   'worker',
 ] as const
-type Room = (typeof rooms)[number]
+type Layer = (typeof layers)[number]
 
-const interfaceOf = (room: Room): string => `src/${room}/${room}.ts`
+const interfaceOf = (layer: Layer): string => `src/${layer}/${layer}.ts`
 
 const everyone = ['src/protocol/', 'src/errors.ts', 'src/async.ts', 'src/release.ts']
 
-/** What a room may import beside itself: a folder (ends with `/`) or a file. */
-const mayImport: Readonly<Record<Room, readonly string[]>> = {
+/** What a layer may import besides itself: a folder (ends with `/`) or a file. */
+const mayImport: Readonly<Record<Layer, readonly string[]>> = {
   gen: [],
   protocol: ['src/errors.ts', 'src/gen/padlock/v1/'],
   content: [...everyone, 'src/gen/padlock/v1/'],
   crypto: everyone,
-  // Its records have a schema of their own, which nothing else reads.
+  // Its records have their own schema, which nothing else reads.
   store: [...everyone, interfaceOf('crypto'), 'src/gen/padlock/store/'],
   network: [...everyone, 'src/gen/padlock/v1/'],
   wallet: everyone,
@@ -50,7 +50,7 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
     'src/content/',
     interfaceOf('crypto'),
     interfaceOf('store'),
-    // What the store holds belongs to its interface; how it is kept does not.
+    // What the store holds is part of its interface; how it stores it is not.
     'src/store/tables.ts',
     interfaceOf('network'),
     interfaceOf('wallet'),
@@ -71,24 +71,24 @@ const mayImport: Readonly<Record<Room, readonly string[]>> = {
   ],
 }
 
-/** Single files that may do more than their room, each with its reason. */
+/** Files that may import more than their layer, each with its reason. */
 const exceptions: readonly { from: string; to: readonly string[]; typeOnly?: true }[] = [
   // Implementations are chosen here.
-  { from: 'src/worker/main.ts', to: rooms.filter((room) => room !== 'facade').map(asFolder) },
-  // The only file that knows the package that wasm-pack builds.
+  { from: 'src/worker/main.ts', to: layers.filter((layer) => layer !== 'facade').map(asFolder) },
+  // The only file that may import the package that wasm-pack builds.
   { from: 'src/crypto/wasm.ts', to: ['wasm/pkg/'] },
-  // What crosses the thread boundary is described by the engine's own plain types.
+  // The engine's own plain types describe what crosses the thread boundary.
   { from: 'src/worker/contract.ts', to: ['src/engine/model.ts'], typeOnly: true },
 ]
 
-/** What the whole SDK stands on. */
+/** The base of the whole SDK. */
 const foundations = ['src/errors.ts', 'src/async.ts', 'src/release.ts']
 
 /** The public API holds no keys and no storage, so its entry sees no more than the facade does. */
 const publicEntry = ['src/facade/', ...mayImport.facade]
 
-function asFolder(room: Room): string {
-  return `src/${room}/`
+function asFolder(layer: Layer): string {
+  return `src/${layer}/`
 }
 
 const isWithin = (path: string, allowed: readonly string[]): boolean =>
@@ -99,18 +99,18 @@ const isException = ({ from, to, typeOnly }: Import): boolean =>
     (rule) => rule.from === from && (typeOnly || !rule.typeOnly) && isWithin(to, rule.to),
   )
 
-/** Returns why this import must not be, or undefined when it may. */
+/** Returns why this import is forbidden, or undefined if it is allowed. */
 export const judgeImport = (found: Import): string | undefined => {
   const { from, to } = found
   if (isException(found)) return undefined
 
-  const room = rooms.find((name) => from.startsWith(asFolder(name)))
-  if (room !== undefined) {
-    if (to.startsWith(asFolder(room)) || isWithin(to, mayImport[room])) return undefined
-    const own = rooms.find((name) => to.startsWith(asFolder(name)))
+  const layer = layers.find((name) => from.startsWith(asFolder(name)))
+  if (layer !== undefined) {
+    if (to.startsWith(asFolder(layer)) || isWithin(to, mayImport[layer])) return undefined
+    const own = layers.find((name) => to.startsWith(asFolder(name)))
     const instead =
-      own && isWithin(interfaceOf(own), mayImport[room]) ? `; ${interfaceOf(own)} is for that` : ''
-    return `${room} may not import ${to}${instead}`
+      own && isWithin(interfaceOf(own), mayImport[layer]) ? `; ${interfaceOf(own)} is for that` : ''
+    return `${layer} may not import ${to}${instead}`
   }
   if (foundations.includes(from)) return `${from} imports nothing, not even ${to}`
   if (from === 'src/index.ts' || from === 'src/api.ts') {
@@ -144,8 +144,8 @@ export const judgeImport = (found: Import): string | undefined => {
 
 const protobuf = '@bufbuild/protobuf'
 
-/** The packages that a room may use. All of them end in the bundle, so the list is short. */
-const mayUse: Readonly<Record<Room, readonly string[]>> = {
+/** The packages that a layer may use. All of them end up in the bundle, so the list is short. */
+const mayUse: Readonly<Record<Layer, readonly string[]>> = {
   gen: [protobuf],
   protocol: [protobuf, '@noble/hashes', '@noble/secp256k1', '@scure/base'],
   content: [protobuf],
@@ -153,7 +153,7 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
   store: [protobuf, 'idb', '@scure/base'],
   network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
   wallet: [],
-  // Of these only what is loaded for contract accounts.
+  // Only in the file that is loaded for contract accounts.
   chains: ['viem'],
   platform: [],
   engine: ['@noble/hashes', '@scure/base'],
@@ -164,14 +164,14 @@ const mayUse: Readonly<Record<Room, readonly string[]>> = {
 /** Parts of viem. */
 const ofViem = ['abitype', 'ox']
 
-/** Everything that may end in the bundle of the SDK. */
+/** Everything that may end up in the bundle of the SDK. */
 export const packagesOfSdk: readonly string[] = [
   ...new Set(Object.values(mayUse).flat()),
   ...ofViem,
 ]
 
 /**
- * What may end in the bundle of the node with the packages that it uses itself, which are the
+ * What may end up in the node's bundle along with the packages that it uses itself, the
  * devDependencies in node/package.json.
  */
 export const partsOfNodePackages: readonly string[] = [
@@ -208,7 +208,7 @@ export const partsOfNodePackages: readonly string[] = [
   'tdigest',
 ]
 
-/** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
+/** The package that an import names: `@noble/hashes/sha2.js` is in `@noble/hashes`. */
 const packageOf = (specifier: string): string =>
   specifier
     .split('/')
@@ -216,8 +216,8 @@ const packageOf = (specifier: string): string =>
     .join('/')
 
 /**
- * Returns why `from` must not import this package, or undefined when it may.
- * `packagesOfNode` are the names in node/package.json.
+ * Returns why `from` must not import this package, or undefined if it may. `packagesOfNode` are the
+ * names in node/package.json.
  */
 export const judgePackage = (
   from: string,
@@ -232,15 +232,15 @@ export const judgePackage = (
     return `${name} is not among the packages in node/package.json`
   }
   if (!from.startsWith('src/')) return undefined
-  const room = rooms.find((known) => from.startsWith(asFolder(known)))
-  if (room !== undefined && mayUse[room].includes(name)) return undefined
-  // What carries the worker and the wasm in itself, put there by the build.
+  const layer = layers.find((known) => from.startsWith(asFolder(known)))
+  if (layer !== undefined && mayUse[layer].includes(name)) return undefined
+  // The file into which the build puts the worker and the wasm.
   if (from === 'src/embedded.ts' && ['padlock:embedded', '@scure/base'].includes(name)) {
     return undefined
   }
-  return `${room ?? from} may not use ${name}`
+  return `${layer ?? from} may not use ${name}`
 }
 
-/** Whether a path can hold imports that the check reads. */
+/** Whether a file can hold imports that the check reads. */
 export const isScript = (path: string): boolean =>
   ['.ts', '.tsx', '.mts', '.js', '.mjs'].includes(extname(path))

@@ -1,7 +1,6 @@
 /**
- * Reads every import of the sources and asks boundaries.ts whether it may be.
- * Packages are checked too: `src/` uses few, each in its room, and `node/` only what its package.json
- * lists.
+ * Checks every import of the sources against boundaries.ts. Packages too: `src/` uses few, each in
+ * its layer, and `node/` only what its package.json lists.
  */
 import { readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
@@ -19,7 +18,10 @@ type Node = Readonly<Record<string, unknown>>
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null
 
-/** Where a syntax node names a module: static and dynamic imports, re-exports and `import('…')` types. */
+/**
+ * The module that a syntax node names: static and dynamic imports, re-exports and `import('…')`
+ * types.
+ */
 const readReference = (node: Node): Reference | undefined => {
   const { type, source, start } = node
   if (typeof type !== 'string' || typeof start !== 'number') return undefined
@@ -42,7 +44,7 @@ const collectReferences = (value: unknown, found: Reference[]): void => {
   }
 }
 
-/** What is installed with the node, and what is bundled into it. */
+/** The packages installed with the node, and those bundled into it. */
 const readPackages = (manifest: string): ReadonlySet<string> => {
   const parsed: unknown = JSON.parse(readFileSync(join(root, manifest), 'utf8'))
   const lists = isNode(parsed) ? [parsed.dependencies, parsed.devDependencies] : []

@@ -1,5 +1,5 @@
 /**
- * The kill test for as long as one likes: nodes killed at random while clients work at full rate.
+ * The kill test, as long as you like: nodes are killed at random while clients work at full rate.
  *
  *     node scripts/kill.ts --store sqlite --kills 200 --seed 7
  *     node scripts/kill.ts --store postgres --kills 100
@@ -40,7 +40,7 @@ const readOptions = () => {
 }
 
 const readCount = (name: string, text: string): number =>
-  /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
+  /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} needs a number, not "${text}"`)
 
 const { kills, seed, store, doorbell, main } = readOptions()
 const options = {
@@ -50,7 +50,7 @@ const options = {
   ...(main === undefined ? {} : { main }),
 }
 if (store !== 'sqlite' && store !== 'postgres') {
-  fail(`--store wants sqlite or postgres, not "${store}"`)
+  fail(`--store needs sqlite or postgres, not "${store}"`)
 }
 console.log(`seed ${options.seed}`)
 const startMs = performance.now()

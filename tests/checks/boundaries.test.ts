@@ -6,9 +6,9 @@ const judge = (from: string, to: string, typeOnly = false): string | undefined =
   judgeImport({ from, to, typeOnly })
 
 test('the engine sees interfaces and never their adapters', () => {
-  for (const room of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
-    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/${room}.ts`)).toBeUndefined()
-    expect(judge('src/engine/receiving/inbox.ts', `src/${room}/adapter.ts`)).toBeDefined()
+  for (const layer of ['crypto', 'store', 'network', 'wallet', 'chains', 'platform']) {
+    expect(judge('src/engine/receiving/inbox.ts', `src/${layer}/${layer}.ts`)).toBeUndefined()
+    expect(judge('src/engine/receiving/inbox.ts', `src/${layer}/adapter.ts`)).toBeDefined()
   }
   expect(judge('src/engine/receiving/inbox.ts', 'src/store/idb.ts')).toContain('src/store/store.ts')
 })
@@ -29,7 +29,7 @@ test('the facade sees the contract and the wallet, nothing deeper', () => {
   }
 })
 
-test('the protocol depends on no other room', () => {
+test('the protocol depends on no other layer', () => {
   expect(judge('src/protocol/ids.ts', 'src/errors.ts')).toBeUndefined()
   expect(judge('src/protocol/ids.ts', 'src/content/text.ts')).toBeDefined()
   expect(judge('src/engine/receiving/inbox.ts', 'src/gen/padlock/v1/node_pb.ts')).toBeDefined()
@@ -49,7 +49,7 @@ test('the node, the demo and the browser tests keep their distance', () => {
   expect(judge('tests/engine/inbox.test.ts', 'src/store/idb.ts')).toBeUndefined()
 })
 
-test('packages stay in their rooms', () => {
+test('packages stay in their layers', () => {
   const ofNode = new Set(['cors'])
   expect(judgePackage('src/store/idb.ts', 'idb', false, ofNode)).toBeUndefined()
   expect(judgePackage('src/engine/receiving/inbox.ts', 'idb', false, ofNode)).toBeDefined()
