@@ -1,4 +1,4 @@
-//! Why something failed: one code for each cause, the same list as `CryptoCode` in
+//! Why something failed: one code for each cause, the same list as `cryptoCodes` in
 //! `src/crypto/crypto.ts`. Errors of other crates are translated here and nowhere else, variant by
 //! variant, so that a new one does not compile until someone decides what it means.
 
@@ -17,7 +17,7 @@ pub enum Error {
     BadState,
     /// None of the secrets opens the first part.
     UnsealingFailed,
-    /// The padding is not the one shape that is allowed.
+    /// The padding does not have the one allowed shape.
     BadPadding,
     /// X25519 gave the all-zero result.
     NonContributoryKey,
@@ -40,7 +40,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Every variant, in the order of the TypeScript union.
+    /// Every variant, in the order of the TypeScript list.
     pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::BadState,
@@ -97,7 +97,7 @@ impl From<DecryptionError> for Error {
     fn from(error: DecryptionError) -> Self {
         match error {
             DecryptionError::InvalidMAC(_) => Self::BadMac,
-            // A MAC of another length is that of another session config, which is never ours.
+            // A MAC of another length belongs to another session config, which is never ours.
             DecryptionError::InvalidMACLength(_, _) => Self::Malformed,
             DecryptionError::InvalidPadding(_) => Self::DecryptionFailed,
             DecryptionError::NonContributoryKey => Self::NonContributoryKey,
