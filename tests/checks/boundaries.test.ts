@@ -1,4 +1,4 @@
-/** The table of who may import whom says yes and no where the architecture does. */
+/** The table of allowed imports agrees with the architecture. */
 import { expect, test } from 'vitest'
 import { judgeImport, judgePackage } from '../../scripts/boundaries.ts'
 

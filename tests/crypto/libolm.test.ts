@@ -1,4 +1,4 @@
-/** What wasm and libolm (an independent implementation of Olm) say to each other. */
+/** wasm and libolm (an independent implementation of Olm) talk to each other. */
 
 import Olm from '@matrix-org/olm'
 import { beforeAll, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * What the clients of a kill test know: what they sent, what they were told, and what they read.
- * Two of them who disagree are a problem at once; `verdict.ts` compares the rest at the end.
+ * What the clients of a kill test know: what they sent, what the nodes answered, and what they
+ * read. Two that disagree are a problem at once; `verdict.ts` compares the rest at the end.
  */
 import { hash } from 'node:crypto'
 import type { SeenRefusal } from '../node/support.ts'

@@ -1,4 +1,6 @@
-/** What answers may be no node, a broken one, or a hostile one: always a code, never a hang. */
+/**
+ * Whatever answers may not be a node, or be a broken or hostile one: always a code, never a hang.
+ */
 
 import type { ServerResponse } from 'node:http'
 import { encodeEnvelope } from '@connectrpc/connect/protocol'

@@ -1,4 +1,4 @@
-/** What a node's refusals become, over the real service and for releases still to come. */
+/** What a node's refusals become, over the real service and for later releases. */
 
 import { Code, ConnectError, createRouterTransport } from '@connectrpc/connect'
 import { expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * What somebody gets who installs `padlock-node` and nothing else: few packages, and a node that
- * finds all it needs. Runs on the package that `npm run build` left in node/dist.
+ * What you get by installing `padlock-node` alone: few packages, and a node that finds everything
+ * it needs. Runs on the package that `npm run build` left in node/dist.
  */
 import { execFile } from 'node:child_process'
 import {

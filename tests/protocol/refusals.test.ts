@@ -1,4 +1,4 @@
-/** What each parser answers to each fault: codes, not only that it refuses. */
+/** What each parser answers to each fault: the code, not only a refusal. */
 
 import { create, toBinary } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'

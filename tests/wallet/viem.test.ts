@@ -1,4 +1,6 @@
-/** The wallets that applications bring: what each signs recovers, and how each fails has a code. */
+/**
+ * The wallets that applications bring: each one's signature recovers, and each failure has a code.
+ */
 
 import { createWalletClient, custom, recoverMessageAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'

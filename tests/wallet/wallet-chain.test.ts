@@ -1,4 +1,6 @@
-/** Which chain a wallet is on, and whether its account is a contract there: asked of a real chain. */
+/**
+ * Which chain a wallet is on, and whether its account is a contract there: checked on a real chain.
+ */
 
 import { createPublicClient, createWalletClient, http } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
