@@ -343,11 +343,11 @@ class OpenClient implements Client {
   }
 
   #deliver(events: readonly ClientEvent[]): void {
-    const told = events.map((event) =>
+    const emitted = events.map((event) =>
       event.kind === 'status' ? { ...event, status: withMessages(event.status) } : event,
     )
-    for (const event of told) if (event.kind === 'status') this.#status = event.status
-    this.#events.push(told)
+    for (const event of emitted) if (event.kind === 'status') this.#status = event.status
+    this.#events.push(emitted)
   }
 
   /**

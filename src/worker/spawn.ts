@@ -67,13 +67,13 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
   new Promise((resolve, reject) => {
     const settle = (error?: PadlockError) => {
       clearTimeout(timer)
-      worker.removeEventListener('message', hear)
+      worker.removeEventListener('message', onMessage)
       worker.removeEventListener('error', failed)
       signal?.removeEventListener('abort', aborted)
       if (error) reject(error)
       else resolve()
     }
-    const hear = ({ data }: MessageEvent<unknown>) => {
+    const onMessage = ({ data }: MessageEvent<unknown>) => {
       const other = releaseIn(data)
       if (other === undefined) return
       if (isSameRelease(release, other)) return settle()
@@ -95,7 +95,7 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
         ),
       readyTimeoutMs,
     )
-    worker.addEventListener('message', hear)
+    worker.addEventListener('message', onMessage)
     worker.addEventListener('error', failed)
     signal?.addEventListener('abort', aborted, { once: true })
   })
