@@ -20,7 +20,7 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   node_equivocating:
     'This node shows different people different lists of devices. Choose another node in Settings.',
   restored:
-    'This browser had an older copy of its data, from a backup for instance, and repaired it. What came since may be missing here; ask for it again.',
+    'This browser had an older copy of its data, for instance from a backup, and repaired it. Messages that arrived since then may be missing here; ask for them again.',
   gap: 'Some messages are no longer at the node, so they cannot be shown here. If you miss one, ask for it again.',
   unsupported_version: 'Someone wrote with a newer release. Reload the page to update it.',
   unavailable: 'The node cannot answer right now. The page tries again by itself.',

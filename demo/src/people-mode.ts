@@ -77,7 +77,7 @@ const makeAbout = () => {
     element(
       'p',
       {},
-      'Each has keys and a database of their own. What goes from one to the other is sealed, and the node between them cannot read it.',
+      'Each has their own keys and database. Messages between them are sealed, and the node in between cannot read them.',
     ),
     element(
       'p',
