@@ -1,4 +1,4 @@
-/** The clients of a run, in a process of their own. */
+/** The clients of a run, in their own process. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { minuteNs, nodeClient } from '../../tests/node/support.ts'

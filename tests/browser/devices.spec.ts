@@ -180,7 +180,7 @@ test('a wallet signs once for a removal, may decline it, and a phone shows all o
   await expect(mine).toHaveCount(3)
 })
 
-test('a node that was caught, and an older copy, are told with who says so and what is lost', async ({
+test('notices of a cheating node and of a rollback say who reports it and what is lost', async ({
   page,
 }) => {
   const bundle = await build({

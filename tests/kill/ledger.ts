@@ -16,7 +16,7 @@ export interface Sent {
   readonly digest: string
   /** The request that stores it, if any does: later ones that carry the same bytes do not. */
   readonly request: number
-  /** `open` is for ever where a client gave up: it may be stored or not. */
+  /** `open` is forever if a client gave up: it may be stored or not. */
   state: 'open' | 'acknowledged' | 'refused'
   sequence: bigint
   nodeNs: bigint

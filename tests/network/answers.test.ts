@@ -98,17 +98,17 @@ const answers: readonly {
     code: 'bad_response',
   },
   {
-    name: 'a trailer that is no header',
+    name: 'a trailer that is not a header',
     answer: answerWith(200, grpcWeb, trailer('\0 not a name: 1\r\n')),
     code: 'bad_response',
   },
   {
-    name: 'a status that is no number',
+    name: 'a status that is not a number',
     answer: answerWith(200, { ...grpcWeb, 'grpc-status': 'fine' }),
     code: 'bad_response',
   },
   {
-    name: 'details that are no base64',
+    name: 'details that are not base64',
     answer: answerWith(200, grpcWeb, trailer('grpc-status: 9\r\ngrpc-status-details-bin: !!!\r\n')),
     code: 'bad_response',
   },
