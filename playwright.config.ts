@@ -1,12 +1,12 @@
 /**
  * Tests that need a browser: the SDK and the demo in Chromium, Firefox and WebKit, and the packed
- * packages. WebKit is driven by tests/support/webdriver, not by Playwright, which only runs its tests.
- * Servers are started by the tests that use them, on free ports, so nothing is shared between files.
+ * packages. tests/support/webdriver drives WebKit; Playwright only runs its tests. Tests start the
+ * servers that they use, on free ports, so files share nothing.
  */
 import { defineConfig } from '@playwright/test'
 import { describeLaunch } from './scripts/browsers.ts'
 
-/** Tests that use Playwright's own pages, and the one that stands for them in WebKit. */
+/** Tests that use Playwright's own pages, and their counterpart in WebKit. */
 const byPlaywright = ['**/demo.spec.ts', '**/devices.spec.ts']
 const byWebDriver = ['**/webkit-*.spec.ts']
 
@@ -15,7 +15,7 @@ export default defineConfig({
   // Two cores: more browsers at once only time out. The tests of one file run in order.
   workers: 2,
   fullyParallel: false,
-  // A test that passes the second time hides a fault; it fails the first time.
+  // A test that passes only on a retry hides a fault, so it fails at once.
   retries: 0,
   forbidOnly: true,
   timeout: 120_000,

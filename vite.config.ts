@@ -26,11 +26,11 @@ export default defineConfig({
       })),
     ],
     environment: 'node',
-    // Each file in a process of its own: wasm, node:sqlite and worker threads all live here.
+    // Each file in its own process: wasm, node:sqlite and worker threads all run here.
     pool: 'forks',
     maxWorkers: 2,
-    // Two cores with nodes, databases and browsers beside: slow is not wrong, and a hang is still found.
-    // What takes fifteen seconds there took more than a minute of a machine that others used too.
+    // On two cores with nodes, databases and browsers, slow is not wrong, and hangs are still found: a
+    // test of fifteen seconds took more than a minute on a shared machine.
     testTimeout: 180_000,
     hookTimeout: 180_000,
     passWithNoTests: true,

@@ -39,13 +39,14 @@ const buildSite = async (site: string, olmBacklog: unknown): Promise<void> => {
     outdir: site,
     outbase: 'bench/page',
   } as const satisfies BuildOptions
-  // libolm's script names them, for Node alone.
+  // libolm's script names them, but only for Node.
   const external = ['fs', 'path', 'crypto']
   const pages = ['page', 'bare', 'probe', 'load', 'load-padlock', 'load-olm']
   await build({
     ...common,
     external,
-    // libolm's script assigns to the one without declaring it, and looks for random bytes in the other.
+    // libolm's script assigns to the first without declaring it, and looks for random bytes in the
+    // second.
     banner: { js: 'var OLM_OPTIONS, window = globalThis' },
     minify: true,
     entryPoints: pages.map((name) => `bench/page/${name}.ts`),

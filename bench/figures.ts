@@ -1,4 +1,4 @@
-/** Figures of a run: medians, ratios, the table that is printed and the file that is kept. */
+/** Figures of a run: medians, ratios, the printed table and the results file. */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,11 +6,14 @@ import { join } from 'node:path'
 export interface Row {
   readonly what: string
   readonly unit: 'ms' | 'kB' | 'µs' | 'count'
-  /** One value a repetition. */
+  /** One value per repetition. */
   readonly ours: readonly number[]
-  /** The reference in the same run; absent where the row has a fixed limit or none. */
+  /** The reference in the same run; absent if the row has a fixed limit or none. */
   readonly reference?: readonly number[]
-  /** What docs/architecture.md section 7 allows: of the reference, or of the value itself. */
+  /**
+   * The limit in docs/architecture.md section 7: of the ratio to the reference, or of the value
+   * itself.
+   */
   readonly limit?: number
   readonly note?: string
 }
@@ -28,7 +31,7 @@ const number = (value: number): string =>
 const spread = (values: readonly number[]): string =>
   values.length < 2 ? '' : `${number(Math.min(...values))}–${number(Math.max(...values))}`
 
-/** Ratio to the reference's median; without a reference the value itself. */
+/** Ratio to the reference's median; without a reference, the value itself. */
 const compared = ({ ours, reference }: Row): number =>
   reference ? median(ours) / median(reference) : median(ours)
 

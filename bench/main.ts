@@ -1,5 +1,5 @@
 /**
- * What the SDK costs in Chromium, beside libolm with a bare IndexedDB loop in the same run.
+ * What the SDK costs in Chromium, next to libolm with a bare IndexedDB loop in the same run.
  * README.md says what is measured and how to read it.
  *
  *   npm run bench -- [--quick] [--profile]
@@ -21,9 +21,9 @@ import { fillInbox, installationCount, meet, openStage, type Stage } from './sta
 
 const { values } = parseArgs({
   options: {
-    /** A tenth of the backlog and fewer rounds: whether it works, not what it costs. */
+    /** A tenth of the backlog and fewer rounds: shows that it works, not what it costs. */
     quick: { type: 'boolean', default: false },
-    /** Print the functions that took most. */
+    /** Print the functions that took most time. */
     profile: { type: 'boolean', default: false },
   },
 })

@@ -1,4 +1,4 @@
-/** A real node for a run: `padlock-node` from its sources, in a process and a folder of its own. */
+/** A real node for a run: `padlock-node` from its sources, in its own process and folder. */
 
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -18,7 +18,7 @@ export const startNodeProcess = async (): Promise<NodeProcess> => {
   const child = spawn(process.execPath, [main, '--data', data, '--port', '0'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  // Also when the bench itself fails or is stopped.
+  // Also if the bench itself fails or is stopped.
   process.once('exit', () => child.kill())
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))

@@ -1,5 +1,5 @@
 /**
- * What a node costs on either store, beside the same rows written by a bare loop in the same run.
+ * What a node costs on either store, next to a bare loop that writes the same rows in the same run.
  * README.md says what is measured and how to read it.
  *
  *   node bench/node.ts [--store sqlite|postgres|both] [--seconds 3] [--rounds 2] [--quick]
@@ -25,14 +25,14 @@ import { printProfile } from './node/where.ts'
 const { values } = parseArgs({
   options: {
     store: { type: 'string', default: 'both' },
-    /** Of each row, besides its warm-up. */
+    /** Per row, besides its warm-up. */
     seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '2' },
-    /** Whether it works, not what it costs. */
+    /** Shows that it works, not what it costs. */
     quick: { type: 'boolean', default: false },
-    /** Also with so many envelopes in the store. */
+    /** Also with this many envelopes in the store. */
     fill: { type: 'string', default: '0' },
-    /** Only where the time of publishing in batches goes. */
+    /** Only where publishing in batches spends its time. */
     profile: { type: 'boolean', default: false },
   },
 })
@@ -56,7 +56,7 @@ const say = (what: string): void => {
 
 const measured: { readonly stored: number; readonly rows: readonly Measurement[] }[] = []
 
-/** Every rate, at the size that the store has. */
+/** Every rate, at the store's current size. */
 async function measureRates(stage: Stage, stored: number): Promise<void> {
   measured.push({ stored, rows: [await measureStart(stage, 3)] })
   const server = await startServer(stage.source)

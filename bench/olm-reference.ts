@@ -1,6 +1,6 @@
 /**
- * What the bare loop works on: libolm sessions in which both sides have written, as pickles of the
- * receiving side, and the messages that wait for them. As many sessions and messages as the SDK gets.
+ * The bare loop's data: libolm sessions in which both sides have written, as the receiving side's
+ * pickles, and the messages for them. As many sessions and messages as the SDK gets.
  */
 
 import Olm from '@matrix-org/olm'
@@ -10,11 +10,11 @@ export interface OlmBacklog {
   readonly sessions: readonly string[]
   /** Base64, with the index of the session. */
   readonly messages: readonly { readonly session: number; readonly body: string }[]
-  /** Of someone who was never written to. */
+  /** Of someone who has not been written to yet. */
   readonly strangers: readonly { readonly identityKey: string; readonly oneTimeKey: string }[]
 }
 
-/** All pickles are sealed under this; what it is does not change what libolm does. */
+/** All pickles are sealed under this key; its value does not matter. */
 export const pickleKey = 'bench'
 
 const curveKey = (json: string): string => {
@@ -48,7 +48,7 @@ export const createOlmBacklog = async (
   run: number,
 ): Promise<OlmBacklog> => {
   await Olm.init()
-  // It rethrows from there, which ends the process before anything is cleaned up.
+  // libolm rethrows from its handler, which ends the process before any cleanup.
   process.removeAllListeners('uncaughtException')
   process.removeAllListeners('unhandledRejection')
   const own = newAccount()

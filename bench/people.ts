@@ -1,6 +1,6 @@
 /**
- * Those on the other side: real clients in this process, on an IndexedDB in memory, who write to the
- * browser that is measured. What they cost is not measured.
+ * The other side: real clients in this process, on an in-memory IndexedDB, that write to the
+ * measured browser. Their own cost is not measured.
  */
 
 import 'fake-indexeddb/auto'
@@ -60,7 +60,10 @@ export const untilKnown = async (client: Client, address: string): Promise<void>
   }
 }
 
-/** Sends so many texts to an account, in chunks as large as the outbox seals, and waits for the node. */
+/**
+ * Sends this many texts to an account, in chunks as large as the outbox seals, and waits for the
+ * node.
+ */
 export const sendMany = async (
   client: Client,
   to: string,

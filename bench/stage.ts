@@ -1,6 +1,6 @@
 /**
- * What a run needs before anything is measured: a node, the browser, people who write, and databases
- * in the page in the states that the measurements begin with.
+ * The setup of a run: a node, the browser, people who write, and databases in the page in the
+ * states that the measurements start from.
  */
 
 import type { Client } from '../src/facade/client.ts'
@@ -12,16 +12,16 @@ import { createWallet, openPerson, sendMany, untilKnown, untilStored } from './p
 export const messageBytes = 1_024
 /** Ten, because a session is spent after 1,000 messages without an answer. */
 const senderCount = 10
-/** Of the account that is written to in the rows of sending. */
+/** Of the recipient account in the rows of sending. */
 export const installationCount = 10
-/** Messages of one session in a row: as many as an outbox seals at once. */
+/** Consecutive messages of one session: as many as an outbox seals at once. */
 const run = 50
 
 export interface Stage {
   readonly node: NodeProcess
   readonly browser: BenchBrowser
   readonly senders: readonly Client[]
-  /** Accounts of the page: who they are, and whom the others write to. */
+  /** Accounts of the page, which the others write to. */
   newAccount(): string
   close(): Promise<void>
 }
@@ -57,8 +57,8 @@ export const openStage = async (backlog: number): Promise<Stage> => {
 }
 
 /**
- * Registers an account in the page and lets each of these write to it and get an answer, so that both
- * sides have a session that works. Leaves the database closed.
+ * Registers an account in the page and lets each of these write to it and get an answer, so that
+ * both sides have a working session. Leaves the database closed.
  */
 export const meet = async (
   { node, browser }: Stage,

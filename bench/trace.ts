@@ -1,6 +1,6 @@
 /**
- * One recorded run: how long the main thread's tasks were, and what the worker's processor time went
- * to, by Chromium's own trace and its sampling profiler.
+ * One recorded run: how long the main thread's tasks were, and where the worker spent its processor
+ * time, from Chromium's own trace and its sampling profiler.
  */
 
 import type { BrowserContext, Page } from '@playwright/test'
@@ -8,11 +8,11 @@ import type { BrowserContext, Page } from '@playwright/test'
 export interface Recording {
   /** Milliseconds of the main thread's longest task. */
   readonly longestTaskMs: number
-  /** Of that task the processor time: the rest it was kept waiting by others. */
+  /** The processor time of that task: for the rest, other processes kept it waiting. */
   readonly longestTaskCpuMs: number
   /** Self time in the worker, milliseconds by part. */
   readonly parts: ReadonlyMap<string, number>
-  /** The functions that took most, milliseconds. */
+  /** The functions that took most time, milliseconds. */
   readonly functions: ReadonlyMap<string, number>
 }
 
@@ -49,7 +49,7 @@ interface ProfileNode {
 
 const profiler = 'disabled-by-default-v8.cpu_profiler'
 
-/** Records what `run` does in the page; sampling it is a task of its own, so only if asked for. */
+/** Records what `run` does in the page; sampling adds its own tasks, so it is optional. */
 export const record = async (
   context: BrowserContext,
   page: Page,
@@ -148,7 +148,7 @@ const analyseWorker = (
 const nameOf = ({ functionName, lineNumber }: ProfileNode['callFrame']): string =>
   functionName === '' ? `line ${lineNumber ?? 0}` : functionName
 
-/** What a sample is for: the first line whose pattern is found among the names on the stack. */
+/** The purpose of a sample: the first line whose pattern matches a name on the stack. */
 const purposes: readonly (readonly [string, RegExp])[] = [
   ['for the page: streams and calls', /^(nextMessages|describeMessage|next|serve|deliver|post)$/],
   ['WebCrypto: X25519', /^(agree|agreeOne)$/],
@@ -170,7 +170,7 @@ const purposes: readonly (readonly [string, RegExp])[] = [
   ],
 ]
 
-/** Names the work by the innermost function that says what it is for; wasm is told apart. */
+/** Names the work by the innermost function with a known purpose; marks wasm separately. */
 const partOf = (names: readonly string[], url: string): string => {
   const [self = ''] = names
   if (self === '(idle)') return 'idle: waiting for the database, the network, WebCrypto'

@@ -1,7 +1,7 @@
 /**
- * What each call of padlock.wasm costs, beside libolm in the same run, and what it adds to a page.
- * Run with `node bench/wasm.ts` after `scripts/build-wasm.sh`. Microseconds an item, median of
- * fifteen rounds; libolm takes and gives base64, as its interface has it.
+ * What each call of padlock.wasm costs, next to libolm in the same run, and what it adds to a page.
+ * Run with `node bench/wasm.ts` after `scripts/build-wasm.sh`. Microseconds per item, median of
+ * fifteen rounds; libolm's interface takes and returns base64.
  */
 
 import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
@@ -43,7 +43,9 @@ kibibyte.set([0x22, 0xfd, 0x07])
 const hundred = Array.from({ length: 100 }, () => kibibyte)
 const text = 'x'.repeat(1_024)
 
-/** Two libolm sessions that have heard of each other, and what another prekey message needs. */
+/**
+ * Two libolm sessions that have received from each other, and what another prekey message needs.
+ */
 const libolmPair = () => {
   const [alice, bob, out, into] = [
     new Olm.Account(),
@@ -111,7 +113,7 @@ const sessions = () => {
   )
   row('  100 a call', measure(2, () => must(crypto.decrypt(settled, opened.slice(1)))) / 99)
 
-  // A step of the ratchet each time: the other end of the last message answers.
+  // A ratchet step each time: the receiver of the last message answers.
   let [mine, theirs] = [aliceState, bobState]
   let [self, other] = [alice, bob]
   const pair = libolmPair()

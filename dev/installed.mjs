@@ -1,12 +1,12 @@
 /**
- * Exits with 0 when node_modules holds what package-lock.json names, and 1 when it must be installed.
- * Plain JavaScript: it runs on the machine's own Node, before anything is installed.
+ * Exits with 0 if node_modules holds what package-lock.json names, and with 1 if it must be
+ * installed. Plain JavaScript: it runs on the machine's own Node, before anything is installed.
  */
 import { existsSync, readFileSync } from 'node:fs'
 
 const readPackages = (path) => JSON.parse(readFileSync(path, 'utf8')).packages
 
-// An optional package may be absent, unless it says that it is for exactly this kind of machine.
+// An optional package may be absent, unless it is meant for exactly this kind of machine.
 const isForThisMachine = ({ os, cpu, libc }) =>
   os?.includes(process.platform) && cpu?.includes(process.arch) && !libc
 

@@ -1,6 +1,6 @@
 /**
- * Who may import whom (docs/architecture.md section 1), as one table.
- * The program that reads the files and asks it is check-boundaries.ts.
+ * Who may import whom (docs/architecture.md section 1), as one table. check-boundaries.ts reads the
+ * files and applies it.
  */
 import { dirname } from 'node:path'
 
@@ -33,7 +33,7 @@ const mayImport: Readonly<Record<Module, readonly string[]>> = {
   protocol: ['src/errors.ts', 'src/gen/padlock/v1/'],
   content: [...everyone, 'src/gen/padlock/v1/'],
   crypto: everyone,
-  // Its records have a schema of their own, which nothing else reads.
+  // Its records have their own schema, which nothing else reads.
   store: [...everyone, interfaceOf('crypto'), 'src/gen/padlock/store/'],
   network: [...everyone, 'src/gen/padlock/v1/'],
   wallet: everyone,
@@ -44,7 +44,7 @@ const mayImport: Readonly<Record<Module, readonly string[]>> = {
     'src/content/',
     interfaceOf('crypto'),
     interfaceOf('store'),
-    // What the store holds belongs to its interface; how it is kept does not.
+    // What the store holds is part of its interface; how it stores it is not.
     'src/store/tables.ts',
     interfaceOf('network'),
     interfaceOf('wallet'),
@@ -104,11 +104,11 @@ const exceptions: readonly { from: string; to: readonly string[]; typeOnly?: tru
   { from: 'src/worker/main.ts', to: modules.filter((module) => module !== 'facade').map(asFolder) },
   // The only file that knows the package that wasm-pack builds.
   { from: 'src/crypto/wasm.ts', to: ['wasm/pkg/'] },
-  // What crosses the thread boundary is described by the engine's own plain types.
+  // The engine's own plain types describe what crosses the thread boundary.
   { from: 'src/worker/contract.ts', to: ['src/engine/model.ts'], typeOnly: true },
 ]
 
-/** What the whole SDK stands on. */
+/** The base of the whole SDK. */
 const foundations = ['src/errors.ts', 'src/async.ts', 'src/release.ts']
 
 /** The public API holds no keys and no storage, so its entry sees no more than the facade does. */
@@ -145,8 +145,8 @@ export const judgeImport = (
     return `${module} may not import ${to}${instead}`
   }
   if (foundations.includes(from)) return `${from} imports nothing, not even ${to}`
-  if (from === 'src/index.ts') {
-    return isWithin(to, [...publicEntry, 'src/embedded.ts'])
+  if (from === 'src/index.ts' || from === 'src/api.ts') {
+    return isWithin(to, [...publicEntry, 'src/api.ts', 'src/embedded.ts'])
       ? undefined
       : `the public entry may not import ${to}`
   }
@@ -185,7 +185,7 @@ const mayUse: Readonly<Record<Module, readonly string[]>> = {
   store: [protobuf, 'idb', '@scure/base'],
   network: [protobuf, '@connectrpc/connect', '@connectrpc/connect-web'],
   wallet: [],
-  // Of these only what is loaded for contract accounts.
+  // Only in the file that is loaded for contract accounts.
   chains: ['viem'],
   platform: [],
   engine: ['@noble/hashes', '@scure/base'],
@@ -196,14 +196,14 @@ const mayUse: Readonly<Record<Module, readonly string[]>> = {
 /** Parts of viem. */
 const ofViem = ['abitype', 'ox']
 
-/** Everything that may end in the bundle of the SDK. */
+/** Everything that may end up in the bundle of the SDK. */
 export const packagesOfSdk: readonly string[] = [
   ...new Set(Object.values(mayUse).flat()),
   ...ofViem,
 ]
 
 /**
- * What may end in the bundle of the node with the packages that it uses itself, which are the
+ * What may end up in the node's bundle along with the packages that it uses itself, the
  * devDependencies in node/package.json.
  */
 export const partsOfNodePackages: readonly string[] = [
@@ -240,7 +240,7 @@ export const partsOfNodePackages: readonly string[] = [
   'tdigest',
 ]
 
-/** Names a package by what an import says: `@noble/hashes/sha2.js` is `@noble/hashes`. */
+/** The package that an import names: `@noble/hashes/sha2.js` is in `@noble/hashes`. */
 const packageOf = (specifier: string): string =>
   specifier
     .split('/')
@@ -248,8 +248,8 @@ const packageOf = (specifier: string): string =>
     .join('/')
 
 /**
- * Returns why `from` must not import this package, or undefined when it may.
- * `packagesOfNode` are the names in node/package.json.
+ * Returns why `from` must not import this package, or undefined if it may. `packagesOfNode` are the
+ * names in node/package.json.
  */
 export const judgePackage = (
   from: string,

@@ -1,7 +1,7 @@
 /**
- * Finds the browsers that the tests run in, and installs them where they are missing:
- * Debian's packages where this user may install some, Playwright's own builds elsewhere.
- * WebKit is WebKitGTK with its driver, on a screen of Xvfb; Playwright has no part in it.
+ * Finds the browsers that the tests run in, and installs missing ones: Debian's packages if this
+ * user may install them, otherwise Playwright's own builds. WebKit is WebKitGTK with its driver, on
+ * an Xvfb screen, without Playwright.
  */
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -26,7 +26,7 @@ const debianPath = (name: PlaywrightName): string => `/usr/bin/${packages[name][
 const isOnPath = (program: string): boolean =>
   (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)))
 
-/** Chromium's sandbox refuses root; the other switches keep it from calling home during a test. */
+/** Chromium's sandbox refuses root; the other switches stop background requests during a test. */
 const chromiumArgs = [
   ...(isRoot ? ['--no-sandbox'] : []),
   '--disable-background-networking',
@@ -51,7 +51,7 @@ export const describeLaunch = (
   return name === 'firefox' ? { channel: 'moz-firefox', launchOptions } : { launchOptions }
 }
 
-/** Installs those of these that are missing; returns one sentence for each that still is. */
+/** Installs the missing ones; returns one sentence for each that is still missing. */
 export const ensureBrowsers = async (
   names: readonly BrowserName[],
 ): Promise<ReadonlyMap<BrowserName, string>> => {

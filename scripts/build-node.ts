@@ -1,8 +1,8 @@
 /**
- * Bundles the command of padlock-node and its database thread into node/dist, with what they use of
- * their packages. Node strips no types below node_modules, so what is installed must be JavaScript;
- * and of the hundred megabytes that the packages are, one is used. Only what is native stays outside,
- * as a dependency.
+ * Bundles the command of padlock-node and its database thread into node/dist, with the code that
+ * they use from packages. Node strips no types below node_modules, so what is installed must be
+ * JavaScript; and they use one of the packages' hundred megabytes. Only native packages stay
+ * outside, as dependencies.
  */
 import { rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -14,10 +14,10 @@ import { listPackageFolders, refuseStrangers } from './bundled-packages.ts'
 import { root } from './files.ts'
 import { describeLicences, readNpmPackages } from './licences.ts'
 
-// pg looks for pg-native, and goes on without.
+// pg looks for pg-native, and works without it.
 const outside = [...Object.keys(packageJson.dependencies), 'pg-native']
 
-// What only code that is left out would load: esbuild would write it all the same.
+// Loaded only by code that is left out: esbuild would write it all the same.
 const unused = ['@noble/curves/secp256k1', 'isows']
 
 const dist = join(root, 'node/dist')
@@ -25,9 +25,9 @@ rmSync(dist, { recursive: true, force: true })
 const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: ['node/src/main.ts', 'node/src/store/database-worker.ts'],
-  // The thread is looked for beside the command.
+  // The command looks for the thread beside itself.
   entryNames: '[name]',
-  // What is loaded only when it is needed, and what both share, stands beside them.
+  // Code that both share or that is loaded on demand goes beside them.
   splitting: true,
   chunkNames: '[name]-[hash]',
   outdir: dist,
@@ -37,14 +37,14 @@ const { metafile } = await build({
   format: 'esm',
   target: 'node22.16',
   charset: 'utf8',
-  // Packages in CommonJS ask for Node's own modules by `require`.
+  // CommonJS packages load Node's own modules with `require`.
   banner: {
     js: [
       "import { createRequire as createRequireHere } from 'node:module'",
       'const require = createRequireHere(import.meta.url)',
     ].join('\n'),
   },
-  // Licences travel in a file of their own.
+  // Licences go into a separate file.
   legalComments: 'none',
   metafile: true,
   logLevel: 'warning',

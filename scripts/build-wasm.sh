@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds wasm/pkg: padlock.wasm, its glue padlock.js and padlock.d.ts. Does nothing when the inputs
-# are those of the last build. Needs rustup (which brings cargo) and `npm ci`; installs the rest.
+# Builds wasm/pkg: padlock.wasm, its glue padlock.js and padlock.d.ts. Does nothing if the inputs
+# have not changed. Needs rustup (which brings cargo) and `npm ci`; installs the rest.
 set -euo pipefail
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -29,7 +29,7 @@ fi
 
 command -v rustup >/dev/null || fail 'rustup is missing; install it from https://rustup.rs.'
 
-# Everything that rust-toolchain.toml names, if any of it is not here yet.
+# Everything that rust-toolchain.toml names, if any of it is missing.
 channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' "$checkout/rust-toolchain.toml")
 if ! rustup target list --installed --toolchain "$channel" 2>/dev/null |
   grep -qx wasm32-unknown-unknown; then
@@ -39,8 +39,8 @@ if ! rustup target list --installed --toolchain "$channel" 2>/dev/null |
 fi
 export RUSTUP_TOOLCHAIN=$channel
 
-# A tool of one version, built once into the cache. Some mirrors lack a crate of the lock file that
-# a tool was published with, hence the second try.
+# One version of a tool, built once into the cache. Some mirrors lack a crate from the lock file
+# that the tool was published with, hence the second try.
 install_tool() {
   local tool=$1 version=$2 root=$cache/$1-$2
   if ! [ -d "$root/bin" ]; then
@@ -54,7 +54,7 @@ install_tool wasm-pack "$wasm_pack_version"
 install_tool wasm-bindgen-cli "$wasm_bindgen_version"
 export PATH=$checkout/node_modules/.bin:$PATH
 
-# The same bytes in every checkout, and no path of this machine in them. Never set
+# The same bytes in every checkout, without any path of this machine. Never set
 # curve25519_dalek_bits here: the 32-bit default is twice as fast in browsers.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 cargo fetch --quiet --locked --manifest-path "$crate/Cargo.toml"

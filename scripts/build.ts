@@ -1,7 +1,7 @@
 /**
- * Builds what is published: `dist/` of padlock-sdk, then `node/dist` of padlock-node.
- * Does nothing when no input has changed; `--force` builds anyway.
- * A new dist/ is made aside and put in place at once, so that nobody reads half of one.
+ * Builds what is published: `dist/` of padlock-sdk, then `node/dist` of padlock-node. Does nothing
+ * if no input has changed; `--force` builds anyway. A new dist/ is built elsewhere and moved into
+ * place at once, so that nobody reads half of one.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -33,7 +33,7 @@ const outputs = [
 const isInput = (path: string): boolean =>
   /^(?:src|node|scripts|wasm)\//.test(path) || /^[^/]*\.json$/.test(path)
 
-/** What the SDK's own files are made of. */
+/** The inputs of the SDK's own files. */
 const isSdkInput = (path: string): boolean =>
   /^(?:src\/|wasm\/pkg\/|package(?:-lock)?\.json$)/.test(path)
 
@@ -50,7 +50,7 @@ const hashFiles = (paths: readonly string[]): string => {
 
 const inputs = [...listSourceFiles(), ...listFilesBelow('wasm/pkg')]
 
-/** Version and a digest of what the build is made of, the same in every checkout of it. */
+/** Version and a digest of the inputs, the same in every checkout. */
 const readRelease = (): string => {
   const { version }: { version: string } = JSON.parse(
     readFileSync(join(root, 'package.json'), 'utf8'),

@@ -1,10 +1,10 @@
 /**
  * Bundles the entries of the SDK with esbuild.
  *
- * Dependencies are bundled in: the worker then is one file that loads without a bundler, its bytes
- * are those that were tested, and an application installs nothing else. The two `new URL(…,
- * import.meta.url)` are left as they are, because bundlers recognise exactly that form. There are no
- * source maps: they would be two thirds of what everybody installs, and no bundler needs them.
+ * Dependencies are bundled in: the worker is then one file that loads without a bundler, its bytes
+ * are the tested ones, and an application installs nothing else. The two
+ * `new URL(…, import.meta.url)` stay as they are, because bundlers recognise exactly that form.
+ * There are no source maps: they would be two thirds of the package, and no bundler needs them.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -22,7 +22,7 @@ export interface BuiltFile {
 }
 
 export interface Bundle {
-  /** Nothing of it is written yet. */
+  /** Not written yet. */
   readonly files: readonly BuiltFile[]
   readonly wasm: Uint8Array
   /** Folders of the packages that the bundles contain, relative to the checkout. */
@@ -30,7 +30,7 @@ export interface Bundle {
 }
 
 /**
- * Gives `src/embedded.ts` what it carries in itself:
+ * Provides what `src/embedded.ts` embeds:
  * `import { workerSource, wasmBase64 } from 'padlock:embedded'`.
  */
 const embeddedFiles = (workerSource: string, wasm: Uint8Array): Plugin => ({
@@ -52,9 +52,9 @@ const refusing = (exported: readonly string[]): string =>
 ${exported.map((name) => `export { refuse as ${name} }`).join('\n')}`
 
 /**
- * Leaves out protobuf's JSON mapping, 8 kB compressed: Padlock speaks binary only, but the RPC
- * library keeps both at hand. So do defaults written as text, which proto3 does not have. A call
- * would throw at once.
+ * Leaves out protobuf's JSON mapping, 8 kB compressed: Padlock uses only the binary form, but the
+ * RPC library imports both. Also leaves out defaults written as text, which proto3 does not have. A
+ * call would throw at once.
  */
 const binaryOnly: Plugin = {
   name: 'padlock-binary-only',
@@ -68,7 +68,7 @@ const binaryOnly: Plugin = {
   },
 }
 
-/** Entries of the bundle that other entries load: they stay files of their own. */
+/** Entries of the bundle that other entries load; they stay separate files. */
 const apart: Plugin = {
   name: 'padlock-apart',
   setup(build) {
@@ -82,7 +82,10 @@ const apart: Plugin = {
   },
 }
 
-/** The README names them: module workers decide for Firefox, the bundlers' own defaults for the others. */
+/**
+ * The README names them: module workers set Firefox's version, the bundlers' own defaults the
+ * others.
+ */
 export const oldestBrowsers = ['chrome111', 'firefox114', 'safari16.4'] as const
 
 const common = {
@@ -92,12 +95,12 @@ const common = {
   platform: 'browser',
   target: [...oldestBrowsers],
   minify: true,
-  // Licences travel in a file of their own, which is not downloaded.
+  // Licences go into a separate file, which is not downloaded.
   legalComments: 'none',
   metafile: true,
   write: false,
   outdir: 'dist',
-  // Found by Parcel, which would give it a package that is not there.
+  // Parcel finds it and would replace it with a package that is not installed.
   define: { process: 'undefined' },
   plugins: [binaryOnly, plainDescriptors, apart],
   logLevel: 'warning',
@@ -112,11 +115,11 @@ const asBuilt = ({ path, text }: OutputFile): BuiltFile => {
 const minifyMore = async ({ name, text }: BuiltFile): Promise<BuiltFile> => {
   const compress = { target: [...oldestBrowsers] }
   const { code } = await minify(name, text, { module: true, compress, mangle: true })
-  // It writes texts as templates, in which bundlers do not see the files that the entry names.
+  // It writes strings as templates, where bundlers do not see the files that the entry names.
   return { name, text: `${code.replaceAll(/`(\.\/[\w.]+)`/g, '"$1"')}\n` }
 }
 
-/** The wasm file that `scripts/build-wasm.sh` built, with the release that it belongs to. */
+/** The wasm file that `scripts/build-wasm.sh` built, with its release added. */
 const readWasm = (release: string): Uint8Array => {
   const folder = join(root, 'wasm/pkg')
   const name = existsSync(folder)
@@ -126,7 +129,7 @@ const readWasm = (release: string): Uint8Array => {
   return Buffer.concat([readFileSync(join(folder, name)), releaseSection(release)])
 }
 
-/** A custom section, which engines pass over (wasm spec, 5.5.3): id 0, size, name and text. */
+/** A custom section, which engines ignore (wasm spec, 5.5.3): id 0, size, name and text. */
 const releaseSection = (release: string): Uint8Array => {
   const name = Buffer.from('padlock.release')
   const body = Buffer.concat([Buffer.of(name.length), name, Buffer.from(release)])
@@ -138,8 +141,8 @@ const releaseSection = (release: string): Uint8Array => {
 /**
  * Bundles every entry.
  *
- * @param release what the files compare among themselves: see src/release.ts.
- * @throws when esbuild fails, or when a package that does not belong there is pulled in.
+ * @param release the files compare it: see src/release.ts.
+ * @throws when esbuild fails, or when the bundle contains a package that it must not.
  */
 export const bundleSdk = async (release: string): Promise<Bundle> => {
   const define = { ...common.define, PADLOCK_RELEASE: JSON.stringify(release) }

@@ -1,11 +1,11 @@
-/** Which packages a bundle contains, as esbuild tells it, and whether they may be in there. */
+/** Which packages a bundle contains, according to esbuild, and whether it may contain them. */
 import type { Metafile } from 'esbuild'
 
 type Output = Metafile['outputs'][string]
 
-/** Folders, relative to where esbuild ran, of the packages of which something is left in these files. */
+/** Folders, relative to where esbuild ran, of the packages with code left in these files. */
 export const listPackageFolders = (outputs: readonly Output[]): string[] => {
-  // What tree shaking left nothing of is not in the bundle.
+  // A package that tree shaking removed entirely is not in the bundle.
   const inputs = outputs.flatMap((output) =>
     Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) =>
       bytesInOutput > 0 ? path : [],
@@ -21,6 +21,6 @@ export const refuseStrangers = (folders: readonly string[], allowed: readonly st
     (folder) => !allowed.includes(folder.replace(/^.*node_modules\//, '')),
   )
   if (strangers.length > 0) {
-    throw new Error(`these packages must not end in the bundle: ${strangers.join(', ')}`)
+    throw new Error(`these packages must not end up in the bundle: ${strangers.join(', ')}`)
   }
 }

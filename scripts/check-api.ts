@@ -1,6 +1,6 @@
 /**
- * Compares the public API, as the sources declare it, with the reports in `api/`, a file for each
- * entry. `--write` (`npm run api`) writes the reports anew.
+ * Compares the public API, as the sources declare it, with the reports in `api/`, one file per
+ * entry. `--write` (`npm run api`) rewrites the reports.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -17,7 +17,7 @@ const writeReports = async (dir: string): Promise<void> => {
   }
 }
 
-/** Shows what differs, as git does. */
+/** Shows the differences with git. */
 const isCurrent = async (freshDir: string): Promise<boolean> => {
   const folders = [apiDir, freshDir].map((folder) => relative(root, folder))
   const args = ['--no-pager', 'diff', '--no-index', '-U1', ...folders]

@@ -10,7 +10,7 @@ import { findCircles } from './circles.ts'
 import { root } from './files.ts'
 import { readImports } from './imports.ts'
 
-/** What is installed with the node, and what is bundled into it. */
+/** The packages installed with the node, and those bundled into it. */
 const readPackages = (manifest: string): ReadonlySet<string> => {
   const parsed: unknown = JSON.parse(readFileSync(join(root, manifest), 'utf8'))
   if (typeof parsed !== 'object' || parsed === null) return new Set()

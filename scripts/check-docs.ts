@@ -8,7 +8,7 @@ import { type Example, findExamples } from './examples.ts'
 import { cacheDir, listSourceFiles, root } from './files.ts'
 import { run } from './process.ts'
 
-/** Names that examples take for granted; one that an example declares itself wins. */
+/** Names that examples may use without declaring them; an example's own declaration wins. */
 const takenForGranted = `import type { Client, Conversation, Message, WalletLike } from 'padlock-sdk'
 declare global {
   const createClient: typeof import('padlock-sdk').createClient
@@ -29,7 +29,7 @@ const isDocument = (path: string): boolean =>
   /^docs\/.*\.md$/.test(path) ||
   (/^src\/.*\.ts$/.test(path) && !path.startsWith('src/gen/'))
 
-/** Each example is a module, pushed down so that its line numbers are those of its document. */
+/** Each example is a module, padded so that its line numbers match its document. */
 const asModule = ({ code, line }: Example): string => `${'\n'.repeat(line - 1)}${code}\nexport {}\n`
 
 const compile = async (examples: readonly Example[], dir: string): Promise<boolean> => {

@@ -1,5 +1,5 @@
 /**
- * Generates the TypeScript of proto/ once more, elsewhere, and compares it with src/gen byte for byte.
+ * Generates the TypeScript of proto/ again, elsewhere, and compares it with src/gen byte for byte.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,4 @@
-/**
- * Searches the tree, the commit messages and everything built for what leaks.ts lists.
- */
+/** Searches the tree, the commit messages and everything built for the patterns in leaks.ts. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { homedir, hostname, userInfo } from 'node:os'
@@ -13,7 +11,7 @@ import { findLeaks, type Kind, type Leak, rulesFor } from './leaks.ts'
 const hostsIn = (text: string): string[] =>
   [...text.matchAll(/https?:\/\/([\w.-]+)/g)].map((match) => match[1] ?? '')
 
-/** Hosts that this machine's own settings send npm and cargo to, the public ones aside. */
+/** Hosts that this machine's settings point npm and cargo to, except the public ones. */
 const listRegistryHosts = (): string[] => {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo')
   const files = [
@@ -43,7 +41,7 @@ const report = (where: string, leaks: readonly Leak[]): void => {
   for (const { line, says, text } of leaks) console.log(`${where}:${line}: ${says}: ${text}`)
 }
 
-/** Comments alone, each still on its line. */
+/** Only the comments, each still on its line. */
 const blankCode = (path: string, text: string): string => {
   let blank = text.replaceAll(/[^\n]/g, ' ')
   for (const { start, end } of parseSync(path, text).comments) {
@@ -69,7 +67,7 @@ const inBoth = (a: readonly Leak[], b: readonly Leak[]): Leak[] => {
 
 const sources = listSourceFiles()
 for (const path of sources) {
-  // Cargo names the one public index by its address, for everyone alike.
+  // Cargo names the one public index by its address, the same for everyone.
   if (path.endsWith('Cargo.lock')) continue
   const text = readFileSync(join(root, path), 'utf8')
   const prose = findLeaks(readProse(path, text), 'prose', ofThisMachine)

@@ -1,6 +1,4 @@
-/**
- * Weighs what a browser loads first, compressed as a server would send it, against the budget.
- */
+/** Compares what a browser loads first, compressed as a server would send it, with the budget. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliCompressSync, constants } from 'node:zlib'

@@ -1,12 +1,12 @@
-/** Installs Debian's packages where this user may: as root, or through sudo without a password. */
+/** Installs Debian packages if this user may: as root, or through sudo without a password. */
 import { existsSync } from 'node:fs'
 import { run } from './process.ts'
 
 export const isRoot = process.getuid?.() === 0
 
 /**
- * Runs one command as root, showing its output only when it fails.
- * False when it failed or this user may not.
+ * Runs one command as root, showing its output only when it fails. False if it failed or this user
+ * may not run it.
  */
 export const runAsRoot = async (...words: readonly string[]): Promise<boolean> => {
   const [command = '', ...rest] = [...(isRoot ? [] : ['sudo', '-n']), ...words]
@@ -16,7 +16,7 @@ export const runAsRoot = async (...words: readonly string[]): Promise<boolean> =
   return code === 0
 }
 
-/** False where there is no apt, this user may install nothing, or apt failed (and said why). */
+/** False if there is no apt, this user may not install, or apt failed (and said why). */
 export const installDebianPackages = async (names: readonly string[]): Promise<boolean> => {
   if (!existsSync('/usr/bin/apt-get')) return false
   if (!isRoot && (await run('sudo', ['-n', 'true'], { output: 'collect' })).code !== 0) return false

@@ -1,7 +1,7 @@
 /**
- * Makes the type declarations that an application sees: one file for each entry, with the names that
- * the entry exports and nothing behind them. API Extractor rolls up what tsc emits, and writes a
- * report of each entry's API, which `api/` keeps.
+ * Makes the type declarations that an application sees: one file per entry, with the names that the
+ * entry exports and nothing else. API Extractor rolls up what tsc emits, and writes a report of
+ * each entry's API, which `api/` keeps.
  */
 import {
   mkdirSync,
@@ -27,7 +27,7 @@ interface Entry {
 
 const importPattern = /(from\s+|import\(\s*|import\s+)(['"])(\.[^'"]+)\2/g
 
-/** `await using` is newer than what many applications compile for; a file that has it says so. */
+/** `await using` is newer than many applications' targets; a file that uses it says so. */
 const nameLibrary = (text: string): string =>
   text.includes('Symbol.asyncDispose') ? `/// <reference lib="esnext.disposable" />\n${text}` : text
 
@@ -39,7 +39,7 @@ const rewriteImports = (text: string): string =>
       `${keyword}${quote}${specifier.replace(/\.ts$/, '.js')}${quote}`,
   )
 
-/** The codes themselves: an editor shows them, and the table they stand in stays inside. */
+/** Spells out the codes, so that editors show them and the table stays internal. */
 const spellCodes = (text: string): string =>
   text.replace(
     ' keyof typeof codes',
@@ -48,7 +48,11 @@ const spellCodes = (text: string): string =>
       .join(''),
   )
 
-/** Both entries then have the same types: all that inline names of its own is what it declares. */
+/** The exports that both entries share, by name: `export *` from the package would add those of index.ts. */
+const spellShared = (text: string, shared: string): string =>
+  text.replace(/^export \* from '\.\/api\.js';$/m, () => shared)
+
+/** Both entries then have the same types: inline declares only what is its own. */
 const importFromPackage = (text: string): string =>
   text.replaceAll(importPattern, "$1'padlock-sdk'")
 
@@ -63,7 +67,7 @@ const emit = async (outDir: string): Promise<void> => {
   }
 }
 
-/** @throws when what the entry exports names something that it does not export. */
+/** @throws when an export's type names something that the entry does not export. */
 const rollUp = (dir: string, entry: string): Entry => {
   const path = join(dir, `${entry}.d.ts`)
   const config = ExtractorConfig.prepare({
@@ -98,11 +102,11 @@ const rollUp = (dir: string, entry: string): Entry => {
         compilerMessageReporting: { default: { logLevel: ExtractorLogLevel.Error } },
         extractorMessageReporting: {
           default: { logLevel: ExtractorLogLevel.Error },
-          // Everything exported is public, and whether it has a doc comment stands in the report.
+          // Everything exported is public, and the report shows whether it has a doc comment.
           'ae-missing-release-tag': { logLevel: ExtractorLogLevel.None },
           'ae-undocumented': { logLevel: ExtractorLogLevel.None },
         },
-        // Examples stand in doc comments as plain code, which TSDoc would want fenced.
+        // Examples in doc comments are plain code, which TSDoc would want fenced.
         tsdocMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
       },
     },
@@ -143,7 +147,11 @@ export const makeDeclarations = async (): Promise<ReadonlyMap<string, Entry>> =>
     writeFileSync(join(installed, 'package.json'), '{ "types": "./index.d.ts" }')
     writeFileSync(join(installed, 'index.d.ts'), index.declarations)
     const inlinePath = join(dir, 'inline.d.ts')
-    writeFileSync(inlinePath, importFromPackage(readFileSync(inlinePath, 'utf8')))
+    const inlineText = spellShared(
+      readFileSync(inlinePath, 'utf8'),
+      readFileSync(join(dir, 'api.d.ts'), 'utf8'),
+    )
+    writeFileSync(inlinePath, importFromPackage(inlineText))
     const { declarations, report } = rollUp(dir, 'inline')
     const inline = {
       report,

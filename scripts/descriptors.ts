@@ -1,7 +1,8 @@
 /**
  * Describes protobuf files in the bundle by plain arrays instead of serialised descriptors. Reading
- * those takes the descriptor of all descriptors, which compressed weighs more than ours together.
- * What the arrays have no room for (extensions, proto2, most options) stops the build.
+ * those needs the descriptor of descriptors, which is larger, compressed, than all of ours
+ * together. Anything that the arrays cannot express (extensions, proto2, most options) stops the
+ * build.
  */
 import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -24,7 +25,7 @@ const expect = (isPlain: boolean, what: string): void => {
 const camelCase = (name: string): string =>
   name.replace(/_+([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** Without what is false, empty or absent at the end; holes stand for it elsewhere. */
+/** Drops false, empty or absent values at the end; elsewhere they become holes. */
 const packed = (values: readonly unknown[]): unknown[] => {
   const last = values.findLastIndex((value) => value !== undefined)
   return values.slice(0, last + 1).map((value) => value ?? 0)
@@ -44,7 +45,7 @@ const describeField = (field: FieldDescriptorProto): unknown[] => {
     type,
     field.typeName || undefined,
     label === FieldDescriptorProto_Label.REPEATED ? 1 : undefined,
-    // Counted from 1, so that 0 is none.
+    // Counted from 1, so that 0 means none.
     Object.hasOwn(field, 'oneofIndex') ? field.oneofIndex + 1 : undefined,
     field.proto3Optional ? 1 : undefined,
   ])
@@ -85,12 +86,12 @@ const describeService = ({ name, method, options }: ServiceDescriptorProto): unk
   ]
 }
 
-/** The arrays that {@link hydrate} reads. @throws when a file uses what they have no room for. */
+/** The arrays that {@link hydrate} reads. @throws when a file uses what they cannot express. */
 const describeFile = (base64: string): unknown[] => {
   const file = fromBinary(FileDescriptorProtoSchema, base64Decode(base64))
   expect(file.syntax === 'proto3', `${file.name}, which is not proto3`)
   expect(file.extension.length === 0, `the extensions in ${file.name}`)
-  // Options of a file name packages of other languages, but features change how it is encoded.
+  // Most file options name packages of other languages, but features change the encoding.
   expect(!file.options?.features && !file.options?.deprecated, `the options of ${file.name}`)
   return packed([
     file.name,
@@ -109,7 +110,7 @@ const describeInPlace = (module: string): string =>
   )
 
 /**
- * Takes the place of protobuf's `codegenv2/file.js`: makes of the arrays what that makes of a
+ * Replaces protobuf's `codegenv2/file.js`: builds from the arrays what that builds from a
  * serialised descriptor.
  */
 const hydrate = `

@@ -3,9 +3,9 @@
  */
 
 export interface Example {
-  /** File the example stands in, relative to the checkout. */
+  /** The example's file, relative to the checkout. */
   readonly path: string
-  /** Line of its first line of code, from 1. */
+  /** Line number of its first line of code, from 1. */
   readonly line: number
   readonly code: string
 }
@@ -20,12 +20,13 @@ interface Open {
 const fence = /^```/
 const nextTag = /^(?:@\w|\/$)/
 
-/** Takes off what stands before the text of a doc comment's line: `   * code` is `code`. */
+/** Strips a doc comment line's prefix: `   * code` becomes `code`. */
 const readCommentLine = (raw: string): string => raw.replace(/^\s*\*(?: |(?=\/$)|$)/, '')
 
 /**
- * Every ```` ```ts ```` block of `text`, and in TypeScript every `@example`, as plain code. A block
- * that is no program, such as a list of signatures, opens with ```` ```ts outline ```` and is left out.
+ * Every
+ * ```` ```ts ```` block of `text`, and in TypeScript every `@example`, as plain code. A block that is not a program, such as a list of signatures, opens with ```` ```ts outline ````
+ * and is left out.
  */
 export const findExamples = (path: string, text: string): Example[] => {
   const isScript = path.endsWith('.ts')

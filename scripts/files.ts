@@ -1,14 +1,12 @@
-/**
- * Which files the checks look at: what git tracks or would track, never what is ignored.
- */
+/** The files that checks read: those that git tracks or would track, never ignored ones. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-/** The checkout these scripts lie in. */
+/** The checkout that contains these scripts. */
 export const root = resolve(import.meta.dirname, '..')
 
-/** Where checks keep what they may throw away; below node_modules, so never packed or tracked. */
+/** Where checks keep disposable files; below node_modules, so never packed or tracked. */
 export const cacheDir = join(root, 'node_modules/.cache/padlock')
 
 /** Paths, relative to the checkout, of all files that are tracked or new and not ignored. */

@@ -2,14 +2,17 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** Below those that systems give to who asks for any: nothing gets one of these by chance. */
+/**
+ * Below the ports that systems assign to anyone who asks for any: nothing gets one of these by
+ * chance.
+ */
 const firstPort = 20_000
 const ports = 12_000
 
-/** Processes that look at the same time begin far from each other. */
+/** Processes that search at the same time start far apart. */
 let next = process.pid * 64
 
-/** For servers that keep their port when they are started again. */
+/** For servers that keep their port across restarts. */
 export const freePort = async (): Promise<number> => {
   for (;;) {
     const port = firstPort + (next++ % ports)

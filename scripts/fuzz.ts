@@ -1,6 +1,6 @@
 /**
  * The long run of bad input: `node scripts/fuzz.ts --requests 100000 --seed 1` sends that many good
- * and bad requests to a node of its own and tells what held and what did not. With `--first N` and
+ * and bad requests to its own node and reports what held and what did not. With `--first N` and
  * `--requests 1` it repeats one request, with `--show` it prints it. It ends with 1 on any fault.
  */
 import { parseArgs } from 'node:util'
@@ -20,7 +20,7 @@ const { values } = parseArgs({
 
 const readCount = (name: 'requests' | 'seed' | 'first' | 'concurrency'): number => {
   const text = values[name]
-  if (!/^\d{1,10}$/.test(text)) throw new Error(`--${name} wants a number, not "${text}"`)
+  if (!/^\d{1,10}$/.test(text)) throw new Error(`--${name} needs a number, not "${text}"`)
   return Number(text)
 }
 
@@ -29,7 +29,7 @@ const first = readCount('first')
 const requests = readCount('requests')
 const concurrency = readCount('concurrency')
 
-/** After the first tenth a node has met everything; what it grows by from then on is a leak. */
+/** After the first tenth a node has seen every kind of request; growth from then on is a leak. */
 const steps = 10
 /** MiB: bodies of 25 MiB come and go, a dozen at a time. */
 const allowedGrowth = 256
@@ -61,7 +61,7 @@ if (node.alive) {
   console.log(`${stored} envelopes stored, each of them acknowledged`)
   faults.splice(0, faults.length, ...campaign.faults)
 }
-// The first tenth, however small, sets the size; in a short run that says little.
+// The first tenth, however small, sets the size; in a short run this says little.
 const growth = Math.max(...memory.slice(-3)) - Math.max(...memory.slice(0, 3))
 if (memory.length === steps && growth > allowedGrowth) faults.push(`grew by ${growth} MiB`)
 faults.push(...faultsInOutput(node.output, [canary]))

@@ -1,5 +1,5 @@
 /**
- * The kill test for as long as one likes: nodes killed at random while clients work at full rate.
+ * The kill test, as long as you like: nodes are killed at random while clients work at full rate.
  *
  *     node scripts/kill.ts --store sqlite --kills 200 --seed 7
  *     node scripts/kill.ts --store postgres --kills 100
@@ -13,7 +13,7 @@ const usage = `usage: node scripts/kill.ts [options]
 
   --store <kind>    sqlite (default), or postgres: three nodes, and a server that crashes
                     after every fifth kill
-  --doorbell <how>  notify (default) or poll: how nodes on one PostgreSQL hear of each other
+  --doorbell <how>  notify (default) or poll: how nodes on one PostgreSQL learn of each other's commits
   --kills <number>  how often a node is killed (default: 200)
   --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
   --main <file>     the node's entry (default: its sources)`
@@ -40,7 +40,7 @@ const readOptions = () => {
 }
 
 const readCount = (name: string, text: string): number =>
-  /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
+  /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} needs a number, not "${text}"`)
 
 const { kills, seed, store, doorbell, main } = readOptions()
 const options = {
@@ -50,7 +50,7 @@ const options = {
   ...(main === undefined ? {} : { main }),
 }
 if (store !== 'sqlite' && store !== 'postgres') {
-  fail(`--store wants sqlite or postgres, not "${store}"`)
+  fail(`--store needs sqlite or postgres, not "${store}"`)
 }
 console.log(`seed ${options.seed}`)
 const startMs = performance.now()

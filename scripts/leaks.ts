@@ -1,6 +1,6 @@
 /**
- * What must not stand in a public tree: folders, users and hosts of the machine that made it,
- * the registries it installs from, and references that only its authors can follow.
+ * What must not appear in a public tree: folders, users and hosts of the machine that built it, the
+ * registries it installs from, and references that only its authors can follow.
  */
 
 /** `prose` is read by people: comments, Markdown, commit messages. `built` is read by machines. */
@@ -20,7 +20,7 @@ export interface Leak {
 
 const everywhere: readonly Kind[] = ['source', 'prose', 'built']
 
-/** A path begins here: what stands before is no part of a longer path, address or expression. */
+/** A path begins here: what precedes it is not part of a longer path, address or expression. */
 const start = String.raw`(?<![\w.~)}\]$*@%+-])`
 
 const rules: readonly Rule[] = [
@@ -48,7 +48,7 @@ const rules: readonly Rule[] = [
   },
 ]
 
-/** One rule for each word that belongs to this very machine; short words would match by chance. */
+/** One rule for each word that identifies this machine; short words would match by chance. */
 export const rulesFor = (words: readonly string[]): Rule[] =>
   [...new Set(words)]
     .filter((word) => word.length >= 5 && !/^\/(?:usr|tmp|root|home)?$/.test(word))
@@ -58,7 +58,7 @@ export const rulesFor = (words: readonly string[]): Rule[] =>
       kinds: everywhere,
     }))
 
-/** Finds what must not stand in `text`, with line numbers from 1. */
+/** Finds what must not appear in `text`, with line numbers from 1. */
 export const findLeaks = (text: string, kind: Kind, ofThisMachine: readonly Rule[] = []): Leak[] =>
   [...rules, ...ofThisMachine]
     .filter((rule) => rule.kinds.includes(kind))

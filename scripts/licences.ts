@@ -1,13 +1,13 @@
 /**
- * Collects the licences of everything that a build contains, as those licences ask:
- * the npm packages in the bundles and the Rust crates in the wasm.
+ * Collects the licences of everything that a build contains, as those licences require: the npm
+ * packages in the bundles and the Rust crates in the wasm.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from './files.ts'
 import { run } from './process.ts'
 
-/** One work of others in a build. */
+/** A third-party work in a build. */
 export interface Part {
   readonly name: string
   readonly version: string
@@ -17,7 +17,9 @@ export interface Part {
 
 const isLicenceFile = (name: string): boolean => /^(?:licen[cs]e|copying|notice)/i.test(name)
 
-/** Of licences to choose from, Apache's is taken: it is Padlock's own, and mostly the same text. */
+/**
+ * If there is a choice of licences, take Apache's: it is Padlock's own, and mostly the same text.
+ */
 const readLicenceTexts = (folder: string): string[] => {
   const names = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile() && isLicenceFile(entry.name))
@@ -27,7 +29,7 @@ const readLicenceTexts = (folder: string): string[] => {
   return chosen.map((name) => readFileSync(join(folder, name), 'utf8').trim())
 }
 
-/** What a README says under the heading "License". */
+/** The text under a README's heading "License". */
 const readLicenceSection = (folder: string): string[] => {
   const path = join(folder, 'README.md')
   const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
@@ -50,9 +52,9 @@ const readNotices = (folder: string): string[] => {
 }
 
 /**
- * Reads npm packages, by their folders in the checkout. Where one brings no licence as a file, its
- * README or the notices in its files have it.
- * @throws Error for a package that says nowhere whose it is.
+ * Reads npm packages, by their folders in the checkout. If one has no licence file, its README or
+ * the notices in its files have the text.
+ * @throws Error for a package without any licence text.
  */
 export const readNpmPackages = (folders: readonly string[]): Part[] =>
   folders.map((relative) => {
@@ -84,7 +86,7 @@ interface CargoMetadata {
   }
 }
 
-/** The crates that are linked: not those that only build scripts, macros or tests use. */
+/** The linked crates, without those that only build scripts, macros or tests use. */
 export const readCrates = async (): Promise<Part[]> => {
   const { code, stdout, output } = await run(
     'cargo',
@@ -118,7 +120,10 @@ export const readCrates = async (): Promise<Part[]> => {
     }))
 }
 
-/** Returns one text: who is in the build of a package and under what, then every licence text once. */
+/**
+ * Returns one text: the works in a package's build with their licences, then every licence text
+ * once.
+ */
 export const describeLicences = (packageName: string, parts: readonly Part[]): string => {
   const sorted = [...parts].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
   const usersOf = new Map<string, string[]>()
@@ -129,6 +134,6 @@ export const describeLicences = (packageName: string, parts: readonly Part[]): s
   }
   const list = sorted.map(({ name, version, licence }) => `${name} ${version}: ${licence}`)
   const texts = [...usersOf].map(([text, users]) => `${users.join('\n')}\n\n${text}`)
-  const head = `${packageName} contains these works of others, each under its own licence.\n\n${list.join('\n')}`
+  const head = `${packageName} contains these third-party works, each under its own licence.\n\n${list.join('\n')}`
   return `${[head, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }

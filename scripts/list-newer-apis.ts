@@ -1,10 +1,10 @@
 /**
- * Writes tests/browser/newer-apis.json: what browsers have learned since the oldest ones that Padlock
- * runs in. The test takes all of it away and sends messages without.
+ * Writes tests/browser/newer-apis.json: what browsers have added since the oldest ones that Padlock
+ * supports. The test removes all of it and sends messages without it.
  *
  *     node scripts/list-newer-apis.ts <data.json of @mdn/browser-compat-data>
  *
- * Run it when the oldest browsers change (scripts/bundle.ts); the data set is no dependency.
+ * Run it when the oldest browsers change (scripts/bundle.ts); the data set is not a dependency.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

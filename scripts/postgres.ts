@@ -1,7 +1,7 @@
 /**
- * A real PostgreSQL for tests and benches: Debian's package, installed where it is missing, and a
- * cluster of its own in a temporary folder, on the loopback interface, with every commit on disk.
- * With `DATABASE_URL` that server is used instead, and nothing is installed or started.
+ * A real PostgreSQL for tests and benches: Debian's package, installed if missing, and its own
+ * cluster in a temporary folder, on the loopback interface, with every commit on disk. With
+ * `DATABASE_URL` they use that server instead, and nothing is installed or started.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -16,27 +16,27 @@ import { freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 
 export interface Postgres {
-  /** The superuser's connection string, to a database that tests leave alone. */
+  /** The superuser's connection string, to a database that tests do not touch. */
   readonly url: string
-  /** False for that of `DATABASE_URL`, which nobody stops. */
+  /** False for that of `DATABASE_URL`, which is never stopped. */
   readonly isOurs: boolean
   /**
    * `fast` ends sessions and writes a checkpoint; `immediate` is a crash of the server: it writes
    * nothing more, and the next start recovers from the log.
-   * @throws Error when `DATABASE_URL` was given: that server belongs to someone else.
+   * @throws Error with `DATABASE_URL`: that server belongs to someone else.
    */
   stop(mode: 'fast' | 'immediate'): Promise<void>
   /** On the same port and data as before; returns once it accepts connections. */
   start(): Promise<void>
   /** The connection string of a new, empty database. */
   createDatabase(): Promise<string>
-  /** Ends every session on it; nothing happens when it is gone already. */
+  /** Ends every session on it and drops it; does nothing if it is already gone. */
   dropDatabase(url: string): Promise<void>
   /** Stops the server and removes its folder; databases on a `DATABASE_URL` stay. */
   close(): Promise<void>
 }
 
-/** The folder of initdb and postgres: the newest of Debian's, else where PATH has them. */
+/** The folder of initdb and postgres: Debian's newest, else the one in PATH. */
 const findPrograms = (): string | undefined => {
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian) : []
@@ -48,7 +48,7 @@ const findPrograms = (): string | undefined => {
   )
 }
 
-/** Without this Debian's package starts a cluster of its own on the usual port. */
+/** Without this, Debian's package starts its own cluster on the usual port. */
 const keepDebianFromStartingOne = (): Promise<boolean> =>
   runAsRoot(
     'sh',
@@ -57,7 +57,7 @@ const keepDebianFromStartingOne = (): Promise<boolean> =>
       '{ [ -e createcluster.conf ] || echo "create_main_cluster = false" > createcluster.conf; }',
   )
 
-/** Installs PostgreSQL if needed; one sentence when that fails, nothing when it is there. */
+/** Installs PostgreSQL if needed; returns one sentence if that fails, nothing if it is there. */
 export const installPostgres = async (): Promise<string | undefined> => {
   if (process.env.DATABASE_URL || findPrograms() !== undefined) return undefined
   console.log('installing postgresql-15')
@@ -70,8 +70,8 @@ export const installPostgres = async (): Promise<string | undefined> => {
 }
 
 /**
- * A server to make databases on; `close` it. Ends by itself when this process does.
- * @throws Error with a sentence for the person who started this.
+ * A server to create databases on; `close` it when done. It ends when this process does.
+ * @throws Error with a message for the person who started this.
  */
 export const ensurePostgres = async (): Promise<Postgres> => {
   const given = process.env.DATABASE_URL
@@ -89,7 +89,7 @@ const notOurs = {
   close: async () => {},
 }
 
-/** Making and dropping databases on a server. */
+/** Creates and drops databases on a server. */
 const databasesOf = (url: string) => {
   const runOnServer = async (sql: string) => {
     const client = new pg.Client({ connectionString: url })
@@ -116,7 +116,7 @@ const databasesOf = (url: string) => {
   }
 }
 
-/** Whom the server runs as: initdb and postgres refuse root. */
+/** The user that the server runs as: initdb and postgres refuse root. */
 const findUser = (): { uid?: number; gid?: number } => {
   if (!isRoot) return {}
   for (const name of ['postgres', 'nobody']) {
@@ -136,7 +136,7 @@ const startCluster = async (programs: string): Promise<Postgres> => {
   const folder = mkdtempSync(join(tmpdir(), 'padlock-postgres-'))
   if (user.uid !== undefined && user.gid !== undefined) chownSync(folder, user.uid, user.gid)
   const data = join(folder, 'data')
-  // A checkout in root's home is no place that this user can be in.
+  // This user cannot enter a checkout in root's home.
   const options = { ...user, cwd: folder, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } }
   const removeFolder = () => rmSync(folder, { recursive: true, force: true })
 
@@ -155,7 +155,7 @@ const startCluster = async (programs: string): Promise<Postgres> => {
       join(programs, 'initdb'),
       [
         ...['-D', data, '-U', 'padlock', '--pwfile', passwordFile, '-A', 'scram-sha-256'],
-        // What initdb makes is worth nothing after a power cut; what the server writes is synced.
+        // initdb's files are worth nothing after a power cut; the server syncs what it writes.
         ...['-E', 'UTF8', '--locale=C', '--no-sync'],
       ],
       { ...options, stdio: ['ignore', 'ignore', 'pipe'] },
@@ -201,7 +201,7 @@ const startCluster = async (programs: string): Promise<Postgres> => {
   return { ...databasesOf(url), isOurs: true, start, stop, close }
 }
 
-/** Resolves with the server's own word that it takes connections; rejects with its last ones. */
+/** Resolves when the server says that it accepts connections; rejects with its last output. */
 const untilReady = (child: ChildProcess): Promise<void> =>
   new Promise((resolve, reject) => {
     const last: string[] = []
@@ -210,7 +210,7 @@ const untilReady = (child: ChildProcess): Promise<void> =>
       reject(new Error(`PostgreSQL ended before it took connections: ${last.join(' ')}`))
     })
     if (child.stderr === null) return
-    // Read to its end, or the server would wait for room to log.
+    // Read to the end, or the server would block on its full log pipe.
     createInterface({ input: child.stderr }).on('line', (line) => {
       last.push(line)
       if (last.length > 5) last.shift()

@@ -1,14 +1,14 @@
 /**
- * Runs one command to its end, with a limit, and leaves nothing of it behind.
- * Every command gets a process group of its own, so that what it started ends with it.
+ * Runs one command to its end, with a time limit, and leaves no process behind. Every command gets
+ * its own process group, so that what it started ends with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 
 export interface RunOptions {
   readonly cwd?: string
-  /** Added to this process's own environment. */
+  /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>
-  /** Milliseconds; the default is 15 minutes, what a whole run may take on a fresh machine. */
+  /** Milliseconds; 15 minutes by default, enough for a whole run on a fresh machine. */
   readonly timeoutMs?: number
   /** `'collect'` returns the output instead of showing it. */
   readonly output?: 'show' | 'collect'
@@ -34,7 +34,7 @@ const killGroup = (child: ChildProcess): void => {
   }
 }
 
-// A group of its own does not get the terminal's Ctrl-C, so it is passed on.
+// A separate group does not get the terminal's Ctrl-C, so this passes it on.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     for (const child of running) killGroup(child)
@@ -86,7 +86,7 @@ export const run = (
     output += error.message
     finish(127)
   })
-  // What the command left running ends here, so that nothing writes after the last line.
+  // Ends whatever the command left running, so that nothing writes after the last line.
   child.once('exit', () => killGroup(child))
   child.once('close', (code) => finish(code ?? 1))
   return promise

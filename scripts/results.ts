@@ -1,6 +1,6 @@
 /**
- * Turns what a test runner wrote for machines into counts.
- * Nothing here trusts a report alone: a runner that failed without naming a failure is one failure.
+ * Turns a test runner's machine-readable report into counts, and never trusts a report alone: a
+ * runner that failed without naming a failure counts as one failure.
  */
 import { readFileSync } from 'node:fs'
 
@@ -18,7 +18,7 @@ export const add = (a: Counts, b: Counts): Counts => ({
   skipped: a.skipped + b.skipped,
 })
 
-/** A plain check is one test: its exit code says which. */
+/** A plain check is one test; its exit code decides. */
 export const countCheck = (exitCode: number): Counts =>
   exitCode === 0 ? { ...none, passed: 1 } : { ...none, failed: 1 }
 
@@ -40,7 +40,7 @@ const readJson = (path: string): Json | undefined => {
   }
 }
 
-/** Adds the one failure of a runner that crashed, or that failed for a reason outside its tests. */
+/** Adds one failure for a runner that crashed, or that failed for a reason outside its tests. */
 const withCrash = (counts: Counts, exitCode: number): Counts =>
   exitCode !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
 

@@ -1,5 +1,5 @@
 /**
- * Makes sure that the parts of Rust that the checks use are there, by rust-toolchain.toml.
+ * Makes sure that the parts of Rust that the checks use are installed, as in rust-toolchain.toml.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { run } from './process.ts'
 const works = async (...args: string[]): Promise<boolean> =>
   (await run('cargo', args, { cwd: root, output: 'collect' })).code === 0
 
-/** Installs what is missing; returns one sentence when that fails, nothing when all is there. */
+/** Installs what is missing; returns one sentence if that fails, otherwise nothing. */
 export const ensureRust = async (): Promise<string | undefined> => {
   if ((await works('clippy', '--version')) && (await works('fmt', '--version'))) return undefined
   const settings = readFileSync(join(root, 'rust-toolchain.toml'), 'utf8')

@@ -1,5 +1,5 @@
 /**
- * The simulation of everything for as many seeds as one likes. A seed that fails is repeated with
+ * The simulation of everything, for as many seeds as you like. Repeat a failed seed with
  * `--seeds 1 --seed S --verbose`, which shows everything that happened.
  *
  *     npm run simulate -- --seeds 100
@@ -36,7 +36,7 @@ const readOptions = () => {
 }
 
 const readCount = (name: string, text: string): number =>
-  /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} wants a number, not "${text}"`)
+  /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} needs a number, not "${text}"`)
 
 const replay = (seed: number): string => `npm run simulate -- --seeds 1 --seed ${seed} --verbose`
 

@@ -1,6 +1,6 @@
 /**
- * The table of everything that `dev/test` and `npm run verify` run, in order.
- * What a step does lives in the program it calls; here is how it is called and counted.
+ * The table of everything that `dev/test` and `npm run verify` run, in order. The program that a
+ * step calls does the work; this table says how to call it and count the result.
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,11 +21,11 @@ import {
 export interface Step {
   readonly name: string
   readonly says: string
-  /** The browsers that it runs in; `npm run verify` leaves out steps that have some. */
+  /** The browsers that it runs in; `npm run verify` leaves out steps that need any. */
   readonly browsers?: readonly BrowserName[]
   /** Takes minutes, so `npm run verify` leaves it out. */
   readonly isLong?: true
-  /** Whether there is anything to run yet; a step without files counts nothing. */
+  /** Whether there is anything to run yet; a step without files counts as nothing. */
   readonly hasFiles?: () => boolean
   readonly run: () => Promise<Counts>
 }
@@ -45,7 +45,7 @@ const check = async (command: string, args: string[], options?: RunOptions): Pro
 const script = (name: string, ...args: string[]): Promise<Counts> =>
   check(process.execPath, [join('scripts', name), ...args])
 
-/** A fresh path for a runner's report, so that an old one is never read. */
+/** A new path for a runner's report, so that an old one is never read. */
 const newReport = (name: string): string => {
   mkdirSync(cacheDir, { recursive: true })
   const path = join(cacheDir, `${name}-report.json`)
@@ -65,7 +65,7 @@ const runCargoTests = async (): Promise<Counts> => {
   }
   let counts = none
   for (const program of readTestPrograms(built.stdout)) {
-    // libtest prints JSON only when told that unstable options are wanted; nothing is compiled with this.
+    // libtest prints JSON only with unstable options enabled; nothing is compiled with them.
     const env = { RUSTC_BOOTSTRAP: '1', CARGO_MANIFEST_DIR: wasmDir }
     const args = ['-Z', 'unstable-options', '--format', 'json']
     const finished = await run(program, args, { cwd: wasmDir, env, output: 'collect' })
@@ -79,7 +79,7 @@ const runCargoTests = async (): Promise<Counts> => {
 const runVitest = async (): Promise<Counts> => {
   const report = newReport('vitest')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  // A test that hangs is ended by its own limit; all together take long on a busy machine.
+  // A test that hangs hits its own limit; all of them together take long on a busy machine.
   const { code } = await run('vitest', ['run', ...reporters], { cwd: root, timeoutMs: 60 * 60_000 })
   return countVitest(report, code)
 }
@@ -96,8 +96,8 @@ const runPlaywright = async (...args: string[]): Promise<Counts> => {
 }
 
 /**
- * About two minutes on two idle cores. A number of seeds, and always the same ones, so that what runs
- * does not depend on how fast the machine is; `npm run simulate` begins anywhere.
+ * About two minutes on two idle cores. Always the same seeds, so that what runs does not depend on
+ * the machine's speed; `npm run simulate` starts anywhere.
  */
 const simulatedSeeds = 32
 const firstSimulatedSeed = 1
@@ -124,7 +124,7 @@ export const steps: readonly Step[] = [
   { name: 'types', says: 'types hold', run: () => check('tsc', ['-p', '.']) },
   {
     name: 'types-oldest',
-    says: 'src/ uses no newer language than its oldest browsers have',
+    says: 'src/ uses no language newer than its oldest browsers',
     run: () => check('tsc', ['-p', 'src/tsconfig.json']),
   },
   {
@@ -184,7 +184,7 @@ export const steps: readonly Step[] = [
     run: () =>
       check('attw', [
         ...['--pack', '.', '--profile', 'esm-only', '--no-definitely-typed'],
-        // A file to be served, which has no types.
+        // A file to serve, without types.
         ...['--exclude-entrypoints', './padlock.wasm'],
         ...['--format', 'ascii', '--no-summary'],
       ]),
@@ -205,7 +205,7 @@ export const steps: readonly Step[] = [
         check('cargo', ['clippy', '--locked', '-q', ...what, '--', '-D', 'warnings'], {
           cwd: wasmDir,
         })
-      // Some code is compiled for the browser only, the tests for this machine only.
+      // Some code compiles only for the browser, the tests only for this machine.
       return add(
         await clippy('--all-targets'),
         await clippy('--lib', '--target', 'wasm32-unknown-unknown'),
@@ -216,7 +216,7 @@ export const steps: readonly Step[] = [
   { name: 'vitest', says: 'tests in Node', run: runVitest },
   {
     name: 'simulation',
-    says: 'bad days of everyone, repeated by their seeds',
+    says: 'everyone’s bad days, replayed from seeds',
     isLong: true,
     hasFiles: () => existsSync(join(root, 'wasm/pkg/padlock.wasm')),
     run: () =>

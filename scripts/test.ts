@@ -1,7 +1,7 @@
 /**
- * Runs the steps, goes on after a failure, and prints `N passed, N failed` alone on its last line.
+ * Runs the steps, continues after a failure, and prints `N passed, N failed` alone on its last line.
  *
- *     node scripts/test.ts              every step but those in browsers and long ones, installing nothing
+ *     node scripts/test.ts              every step but browser and long ones, installing nothing
  *     node scripts/test.ts --install    every step, after installing what is missing
  *     node scripts/test.ts --only NAME  one step (may be repeated); --list names them
  */
@@ -43,7 +43,7 @@ const choose = (only: readonly string[], all: boolean): readonly Step[] => {
   return steps.filter((step) => all || !(step.browsers || step.isLong))
 }
 
-/** Under CI a skipped test is a failed one: nobody would notice that it never ran. */
+/** In CI a skipped test counts as failed: nobody would notice that it never ran. */
 const judgeSkips = (counts: Counts): Counts =>
   process.env.CI ? { ...counts, failed: counts.failed + counts.skipped } : counts
 

@@ -1,12 +1,10 @@
-/**
- * What `dev/up` may be told on its command line.
- */
+/** The command line options of `dev/up`. */
 import { parseArgs } from 'node:util'
 
 export interface UpOptions {
   readonly nodePort: number
   readonly demoPort: number
-  /** Look whether both answer, then stop. */
+  /** Check that both respond, then stop. */
   readonly once: boolean
 }
 
@@ -14,11 +12,11 @@ const usage = 'usage: dev/up [--node-port 8787] [--demo-port 5173] [--once]'
 
 const readPort = (name: string, text: string): number => {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
-  if (!(port >= 1 && port <= 65_535)) throw new Error(`--${name} wants a port, not "${text}"`)
+  if (!(port >= 1 && port <= 65_535)) throw new Error(`--${name} needs a port, not "${text}"`)
   return port
 }
 
-/** @throws with one sentence when an option is unknown or no port. */
+/** @throws with a message when an option is unknown or not a port. */
 export const readUpOptions = (args: readonly string[]): UpOptions => {
   try {
     const { values } = parseArgs({
@@ -31,7 +29,7 @@ export const readUpOptions = (args: readonly string[]): UpOptions => {
     })
     const nodePort = readPort('node-port', values['node-port'])
     const demoPort = readPort('demo-port', values['demo-port'])
-    if (nodePort === demoPort) throw new Error('the node and the demo need a port each')
+    if (nodePort === demoPort) throw new Error('the node and the demo need different ports')
     return { nodePort, demoPort, once: values.once }
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n${usage}`)

@@ -1,6 +1,6 @@
 /**
- * Runs a node and the demo on this machine until Ctrl-C; `dev/up` calls it.
- * Both children live and die together: neither is of use alone.
+ * Runs a node and the demo on this machine until Ctrl-C; `dev/up` calls it. Both children live and
+ * die together: neither is useful alone.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -19,7 +19,7 @@ const fail = (sentence: string): never => {
   process.exit(1)
 }
 
-/** Both addresses of `localhost` must be free: a browser may ask either. */
+/** Both addresses of `localhost` must be free: a browser may use either. */
 const isFree = async (port: number): Promise<boolean> => {
   for (const host of ['127.0.0.1', '::1']) {
     const code = await new Promise<string | undefined>((resolve) => {
@@ -68,7 +68,7 @@ const whenEnded = (child: ChildProcess): Promise<void> =>
     child.once('error', () => resolve())
   })
 
-/** Resolves when `ask` answered well; waits between attempts, and for no longer than the limit. */
+/** Resolves once `ask` succeeds; waits between attempts, up to the limit. */
 const waitForAnswer = async (ask: () => Promise<Response>, what: string): Promise<void> => {
   const limit = Date.now() + answerWithinMs
   for (;;) {
@@ -111,7 +111,7 @@ const vite = join(root, 'node_modules/vite/bin/vite.js')
 
 const children = {
   'The node': start([...nodeArgs, ...local]),
-  // The demo reads the address of its node from this variable.
+  // The demo reads its node's address from this variable.
   'The demo': start([vite, ...viteArgs, '--strictPort', ...local], { VITE_NODE_URL: nodeUrl }),
 }
 
@@ -127,14 +127,14 @@ const stop = (code: number): Promise<never> => {
   return stopping
 }
 
-// From here on a signal stops the two children; until here it stopped the build (process.ts).
+// From here on, a signal stops the two children; before, it stopped the build (process.ts).
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.removeAllListeners(signal)
   process.on(signal, () => void stop(0))
 }
 for (const [name, child] of Object.entries(children)) {
   void whenEnded(child).then(() => {
-    if (stopping === undefined) console.error(`${name} has ended, so the other ends too.`)
+    if (stopping === undefined) console.error(`${name} has ended, so the other one is stopped too.`)
     return stop(1)
   })
 }
@@ -148,7 +148,7 @@ try {
   console.error(error instanceof Error ? error.message : error)
   await stop(1)
 }
-// A stop that is under way has the last word.
+// A stop already under way takes precedence.
 if (stopping === undefined) {
   console.log(`ready:\n  node ${nodeUrl}\n  demo ${demoUrl}`)
   if (options.once) await stop(0)

@@ -36,7 +36,10 @@ export const onAbort = (signal: AbortSignal | undefined, listener: () => void): 
 /** A signal that follows others, until it is let go. */
 export interface JoinedSignal {
   readonly signal: AbortSignal
-  /** Stops listening to the others; without it they would hold this signal as long as they live. */
+  /**
+   * Stops listening to the others, which would otherwise keep this signal alive as long as they
+   * live.
+   */
   release(): void
 }
 

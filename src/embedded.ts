@@ -1,7 +1,7 @@
 /// <reference path="./embedded-files.d.ts" />
 /**
- * The worker and the wasm inside one script, `embedded.js`: what `padlock-sdk/inline` is made of, and
- * what `padlock-sdk` loads where the files beside it cannot be had.
+ * The worker and the wasm inside one script, `embedded.js`: `padlock-sdk/inline` contains it, and
+ * `padlock-sdk` loads it where the files beside it are not available.
  */
 
 import { wasmBase64, workerSource } from 'padlock:embedded'

@@ -1,6 +1,6 @@
 /**
- * The one error class, and the one table of codes: docs/protocol.md section 13's, the outcomes of
- * receiving (section 8), and the SDK's own. A code, once released, keeps its meaning.
+ * The one error class, and the one table of codes: those of docs/protocol.md section 13, the
+ * outcomes of receiving (section 8), and the SDK's own. A code, once released, keeps its meaning.
  */
 
 interface CodeEntry {
@@ -99,33 +99,33 @@ export const codes = {
   gap: final,
 } as const satisfies Record<string, CodeEntry>
 
-/** Every code of this release. The README says of those that an application meets what to do. */
+/** Every code of this release. The README says what to do about those that an application meets. */
 export type PadlockErrorCode = keyof typeof codes
 
 let errorMessages: Readonly<Partial<Record<PadlockErrorCode, string>>> = {}
 
-/** Gives errors their messages. Only where people read them: the worker goes without the texts. */
+/** Gives errors their messages, where people read them: the worker does without the texts. */
 export const setErrorMessages = (all: Readonly<Record<PadlockErrorCode, string>>): void => {
   errorMessages = all
 }
 
 /**
- * Facts for developers, such as an address or a status. Some are the same everywhere: `tried` says
- * what was tried and how it ended, and is part of the message too; `walletCode` and `walletMessage`
- * are the wallet's own.
+ * Facts for developers, such as an address or a status. Some mean the same everywhere: `tried` says
+ * what was tried and how it ended, and is also part of the message; `walletCode` and
+ * `walletMessage` are the wallet's own.
  */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean>>
 
 export interface PadlockErrorOptions {
-  /** Replaces the table's sentence. Never holds keys, plaintext or envelopes. */
+  /** Replaces the message in the table. Never holds keys, plaintext or envelopes. */
   readonly message?: string | undefined
   readonly details?: ErrorDetails | undefined
   readonly cause?: unknown
 }
 
 /**
- * The message of an error that was given none of its own: what happened and what to do. It is the code
- * itself where nobody called `setErrorMessages`.
+ * The message of an error without its own: what happened and what to do. It is the code itself if
+ * nobody called `setErrorMessages`.
  */
 export const messageOf = (code: PadlockErrorCode, details?: ErrorDetails): string => {
   const message = errorMessages[code] ?? code

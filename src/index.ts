@@ -11,16 +11,18 @@ import { embeddedWasm, wasmWays } from './worker/load-wasm.ts'
 import { startGivenWorker, startWorker } from './worker/start.ts'
 
 export interface CreateClientOptions extends ClientOptions {
-  /** Starts `padlock-sdk/worker` as a module worker; for bundlers and content policies that need it. */
+  /**
+   * Starts `padlock-sdk/worker` as a module worker, for bundlers and content policies that need it.
+   */
   readonly createWorker?: () => Worker
   /** Where `padlock.wasm` is served, if not beside this module. */
   readonly wasmUrl?: string | URL
 }
 
 /**
- * Opens this device's installation of an account, and registers one at the first time: then, and
- * only then, the wallet is asked for one signature. The client connects in the background and keeps
- * trying; an existing installation also opens offline.
+ * Opens this device's installation of an account, and registers one the first time: only then does
+ * it ask the wallet for one signature. The client connects in the background and keeps trying; an
+ * existing installation also opens offline.
  *
  * @example
  * const client = await createClient({ wallet, node: 'https://node.example' })
@@ -37,7 +39,7 @@ export const createClient = async (options: CreateClientOptions): Promise<Client
     const worker = createWorker
       ? await startGivenWorker(createWorker, signal)
       : await startWorker(findWorker, loadEmbedded, signal)
-    // Where the worker's file was not to be had, that of the wasm is not looked for.
+    // If the worker's file is not available, the wasm's is not looked for.
     const ways = worker.isEmbedded ? [embeddedWasm(loadEmbedded)] : wasmWays(findWasm, loadEmbedded)
     return { ...worker, wasm: given ?? ways }
   })
@@ -48,28 +50,5 @@ const findWorker = () => new URL('./worker.js', import.meta.url)
 const findWasm = () => new URL('./padlock.wasm', import.meta.url)
 const loadEmbedded = () => import('./embedded.ts')
 
-export type { ChainLike } from './chains/chain-option.ts'
-export type { ChainClientLike } from './chains/chains.ts'
-export {
-  type ErrorDetails,
-  PadlockError,
-  type PadlockErrorCode,
-  type PadlockErrorOptions,
-} from './errors.ts'
-export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
-export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
-export type { StreamOptions } from './facade/stream.ts'
-// Symbols below should only matter to those who write adapters.
-export type { AccountLike, ProviderLike, WalletClientLike, WalletLike } from './wallet/viem.ts'
-export type {
-  ClientEvent,
-  ClientState,
-  ConversationInfo,
-  Installation,
-  Message,
-  MessageBase,
-  Status,
-  TextMessage,
-  UnknownMessage,
-  Warning,
-} from './worker/contract.ts'
+// By name in api.ts. `export *` keeps the two entries from drifting apart: what joins one, joins both.
+export * from './api.ts'

@@ -1,6 +1,7 @@
 /**
- * Entry `padlock-sdk/inline`: the same SDK with its worker and its wasm inside, for places that serve
- * no files of packages. The worker starts from a blob, so a content policy must allow `worker-src blob:`.
+ * Entry `padlock-sdk/inline`: the same SDK with its worker and wasm inside, for applications that
+ * cannot serve a package's files. The worker starts from a blob, so a content policy must allow
+ * `worker-src blob:`.
  *
  * @packageDocumentation
  */
@@ -21,28 +22,5 @@ export const createClient = async (options: ClientOptions): Promise<Client> => {
   }))
 }
 
-export type { ChainLike } from './chains/chain-option.ts'
-export type { ChainClientLike } from './chains/chains.ts'
-export {
-  type ErrorDetails,
-  PadlockError,
-  type PadlockErrorCode,
-  type PadlockErrorOptions,
-} from './errors.ts'
-export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
-export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
-export type { StreamOptions } from './facade/stream.ts'
-// Symbols below should only matter to those who write adapters.
-export type { AccountLike, ProviderLike, WalletClientLike, WalletLike } from './wallet/viem.ts'
-export type {
-  ClientEvent,
-  ClientState,
-  ConversationInfo,
-  Installation,
-  Message,
-  MessageBase,
-  Status,
-  TextMessage,
-  UnknownMessage,
-  Warning,
-} from './worker/contract.ts'
+// As src/index.ts does.
+export * from './api.ts'

@@ -1,4 +1,4 @@
-/** The processes of a run: each has one thing to do and answers one request after another. */
+/** The processes of a run: each has one task and answers one request after another. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -21,7 +21,7 @@ export interface Child<C extends Calls> {
     name: N,
     argument: Parameters<C[N]>[0],
   ): Promise<Awaited<ReturnType<C[N]>>>
-  /** Ends it; whatever it holds is to be closed by a call before. */
+  /** Ends it; a call must first close whatever it holds. */
   end(): Promise<void>
 }
 
@@ -72,7 +72,7 @@ export function startChild<C extends Calls>(
   }
 }
 
-/** In the child: answers requests by these functions, and ends when nobody asks any more. */
+/** In the child: answers requests with these functions, and ends when the parent is gone. */
 export function answerCalls(calls: Calls): void {
   const byName = new Map<string, (argument: never) => unknown>(Object.entries(calls))
   const reply = (message: Reply): void => {
@@ -90,7 +90,7 @@ export function answerCalls(calls: Calls): void {
   process.once('disconnect', () => process.exit(0))
 }
 
-/** Processor time of a process over a while. */
+/** Processor time of a process over a period. */
 export const watchCpu = (): (() => number) => {
   const before = process.cpuUsage()
   const startedMs = performance.now()

@@ -1,4 +1,4 @@
-/** The clients of a run, in a process of their own. */
+/** The clients of a run, in their own process. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { minuteNs, nodeClient } from '../../tests/node/support.ts'
@@ -23,7 +23,7 @@ let idle: IdleStreams | undefined
 let begun: () => void = () => {}
 let beginning = Promise.resolve()
 
-/** The next load tells `untilBegun` when its warm-up is over. */
+/** Makes `untilBegun` wait until the next load's warm-up is over. */
 const arm = (): void => {
   beginning = new Promise((resolve) => {
     begun = resolve
@@ -83,13 +83,13 @@ const calls = {
         next = (next + 1) % inboxCount
         return claimBody(inboxes[next]?.id ?? '')
       },
-      // An answer without a key has an id only.
+      // An answer without a key has only an id.
       count: (message) => (message.length > 120 ? 1 : 0),
       begin: () => begun(),
     })
   },
 
-  /** Streams from the beginning, again and again. */
+  /** Streams from the beginning, repeatedly. */
   async catchUp({ port, seconds }: Task): Promise<{ readonly perSecond: number }> {
     const { nodeId, expiresNs } = await infoOf(port)
     const bodies = replayed.map((owner) => subscribeBody(owner, 0n, nodeId, expiresNs))
@@ -101,7 +101,7 @@ const calls = {
     return { perSecond: (count / (performance.now() - startedMs)) * 1_000 }
   },
 
-  /** One message after another to one inbox, whose owner listens on this node or on another. */
+  /** One message after another to one inbox, whose owner listens on this node or on another one. */
   async latency(options: {
     readonly port: number
     readonly listenPort: number

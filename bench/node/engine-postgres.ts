@@ -1,4 +1,6 @@
-/** PostgreSQL by a bare loop: one connection, prepared statements, as many rows a statement as asked. */
+/**
+ * PostgreSQL in a bare loop: one connection, prepared statements, the requested rows per statement.
+ */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { TestInstallation } from '../../tests/node/support.ts'
@@ -7,7 +9,7 @@ import { filledBytes, inboxCount, messageBytes, oneTimeKeys, replayEnvelopes } f
 
 const now = '(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint'
 
-/** Bytes that no two rows share, made by the server: 32 for each number that is given. */
+/** Bytes unique to each row, made by the server: 32 for each given number. */
 const bytesOf = (...texts: readonly string[]): string =>
   texts.map((text) => `sha256(int8send(${text}))`).join(' || ')
 
@@ -17,7 +19,7 @@ SELECT $1::bigint + n % ${inboxCount}, $2::bigint + n / ${inboxCount} + 1, $3::b
   ${filledBytes}, ${bytesOf('n + $6::bigint')}, ${bytesOf('-n', '~n', 'n # 12345', '-n # 54321')}
 FROM generate_series($4::bigint, $5::bigint) AS n`
 
-/** Rows of VALUES with so many parameters each. */
+/** Rows of VALUES with this many parameters each. */
 const rowsOf = (count: number, types: readonly string[]): string => {
   const row = (nth: number): string =>
     `(${types.map((type, at) => `$${nth * types.length + at + 1}::${type}`).join(', ')})`
@@ -34,9 +36,9 @@ export async function openPostgresEngine(
     const { rows } = await client.query<{ value: string | null }>(text)
     return Number(rows[0]?.value ?? 0)
   }
-  /** The topics of the inboxes have ids one after another. */
+  /** The inboxes' topics have consecutive ids. */
   let firstTopic = 0
-  /** Sequences as this loop goes on with them; whoever else writes to the inboxes is asked before. */
+  /** Sequences as this loop continues them; it reads them first if others wrote to the inboxes. */
   let sequences: number[] = []
   let nextInbox = Math.floor(Math.random() * inboxCount)
   let nextPage = 0
@@ -116,7 +118,7 @@ export async function openPostgresEngine(
         [before + Math.ceil(envelopes / inboxCount), firstTopic, firstTopic + inboxCount],
       )
       await client.query('SET synchronous_commit = on')
-      // What autovacuum would do in the middle of a row otherwise.
+      // Otherwise autovacuum would do this in the middle of a row.
       await client.query('VACUUM ANALYZE')
       await client.query('CHECKPOINT')
       await readSequences()

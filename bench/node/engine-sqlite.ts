@@ -1,4 +1,4 @@
-/** SQLite by a bare loop, with the pragmas of the embedded store. */
+/** SQLite in a bare loop, with the embedded store's pragmas. */
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import type { TestInstallation } from '../../tests/node/support.ts'
@@ -80,11 +80,11 @@ export function openSqliteEngine(file: string, inboxes: readonly TestInstallatio
       })
     },
     async fill(envelopes) {
-      // Nothing of this is lost that matters, and pages are written once.
+      // Losing this would not matter, and pages are written only once.
       database.exec('PRAGMA synchronous = OFF')
       database.exec('PRAGMA cache_size = -3000000')
       const firstNs = nowNs() - BigInt(envelopes) * 1_000n
-      // Above what anybody has: the topics got different numbers of envelopes.
+      // Above every topic's number: they got different numbers of envelopes.
       const row = database
         .prepare('SELECT MAX(sequence) AS sequence FROM topic WHERE id <= ?')
         .get(inboxCount)
@@ -95,7 +95,7 @@ export function openSqliteEngine(file: string, inboxes: readonly TestInstallatio
         const to = Math.min(envelopes, from + chunk)
         transaction(() => statement.run(BigInt(from), BigInt(to), firstNs, BigInt(before)))
       }
-      // The next of everyone is above what it has, also where the last round was not a full one.
+      // Every next number is above the topic's last, even if the last round was not complete.
       database
         .prepare('UPDATE topic SET sequence = ?, node_ns = ? WHERE id <= ?')
         .run(before + Math.ceil(envelopes / inboxCount), nowNs(), inboxCount)

@@ -1,6 +1,6 @@
 /**
- * A database without the node: fills it, and writes, reads and takes the same rows by a bare loop, which
- * is the limit that the node is compared with. In a process of its own.
+ * A database without the node: fills it, and writes, reads and takes the same rows in a bare loop,
+ * the limit that the node is compared with. Runs in its own process.
  */
 import type { DatabaseSource } from '../../node/src/store/database-thread.ts'
 import { answerCalls, watchCpu } from './children.ts'
@@ -10,17 +10,17 @@ import { makeInboxes } from './inboxes.ts'
 
 /** One database, its tables made by the node. Everything is on disk when a promise resolves. */
 export interface Engine {
-  /** Accounts, topics, prekeys, and what is to be replayed. */
+  /** Accounts, topics, prekeys, and the envelopes to replay. */
   prepare(): Promise<void>
-  /** So many small envelopes more, spread over the inboxes. */
+  /** This many more small envelopes, spread over the inboxes. */
   fill(envelopes: number): Promise<void>
-  /** To be called before `write` when others wrote: it numbers envelopes itself. */
+  /** Call before `write` if others have written: it numbers envelopes itself. */
   refresh(): Promise<void>
-  /** One transaction with so many envelopes of 1 KiB, each on the next inbox. */
+  /** One transaction with this many envelopes of 1 KiB, each to the next inbox. */
   write(envelopes: number): Promise<void>
   /** One page of 500. @returns how many came. */
   read(): Promise<number>
-  /** One transaction with so many prekeys taken, each of another installation. */
+  /** One transaction that takes this many prekeys, each from another installation. */
   claim(keys: number): Promise<void>
   close(): Promise<void>
 }
@@ -34,7 +34,7 @@ const opened = (): Engine => {
 
 export interface BareResult {
   readonly perSecond: number
-  /** Of this process, in cores: SQLite's work is in it, PostgreSQL's is not. */
+  /** Of this process, in cores: includes SQLite's work, but not PostgreSQL's. */
   readonly cores: number
 }
 

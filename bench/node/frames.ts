@@ -6,10 +6,10 @@
 /** A flag for compression, and a length. */
 const headBytes = 5
 
-/** Cuts a body into gRPC frames; hands on each message. */
+/** Cuts a body into gRPC frames; passes on each message. */
 export class FrameReader {
   readonly #take: (message: Buffer) => void
-  // What came of an unfinished frame; put together once, when all of it is there.
+  // The pieces of an unfinished frame; joined once, when it is complete.
   #pieces: Buffer[] = []
   #bytes = 0
   #needed = headBytes
@@ -44,7 +44,7 @@ export const frameOf = (message: Uint8Array): Buffer => {
   return framed
 }
 
-/** Calls `field` for each length-delimited field; others are passed over. */
+/** Calls `field` for each length-delimited field; skips others. */
 export function walkFields(message: Buffer, field: (number: number, bytes: Buffer) => void): void {
   let at = 0
   const varint = (): number => {

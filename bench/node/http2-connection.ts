@@ -1,11 +1,11 @@
 /**
- * As much of an HTTP/2 client as a load generator needs (RFC 9113): requests whose headers and body
- * were encoded beforehand, answers of which only the data is looked at. On a machine with two cores
- * an ordinary client would be most of what is measured.
+ * As much of an HTTP/2 client as a load generator needs (RFC 9113): requests with headers and body
+ * encoded beforehand, and answers of which only the data is read. On a machine with two cores, an
+ * ordinary client would be most of what is measured.
  */
 import net, { type Socket } from 'node:net'
 
-/** What comes of one request. */
+/** The answer to one request. */
 export interface Answer {
   /** A piece of the body; valid during the call only. */
   data(bytes: Buffer): void
@@ -24,7 +24,7 @@ const largestWindow = 0x7fffffff
 /** Section 6.9.2: until the other side says otherwise. */
 const firstWindowBytes = 65_535
 
-/** Headers of a gRPC call, all as literals, so that no connection has a state of its own (RFC 7541). */
+/** Headers of a gRPC call, all as literals, so that connections keep no state (RFC 7541). */
 export const encodeHeaders = (path: string, authority: string): Buffer => {
   const text = (value: string): Buffer => {
     if (value.length > 126) throw new Error('a header of the bench is too long')
@@ -57,9 +57,9 @@ export class Http2Connection {
   }[] = []
   #nextStream = 1
   #sendWindow = firstWindowBytes
-  /** Data that came since the other side was last told that it may send more. */
+  /** Data received since the last WINDOW_UPDATE. */
   #received = 0
-  // The frame that is being read.
+  // The frame being read.
   #head = Buffer.alloc(headBytes)
   #headFilled = 0
   #left = 0
@@ -93,7 +93,7 @@ export class Http2Connection {
         socket.on('error', fail)
         socket.on('close', fail)
         const settings = Buffer.alloc(18)
-        // No dynamic table, no push, and streams that never wait for room.
+        // No dynamic table, no push, and streams that never wait for window.
         settings.writeUInt16BE(1, 0)
         settings.writeUInt16BE(2, 6)
         settings.writeUInt16BE(4, 12)

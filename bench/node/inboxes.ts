@@ -1,19 +1,19 @@
 /**
- * The installations of a run: real keys, so that their owners can prove to be it, the same ones in every
- * process. Most get mail and give out prekeys; the last few have mail to be replayed.
+ * The installations of a run: real keys, so that owners can prove themselves, the same in every
+ * process. Most receive envelopes and give out prekeys; the last few have envelopes to replay.
  */
 import { TestInstallation, testAccount } from '../../tests/node/support.ts'
 
-/** Inboxes that are published to, in turn. */
+/** Inboxes to publish to, in turn. */
 export const inboxCount = 10_000
-/** Inboxes whose mail is replayed, each with so many envelopes of 1 KiB. */
+/** Inboxes to replay, each with this many envelopes of 1 KiB. */
 const replayInboxes = 4
 export const replayEnvelopes = 2_500
 /** One-time prekeys of each installation. */
 export const oneTimeKeys = 50
 /** Bytes of a published and of a replayed message. */
 export const messageBytes = 1_024
-/** Bytes of the messages that a store is filled with. */
+/** Bytes of each message that fills a store. */
 export const filledBytes = 128
 
 // All belong to one account, whose wallet signs nothing here.
@@ -21,6 +21,6 @@ const account = testAccount('bench')
 
 const inboxOf = (index: number): TestInstallation => new TestInstallation(account, `bench ${index}`)
 
-/** All of them, those to be replayed last. */
+/** All of them, those to replay last. */
 export const makeInboxes = (): readonly TestInstallation[] =>
   Array.from({ length: inboxCount + replayInboxes }, (_, index) => inboxOf(index))

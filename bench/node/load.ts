@@ -1,6 +1,6 @@
 /**
- * Callers that ask one request after another, all at once: each waits for its answer before it asks
- * again, so the number of callers is the number of requests under way.
+ * Concurrent callers: each waits for its answer before its next request, so the number of callers
+ * is the number of requests under way.
  */
 import { watchCpu } from './children.ts'
 import { Http2Connection } from './http2-connection.ts'
@@ -8,11 +8,11 @@ import { headersOf, type Rpc } from './requests.ts'
 
 export interface LoadResult {
   readonly requestsPerSecond: number
-  /** Of what a request brings: envelopes, keys. */
+  /** Items that a request brings: envelopes, keys. */
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** What the callers themselves took, in cores. */
+  /** What the callers themselves used, in cores. */
   readonly cores: number
 }
 
@@ -29,9 +29,9 @@ export interface Load {
   readonly begin: () => void
 }
 
-/** Callers of one connection at most; a node takes 256 requests at a time on one. */
+/** Most callers on one connection; a node accepts 256 concurrent requests on one. */
 const callersOfConnection = 50
-/** What is not measured at the beginning, of the time that is. */
+/** The unmeasured warm-up, as a share of the measured time. */
 const warmUpShare = 0.25
 
 /** @throws Error if any request is not answered as it should be. */

@@ -9,13 +9,13 @@ export interface ThreadProfile {
   readonly thread: 'serving' | 'database'
   /** By package or own file, longest first. */
   readonly owners: readonly (readonly [string, number])[]
-  /** By function, with what of ours called it, longest first. */
+  /** By function, with our caller, longest first. */
   readonly functions: readonly (readonly [string, number])[]
 }
 
 const samplingMicroseconds = 200
 
-/** @returns what ends it. */
+/** @returns a function that ends it. */
 export async function startProfile(): Promise<() => Promise<readonly ThreadProfile[]>> {
   const session = new inspector.Session()
   session.connect()
@@ -111,7 +111,7 @@ const nameOf = ({ functionName, url, lineNumber }: inspector.Runtime.CallFrame):
   return `${functionName || '(anonymous)'}${file}`
 }
 
-/** Whose work it is: native functions are their callers'. */
+/** The owner of the work: native functions count for their callers. */
 function ownerOf(chain: readonly inspector.Runtime.CallFrame[]): string {
   const frame = chain.find(({ url }) => url !== '') ?? chain[0]
   if (frame === undefined) return 'unknown'

@@ -1,4 +1,4 @@
-/** Figures of the node: medians of the rounds, the table that is printed and the file that is kept. */
+/** Figures of the node: medians of the rounds, the printed table and the results file. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { median } from '../figures.ts'
@@ -26,11 +26,11 @@ export interface NodeRow extends Omit<Measurement, 'value' | 'bare'> {
   readonly bares: readonly number[]
   readonly value: number
   readonly bare: number | undefined
-  /** Of the value at the smallest size in the same run. */
+  /** Relative to the value at the smallest size in the same run. */
   readonly ofBase: number | undefined
 }
 
-/** Puts the rounds of each row together. */
+/** Combines the rounds of each row. */
 export function summarize(
   rounds: readonly { readonly stored: number; readonly rows: readonly Measurement[] }[],
 ): readonly NodeRow[] {
@@ -74,7 +74,7 @@ export function summarize(
   })
 }
 
-/** What a row has to reach, and whether it does. */
+/** The goal of a row, and whether the row reaches it. */
 function verdictOf({ atLeast, atLeastOfBare, atMost, value, bare, ofBase, unit }: NodeRow): string {
   const goals: string[] = []
   const goal = (text: string, reached: boolean): void => {

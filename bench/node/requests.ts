@@ -1,4 +1,4 @@
-/** Requests of the load, encoded once: what differs from one to the next is written over in place. */
+/** Requests of the load, encoded once: the parts that change are overwritten in place. */
 import { randomBytes } from 'node:crypto'
 import { create, toBinary } from '@bufbuild/protobuf'
 import {
@@ -65,7 +65,7 @@ export class PublishBodies {
     return body
   }
 
-  /** What `next` wrote into the last envelope, as it stands in its message. */
+  /** What `next` wrote into the last envelope, as in its message. */
   static counterOf(message: Buffer): number | undefined {
     return message.subarray(0, 8).equals(mark) ? message.readUIntBE(8, 6) : undefined
   }
@@ -93,7 +93,7 @@ export const queryBody = (
     ),
   )
 
-/** A stream of somebody's inbox; from the end of what there is if no sequence reaches so far. */
+/** A stream of somebody's inbox; from its end if no sequence reaches that far. */
 export const subscribeBody = (
   owner: TestInstallation,
   afterSequence: bigint,
@@ -110,7 +110,7 @@ export const subscribeBody = (
     ),
   )
 
-/** A claim of one installation's prekey, under an id of its own. */
+/** A claim of one installation's prekey, with its own id. */
 export const claimBody = (installationId: string): Buffer =>
   frameOf(
     toBinary(

@@ -1,4 +1,4 @@
-/** The rows of the table: what is asked of the node, and the same of the bare loop. */
+/** The rows of the table: what the node does, and the bare loop likewise. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { BareResult } from './engine.ts'
 import { inboxCount } from './inboxes.ts'
@@ -7,7 +7,7 @@ import type { Measurement } from './report.ts'
 import type { Cost } from './server.ts'
 import { type Server, type Stage, startServer, watchServer } from './stage.ts'
 
-/** Callers and envelopes a request. */
+/** Callers, and envelopes per request. */
 const publishRows = [
   { callers: 1, batch: 1 },
   { callers: 64, batch: 1 },
@@ -77,7 +77,7 @@ export async function measurePublishing(
     rows.push(
       measured(stage, what, '/s', watched.result.perSecond, {
         ...costs(watched, bare),
-        // What batches reach together is one goal; the best of them is held against it.
+        // Batches share one goal, which the best of them must reach.
         ...(batch > 1 && callers === 64 ? { atLeast: 10_000, atLeastOfBare: 0.5 } : {}),
       }),
     )
@@ -85,7 +85,7 @@ export async function measurePublishing(
   return rows
 }
 
-/** Reading what lies there, and taking prekeys. */
+/** Reading what is stored, and taking prekeys. */
 export async function measureServing(
   stage: Stage,
   server: Server,
@@ -121,7 +121,7 @@ export async function measureServing(
   ]
 }
 
-/** How late a subscriber hears, on this node and on another one of the same database. */
+/** How late envelopes reach a subscriber, on this node and on another one of the same database. */
 export async function measureLatency(
   stage: Stage,
   server: Server,
@@ -143,8 +143,8 @@ export async function measureLatency(
 }
 
 /**
- * Memory of subscribers that nothing comes for, and whether they hear heartbeats in time while others
- * publish at full rate.
+ * Memory of idle subscribers, and whether they get heartbeats in time while others publish at full
+ * rate.
  */
 export async function measureSubscribers(
   stage: Stage,
@@ -154,7 +154,7 @@ export async function measureSubscribers(
   const server = await startServer(stage.source, heartbeatMs)
   const { clients } = stage
   const streams = Math.min(count, inboxCount)
-  // What the first connections bring along stays out of it.
+  // Excludes the one-time cost of the first connections.
   await clients.call('holdStreams', { port: server.port, count: 50 })
   await clients.call('releaseStreams', undefined)
   const before = await server.child.call('memory', undefined)

@@ -1,4 +1,4 @@
-/** The node of a run, in a process of its own, and what it costs its machine. */
+/** The node of a run, in its own process, and what it costs its machine. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { listen } from '../../node/src/server/listen.ts'
 import { createNodeService } from '../../node/src/service.ts'
@@ -11,7 +11,7 @@ export interface Cost {
   readonly cores: number
   /** Of the thread that serves, in cores; the rest is the database's thread. */
   readonly mainCores: number
-  /** How late timers of the serving thread were; the timer that measures has 1 ms itself. */
+  /** How late the serving thread's timers were; the measuring timer itself has 1 ms. */
   readonly delayP99Ms: number
   readonly delayMaxMs: number
 }
@@ -58,7 +58,7 @@ const calls = {
     if (endWatch === undefined) throw new Error('nothing was begun')
     return endWatch()
   },
-  /** Bytes in memory, with what is not used any more given back. */
+  /** Bytes in memory after garbage collection. */
   memory(): number {
     globalThis.gc?.()
     globalThis.gc?.()

@@ -1,4 +1,4 @@
-/** What a run on one store stands on: its database, the node, the clients and the bare loop. */
+/** The setup of a run on one store: its database, the node, the clients and the bare loop. */
 import { constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import type { Cost, ServerCalls } from './server.ts'
 
 export type StoreKind = DatabaseSource['kind']
 
-/** A node that runs. */
+/** A running node. */
 export interface Server {
   readonly port: number
   /** From the start of its process until it answers. */
@@ -25,12 +25,12 @@ export interface Stage {
   readonly clients: Child<ClientCalls>
   readonly engine: Child<EngineCalls>
   readonly source: DatabaseSource
-  /** Fills the store, with the node away. @returns seconds. */
+  /** Fills the store, while the node is stopped. @returns seconds. */
   fill(envelopes: number): Promise<number>
   close(): Promise<void>
 }
 
-/** Long enough for nothing to beat during a row. */
+/** Long enough that no heartbeat falls into a row. */
 const quietMs = 20_000
 
 export async function startServer(source: DatabaseSource, heartbeatMs = quietMs): Promise<Server> {
@@ -55,7 +55,7 @@ export async function openStage(kind: StoreKind, postgres: Postgres | undefined)
     kind === 'sqlite'
       ? { kind, file: join(folder, 'node.sqlite') }
       : { kind, url: (await postgres?.createDatabase()) ?? '' }
-  // SQLite lets in one process only: the bare loop has a copy.
+  // Only one process can hold the SQLite file: the bare loop has a copy.
   const bareSource: DatabaseSource =
     source.kind === 'sqlite' ? { ...source, file: join(folder, 'bare.sqlite') } : source
 
@@ -95,7 +95,9 @@ export async function openStage(kind: StoreKind, postgres: Postgres | undefined)
   }
 }
 
-/** What a step cost the node and the whole machine, from the clients' word that it is warm. */
+/**
+ * What a step cost the node and the whole machine, from when the clients report that it is warm.
+ */
 export async function watchServer<T>(
   { clients }: Stage,
   server: Server,
@@ -113,6 +115,6 @@ export async function watchServer<T>(
   return { result, cost, machineCores }
 }
 
-/** Of all processors, whoever used them. */
+/** Of all processors, by any process. */
 const busyMs = (): number =>
   cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)

@@ -1,4 +1,4 @@
-/** Subscriptions of the load: catching up, hearing of what is published, and doing nothing for long. */
+/** Subscriptions of the load: catching up, receiving what is published, and long idleness. */
 import { event, FrameReader, messagesOf, walkFields } from './frames.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { headersOf } from './requests.ts'
@@ -20,7 +20,7 @@ export const follow = (
     })
   })
 
-/** Reads everything that lies there. @returns how many envelopes that was. */
+/** Reads everything stored. @returns how many envelopes that was. */
 export async function catchUp(port: number, bodies: readonly Buffer[]): Promise<number> {
   let count = 0
   const connections: Http2Connection[] = []
@@ -40,7 +40,7 @@ export async function catchUp(port: number, bodies: readonly Buffer[]): Promise<
   return count
 }
 
-/** Streams on connections of their own that nothing is published to. */
+/** Idle streams, each on its own connection. */
 export class IdleStreams {
   readonly #connections: Http2Connection[] = []
   readonly #latestMs: number[] = []
@@ -77,7 +77,7 @@ export class IdleStreams {
     })
   }
 
-  /** How many are alive, how many heartbeats came, and the longest time that one heard nothing. */
+  /** How many are alive, how many heartbeats came, and the longest silence of any. */
   state() {
     const nowMs = performance.now()
     const silence = this.#latestMs.reduce((most, at) => Math.max(most, nowMs - at), 0)
@@ -88,7 +88,7 @@ export class IdleStreams {
     }
   }
 
-  /** Begins to count anew. */
+  /** Restarts the count. */
   reset(): void {
     this.#beats = 0
     this.#longestMs = 0

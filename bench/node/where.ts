@@ -1,4 +1,4 @@
-/** Where the node's time goes while envelopes are published, in microseconds an envelope. */
+/** Where the node spends its time while envelopes are published, in microseconds per envelope. */
 import { type Stage, startServer } from './stage.ts'
 
 const loads = [

@@ -1,6 +1,7 @@
 /**
- * The reference, a module Worker: libolm, and one IndexedDB transaction a batch with a plain record
- * a message and the pickles. No sealing, no signature, no encryption at rest, no network, no index.
+ * The reference, a module Worker: libolm, and one IndexedDB transaction per batch with one plain
+ * record per message and the pickles. No sealing, no signature, no encryption at rest, no network,
+ * no index.
  */
 
 import Olm from '@matrix-org/olm'
@@ -47,7 +48,7 @@ const write = (
     transaction.onerror = () => reject(transaction.error)
   })
 
-// libolm's classes exist only from here on.
+// libolm's classes exist only after this.
 await Olm.init({ locateFile: () => '/olm.wasm' })
 const account = new Olm.Account()
 let sessions: Olm.Session[] = []

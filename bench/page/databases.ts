@@ -1,6 +1,6 @@
 /**
- * Copies of whole databases, keys included: each repetition of a measurement begins with the very
- * same state, and the node, which still has what the first one received, sends it again.
+ * Copies of whole databases, keys included: each repetition of a measurement starts from the same
+ * state, and the node, which still has what the first one received, sends it again.
  */
 
 const settled = <T>(request: IDBRequest<T>): Promise<T> =>

@@ -1,4 +1,4 @@
-/** All that the SDK loads in its worker, and the first call of its wasm. */
+/** Everything that the SDK loads in its worker, and the first call of its wasm. */
 
 import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { serve } from '../../src/worker/main.ts'

@@ -1,6 +1,6 @@
 /**
- * What the bench does inside the page: opens clients of the built SDK as an application does, drives
- * the reference, and takes the times. Called from outside as `bench`.
+ * The bench's part inside the page: opens clients of the built SDK as an application does, drives
+ * the reference, and measures. Called from outside as `bench`.
  */
 
 import type { Client } from '../../src/facade/client.ts'
@@ -12,7 +12,7 @@ export interface OpenOptions {
   readonly node: string
   readonly address: string
   readonly database: string
-  /** Whether the worker notes what it does. */
+  /** Whether the worker records what it does. */
   readonly probe?: boolean
   /** Where the SDK is served; a readable build for profiles. */
   readonly from?: string
@@ -25,9 +25,9 @@ export interface Opened {
   readonly createdMs: number
   /** From the status `catching-up`, thus the node's first answer, until `live`. */
   readonly catchingUpMs: number
-  /** From the start until all that waited at the node was committed. */
+  /** From the start until everything that waited at the node was committed. */
   readonly liveMs: number
-  /** Messages that the stream gave until it came to rest; 0 without one. */
+  /** Messages from the stream until it was idle; 0 without a stream. */
   readonly streamed: number
 }
 
@@ -104,7 +104,7 @@ const open = async (options: OpenOptions): Promise<Opened> => {
     }
   }
   const liveMs = performance.now() - startedMs
-  // The stream may be behind the store: until it has come to rest.
+  // The stream may be behind the store: wait until it is idle.
   for (let before = -1; streamed > before; ) {
     before = streamed
     if (since !== undefined) await new Promise((resolve) => setTimeout(resolve, 300))
@@ -145,7 +145,7 @@ const countMessages = async (database: string): Promise<number> => {
   return total
 }
 
-/** Resolves once so many messages are stored. */
+/** Resolves once this many messages are stored. */
 const untilStored = async (database: string, wanted: number): Promise<void> => {
   if (wanted === 0) return
   let seen = 0
@@ -169,7 +169,7 @@ const greet = async (database: string, addresses: readonly string[]): Promise<vo
   }
 }
 
-/** Texts one after the other, each until the node has it. */
+/** Texts one after another, each until the node has it. */
 const send = async (
   database: string,
   address: string,
@@ -193,7 +193,7 @@ const untilSent = async (database: string): Promise<void> => {
   }
 }
 
-/** Notes to oneself, which need nobody else, until so many more are stored and sent. */
+/** Notes to oneself, which need nobody else, until this many more are stored and sent. */
 const fill = async (database: string, more: number, bytes: number): Promise<void> => {
   const client = clientOf(database)
   const notes = await client.conversation(client.address)
@@ -209,7 +209,7 @@ const addConversations = async (database: string, addresses: readonly string[]):
   for (const address of addresses) await clientOf(database).conversation(address)
 }
 
-/** Opens it without a node in reach, so that nothing arrives. */
+/** Opens it without a reachable node, so that nothing arrives. */
 const openOffline = (options: OpenOptions): Promise<unknown> =>
   start({ ...options, node: 'http://127.0.0.1:9' })
 

@@ -1,6 +1,6 @@
 /**
- * Loaded in a Worker before the SDK's own script, which stays as it is built: notes when the worker
- * gets a call, asks the network, reads from it, and opens and commits a transaction.
+ * Loaded in a Worker before the SDK's own script, which stays as built: records when the worker
+ * gets a call, calls the network, reads from it, and opens and commits a transaction.
  */
 
 export interface ProbeEntry {

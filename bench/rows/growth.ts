@@ -1,4 +1,6 @@
-/** Whether anything slows down with what is stored: each figure beside the same on a small database. */
+/**
+ * Whether anything slows down as more is stored: each figure next to the same on a small database.
+ */
 
 import { median, type Row } from '../figures.ts'
 import { messageBytes, type Stage } from '../stage.ts'
@@ -65,7 +67,7 @@ export const measureGrowth = async (
         async ({ node, address, database }) => {
           const copy = `${database}-copy`
           await bench.copyDatabase(database, copy)
-          // What was just written is still being put in order on disk.
+          // The database is still compacting what was just written.
           await new Promise((resolve) => setTimeout(resolve, 1_000))
           const opened = await bench.open({ node, address, database: copy })
           const listed = await bench.list(copy)

@@ -1,4 +1,4 @@
-/** What a page has to fetch and start before it can be used. */
+/** What a page must fetch and start before it is usable. */
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ export const measureSize = (): Row => {
   }
 }
 
-/** In a fresh Worker each time, nothing cached: fetch, evaluate, compile, first call of the wasm. */
+/** In a new Worker each time, nothing cached: fetch, evaluate, compile, first call of the wasm. */
 export const measureLoad = async ({ browser }: Stage, rounds: number): Promise<Row> => {
   const ours: number[] = []
   const reference: number[] = []

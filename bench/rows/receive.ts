@@ -1,4 +1,7 @@
-/** A backlog as an application meets it: the node has it, the client is opened, all gets committed. */
+/**
+ * A backlog as an application meets it: the node has it, the client opens, and everything is
+ * committed.
+ */
 
 import type { Client } from '../../src/facade/client.ts'
 import { median, type Row } from '../figures.ts'
@@ -50,7 +53,7 @@ export const measureBacklog = async (
       },
       { url, address, database, probe },
     )
-  // The first one warms both up and says how large the batches are.
+  // The first one warms both up and shows how large the batches are.
   const first = await receive(true)
   const batch = Math.max(1, Math.round(count / commits(first.log)))
   const ours: number[] = []
@@ -94,14 +97,14 @@ export const measureBacklog = async (
 
 export interface Profile {
   readonly row: Row
-  /** Microseconds a message, by part. */
+  /** Microseconds per message, by part. */
   readonly parts: Readonly<Record<string, number>>
   print(functions: boolean): void
 }
 
 /**
  * Records two more backlogs: with a page that streams, for the main thread's longest task; and
- * without, for what the worker's time goes to.
+ * without, for where the worker spends its time.
  */
 export const profileBacklog = async (
   { browser, node }: Stage,
@@ -177,7 +180,7 @@ export const measureReceivingOne = async (
     await conversation.send(`${nth} `.padEnd(messageBytes, 'Fixed text, long enough. '), {
       until: 'sent',
     })
-    // The receiver is done long before; its batches must not grow together.
+    // The receiver is done long before that; its batches must not merge.
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   const log = await page.evaluate((name) => bench.takeProbe(name), database)

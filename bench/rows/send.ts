@@ -1,7 +1,7 @@
 /**
  * Sending to ten installations: in the worker, from the call's arrival until the request to publish
- * leaves. By then the message, the ratchets and the envelopes are committed. What the node takes
- * to hand out prekeys is taken off.
+ * leaves. By then the message, the ratchets and the envelopes are committed. The node's time for
+ * handing out prekeys is subtracted.
  */
 
 import type { Row } from '../figures.ts'
@@ -10,7 +10,7 @@ import { installationCount, messageBytes, type Stage } from '../stage.ts'
 
 const text = 'x '.padEnd(messageBytes, 'Fixed text, long enough. ')
 
-/** Of each call of `send` its time, waits for the node taken off. */
+/** The time of each call of `send`, minus waits for the node. */
 const splitSends = (log: readonly ProbeEntry[]): number[] => {
   const times: number[] = []
   let start: number | undefined
@@ -95,7 +95,7 @@ export const measureSendingToNew = async (
     { node: stage.node.url, address, database, peer },
   )
   for (let round = 0; round < rounds; round++) {
-    // One a Worker: ours runs in a fresh one too, before the wasm is optimised.
+    // One per Worker: ours also runs in a new one, before the wasm is optimised.
     reference.push(...(await measureReference(stage, 'send-new', 1)))
     const log = await stage.browser.page.evaluate(
       async ({ node, address, database, peer, text }) => {

@@ -1,16 +1,16 @@
-/** An address as people can compare it: its beginning and its end, and a button for the whole. */
+/** An address as people compare it: its beginning and end, with a button to copy it all. */
 
 import { button, element } from './element.ts'
 import { icon } from './icons.ts'
 
-/** How long the button says that it has copied. */
+/** How long the button confirms the copy. */
 const confirmMs = 2_000
 
 export const shortAddress = (address: string): string =>
   `${address.slice(0, 6)}…${address.slice(-4)}`
 
 /**
- * The short address, or what `label` says; pressing it copies the whole one. `whose` completes
+ * The short address, or `label`; pressing it copies the full address. `whose` completes
  * `Copy the address of …`.
  */
 export const makeCopyAddress = (
@@ -20,7 +20,7 @@ export const makeCopyAddress = (
 ): HTMLElement => {
   const text = element('span', {}, label)
   const copy = (): void => {
-    // Where the page may not write the clipboard, the whole address is there to be selected.
+    // If the page may not write to the clipboard, it shows the full address to select.
     const written = navigator.clipboard?.writeText(address) ?? Promise.reject(new Error('none'))
     written.then(
       () => {
@@ -47,7 +47,7 @@ export const makeCopyAddress = (
   return element('span', { class: 'copy-address' }, made, said)
 }
 
-/** A colour that stays with an address; decoration only, the address is always written beside it. */
+/** A fixed colour for an address; decoration only, the address is always written beside it. */
 export const makeAvatar = (address: string, letter?: string): HTMLElement => {
   const made = element('span', { class: 'avatar', 'aria-hidden': 'true' }, letter ?? '')
   if (letter === undefined) {

@@ -1,8 +1,8 @@
-/** Tells screen readers what arrives, without moving the focus. */
+/** Announces arrivals to screen readers, without moving the focus. */
 
 import { element } from './element.ts'
 
-/** Older ones were read by then. */
+/** Older ones have been read by then. */
 const kept = 5
 
 export interface Announcer {

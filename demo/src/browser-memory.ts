@@ -1,6 +1,6 @@
 /**
- * Small notes that outlive the page, in local storage. Where that is blocked, the page still works
- * and forgets them when it is left.
+ * Small notes that outlive the page, in local storage. If that is blocked, the page still works,
+ * and forgets them when it closes.
  */
 
 const here = new Map<string, string>()
@@ -15,7 +15,7 @@ export const recall = (name: string): string | undefined => {
   }
 }
 
-/** Keeps a note; without a text, forgets it. */
+/** Keeps a note; without a text, removes it. */
 export const remember = (name: string, text: string | undefined): void => {
   try {
     if (text === undefined) localStorage.removeItem(prefix + name)

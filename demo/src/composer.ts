@@ -1,4 +1,4 @@
-/** Where a message is written: Enter sends, Shift and Enter begin a new line. */
+/** The field for writing a message: Enter sends, Shift+Enter starts a new line. */
 
 import { element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
@@ -13,7 +13,7 @@ export interface ComposerOptions {
   readonly id: string
   /** Names the field, such as `Message to Bob`. */
   readonly label: string
-  /** Resolves when the message is safe here. */
+  /** Resolves once the message is stored here. */
   readonly send: (text: string) => Promise<void>
 }
 
@@ -39,7 +39,7 @@ export const makeComposer = ({ id, label, send }: ComposerOptions): Composer => 
     element(
       'p',
       { id: `${id}-hint`, class: 'hint' },
-      'Enter sends, Shift + Enter makes a new line.',
+      'Enter sends, Shift + Enter starts a new line.',
     ),
     error,
   )
@@ -56,13 +56,13 @@ export const makeComposer = ({ id, label, send }: ComposerOptions): Composer => 
     field.value = ''
     error.textContent = ''
     adapt()
-    // The button is disabled now; the next words are written here anyway.
+    // The button is disabled now; the next message is still written here.
     field.focus()
     try {
       await send(text)
     } catch (cause) {
       error.textContent = sayError(cause)
-      // What was written is given back, before what was begun since.
+      // Puts the unsent text back, before whatever was typed since.
       field.value = field.value === '' ? text : `${text}\n${field.value}`
       adapt()
     }
@@ -70,7 +70,7 @@ export const makeComposer = ({ id, label, send }: ComposerOptions): Composer => 
 
   field.addEventListener('input', adapt)
   field.addEventListener('keydown', (event) => {
-    // Enter that picks a suggestion of an input method is not meant for the form.
+    // Enter that picks an input method's suggestion is not meant for the form.
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
     event.preventDefault()
     void submitText()

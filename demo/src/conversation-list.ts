@@ -1,4 +1,4 @@
-/** Everyone one writes with, those with the newest messages first. */
+/** Everyone the person writes with, newest messages first. */
 
 import { type Client, type Conversation, type Message, PadlockError } from 'padlock-sdk'
 import { makeAvatar, shortAddress } from './address-words.ts'
@@ -8,12 +8,12 @@ import { sayAloud } from './message-item.ts'
 import type { Session } from './session.ts'
 import { sayRecent } from './time-words.ts'
 
-/** Only so many show their last words; the others show when they were written to. */
+/** Only this many show their last message; the others show only when it was. */
 const maxPreviews = 50
 
 export interface ConversationList {
   readonly root: HTMLElement
-  /** Marks the one that is open; its messages count as read. */
+  /** Marks the open one; its messages count as read. */
   select(id: string | undefined): void
   close(): void
 }
@@ -26,7 +26,7 @@ interface Entry {
   readonly count: HTMLElement
 }
 
-/** How a person is called who has no name here. */
+/** The name of a person without a name here. */
 export const sayPeer = ({ peer }: Conversation, own: string): string =>
   peer === own ? 'Note to yourself' : shortAddress(peer)
 
@@ -109,7 +109,7 @@ export const makeConversationList = (
 
   let reading: Promise<void> = Promise.resolve()
   let isWaiting = false
-  /** Reads once more after what is being read now; calls in between are one. */
+  /** Reads once more after the current read; calls in between share it. */
   const refresh = (): void => {
     if (isWaiting) return
     isWaiting = true

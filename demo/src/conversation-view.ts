@@ -1,4 +1,4 @@
-/** One open conversation: its messages and where to write the next one, kept up to date. */
+/** One open conversation: its messages and the field for the next one, kept up to date. */
 
 import { type Conversation, type Message, PadlockError } from 'padlock-sdk'
 import { makeComposer } from './composer.ts'
@@ -11,11 +11,11 @@ import type { Session } from './session.ts'
 import { Transcript } from './transcript.ts'
 
 export interface ConversationViewOptions {
-  /** Unique in the page. */
+  /** Unique on the page. */
   readonly id: string
   readonly session: Session
   readonly conversation: Conversation
-  /** Whose view this is, and whom they write to. */
+  /** The person whose view this is, and the one they write to. */
   readonly ownName: string
   readonly peerName: string
   readonly emptyText: string
@@ -25,7 +25,7 @@ export interface ConversationViewOptions {
 export interface ConversationView {
   readonly root: HTMLElement
   focus(): void
-  /** Shows a sentence above the field, or none. */
+  /** Shows a message above the field, or none. */
   hint(sentence: string | undefined): void
   close(): void
 }
@@ -49,7 +49,7 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
     try {
       await read()
     } catch (error) {
-      // Closed while it read: the view is on its way out, and says why elsewhere.
+      // Closed while reading: the view is going away, and the reason is shown elsewhere.
       if (error instanceof PadlockError && error.code === 'closed') return
       failure.replaceChildren(
         element('div', { class: 'notice' }, icon('warning'), element('p', {}, sayError(error))),
@@ -57,7 +57,7 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
       return
     }
     failure.replaceChildren()
-    // A message that waits says it itself.
+    // A waiting message says so itself.
     hint.hidden = transcript.messages.some(({ reason }) => reason === 'no_installation')
     if (list.isFollowing) transcript.trim()
     list.show(transcript.messages, transcript.hasOlder)
@@ -87,7 +87,7 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
     },
   })
 
-  /** Who was removed from the account reads on, and writes no more. */
+  /** A removed device can still read, but not write. */
   const showComposer = (): void => {
     const { phase } = session
     composer.root.hidden = phase.kind === 'open' && phase.client.status.state === 'revoked'

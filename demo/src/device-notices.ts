@@ -1,6 +1,7 @@
 /**
- * What a person must hear about devices, theirs and others', and about a node that was caught: who
- * controls a device reads what is sent to its account. Each notice stays until it is dismissed.
+ * What a person must learn about devices, theirs and others', and about a node caught cheating:
+ * whoever controls a device reads what is sent to its account. Each notice stays until it is
+ * dismissed.
  */
 
 import type { ClientEvent, Installation } from 'padlock-sdk'
@@ -9,7 +10,7 @@ import { button, element } from './element.ts'
 import { icon } from './icons.ts'
 import type { Session } from './session.ts'
 
-/** Beyond that the oldest goes; the list of devices has them all. */
+/** Beyond that the oldest is dropped; the list of devices has them all. */
 const maxShown = 4
 
 export interface DeviceNotices {
@@ -19,16 +20,16 @@ export interface DeviceNotices {
 
 export interface DeviceNoticesOptions {
   readonly session: Session
-  /** How somebody else is called. */
+  /** The name of somebody else. */
   readonly nameOf: (address: string) => string
-  /** Shows the devices of the own account, or of the other one. */
+  /** Shows the devices of this account, or of the other one. */
   readonly openDevices: (address: string) => void
 }
 
 interface Notice {
   readonly sentence: string
   readonly isCalm?: boolean
-  /** Whose devices a button beside it shows. */
+  /** The account whose devices a button beside it shows. */
   readonly about?: string
 }
 
@@ -37,7 +38,7 @@ export const makeDeviceNotices = ({
   nameOf,
   openDevices,
 }: DeviceNoticesOptions): DeviceNotices => {
-  // One after another is read aloud, not all of them at each change.
+  // Screen readers read each one once, not all of them at each change.
   const root = element('div', { class: 'notices', role: 'status', 'aria-atomic': 'false' })
   const shown = new Map<string, HTMLElement>()
 
@@ -45,7 +46,7 @@ export const makeDeviceNotices = ({
     shown.get(key)?.remove()
     shown.delete(key)
   }
-  /** A later notice about the same thing takes the place of the earlier one. */
+  /** A later notice about the same thing replaces the earlier one. */
   const show = (key: string, { sentence, isCalm = false, about }: Notice): void => {
     dismiss(key)
     const [oldest] = shown.keys()
@@ -69,7 +70,7 @@ export const makeDeviceNotices = ({
   const ownAddress = (): string | undefined =>
     session.phase.kind === 'open' ? session.phase.client.address : undefined
 
-  /** Someone's very first device is how they came here, and nothing to look at. */
+  /** Someone's very first device is how they joined, and needs no notice. */
   const isFirst = async (address: string): Promise<boolean> => {
     if (session.phase.kind !== 'open') return false
     try {
@@ -86,19 +87,19 @@ export const makeDeviceNotices = ({
       const sentence = `A new device was added to your account: ${shortDevice(device)}. If that was not you, remove it.`
       show(id, { sentence, about: address })
     } else if (!(await isFirst(address))) {
-      const sentence = `${nameOf(address)} has a new device: ${shortDevice(device)}. It gets what you write from now on.`
+      const sentence = `${nameOf(address)} has a new device: ${shortDevice(device)}. It receives what you write from now on.`
       show(id, { sentence, isCalm: true, about: address })
     }
   }
 
   const tellRevoked = (device: Installation): void => {
     const { id, address, isThis } = device
-    // The status says it, with what to do.
+    // The status says it, and what to do.
     if (isThis) return
     const isOwn = address === ownAddress()
     const sentence = isOwn
-      ? `A device was removed from your account: ${shortDevice(device)}. It gets nothing any more.`
-      : `A device of ${nameOf(address)} was removed: ${shortDevice(device)}. It gets nothing any more.`
+      ? `A device was removed from your account: ${shortDevice(device)}. It no longer receives messages.`
+      : `A device of ${nameOf(address)} was removed: ${shortDevice(device)}. It no longer receives messages.`
     show(id, { sentence, isCalm: true, about: address })
   }
 
@@ -116,8 +117,8 @@ export const makeDeviceNotices = ({
     const what =
       code === 'node_withholding'
         ? 'saw more at the node than the node shows here'
-        : 'was shown something else by the node than this one'
-    const sentence = `${who} (${shortDevice(claimant)}) ${what}, about the devices of ${whose}. Either the node cheats, or that device does. Compare the devices with each other, away from here, before you write anything that matters.`
+        : 'was shown something different by the node'
+    const sentence = `${who} (${shortDevice(claimant)}) ${what}, about the devices of ${whose}. Either the node is cheating, or that device is. Compare your lists of devices outside this page before you write anything that matters.`
     show(`${code} ${account} ${claimant.id}`, { sentence, about: account })
   }
 
@@ -126,8 +127,8 @@ export const makeDeviceNotices = ({
       unopened === 0
         ? 'Nothing seems to be missing.'
         : unopened === 1
-          ? 'One message that came since cannot be read here any more; ask for it again.'
-          : `${unopened} messages that came since cannot be read here any more; ask for them again.`
+          ? 'One message that arrived since then cannot be read here; ask for it again.'
+          : `${unopened} messages that arrived since then cannot be read here; ask for them again.`
     show('restored', {
       sentence: `This browser had an older copy of its data, from a backup or a copied profile. It has repaired itself. ${lost}`,
     })

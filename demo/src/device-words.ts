@@ -1,4 +1,4 @@
-/** A device in everyday words: how it is called, since when it is there, and whether it still counts. */
+/** A device in everyday words: its name, since when it exists, and whether it is still valid. */
 
 import type { Installation } from 'padlock-sdk'
 import { sayDate, sayTime } from './time-words.ts'
@@ -14,7 +14,7 @@ export const sayDeviceState = ({ state }: Installation): string => {
 export const saySince = ({ createdAtMs }: Installation): string =>
   `Since ${sayDate(createdAtMs)}, ${sayTime(createdAtMs)}`
 
-/** This one first, then the newest; those that were removed at the end. */
+/** This device first, then the newest; removed ones last. */
 export const inOrder = (devices: readonly Installation[]): readonly Installation[] => {
   const rankOf = ({ isThis, state }: Installation): number =>
     isThis ? 0 : state === 'revoked' ? 2 : 1

@@ -1,4 +1,4 @@
-/** The devices of one's own account and of the person one writes with, and how an own one is removed. */
+/** The devices of this account and of the other person, and removing one of this account's. */
 
 import { type Client, type Installation, PadlockError } from 'padlock-sdk'
 import { inOrder, sayDeviceState, saySince, shortDevice } from './device-words.ts'
@@ -9,7 +9,7 @@ import type { Session } from './session.ts'
 
 export interface DevicesDialogOptions {
   readonly session: Session
-  /** Whose devices, one list for each, in this order; own ones can be removed. */
+  /** The accounts, one list for each, in this order; this account's devices can be removed. */
   readonly accounts: readonly { readonly address: string; readonly heading: string }[]
 }
 
@@ -59,7 +59,7 @@ const makeDeviceList = (
       const devices = await client.installations(address)
       if (reading !== newest) return
       const isOwn = address === client.address
-      // Who was removed does not remove others.
+      // A removed device cannot remove others.
       const mayRemove = isOwn && !devices.some(({ isThis, state }) => isThis && state === 'revoked')
       list.replaceChildren(
         ...inOrder(devices).map((device) =>
@@ -90,7 +90,7 @@ const makeDeviceList = (
   return { root, refresh }
 }
 
-/** Nothing happens while the client is not open. Closing the dialog gives a removal up that still waits. */
+/** Does nothing while the client is not open. Closing the dialog cancels a pending removal. */
 export const openDevicesDialog = ({ session, accounts }: DevicesDialogOptions): void => {
   const { phase } = session
   if (phase.kind !== 'open') return
@@ -104,14 +104,14 @@ export const openDevicesDialog = ({ session, accounts }: DevicesDialogOptions): 
     if (isRemoving) return
     const agreed = await ask({
       title: `Remove ${shortDevice(device)}?`,
-      text: 'It sends and receives nothing any more, for ever; this cannot be undone. What it received before stays readable there. Your wallet will ask for a signature, which costs nothing.',
+      text: 'It will never send or receive again; this cannot be undone. What it received before stays readable there. Your wallet will ask for a signature, which costs nothing.',
       yes: 'Remove device',
     })
     if (!agreed || end.signal.aborted) return
     isRemoving = true
     failure.textContent = ''
-    progress.textContent = 'Waiting for the signature of your wallet…'
-    // The button that was pressed may go with the next list.
+    progress.textContent = 'Waiting for your wallet to sign…'
+    // The pressed button may disappear with the next list.
     done.focus()
     try {
       await client.revoke([device.id], { signal: end.signal })
@@ -137,7 +137,7 @@ export const openDevicesDialog = ({ session, accounts }: DevicesDialogOptions): 
     element(
       'p',
       { class: 'help' },
-      'Each browser with keys of its own is a device. All active devices of an account get its messages.',
+      'Each browser with its own keys is a device. All active devices of an account receive its messages.',
     ),
     ...lists.map(({ root }) => root),
     progress,

@@ -1,4 +1,4 @@
-/** How a dialog is shown, and the page's two plain ones: a question with yes and no, and the settings. */
+/** Shows dialogs, and the page's two plain ones: a yes-or-no question, and the settings. */
 
 import { button, element } from './element.ts'
 import { parseNodeAddress, usualNodeAddress } from './node-address.ts'
@@ -27,7 +27,7 @@ export const showDialog = (
 export interface Question {
   readonly title: string
   readonly text: string
-  /** What the button that goes ahead says. */
+  /** The label of the confirming button. */
   readonly yes: string
 }
 
@@ -44,7 +44,7 @@ export const ask = ({ title, text, yes }: Question): Promise<boolean> =>
     dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'))
   })
 
-/** Lets the person choose the node; `onSave` hears an address that has the right form. */
+/** Lets the person choose the node; `onSave` receives a well-formed address. */
 export const openSettings = (current: string, onSave: (address: string) => void): void => {
   const field = element('input', {
     id: 'node-address',
@@ -71,7 +71,7 @@ export const openSettings = (current: string, onSave: (address: string) => void)
     element(
       'p',
       { id: 'node-address-help', class: 'help' },
-      'The node passes sealed messages on and cannot read them. People meet only where they use the same node.',
+      'The node forwards sealed messages and cannot read them. You can only reach people who use the same node.',
     ),
     error,
     element(
@@ -87,7 +87,7 @@ export const openSettings = (current: string, onSave: (address: string) => void)
     const address = parseNodeAddress(field.value)
     if (address === undefined) {
       error.textContent =
-        'This is not the address of a web server. It begins with http:// or https://, such as http://localhost:8787.'
+        'This is not the address of a web server. It must begin with http:// or https://, such as http://localhost:8787.'
       field.setAttribute('aria-invalid', 'true')
       field.focus()
       return

@@ -1,6 +1,6 @@
 /**
- * Makes elements without markup: text is always a text node, so nothing that a message or a wallet
- * says can become HTML.
+ * Creates elements without markup: text is always a text node, so nothing from a message or a
+ * wallet can become HTML.
  */
 
 export type Child = Node | string
@@ -30,7 +30,7 @@ export const button = (
   return made
 }
 
-/** Puts exactly these children into a parent, in order, and moves none that is in its place. */
+/** Gives a parent exactly these children, in order, without moving any that is in its place. */
 export const arrange = (parent: Element, wanted: readonly Element[]): void => {
   for (const [at, child] of wanted.entries()) {
     if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null)

@@ -1,7 +1,7 @@
-/** What Vite gives a page beside the language, as far as this page uses it. */
+/** The part of Vite's environment that this page uses. */
 
 interface ImportMetaEnv {
-  /** Where the node is; `dev/up` sets it. */
+  /** The node's address; `dev/up` sets it. */
   readonly VITE_NODE_URL?: string
 }
 

@@ -1,6 +1,6 @@
 /**
- * What went wrong and what to do, for the person in front of the page. Padlock's own sentences speak
- * to who writes an application; where those would not help here, this page has its own.
+ * What went wrong and what to do, for the person using the page. Padlock's own messages are for
+ * application developers; where those would not help here, this page has its own.
  */
 
 import { PadlockError, type PadlockErrorCode } from 'padlock-sdk'
@@ -8,23 +8,23 @@ import { PadlockError, type PadlockErrorCode } from 'padlock-sdk'
 const words: Partial<Record<PadlockErrorCode, string>> = {
   network_unavailable:
     'The node does not answer. Check that it is running and that its address in Settings is right.',
-  bad_response: 'What answers at this address is not a Padlock node. Check it in Settings.',
+  bad_response: 'There is no Padlock node at this address. Check it in Settings.',
   incompatible_node:
     'The node speaks another version of Padlock. Choose another node in Settings, or reload the page after an update.',
   unauthenticated_node:
-    'Another node answers at this address than before. Choose the earlier one in Settings, or start over.',
+    'A different node answers at this address than before. Choose the earlier one in Settings, or start over.',
   unknown_installation:
-    'This node does not know you: it is another one than before, or it lost its data. Choose the earlier node in Settings, or start over.',
+    'This node does not know you: it is not the one used before, or it lost its data. Choose the earlier node in Settings, or start over.',
   node_withholding:
-    'This node does not show all that it showed before, or showed to others: it holds something back, is another one, or lost its data. Choose the earlier node in Settings.',
+    'This node does not show everything that it showed before, or showed to others: it withholds something, is a different node, or lost its data. Choose the earlier node in Settings.',
   node_equivocating:
     'This node shows different people different lists of devices. Choose another node in Settings.',
   restored:
-    'This browser had an older copy of its data, from a backup for instance, and repaired it. What came since may be missing here; ask for it again.',
+    'This browser had an older copy of its data, for instance from a backup, and repaired it. Messages that arrived since then may be missing here; ask for them again.',
   gap: 'Some messages are no longer at the node, so they cannot be shown here. If you miss one, ask for it again.',
   unsupported_version: 'Someone wrote with a newer release. Reload the page to update it.',
   unavailable: 'The node cannot answer right now. The page tries again by itself.',
-  rate_limited: 'The node asks for a pause. The page tries again by itself.',
+  rate_limited: 'The node received too many requests. The page tries again by itself.',
   wallet_rejected: 'You declined in your wallet. Nothing was sent; try again when you are ready.',
   wallet_failed: 'The wallet could not sign. Unlock it, then try again.',
   wallet_wrong_account:
@@ -37,10 +37,10 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   wrong_signature_kind:
     'This account was added with another kind of wallet. Use the one that you used first.',
   too_many_installations:
-    'This account has as many devices as it can have. Remove one that you no longer use.',
-  already_revoked: 'This device was removed already.',
+    'This account has the maximum number of devices. Remove one that you no longer use.',
+  already_revoked: 'This device was already removed.',
   recipient_gone: 'This device of theirs was removed, so nothing is sent to it any more.',
-  clock_ahead: 'The clock of this device is wrong. Set it right, then try again.',
+  clock_ahead: 'The clock of this device is wrong. Correct it, then try again.',
   unsupported_platform:
     'This browser lacks something that Padlock needs. Open the page in a current browser, over https or on localhost.',
   wasm_unavailable: 'The encryption code could not be loaded. Reload the page.',
@@ -49,38 +49,37 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   worker_failed: 'The background worker stopped. Your messages are safe; try again.',
   storage_unavailable:
     'This browser does not let the page store anything. Leave private mode or allow site data, then reload.',
-  storage_in_use: 'Another tab has this open. Close it, and this one goes on by itself.',
-  storage_blocked: 'Another tab holds on to older data. Close it, then try again.',
+  storage_in_use: 'Another tab has this open. Close it, and this one continues by itself.',
+  storage_blocked: 'Another tab still uses older data. Close it, then try again.',
   storage_full: 'This device has no space left for the page. Free some, then try again.',
   storage_failed: 'The browser could not read or write its storage. Try again.',
   storage_too_new: 'The data here was made by a newer release. Reload the page to update it.',
-  storage_damaged: 'What is stored here does not open any more. Start over to make it new.',
+  storage_damaged: 'The data stored here can no longer be opened. Start over to replace it.',
   leadership_lost: 'Another tab took over. Close it, then try again here.',
-  other_account: 'What is stored here belongs to another wallet. Start over to make it new.',
+  other_account: 'The data stored here belongs to another wallet. Start over to replace it.',
   revoked: 'This device was removed from the account, so it sends nothing any more.',
   message_too_large: 'This message is too long: 900 KiB is the limit. Send it in parts.',
   closed: 'The connection to this conversation was closed. Reload the page.',
-  internal:
-    'Padlock met a defect of its own. Reload the page; if it happens again, please report it.',
+  internal: 'This is a bug in Padlock. Reload the page; if it happens again, please report it.',
 }
 
-/** The sentence for a code. */
+/** The message for a code. */
 export const sayCode = (code: PadlockErrorCode): string =>
   words[code] ?? new PadlockError(code).message
 
-/** The sentence for whatever was thrown; never a stack or a name of a class. */
+/** The message for whatever was thrown; never a stack or a class name. */
 export const sayError = (error: unknown): string => {
   if (error instanceof PadlockError) return words[error.code] ?? error.message
   console.error(error)
   return 'Something went wrong that this page did not expect. Reload it; if it happens again, please report it.'
 }
 
-/** Why a text is not an address; Padlock said that it is not, this only says it closer. */
+/** Why a text is not an address: Padlock only says that it is not, this says why. */
 export const sayWrongAddress = (text: string): string => {
   if (/^0x[0-9a-f]{40}$/i.test(text)) {
-    return 'The capital letters of this address do not match its checksum: a character was probably mistyped. Copy it again from where you have it.'
+    return 'The capital letters of this address do not match its checksum: a character was probably mistyped. Copy it again from its source.'
   }
   if (/\.eth$/i.test(text))
-    return 'Names such as this one are not looked up here. Enter the address itself: 0x and 40 characters.'
-  return 'An address is 0x followed by 40 characters from 0 to 9 and a to f. Copy it again from where you have it.'
+    return 'This page does not look up names such as this one. Enter the address itself: 0x and 40 characters.'
+  return 'An address is 0x followed by 40 characters from 0 to 9 and a to f. Copy it again from its source.'
 }

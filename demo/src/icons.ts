@@ -1,4 +1,4 @@
-/** The few drawings of the page, as inline SVG that takes the colour of the text around it. */
+/** The page's few icons, as inline SVG in the colour of the surrounding text. */
 
 const svgNamespace = 'http://www.w3.org/2000/svg'
 
@@ -42,7 +42,7 @@ const shape = (tag: string, attributes: Readonly<Record<string, string>>): Eleme
   return made
 }
 
-/** Decoration: the words beside it, or its button's label, say what it means. */
+/** Decoration: the words beside it or its button's label give the meaning. */
 export const icon = (name: IconName): Element => {
   const drawing = shape('svg', {
     viewBox: '0 0 20 20',

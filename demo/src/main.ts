@@ -20,12 +20,12 @@ const links = modes.map(({ hash, label }) => element('a', { href: hash }, label)
 
 const chosenMode = () => modes.find(({ hash }) => hash === location.hash) ?? modes[0]
 
-/** Modes are changed one after another: the databases of the old one must be free for the new one. */
+/** Modes change one after another: the old one must release its databases for the new one. */
 let changing: Promise<void> = Promise.resolve()
 let current: Mode | undefined
 
 const openMode = (): void => {
-  // At once: what is written into a view that is going would go out by the old node, or be lost.
+  // At once: text written into a closing view would go out through the old node, or be lost.
   main.replaceChildren(element('p', { class: 'placeholder' }, 'One moment…'))
   changing = changing.then(async () => {
     const closing = current

@@ -1,4 +1,4 @@
-/** One message as it is shown: its text, its time, and how far it came. */
+/** One message as shown: its text, its time, and its state. */
 
 import type { Message } from 'padlock-sdk'
 import { element } from './element.ts'
@@ -9,7 +9,7 @@ import { sayTime } from './time-words.ts'
 interface Delivery {
   readonly icon: IconName
   readonly label: string
-  /** What a person should know about a message that waits. */
+  /** What a person should know about a waiting message. */
   readonly note?: string
 }
 
@@ -29,13 +29,13 @@ const sayText = (message: Message): string =>
     ? message.content
     : (message.fallback ?? 'A message of a kind that this page cannot show yet.')
 
-/** The words of a message for a screen reader that hears it arrive. */
+/** The words with which a screen reader announces a message. */
 export const sayAloud = (message: Message): string => {
   const text = sayText(message)
   return text.length > 300 ? `${text.slice(0, 300)}…` : text
 }
 
-/** What of a message can change while it is shown. */
+/** The parts of a message that can change while it is shown. */
 export const versionOf = ({ state, reason }: Message): string => `${state} ${reason ?? ''}`
 
 export const makeMessageItem = (
@@ -53,7 +53,7 @@ export const makeMessageItem = (
     'li',
     { class: message.isOwn ? 'message own' : 'message', 'data-state': message.state },
     element('span', { class: 'unseen' }, `${senderName}: `),
-    // The writer's text, in the writer's direction; only ever a text node.
+    // The writer's text, in its own direction; always a text node.
     element(
       'p',
       { class: message.type === 'text' ? 'text' : 'text unknown', dir: 'auto' },

@@ -1,6 +1,6 @@
 /**
- * The messages of one conversation, newest at the bottom. Follows what arrives while the newest is in
- * view, and otherwise leaves the reader in peace and counts; reading upwards asks for older pages.
+ * The messages of one conversation, newest at the bottom. Follows new messages while the newest is
+ * in view, and otherwise stays where the reader is and counts them; scrolling up loads older pages.
  */
 
 import type { Message } from 'padlock-sdk'
@@ -11,18 +11,18 @@ import { dayOf, sayDay } from './time-words.ts'
 
 /** Still counts as the bottom: less than a line of text is out of view. */
 const bottomSlackPx = 48
-/** Older messages are asked for before the reader sees the end of what is there. */
+/** Loads older messages before the reader reaches the first one. */
 const topMarginPx = 240
-/** Messages of one person within this time stand close together. */
+/** Messages from one person within this time are grouped. */
 const groupMs = 5 * 60_000
 
 export interface MessageListOptions {
   readonly label: string
   readonly peerName: string
   readonly nameOf: (message: Message) => string
-  /** What to read while there is no message. */
+  /** Shown while there is no message. */
   readonly emptyText: string
-  /** The reader comes near the first message. */
+  /** The reader is near the first message. */
   readonly onNearTop: () => void
 }
 
@@ -58,7 +58,7 @@ export class MessageList {
     this.#jump.append(icon('down'))
     this.root = element('div', { class: 'message-list' }, this.#scroller, this.#jump)
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true })
-    // A keyboard that opens, or a composer that grows, must not hide the newest message.
+    // An opening keyboard or a growing composer must not hide the newest message.
     this.#resized = new ResizeObserver(() => {
       if (this.#isFollowing) this.#toBottom()
     })
@@ -73,7 +73,7 @@ export class MessageList {
     this.#resized.disconnect()
   }
 
-  /** Own words are always brought into view. */
+  /** Always scrolls to the person's own message. */
   follow(): void {
     this.#isFollowing = true
     this.#toBottom()
@@ -100,7 +100,7 @@ export class MessageList {
       return
     }
     if (oldFirst && this.#list.querySelector('.message') !== oldFirst) {
-      // Older messages came in above: what is being read stays where it is.
+      // Older messages were added above: keep what is being read in place.
       this.#scroller.scrollTop = topBefore + this.#scroller.scrollHeight - heightBefore
     }
     const lastKnown = messages.findLastIndex(({ id }) => before.has(id))
@@ -145,7 +145,7 @@ export class MessageList {
     if (known?.version === version) return known
     const { nameOf, peerName } = this.#options
     const item = makeMessageItem(message, nameOf(message), peerName)
-    // Only what comes in while one looks moves in; a page of history is simply there.
+    // Only messages that arrive while the person looks are animated; a page of history is not.
     if (!known && this.#items.size > 0 && this.#isFollowing) item.classList.add('new')
     return { item, version }
   }
@@ -160,7 +160,7 @@ export class MessageList {
   #toBottom(): void {
     this.#scroller.scrollTop = this.#scroller.scrollHeight
     this.#setUnread(0)
-    // A page that does not fill the view cannot be scrolled, so it asks by itself.
+    // A page that does not fill the view cannot be scrolled, so load more at once.
     if (
       this.#hasOlder &&
       this.#scroller.scrollHeight <= this.#scroller.clientHeight + topMarginPx

@@ -1,4 +1,4 @@
-/** What the page hands to a mode, and what it gets back. */
+/** What the page gives a mode, and what it gets back. */
 
 export interface ModeContext {
   readonly node: string
@@ -10,6 +10,6 @@ export interface ModeContext {
 
 export interface Mode {
   readonly root: HTMLElement
-  /** Ends its clients; what is stored stays. */
+  /** Ends its clients and keeps what is stored. */
   close(): Promise<void>
 }

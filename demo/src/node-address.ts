@@ -1,10 +1,13 @@
-/** Which node the page talks to: what the person set, what the link or the build says, or the usual one. */
+/**
+ * The node that the page uses: the one that the person set, the link's or the build's, or the
+ * default.
+ */
 
 import { recall, remember } from './browser-memory.ts'
 
 const note = 'node'
 
-/** The address in its short form, or undefined if it is not one of a web server. */
+/** The address in its short form, or undefined if it is not a web address. */
 export const parseNodeAddress = (text: string): string | undefined => {
   const trimmed = text.trim()
   if (!URL.canParse(trimmed)) return undefined
@@ -13,7 +16,7 @@ export const parseNodeAddress = (text: string): string | undefined => {
   return href.replace(/\/+$/, '')
 }
 
-/** What is used when nobody chose: `?node=`, then `VITE_NODE_URL`, then port 8787 of the page's host. */
+/** The default: `?node=`, then `VITE_NODE_URL`, then port 8787 of the page's host. */
 export const usualNodeAddress = (): string =>
   parseNodeAddress(new URLSearchParams(location.search).get('node') ?? '') ??
   parseNodeAddress(import.meta.env.VITE_NODE_URL ?? '') ??
@@ -21,6 +24,6 @@ export const usualNodeAddress = (): string =>
 
 export const nodeAddress = (): string => recall(note) ?? usualNodeAddress()
 
-/** Keeps the address for later visits; the usual one is not kept, so that it may change. */
+/** Keeps the address for later visits, except the default, which may change. */
 export const setNodeAddress = (address: string): void =>
   remember(note, address === usualNodeAddress() ? undefined : address)

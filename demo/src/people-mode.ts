@@ -1,4 +1,4 @@
-/** Two people in one page, each with a wallet, a client, a worker and a database of their own. */
+/** Two people on one page, each with their own wallet, client, worker and database. */
 
 import { ask } from './dialogs.ts'
 import { button, element } from './element.ts'
@@ -15,7 +15,10 @@ const makePerson = (id: string, name: string, node: string): Person => {
   return { id, name, address, session }
 }
 
-/** On a narrow screen one person is in view; this chooses which, and counts what the other gets. */
+/**
+ * On a narrow screen one person is in view; this selects which, and counts the other's new
+ * messages.
+ */
 const makeSwitch = (people: readonly Person[], panes: HTMLElement) => {
   const unread = new Map<string, number>()
   const tabs = people.map(({ id, name }) => {
@@ -63,7 +66,7 @@ const makeSwitch = (people: readonly Person[], panes: HTMLElement) => {
   }
 }
 
-/** Where one person is in view at a time, and little room for explanations; as in parts.css. */
+/** Where only one person is in view, with little room for explanations; as in parts.css. */
 const narrow = window.matchMedia('(max-width: 720px)')
 
 const makeAbout = () => {
@@ -74,7 +77,7 @@ const makeAbout = () => {
     element(
       'p',
       {},
-      'Each has keys and a database of their own. What goes from one to the other is sealed, and the node between them cannot read it.',
+      'Each has their own keys and database. Messages between them are sealed, and the node in between cannot read them.',
     ),
     element(
       'p',

@@ -1,4 +1,4 @@
-/** One of the two people of the demo: who they are, how they are connected, what they say. */
+/** One of the demo's two people: who they are, whether they are connected, what they write. */
 
 import { PadlockError } from 'padlock-sdk'
 import { makeAvatar, makeCopyAddress, shortAddress } from './address-words.ts'

@@ -1,6 +1,6 @@
 /**
- * One client and its life: opened, tried again where that can help, listened to, closed. Views read
- * what it is now and are told of every change; there is one stream of messages for all of them.
+ * One client's lifecycle: opening, retrying where that can help, listening, closing. Views read its
+ * current phase and are notified of every change; they all share one stream of messages.
  */
 
 import {
@@ -17,7 +17,7 @@ export interface SessionOptions {
   readonly address?: string
   readonly node: string
   readonly database?: string
-  /** Whether opening is tried again by itself; not where a person would be asked again. */
+  /** Whether opening is retried automatically; not if that would prompt the person again. */
   readonly retries: boolean
 }
 
@@ -50,18 +50,18 @@ export class Session {
     return this.#phase
   }
 
-  /** Tells what happens from now on, until what it returns is called. */
+  /** Reports events from now on, until the returned function is called. */
   listen(listener: SessionListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Opens the client; the phase tells how that went. */
+  /** Opens the client; the phase shows the result. */
   open(): void {
     this.#begin(false)
   }
 
-  /** Opens it anew with new keys, if this device was removed; the history stays. */
+  /** Opens it again with new keys if this device was removed; the history stays. */
   async renew(): Promise<void> {
     await this.close()
     this.#begin(true)
@@ -75,10 +75,10 @@ export class Session {
     this.#opening = this.#open(renew, this.#end.signal)
   }
 
-  /** Ends the client or its opening; what is stored stays. */
+  /** Ends the client or its opening, and keeps what is stored. */
   async close(): Promise<void> {
     const client = await this.#stop()
-    // It may have ended by itself before; then there is nothing left to close.
+    // It may already have ended by itself; then there is nothing to close.
     await client?.close().catch(() => undefined)
   }
 
@@ -138,7 +138,8 @@ export class Session {
         }
         return
       } catch (error) {
-        // Too many at once, in a tab that slept: what they told is in the store, the next ones matter.
+        // Too many at once, in a suspended tab: the store has what they reported, so go on with the
+        // next ones.
         if (error instanceof PadlockError && error.code === 'slow_reader') continue
         return this.#ended(error, signal)
       }
@@ -171,7 +172,7 @@ const deleteDatabase = (name: string): Promise<void> =>
     const request = indexedDB.deleteDatabase(name)
     request.onsuccess = () => resolve()
     request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    // A connection that is still closing ends soon; another tab's does not.
+    // A connection that is closing ends soon; another tab's does not.
     request.onblocked = () => {
       setTimeout(() => reject(new PadlockError('storage_blocked')), 5_000)
     }

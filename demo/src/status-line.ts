@@ -10,7 +10,7 @@ import { sayState, sayWarnings } from './status-words.ts'
 export interface StatusLine {
   /** The state in one word. */
   readonly chip: HTMLElement
-  /** Sentences; empty while all is well. */
+  /** Messages; empty while all is well. */
   readonly notices: HTMLElement
   close(): void
 }
@@ -18,7 +18,10 @@ export interface StatusLine {
 const makeNotice = (sentence: string, ...more: readonly HTMLElement[]): HTMLElement =>
   element('div', { class: 'notice' }, icon('warning'), element('p', {}, sentence), ...more)
 
-/** The notices of a client; a removed one has only one thing to say, an offline client says first that nothing is lost. */
+/**
+ * The notices of a client; a removed device has only one, and an offline one begins with the
+ * assurance that nothing is lost.
+ */
 const sentencesOf = (status: ClientStatus): readonly string[] => {
   const { detail } = sayState(status.state)
   if (status.state === 'revoked' && detail !== undefined) return [detail]
@@ -40,7 +43,7 @@ export const makeStatusLine = (session: Session): StatusLine => {
   const actions = {
     'Try again': () => session.open(),
     'Start over with new keys': () => {
-      // The button goes; how it goes on is said here.
+      // The button disappears; the line shows what happens next.
       chip.focus()
       void session.renew()
     },
@@ -54,7 +57,7 @@ export const makeStatusLine = (session: Session): StatusLine => {
   ): void => {
     chip.dataset.state = state
     if (word.textContent !== label) word.textContent = label
-    // Said again only when it changed, or a screen reader would repeat it.
+    // Updated only when it changed, or a screen reader would repeat it.
     const text = `${action} ${sentences.join('\n')}`
     if (text === shown) return
     shown = text

@@ -26,7 +26,7 @@ const states: Readonly<Record<ClientState, StateWords>> = {
 
 export const sayState = (state: ClientState): StateWords => states[state]
 
-/** These say why there is no connection; once there is one, they are history. */
+/** Reasons for a missing connection; obsolete once there is one. */
 const aboutConnection: ReadonlySet<PadlockErrorCode> = new Set([
   'network_unavailable',
   'bad_response',
@@ -38,7 +38,7 @@ const aboutConnection: ReadonlySet<PadlockErrorCode> = new Set([
   'clock_ahead',
 ])
 
-/** Harmless, or told with more words in a notice of its own (device-notices.ts). */
+/** Harmless, or explained in a separate notice (device-notices.ts). */
 const unremarkable: ReadonlySet<PadlockErrorCode> = new Set([
   'duplicate_message',
   'sealing_key_too_soon',
@@ -46,7 +46,7 @@ const unremarkable: ReadonlySet<PadlockErrorCode> = new Set([
   'node_equivocating',
 ])
 
-/** Why something that arrived was not kept; the differences matter to who writes a client. */
+/** Why something that arrived was not kept; the differences matter only to developers. */
 const unreadable: ReadonlySet<PadlockErrorCode> = new Set([
   'unsealing_failed',
   'not_for_us',
@@ -81,7 +81,7 @@ export const sayWarnings = ({ state, warnings }: ClientStatus): readonly string[
       !aboutConnection.has(code) &&
       !unreadable.has(code) &&
       !unremarkable.has(code) &&
-      // The one says all of the other.
+      // The first includes the second.
       !(code === 'node_withholding' && has('unknown_installation')),
   )
   return [

@@ -11,7 +11,7 @@ const isPrivateKey = (text: string | undefined): text is `0x${string}` =>
 
 const noteOf = (name: string): string => `throwaway-key-${name}`
 
-/** The wallet of that name, made at the first call. */
+/** The wallet of that name, created on the first call. */
 export const throwawayWallet = (name: string): PrivateKeyAccount => {
   const kept = recall(noteOf(name))
   const key = isPrivateKey(kept) ? kept : generatePrivateKey()

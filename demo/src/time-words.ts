@@ -1,4 +1,4 @@
-/** Times as people read them: the clock as this browser shows it, days in words. */
+/** Times as people read them: the clock in this browser's format, days in words. */
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' })
 const day = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' })

@@ -1,19 +1,19 @@
 /**
- * The part of a conversation that is shown, oldest first. The store knows the order of messages, and
- * it may change when one is sent; so news only say that it is time to read the newest page again.
+ * The visible part of a conversation, oldest first. The store knows the order of messages, which
+ * may change when one is sent; so an event only triggers reading the newest page again.
  */
 
 import type { Conversation, Message } from 'padlock-sdk'
 
 const pageSize = 40
-/** Beyond that, what is furthest back is let go; scrolling up reads it again. */
+/** Beyond that, the oldest are dropped; scrolling up reads them again. */
 const maxShown = 400
 
 export class Transcript {
   readonly #conversation: Conversation
   #messages: readonly Message[] = []
   #hasOlder = true
-  /** Reads in order, so that an older page never meets a newer one half-way. */
+  /** Reads one after another, so that an older page never mixes with a newer one. */
   #last: Promise<void> = Promise.resolve()
   #isRefreshing = false
 
@@ -30,7 +30,10 @@ export class Transcript {
     return this.#hasOlder
   }
 
-  /** Reads the newest page; a call while one waits joins it. @throws PadlockError closed, storage_* */
+  /**
+   * Reads the newest page; a call while another one waits joins it. @throws PadlockError closed,
+   * storage_*
+   */
   refresh(): Promise<void> {
     if (this.#isRefreshing) return this.#last
     this.#isRefreshing = true
@@ -58,7 +61,7 @@ export class Transcript {
     })
   }
 
-  /** Lets go of what is far back; to be called when only the newest messages are in view. */
+  /** Drops the oldest messages; call it when only the newest are in view. */
   trim(): void {
     if (this.#messages.length <= maxShown) return
     this.#messages = this.#messages.slice(-maxShown / 2)

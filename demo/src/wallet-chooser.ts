@@ -1,10 +1,10 @@
-/** The first screen of one's own wallet: which one, and what happens then. */
+/** The first screen with the person's own wallet: which one, and what happens next. */
 
 import { button, element } from './element.ts'
 import { icon } from './icons.ts'
 import type { FoundWallet } from './wallet-discovery.ts'
 
-/** A centred card with a title; what it says next is put below. */
+/** A centred card with a title; further messages go below. */
 export const makeCard = (title: string, ...content: readonly HTMLElement[]): HTMLElement =>
   element(
     'div',

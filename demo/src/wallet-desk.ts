@@ -63,7 +63,7 @@ export const makeWalletDesk = ({
       icon('devices'),
     )
   const devices = makeDeviceNotices({ session, nameOf: shortAddress, openDevices })
-  /** The open conversation is with someone who has no device yet. */
+  /** The open conversation is with someone without a device. */
   let isWaitedFor = false
 
   const closeOpen = (): void => {
@@ -93,14 +93,15 @@ export const makeWalletDesk = ({
           : `${shortAddress(conversation.peer)} has not opened Padlock yet. What you write waits here and goes out by itself.`,
       )
     } catch {
-      // Offline, or closed meanwhile: whether they can be reached is not known, and the status says why.
+      // Offline, or closed meanwhile: whether they can be reached is unknown, and the status says
+      // why.
       view.hint(undefined)
     }
   }
 
   const choose = (conversation: Conversation): void => {
     closeOpen()
-    // Where the list is out of view, the chat says how the connection is.
+    // If the list is out of view, the chat shows the connection.
     const chatStatus = makeStatusLine(session)
     for (const part of [chatStatus.chip, chatStatus.notices]) part.classList.add('only-narrow')
     const peerName = sayPeer(conversation, client.address)
@@ -145,8 +146,8 @@ export const makeWalletDesk = ({
     void showHint()
   }
 
-  // The first device of an account is no event, so whoever waits for one looks again. While the
-  // conversation is in the subscription, this asks nothing of the node.
+  // An account's first device is not an event, so this checks again. While the subscription covers
+  // the conversation, that makes no request.
   const looking = setInterval(() => {
     if (isWaitedFor) void showHint()
   }, lookAgainMs)

@@ -1,4 +1,4 @@
-/** One person with a wallet of their own: choosing it, connecting, and the desk after that. */
+/** One person with their own wallet: choosing it, connecting, and then the desk. */
 
 import { PadlockError } from 'padlock-sdk'
 import { recall, remember } from './browser-memory.ts'
@@ -51,7 +51,7 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
   const startOver = async (made: Session): Promise<void> => {
     const agreed = await ask({
       title: 'Start over?',
-      text: 'This deletes your messages and this browser’s keys here. Other devices of yours keep theirs. It cannot be undone.',
+      text: 'This deletes your messages and this browser’s keys here. Your other devices keep theirs. It cannot be undone.',
       yes: 'Start over',
     })
     if (!agreed) return
@@ -69,7 +69,7 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
     }
   }
 
-  /** With an address, the wallet is not asked for one: an earlier visit is taken up silently. */
+  /** With an address, the wallet is not asked: an earlier visit resumes silently. */
   const connect = (wallet: FoundWallet, address?: string): void => {
     const made = new Session({
       wallet: wallet.provider,

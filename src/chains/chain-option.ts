@@ -1,4 +1,7 @@
-/** The chains that an application names, each with a URL or a client: checked, bounded and askable. */
+/**
+ * The chains that an application names, each with a URL or a client: validates them and bounds the
+ * calls.
+ */
 
 import { joinSignals } from '../async.ts'
 import { PadlockError } from '../errors.ts'
@@ -6,7 +9,7 @@ import type { Chain } from './chain.ts'
 import type { ChainClientLike, Chains } from './chains.ts'
 
 /**
- * Where a chain can be asked: the URL of an RPC server, a viem public client, or an EIP-1193 provider.
+ * How to reach a chain: the URL of an RPC server, a viem public client, or an EIP-1193 provider.
  *
  * @example
  * import { createPublicClient, http } from 'viem'
@@ -21,9 +24,9 @@ import type { ChainClientLike, Chains } from './chains.ts'
 export type ChainLike = string | URL | ChainClientLike
 
 export interface ChainsOptions {
-  /** For one question. */
+  /** For one check. */
   readonly timeoutMs?: number
-  /** Questions at a time; more are `unreachable`. */
+  /** Checks at a time; any more are `unreachable`. */
   readonly places?: number
 }
 
@@ -66,7 +69,7 @@ export const checkChainId = (id: number): bigint => {
   throw new PadlockError('invalid_argument', { message: 'A chain id is a positive integer.' })
 }
 
-/** Opens a chain when it is first asked; what fails to load is loaded again at the next question. */
+/** Opens a chain at its first check; if loading fails, the next check tries again. */
 const opener = (id: bigint, chain: string | ChainClientLike): (() => Promise<Chain>) => {
   let opened: Chain | undefined
   return async () => {
@@ -85,7 +88,7 @@ const checkChain = (chain: ChainLike): string | ChainClientLike => {
   try {
     url = new URL(chain)
   } catch {
-    // Said below.
+    // Reported below.
   }
   if (url?.protocol === 'https:' || url?.protocol === 'http:') return url.href
   throw new PadlockError('invalid_argument', {

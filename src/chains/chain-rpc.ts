@@ -1,6 +1,6 @@
 /**
- * One chain's RPC server, or the application's client for it, asked through viem: a result of the
- * right shape, or an error that says whether the contract or the server is to blame.
+ * Calls one chain's RPC server, or the application's client for it, through viem: returns a result
+ * of the right shape, or an error that says whether the contract or the server is to blame.
  */
 import {
   BaseError,
@@ -20,15 +20,15 @@ import {
 import { call } from 'viem/actions'
 import type { ChainClientLike } from './chains.ts'
 
-// The code of a contract is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains,
-// two hex digits a byte.
+// A contract's code is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains, two
+// hex digits per byte.
 const answerLimitBytes = 2 * 1024 * 1024
 
-// What one transaction may use since EIP-7825. Without a limit the server's own holds, often 50
-// million, and contracts that only burn gas would keep every place for longer.
+// What one transaction may use since EIP-7825. Otherwise the server's own limit applies, often 50
+// million, and contracts that only burn gas would keep every slot busy for longer.
 const gasLimit = 2n ** 24n
 
-// Without a sender a call comes from the zero address, which some contracts take for a simulation
+// Without a sender, a call comes from the zero address, which some contracts take for a simulation
 // that may skip their checks.
 const caller = '0x000000000000000000000000000000000000dEaD'
 
@@ -43,11 +43,11 @@ export interface ContractCall {
 export interface ChainRpc {
   chainId(signal: AbortSignal): Promise<bigint>
   hasCode(address: Hex, signal: AbortSignal): Promise<boolean>
-  /** What the contract returns at the latest block; nothing, `0x`. */
+  /** What the contract returns at the latest block; `0x` if nothing. */
   call(request: ContractCall, signal: AbortSignal): Promise<Hex>
 }
 
-/** The server answered with JSON that is no answer to the question. */
+/** The server answered with JSON that does not answer the call. */
 class UnusableAnswer extends Error {}
 
 class TooLong extends Error {}
@@ -56,18 +56,18 @@ type Asked = { readonly method: string; readonly params?: unknown }
 type Request = (asked: Asked, options?: { readonly signal?: AbortSignal }) => Promise<unknown>
 
 export function openRpc(url: string): ChainRpc {
-  // Each question has one time limit for all that it needs, which comes as a signal: viem's own
-  // covers a single request, and not the reading of its body.
+  // Each check has one time limit for all its requests, passed as a signal: viem's own covers a
+  // single request, without reading its body.
   const server = http(url, {
     maxResponseBodySize: answerLimitBytes,
     timeout: 0,
-    // Neither who asks nor from which page is any of the server's business.
+    // Tell the server neither who asks nor from which page.
     fetchOptions: { credentials: 'omit', referrerPolicy: 'no-referrer', cache: 'no-store' },
   })({ retryCount: 0 })
   return openRpcOver((asked, options) => server.request(asked, options))
 }
 
-/** Through a client of the application's, which need not know of signals or limits. */
+/** Through the application's own client, which need not know signals or limits. */
 export const openRpcThrough = (application: ChainClientLike): ChainRpc =>
   openRpcOver(async (asked, options) => {
     options?.signal?.throwIfAborted()
@@ -84,12 +84,12 @@ export const openRpcThrough = (application: ChainClientLike): ChainRpc =>
 function openRpcOver(ask: Request): ChainRpc {
   const request: Request = async (asked, options) => {
     const result = await ask(asked, options)
-    // viem takes a missing result for an empty one, and a proxy's own JSON has none.
+    // viem takes a missing result for an empty one, and a proxy's JSON has no result.
     if (!isHex(result)) throw new UnusableAnswer('no result')
     return result
   }
   const client = createClient({
-    // A contract could otherwise name URLs (ERC-3668) that this node would then ask.
+    // A contract could otherwise name URLs (ERC-3668) that this node would then fetch.
     ccipRead: false,
     transport: custom({ request }, { retryCount: 0 }),
   })
@@ -121,8 +121,8 @@ const findCause = (error: unknown, matches: (cause: unknown) => boolean): unknow
   error instanceof BaseError ? error.walk(matches) : null
 
 /**
- * Whether the EVM ran the call and it failed: error code 3 or a sentence that viem knows, or, from
- * servers with codes of their own, what the contract reverted with.
+ * Whether the EVM ran the call and it failed: error code 3, a message that viem knows, or, from
+ * servers with their own codes, the revert data of the contract.
  */
 export const isRevert = (error: unknown): boolean =>
   findCause(
@@ -133,14 +133,14 @@ export const isRevert = (error: unknown): boolean =>
       (cause instanceof RpcRequestError && isHex(cause.data)),
   ) !== null
 
-/** Whether the server answered with an error of JSON-RPC; clients have classes of their own for that. */
+/** Whether the server answered with a JSON-RPC error; clients have their own classes for that. */
 export const isRpcError = (error: unknown): boolean =>
   findCause(error, (cause) => cause instanceof RpcRequestError || codeOf(cause) !== undefined) !==
   null
 
 const codeOf = (cause: unknown): number | undefined =>
   cause instanceof Error &&
-  // That one has a number too, and stands for whatever else was thrown.
+  // That one has a number too, but stands for anything else that was thrown.
   !(cause instanceof UnknownRpcError) &&
   'code' in cause &&
   typeof cause.code === 'number'
@@ -155,8 +155,8 @@ export const isTooLarge = (error: unknown): boolean =>
   ) !== null
 
 /**
- * Why a server could not be asked, for logs. Built from numbers only: the messages of viem hold the
- * URL, and that often holds a key.
+ * Why a server could not be asked, for logs. Built from numbers only: viem's messages hold the URL,
+ * which often holds a key.
  */
 export function describeTrouble(error: unknown): string {
   const http = findCause(error, (cause) => cause instanceof HttpRequestError)

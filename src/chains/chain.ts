@@ -1,6 +1,6 @@
 /**
- * Whether a contract account takes a signature, by one chain's word: docs/protocol.md section 3.
- * There is no ECDSA here at all, so no key of an ordinary account passes for a contract.
+ * Whether a contract account accepts a signature, according to one chain: docs/protocol.md section
+ * 3. There is no ECDSA here at all, so no key of an ordinary account passes for a contract.
  */
 import { encodeFunctionData, type Hex, parseAbi, parseErc6492Signature, toHex } from 'viem'
 import {
@@ -20,7 +20,7 @@ const erc1271 = parseAbi([
 /** The selector of isValidSignature as a bytes4 in a word: the "magic value" of ERC-1271. */
 const accepted = `0x1626ba7e${'0'.repeat(56)}`
 
-/** What is asked of one chain. */
+/** What one chain can check. */
 export type ChainQuestion = Omit<ContractQuestion, 'chainId'>
 
 /** The chain could not be asked; the message is for logs and never holds the URL. */
@@ -32,13 +32,13 @@ export interface Chain {
 }
 
 export interface ChainOptions {
-  /** Whoever answers may become another chain at any time, as a wallet's provider does. */
+  /** The server may switch to another chain at any time, as a wallet's provider does. */
   readonly mayChange?: boolean
 }
 
-/** A chain behind a server that has yet to say that it is this one. */
+/** A chain whose server has not confirmed its id yet. */
 export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions = {}): Chain {
-  // An answer of another chain would be an answer about another account with the same address.
+  // An answer from another chain would concern another account with the same address.
   let confirmed = false
   const confirm = async (signal: AbortSignal): Promise<void> => {
     const found = await rpc.chainId(signal)
@@ -52,17 +52,17 @@ export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions
         if (!confirmed) await confirm(signal)
         try {
           const answer = await ask(rpc, question, signal)
-          // Before and after: it was this chain all the while.
+          // Checked before and after: it was this chain throughout.
           if (mayChange) await confirm(signal)
           return answer
         } catch (error) {
           if (!isTooLarge(error)) throw error
-          // From the contract, if the server is well otherwise.
+          // The contract's fault, if the server answers otherwise.
           await confirm(signal)
           return false
         }
       } catch (error) {
-        // The server may have been replaced while it was away.
+        // The server may have been replaced while it was unreachable.
         confirmed = false
         if (signal.aborted) throw signal.reason
         if (error instanceof ChainTrouble) throw error
@@ -82,8 +82,8 @@ async function ask(rpc: ChainRpc, question: ChainQuestion, signal: AbortSignal) 
     args: [toHex(question.hash), unwrapped.signature],
   })
   const request = { to: address, data }
-  // ERC-6492 would also let the factory data act on an account that is there and said no. Whoever
-  // uploads a signature gets no such say here: a deployment is for accounts without code.
+  // ERC-6492 would also call the factory for a deployed account that said no. Here, the uploader of
+  // a signature cannot choose such a call: only accounts without code are deployed.
   if (await rpc.hasCode(address, signal)) return isAcceptedByDeployed(rpc, request, signal)
   const { deployment } = unwrapped
   if (deployment === undefined) return false
@@ -104,7 +104,7 @@ function unwrap(
   }
 }
 
-/** Like OpenZeppelin's SignatureChecker: the first word counts, all 32 bytes of it. */
+/** Like OpenZeppelin's SignatureChecker: compares the first word, all 32 bytes of it. */
 async function isAccepted(rpc: ChainRpc, request: ContractCall, signal: AbortSignal) {
   try {
     const answer = await rpc.call(request, signal)
@@ -120,9 +120,9 @@ async function isAcceptedByDeployed(rpc: ChainRpc, request: ContractCall, signal
     return await isAccepted(rpc, request, signal)
   } catch (error) {
     if (!isRpcError(error)) throw error
-    // Running out of gas has no code that all servers share, so it looks like trouble of the server.
-    // From within another call it is a revert like any other. This factory does nothing: it is left
-    // out for an account with code.
+    // Running out of gas has no code that all servers share, so it looks like trouble with the
+    // server. Inside another call it is a revert like any other. This factory does nothing: it is
+    // not called for an account with code.
     const deployment = { factory: request.to, factoryData: '0x' } as const
     return isAccepted(rpc, { ...request, deployment }, signal)
   }

@@ -1,6 +1,6 @@
 /**
- * Undoes the compression of content, up to a limit (docs/protocol.md section 4). Padlock itself never
- * compresses: the length of compressed text tells something about the text.
+ * Decompresses content, up to a limit (docs/protocol.md section 4). Padlock itself never
+ * compresses: the length of compressed text reveals something about the text.
  */
 
 /** `deflate` is the zlib format of RFC 1950, as browsers mean it. */
@@ -11,7 +11,7 @@ export type Inflated =
   | { readonly kind: 'too_large' }
   | { readonly kind: 'damaged' }
 
-/** The bytes before compression; stops reading as soon as they are more than `limitBytes`. */
+/** The decompressed bytes; stops reading as soon as they exceed `limitBytes`. */
 export async function inflate(
   compressed: Uint8Array,
   format: CompressionFormat,
@@ -34,7 +34,7 @@ export async function inflate(
   } catch {
     return { kind: 'damaged' }
   } finally {
-    // The rest of a bomb is never inflated. A stream that failed has nothing left to cancel.
+    // Never inflate the rest of a bomb. A stream that failed has nothing left to cancel.
     await reader.cancel().catch(() => undefined)
   }
   const bytes = new Uint8Array(length)

@@ -63,7 +63,7 @@ export interface UnknownContent {
   readonly type: 'unknown'
   /** `authority/type:1.0`, or empty if the content names no type. */
   readonly typeId: string
-  /** What the sender wants shown instead. */
+  /** What the sender wants to be shown instead. */
   readonly fallback?: string
   /**
    * Absent for a type that this release does not know; `content_too_large` if it inflates to more than
@@ -74,8 +74,8 @@ export interface UnknownContent {
 
 /**
  * The content bytes of a payload.
- * @throws PadlockError `invalid_argument` for what is neither a string nor a known kind of content,
- * `message_too_large` if the bytes are more than 900 KiB.
+ * @throws PadlockError `invalid_argument` for anything but a string or a known kind of content,
+ * `message_too_large` if the bytes exceed 900 KiB.
  */
 export function encodeContent(input: ContentInput): Uint8Array {
   const { type, content } = typeof input === 'string' ? textOf(input) : (input ?? {})
@@ -97,7 +97,7 @@ const textOf = (content: string): ContentOf<'text'> => ({ type: 'text', content 
 export const readContentType = (bytes: Uint8Array): ContentTypeId | undefined =>
   typeOf(decodeMessage(EncodedContentSchema, bytes))
 
-/** What content bytes say. Never rejects. */
+/** Decodes content bytes. Never rejects. */
 export async function decodeContent(bytes: Uint8Array): Promise<DecodedContent> {
   const encoded = decodeMessage(EncodedContentSchema, bytes)
   const type = typeOf(encoded)

@@ -31,7 +31,7 @@ export const encodeRetransmitRequest = (digests: readonly Uint8Array[]): Uint8Ar
   )
 }
 
-/** The digests asked for; undefined for other content, and for a request that is not well formed. */
+/** The digests that a request names; undefined for other content and for a malformed request. */
 export const decodeRetransmitRequest = (
   type: ContentTypeId,
   bytes: Uint8Array,

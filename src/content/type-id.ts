@@ -2,7 +2,9 @@
  * Content type ids: an authority, a name under it, and a version (XIP-5, docs/protocol.md section 4).
  */
 
-/** What kind of content a message has. Versions that differ in the minor number are compatible. */
+/**
+ * The kind of content in a message. Versions that differ only in the minor number are compatible.
+ */
 export interface ContentTypeId {
   readonly authorityId: string
   readonly typeId: string
@@ -10,13 +12,13 @@ export interface ContentTypeId {
   readonly versionMinor: number
 }
 
-/** The form for people, `authority/type:1.0`. Not to be parsed: nothing forbids a slash in a part. */
+/** For display, `authority/type:1.0`. Do not parse it: a part may contain a slash. */
 export const formatContentType = (type: ContentTypeId): string =>
   `${type.authorityId}/${type.typeId}:${type.versionMajor}.${type.versionMinor}`
 
 /**
- * Whether installations talk to each other in this type. Such content never reaches an application,
- * and one that is not known is dropped.
+ * Whether only installations use this type among themselves. Such content never reaches an
+ * application, and unknown types of this kind are dropped.
  */
 export const isInternalType = (type: ContentTypeId): boolean => type.authorityId === 'padlock'
 

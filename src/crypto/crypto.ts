@@ -1,11 +1,11 @@
 /**
- * What the engine asks of cryptography: bytes in, bytes out, nothing held between calls.
- * States (identity, session) are opaque, begin with a version byte, and are secret: they are only
- * ever stored through the vault. Calls take batches, so that restoring a ratchet is paid once a
- * batch. The one adapter beside this file is `wasm.ts`.
+ * The cryptography that the engine needs: bytes in, bytes out, nothing held between calls. States
+ * (identity, session) are opaque, begin with a version byte, and are secret: they are only ever
+ * stored through the vault. Calls take batches, so that a ratchet is restored once per batch. The
+ * one adapter beside this file is `wasm.ts`.
  */
 
-/** One item of a batch that could not be done; the others are not affected. */
+/** One item of a batch that failed; the others are not affected. */
 export interface CryptoFailure {
   readonly ok: false
   readonly code: CryptoCode
@@ -14,31 +14,34 @@ export interface CryptoFailure {
 export type CryptoResult<T> = (T & { readonly ok: true }) | CryptoFailure
 
 /** Why one item failed. One code for each cause; `wasm/src/error.rs` has the same list. */
-export type CryptoCode =
+export const cryptoCodes = [
   /** A field has the wrong length, or the bytes are not what they should be. */
-  | 'malformed'
+  'malformed',
   /** An opaque state that this release cannot read. */
-  | 'bad_state'
+  'bad_state',
   /** None of the secrets opens the first part, or the second part does not belong to it. */
-  | 'unsealing_failed'
-  /** The padding is not the one shape that is allowed. */
-  | 'bad_padding'
+  'unsealing_failed',
+  /** The padding does not have the one allowed shape. */
+  'bad_padding',
   /** X25519 gave the all-zero result (RFC 7748 section 6.1). */
-  | 'non_contributory_key'
+  'non_contributory_key',
   /** A prekey message names a prekey other than the one given. */
-  | 'missing_prekey'
+  'missing_prekey',
   /** A prekey message's identity key is not the expected one. */
-  | 'identity_mismatch'
+  'identity_mismatch',
   /** The Olm message's MAC does not verify. */
-  | 'bad_mac'
+  'bad_mac',
   /** Decrypted before, or too old: its message key is gone. */
-  | 'message_key_gone'
+  'message_key_gone',
   /** The message is further ahead than a ratchet may skip. */
-  | 'gap_too_large'
+  'gap_too_large',
   /** The plaintext names another header: two envelopes were recombined. */
-  | 'header_mismatch'
+  'header_mismatch',
   /** Any other failure of the ratchet. */
-  | 'decryption_failed'
+  'decryption_failed',
+] as const
+
+export type CryptoCode = (typeof cryptoCodes)[number]
 
 export interface KeyPair {
   readonly secret: Uint8Array
@@ -95,14 +98,14 @@ export interface EnvelopeToOpen {
   readonly sealedMetadata: Uint8Array
   readonly ciphertext: Uint8Array
   /**
-   * X25519 of each secret with `enc`, in the order of the secrets, if that was computed elsewhere
-   * (WebCrypto, a second Worker); absent, it is computed here.
+   * X25519 of each secret with `enc`, in the order of the secrets, if computed elsewhere
+   * (WebCrypto, a second Worker); if absent, wasm computes it.
    */
   readonly shared?: readonly Uint8Array[]
 }
 
 export interface OpenedEnvelope {
-  /** Serialised PadlockMessageSealedMetadata, unpadded; not checked any further. */
+  /** Serialised PadlockMessageSealedMetadata, unpadded; not checked further. */
   readonly metadata: Uint8Array
   /** 32 bytes: the HPKE encapsulated key, which the header signature covers. */
   readonly enc: Uint8Array
@@ -122,7 +125,7 @@ export interface PrekeyMessageParts {
   /** 32 bytes: the session that this message makes. */
   readonly sessionId: Uint8Array
   readonly identityKey: Uint8Array
-  /** The public prekey of the receiver that it names. */
+  /** The receiver's public prekey that it names. */
   readonly prekey: Uint8Array
 }
 
@@ -160,27 +163,30 @@ export interface Crypto {
   /** Signs, pads, encrypts and seals. A failed request leaves its session as it was. */
   seal(identity: Uint8Array, requests: readonly SealRequest[]): readonly CryptoResult<Sealed>[]
   /**
-   * Opens both parts of each envelope; `secrets` are tried in order.
-   * Fails only if the first part does: the second counts later (docs/protocol.md section 8).
+   * Opens both parts of each envelope; `secrets` are tried in order. Fails only if the first part
+   * does: the second counts later (docs/protocol.md section 8).
    */
   open(
     secrets: readonly Uint8Array[],
     installationId: string,
     envelopes: readonly EnvelopeToOpen[],
   ): readonly CryptoResult<OpenedEnvelope>[]
-  /** Reads the parts of prekey messages in clear. */
+  /** Reads the cleartext parts of prekey messages. */
   inspectPrekeyMessages(
     olmMessages: readonly Uint8Array[],
   ): readonly CryptoResult<PrekeyMessageParts>[]
-  /** Makes the session that a prekey message starts, and decrypts it. On failure nothing was used. */
+  /**
+   * Makes the session that a prekey message starts, and decrypts the message. A failure uses up
+   * nothing.
+   */
   createInboundSession(request: InboundRequest): CryptoResult<{
     readonly state: Uint8Array
     readonly sessionId: Uint8Array
     readonly payload: Uint8Array
   }>
   /**
-   * Decrypts messages of one session, in order. After a failed one, the session is as before it.
-   * A plaintext that is not protobuf at all is returned as it is; the caller rejects it.
+   * Decrypts messages of one session, in order. A failed message leaves the session unchanged. A
+   * plaintext that is not protobuf at all is returned as is; the caller rejects it.
    */
   decrypt(
     state: Uint8Array,
@@ -190,12 +196,12 @@ export interface Crypto {
     readonly results: readonly CryptoResult<{ readonly payload: Uint8Array }>[]
   }>
 
-  /** XChaCha20-Poly1305 under a fresh random nonce, which leads the result. */
+  /** XChaCha20-Poly1305 with a fresh random nonce, which the result begins with. */
   vaultSeal(
     key: Uint8Array,
     records: readonly { readonly plaintext: Uint8Array; readonly associatedData: Uint8Array }[],
   ): readonly Uint8Array[]
-  /** undefined where the record is not authentic. */
+  /** undefined for each record that is not authentic. */
   vaultOpen(
     key: Uint8Array,
     records: readonly { readonly sealed: Uint8Array; readonly associatedData: Uint8Array }[],
@@ -203,21 +209,21 @@ export interface Crypto {
 }
 
 /**
- * Curve arithmetic that the platform does faster than wasm, for what arrives in volume. Asynchronous,
- * so never inside a storage transaction. The adapter is `webcrypto.ts`.
+ * Curve arithmetic that the platform does faster than wasm, for high volume. Asynchronous, so never
+ * inside a storage transaction. The adapter is `webcrypto.ts`.
  */
 export interface Curves {
   /**
    * X25519 of one secret with each public key; 32 zero bytes where there is no usable result, which
-   * `Crypto.open` refuses. Undefined if the platform does not take this secret.
+   * `Crypto.open` refuses. Undefined if the platform does not accept this secret.
    */
   agree(
     secret: Uint8Array,
     publicKeys: readonly Uint8Array[],
   ): Promise<readonly Uint8Array[] | undefined>
   /**
-   * Ed25519 by RFC 8032, perhaps laxer than `Crypto.verify`: only under keys that passed the strict
-   * check once, and never for what is stored for others (docs/protocol.md section 1).
+   * Ed25519 by RFC 8032, possibly laxer than `Crypto.verify`: use it only with keys that once
+   * passed the strict check, and never for what is stored for others (docs/protocol.md section 1).
    */
   verify(signatures: readonly SignatureToVerify[]): Promise<readonly boolean[]>
 }

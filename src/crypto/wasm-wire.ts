@@ -1,8 +1,7 @@
 /**
- * How requests to wasm and its responses are packed into one byte buffer each: an integer is
- * 4 bytes little endian, bytes are their length and themselves, a list is its count and its items,
- * and a result is one byte (0 with what follows, or 1 with the code as text).
- * `wasm/src/wire.rs` is the other end.
+ * Packs each request to wasm and each response into one byte buffer: an integer is 4 bytes little
+ * endian, bytes follow their length, a list's items follow their count, and a result is one byte (0
+ * before the value, or 1 before the code as text). `wasm/src/wire.rs` is the other end.
  */
 
 const text = new TextDecoder()
@@ -27,7 +26,7 @@ export const packRequest = (fields: readonly WireField[]): Uint8Array => {
   return request
 }
 
-/** Reads a response in the order in which it was written. Bytes are copies of their own. */
+/** Reads a response in the order in which it was written. Bytes are copies. */
 export class ResponseReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
@@ -61,7 +60,7 @@ export class ResponseReader {
     return Array.from({ length: this.integer() }, item)
   }
 
-  /** What `ok` reads, or the code of the failure. */
+  /** The value that `ok` reads, or the code of the failure. */
   result<T>(ok: () => T, failed: (code: string) => T): T {
     return this.flag() ? failed(text.decode(this.bytes())) : ok()
   }

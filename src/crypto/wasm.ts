@@ -7,29 +7,22 @@
 import initialise, * as wasm from '../../wasm/pkg/padlock.js'
 import { type ErrorDetails, PadlockError } from '../errors.ts'
 import { isSameRelease, release } from '../release.ts'
-import type { Crypto, CryptoCode, CryptoFailure, CryptoResult } from './crypto.ts'
+import {
+  type Crypto,
+  type CryptoCode,
+  type CryptoFailure,
+  type CryptoResult,
+  cryptoCodes,
+} from './crypto.ts'
 import { packRequest, ResponseReader, type WireField } from './wasm-wire.ts'
 
 /** What the loader takes: an address, a fetched response, the file's bytes, or a compiled module. */
 export type WasmSource = URL | string | Response | BufferSource | WebAssembly.Module
 
-/** Exported by a padlock.wasm that speaks `wasm-wire.ts` as it is here. */
+/** Exported by a padlock.wasm that uses this version of `wasm-wire.ts`. */
 const wireMarker = 'padlock_wire_1'
 
-const itemCodes: ReadonlySet<string> = new Set<CryptoCode>([
-  'malformed',
-  'bad_state',
-  'unsealing_failed',
-  'bad_padding',
-  'non_contributory_key',
-  'missing_prekey',
-  'identity_mismatch',
-  'bad_mac',
-  'message_key_gone',
-  'gap_too_large',
-  'header_mismatch',
-  'decryption_failed',
-])
+const itemCodes: ReadonlySet<string> = new Set(cryptoCodes)
 
 const isItemCode = (code: string): code is CryptoCode => itemCodes.has(code)
 
@@ -37,7 +30,7 @@ const encoder = new TextEncoder()
 
 type Call = (request: Uint8Array) => Uint8Array
 
-/** A trap ends the call, not the worker; what was passed in is as it was. */
+/** A trap ends the call, not the worker, and leaves the arguments unchanged. */
 const invoke = (call: Call, fields: readonly WireField[]): ResponseReader => {
   try {
     return new ResponseReader(call(packRequest(fields)))
@@ -48,12 +41,12 @@ const invoke = (call: Call, fields: readonly WireField[]): ResponseReader => {
 
 const failure = (code: string): CryptoFailure => {
   if (isItemCode(code)) return { ok: false, code }
-  // Platforms without a source of randomness are refused when loading; this is one that lost it.
+  // Loading refuses platforms without a source of randomness; this one lost it later.
   if (code === 'no_randomness') throw new PadlockError('unsupported_platform')
   throw new PadlockError('internal', { details: { crypto: code } })
 }
 
-/** A call that cannot fail unless it was misused, or the stored identity is damaged. */
+/** A call that fails only if it is misused or the stored identity is damaged. */
 const run = <T>(
   call: Call,
   fields: readonly WireField[],
@@ -214,12 +207,14 @@ const crypto: Crypto = {
   },
 }
 
-/** Where the build writes the release: a custom section, which engines pass over (wasm spec, 5.5.3). */
+/**
+ * Where the build writes the release: a custom section, which engines ignore (wasm spec, 5.5.3).
+ */
 const releaseSection = 'padlock.release'
-/** A file of 320 kB that is not there by then comes over a line on which nothing else works either. */
+/** If 320 kB take longer than this, nothing else works on the connection either. */
 const fetchTimeoutMs = 60_000
 
-/** What a developer wants to know of a file that is not what it should be. */
+/** What a developer needs to know about a file that is not what it should be. */
 class Unusable extends Error {
   readonly details: ErrorDetails
   constructor(details: ErrorDetails) {
@@ -228,7 +223,7 @@ class Unusable extends Error {
   }
 }
 
-/** Streams if the server says what the file is, as browsers insist on that. */
+/** Streams if the server sends the right content type, which browsers insist on. */
 const compileResponse = async (
   response: Response,
   address: string,
@@ -264,7 +259,7 @@ const compile = async (source: WasmSource): Promise<WebAssembly.Module> => {
   }
 }
 
-/** What a message may show of an address. */
+/** The part of an address that a message may show. */
 const withoutSecrets = (address: string | URL): string =>
   String(address)
     .replace(/[?#].*$/s, '')
@@ -282,12 +277,12 @@ const requireSameRelease = (module: WebAssembly.Module): void => {
 }
 
 /**
- * Loads padlock.wasm. Resolves with the same `Crypto` however often and from wherever it is called
- * in one thread: the module holds no state, so the first that loads serves all.
+ * Loads padlock.wasm. Resolves with the same `Crypto` for every call in one thread: the module
+ * holds no state, so the first to load serves all.
  *
- * @throws PadlockError `wasm_unavailable` if the file is missing, blocked by a content policy or not
- * WebAssembly (`details` and `cause` say which); `reload_needed` if it is of another release;
- * `unsupported_platform` if there is no source of random bytes.
+ * @throws PadlockError `wasm_unavailable` if the file is missing, blocked by a content policy or
+ * not WebAssembly (`details` and `cause` say which); `reload_needed` if it belongs to another
+ * release; `unsupported_platform` if there is no source of random bytes.
  */
 export const loadWasmCrypto = async (source: WasmSource): Promise<Crypto> => {
   if (typeof globalThis.crypto?.getRandomValues !== 'function') {
@@ -299,7 +294,7 @@ export const loadWasmCrypto = async (source: WasmSource): Promise<Crypto> => {
   try {
     const module = await compile(source)
     requireSameRelease(module)
-    // The glue keeps the first module it is given, so a wrong one must not reach it.
+    // The glue code keeps the first module it gets, so a wrong one must not reach it.
     if (!WebAssembly.Module.exports(module).some(({ name }) => name === wireMarker)) {
       throw new Unusable({ address, tried: `${address}: not padlock.wasm, or of another release` })
     }

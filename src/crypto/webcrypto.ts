@@ -1,12 +1,12 @@
-/** Curves by WebCrypto where the browser has them: half the time of wasm in Chromium. */
+/** Curves on WebCrypto where the browser has them: half the time of wasm in Chromium. */
 
 import { concatBytes, decodeHex, encodeBase64Url } from '../protocol/bytes.ts'
 import type { Crypto, Curves, SignatureToVerify } from './crypto.ts'
 
-/** Imported public keys in memory. */
+/** How many imported public keys to keep in memory. */
 const maxKeys = 1_000
 
-/** RFC 8410 section 7: what stands before the 32 bytes of an X25519 secret in PKCS #8. */
+/** RFC 8410 section 7: what precedes the 32 bytes of an X25519 secret in PKCS #8. */
 const pkcs8Prefix = decodeHex('302e020100300506032b656e04220420') ?? new Uint8Array()
 
 const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
@@ -17,7 +17,10 @@ export const findCurves = async (crypto: Crypto): Promise<Curves | undefined> =>
   const secrets = new WeakMap<Uint8Array, Promise<CryptoKey | undefined>>()
   const verifiers = new Map<string, Promise<CryptoKey>>()
 
-  /** Undefined for what this browser refuses: WebKitGTK 2.50 all secrets whose first byte is zero. */
+  /**
+   * Undefined if this browser refuses the secret: WebKitGTK 2.50 refuses all whose first byte is
+   * zero.
+   */
   const importSecret = (secret: Uint8Array): Promise<CryptoKey | undefined> => {
     const known = secrets.get(secret)
     if (known !== undefined) return known
@@ -68,7 +71,7 @@ export const findCurves = async (crypto: Crypto): Promise<Curves | undefined> =>
   return (await isRight(curves, crypto)) ? curves : undefined
 }
 
-/** One agreement and one signature, compared with wasm: a browser that differs is not used. */
+/** Compares one agreement and one signature with wasm: a browser that differs is not used. */
 const isRight = async (curves: Curves, crypto: Crypto): Promise<boolean> => {
   try {
     const [a, b] = crypto.createKeyPairs(2)

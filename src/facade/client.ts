@@ -1,4 +1,4 @@
-/** The client as an application holds it: no keys, no storage, only calls to the worker. */
+/** The client that an application holds: no keys, no storage, only calls to the worker. */
 
 import { type ChainLike, chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
@@ -24,38 +24,41 @@ import { type StreamOptions, streamMessages } from './stream.ts'
 export interface ClientOptions {
   /** A viem account, a viem wallet client, or an EIP-1193 provider. */
   readonly wallet: WalletLike
-  /** The account; absent: the wallet is asked. Given, the wallet is left alone when an installation exists. */
+  /**
+   * The account; if absent, the wallet is asked. If given, the wallet is not touched when an
+   * installation exists.
+   */
   readonly address?: string
   /** Where the node is, such as `https://node.example`. */
   readonly node: string
-  /** Name of the local database; absent: one for each account. */
+  /** Name of the local database; by default, one for each account. */
   readonly database?: string
   /**
-   * The chains that contract accounts (Safe and other smart wallets) are on, by id, each with the URL
-   * of an RPC server, a viem public client or an EIP-1193 provider. Devices of a contract account on a
-   * chain that is not here, or cannot be reached, stay `unverified`: they are not written to, and what
-   * they write waits. The server learns whose devices are checked.
+   * The chains that contract accounts (Safe and other smart wallets) are on, by id, each with the
+   * URL of an RPC server, a viem public client or an EIP-1193 provider. Devices of a contract
+   * account on a chain that is not here, or cannot be reached, stay `unverified`: messages to and
+   * from them wait. The server learns whose devices are checked.
    *
    * @example
    * const client = await createClient({ wallet, node, chains: { 8453: 'https://rpc.example' } })
    */
   readonly chains?: Readonly<Record<number, ChainLike>>
   /**
-   * Says that the account is a contract on this chain. Needed where the wallet cannot tell by itself;
-   * matters at registering only.
+   * States that the account is a contract on this chain. Needed if the wallet does not report it;
+   * used only when registering.
    */
   readonly contract?: { readonly chainId: number }
   /**
-   * Whether to make new keys, asking the wallet, if this installation was revoked. The history stays.
-   * Without it a client that was revoked opens, shows its history and sends nothing.
+   * Whether to make new keys, asking the wallet, if this installation was revoked. The history
+   * stays. Without it, a revoked client opens, shows its history and sends nothing.
    */
   readonly renew?: boolean
-  /** Ends the creation; a client that exists is ended by `close`. */
+  /** Cancels the creation; to end an existing client call `close`. */
   readonly signal?: AbortSignal
 }
 
 export interface ClientStatus extends Status {
-  /** Whether the browser promised to keep the data; undefined while it was not asked. */
+  /** Whether the browser promised to keep the data; undefined until it was asked. */
   readonly persisted: boolean | undefined
 }
 
@@ -65,10 +68,11 @@ export interface Client {
   readonly address: string
   /** This device's installation. */
   readonly installationId: string
-  /** What the client is doing now, and what went wrong; `events` tells when it changes. */
+  /** What the client is doing now, and what went wrong; `events` reports changes. */
   readonly status: ClientStatus
   /**
-   * The conversation with an account, made at the first call. One's own address: the note to self.
+   * The conversation with an account, created on the first call. With this account's own address:
+   * the note to self.
    *
    * @example
    * const chat = await client.conversation('0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045')
@@ -85,15 +89,15 @@ export interface Client {
    */
   conversations(): Promise<readonly Conversation[]>
   /**
-   * Every message of all conversations, one's own included, in order of arrival.
+   * Every message of all conversations, including this account's own, in order of arrival.
    *
    * @example
    * for await (const message of client.messages({ signal })) console.log(message.sender, message.content)
    */
   messages(options?: StreamOptions): AsyncIterable<Message>
   /**
-   * What happens: changes of the status, of messages' states, of installations. Begins now, ends
-   * when aborted, throws `closed` or `slow_reader`.
+   * Events: changes of the status, of messages' states, of installations. Starts now, ends when
+   * aborted, throws `closed` or `slow_reader`.
    *
    * @example
    * for await (const event of client.events({ signal })) {
@@ -102,7 +106,7 @@ export interface Client {
    */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterable<ClientEvent>
   /**
-   * The devices of an account, as the node tells now; one's own without an address.
+   * The devices of an account, as the node lists them now; without an address, this account's.
    *
    * @example
    * const mine = await client.installations()
@@ -111,7 +115,8 @@ export interface Client {
    */
   installations(address?: string): Promise<readonly Installation[]>
   /**
-   * Whether an account has a device that can be written to. A message to one that has none waits.
+   * Whether an account has a device that can receive messages. A message to an account without one
+   * waits.
    *
    * @example
    * const isThere = await client.canMessage('0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045')
@@ -119,8 +124,8 @@ export interface Client {
    */
   canMessage(address: string): Promise<boolean>
   /**
-   * Revokes devices of one's own account for ever, with one signature of the wallet: they receive
-   * nothing more and can send nothing. This device may be among them.
+   * Permanently revokes devices of this account, with one wallet signature: they can no longer send
+   * or receive. This device may be among them.
    *
    * @example
    * const others = (await client.installations()).filter(({ isThis }) => !isThis)
@@ -133,14 +138,15 @@ export interface Client {
     options?: { readonly signal?: AbortSignal },
   ): Promise<void>
   /**
-   * Ends the client; what is stored stays. Calls that still wait fail with `closed`.
+   * Ends the client and keeps what is stored. Pending calls fail with `closed`.
    *
    * @example
    * await client.close()
    */
   close(): Promise<void>
   /**
-   * Ends the client and deletes its database: keys, messages, all. The account keeps the installation.
+   * Ends the client and deletes its database: keys, messages, everything. The account keeps the
+   * installation.
    *
    * @example
    * await client.deleteLocalData()
@@ -153,7 +159,7 @@ export interface Client {
 /** A started engine's port, however it was started. */
 export interface EngineHandle {
   readonly port: Port
-  /** Where it gets padlock.wasm, best first. */
+  /** Ways to get padlock.wasm, best first. */
   readonly wasm: readonly WasmWay[]
   onFailure?(listener: (error: PadlockError) => void): void
   terminate(): void
@@ -161,7 +167,10 @@ export interface EngineHandle {
 
 const callTimeoutMs = 60_000
 
-/** Wallets write their own address as they like, some with another checksum (EIP-1191): it is no typing error. */
+/**
+ * Wallets write their own address as they like, some with another checksum (EIP-1191): that is not
+ * a typing error.
+ */
 const ownAddress = async (wallet: Wallet): Promise<string> => {
   const address: unknown = await wallet.getAddress()
   if (typeof address !== 'string') throw new PadlockError('wallet_failed')
@@ -182,30 +191,30 @@ export const openClient = async (
     options.address === undefined ? ownAddress(wallet) : Promise.resolve(options.address),
     signal,
   )
-  // What is still loading when the caller gives up is ended as soon as it is there.
+  // Whatever is still loading when the caller gives up is ended once it has loaded.
   const starting = start()
-  const engineered = await unlessAborted(starting, signal).catch((error: unknown) => {
+  const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
     starting.then(({ terminate }) => terminate()).catch(() => undefined)
     throw error
   })
   try {
-    const client = new OpenClient(engineered, wallet, chains)
+    const client = new OpenClient(engine, wallet, chains)
     const { node, database } = options
     const renew = options.renew === true
     const chainIds = [...chains.ids]
     await client.open({ node, address, database, renew, chainIds, contractChainId }, signal)
     return client
   } catch (error) {
-    engineered.terminate()
+    engine.terminate()
     throw error
   }
 }
 
-/** Compilers of `await using` look for this one where the platform has none. */
+/** What compiled `await using` looks for on platforms without `Symbol.asyncDispose`. */
 const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
 
-/** The worker knows codes only; their sentences are here. */
+/** The worker knows only codes; their messages are here. */
 const withMessages = (status: Status): Status => ({
   ...status,
   warnings: status.warnings.map((warning) => ({ ...warning, message: messageOf(warning.code) })),
@@ -226,8 +235,8 @@ class OpenClient implements Client {
   #askedToPersist = false
   #closing: Promise<void> | undefined
 
-  constructor(engineered: EngineHandle, wallet: Wallet, chains: Chains) {
-    this.#engine = engineered
+  constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
+    this.#engine = engine
     const own: HostApi = {
       signText: ({ text, address }, signal) =>
         unlessAborted(wallet.signText(text, address), signal),
@@ -235,10 +244,10 @@ class OpenClient implements Client {
       verifyContract: (question, signal) => chains.verify(question, signal),
       deliver: async ({ events }) => this.#deliver(events),
     }
-    const { remote, close } = connectRpc<HostApi, WorkerApi>(engineered.port, own)
+    const { remote, close } = connectRpc<HostApi, WorkerApi>(engine.port, own)
     this.#worker = remote
     this.#closeRpc = close
-    engineered.onFailure?.((error) => this.#end(error))
+    engine.onFailure?.((error) => this.#end(error))
   }
 
   async open(
@@ -247,7 +256,7 @@ class OpenClient implements Client {
   ): Promise<void> {
     try {
       await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
-      // The wallet may take as long as the person does; all else is bounded inside.
+      // The wallet may take as long as the person does; the worker bounds everything else.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = withMessages(this.#opened.status)
     } catch (error) {
@@ -334,14 +343,16 @@ class OpenClient implements Client {
   }
 
   #deliver(events: readonly ClientEvent[]): void {
-    const told = events.map((event) =>
+    const emitted = events.map((event) =>
       event.kind === 'status' ? { ...event, status: withMessages(event.status) } : event,
     )
-    for (const event of told) if (event.kind === 'status') this.#status = event.status
-    this.#events.push(told)
+    for (const event of emitted) if (event.kind === 'status') this.#status = event.status
+    this.#events.push(emitted)
   }
 
-  /** After the first message, so that a browser that asks the person asks at a moment that makes sense. */
+  /**
+   * After the first message, so that a browser that asks the person does so at a sensible moment.
+   */
   readonly #persist = (): void => {
     if (this.#askedToPersist) return
     this.#askedToPersist = true

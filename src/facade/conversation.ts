@@ -1,4 +1,4 @@
-/** A conversation as an application holds it. */
+/** The conversation that an application holds. */
 
 import { PadlockError } from '../errors.ts'
 import type { ConversationInfo, Message, WorkerApi } from '../worker/contract.ts'
@@ -13,9 +13,9 @@ export interface SendOptions {
 }
 
 export interface HistoryOptions {
-  /** A message's `cursor`: only what stands before it. Absent: from the newest. */
+  /** A message's `cursor`: only messages before it. By default, from the newest. */
   readonly before?: string | undefined
-  /** At most 500; 50 if absent. */
+  /** At most 500; 50 by default. */
   readonly limit?: number
 }
 
@@ -40,7 +40,7 @@ export interface Conversation extends ConversationInfo {
    */
   history(options?: HistoryOptions): Promise<readonly Message[]>
   /**
-   * Every message of this conversation, one's own included, as it arrives.
+   * Every message of this conversation, including this account's own, as it arrives.
    *
    * @example
    * for await (const message of conversation.messages({ signal })) show(message)
@@ -48,7 +48,7 @@ export interface Conversation extends ConversationInfo {
   messages(options?: StreamOptions): AsyncIterable<Message>
 }
 
-/** Calls that only read or write here; the node is not waited for. */
+/** Calls that only read or write locally and never wait for the node. */
 const callTimeoutMs = 60_000
 
 export const makeConversation = (
@@ -61,7 +61,7 @@ export const makeConversation = (
     if (typeof content !== 'string') {
       throw new PadlockError('invalid_argument', { message: 'Send a string.' })
     }
-    // Stored whether or not the caller still waits: only the wait ends with the signal.
+    // The message is stored even if the caller stops waiting: the signal ends only the wait.
     const stored = worker.send({ conversationId: info.id, content }, { timeoutMs: callTimeoutMs })
     let message = await unlessAborted(stored, signal)
     onSent()

@@ -1,9 +1,9 @@
-/** Hands events to those who listen, each with a bounded queue of its own. */
+/** Delivers events to listeners, each with its own bounded queue. */
 
 import { PadlockError } from '../errors.ts'
 import type { ClientEvent } from '../worker/contract.ts'
 
-/** Events that one listener may fall behind. */
+/** How many events a listener may fall behind. */
 const maxQueued = 1_000
 
 interface Listener {
@@ -27,7 +27,7 @@ export class EventHub {
     }
   }
 
-  /** Ends every listener, after what it has not read yet, with this error. */
+  /** Ends every listener with this error, once it has read what is queued. */
   close(error: PadlockError): void {
     this.#closed ??= error
     for (const listener of this.#listeners) {

@@ -1,17 +1,17 @@
 /**
- * Whether this is a place where a client can live: one list of what Padlock needs beyond the language
- * and the DOM of the oldest supported browsers, looked at before anything has an effect.
+ * Whether a client can run here: the one list of what Padlock needs beyond the language and the DOM
+ * of the oldest supported browsers, checked before anything has an effect.
  */
 
 import { errorMessages } from '../error-messages.ts'
 import { PadlockError } from '../errors.ts'
 
-/** By the name that `details.missing` gives. */
+/** Keyed by the name in `details.missing`. */
 const needed: Readonly<Record<string, () => boolean>> = {
   // Importing on a server is fine; only browsers have what a client needs.
   'a page or a worker': () =>
     typeof document !== 'undefined' || typeof WorkerGlobalScope !== 'undefined',
-  // Absent from pages over plain http, and so are the two below.
+  // Absent on pages over plain http, as are the two below.
   'a secure context (https)': () => globalThis.isSecureContext !== false,
   'Web Locks': () => typeof navigator !== 'undefined' && 'locks' in navigator,
   'crypto.subtle': () => typeof globalThis.crypto?.subtle === 'object',
@@ -27,7 +27,7 @@ const needed: Readonly<Record<string, () => boolean>> = {
   Worker: () => typeof Worker === 'function',
 }
 
-/** @throws PadlockError unsupported_platform; `details.missing` names what is not there. */
+/** @throws PadlockError unsupported_platform; `details.missing` names what is missing. */
 export const requirePlatform = (): void => {
   for (const [name, isThere] of Object.entries(needed)) {
     if (!isThere()) {

@@ -7,11 +7,11 @@ import type { Remote } from '../worker/rpc.ts'
 export interface StreamOptions {
   /** Ends the stream. */
   readonly signal?: AbortSignal
-  /** A message's `cursor`: begin after it. Absent: from now on. `'0'`: from the very first. */
+  /** A message's `cursor`: start after it. By default, from now on. `'0'`: from the very first. */
   readonly since?: string
 }
 
-/** A long poll answers by itself after 25 s. */
+/** The worker answers a long poll after 25 s at the latest. */
 const pollTimeoutMs = 60_000
 
 /** Ends when aborted; throws when the client is closed or the worker fails. */
@@ -20,9 +20,9 @@ export const streamMessages = (
   conversationId: string | undefined,
   { signal, since }: StreamOptions,
 ): AsyncIterable<Message> => {
-  // Asked at once, so that "from now" means the call and not the first turn of the loop.
+  // Read at once, so that "from now" means the call and not the first turn of the loop.
   const begin = since === undefined ? worker.lastCursor({}, { timeoutMs: pollTimeoutMs }) : since
-  // A failure is thrown by the loop; nobody else may be waiting for it.
+  // The loop throws a failure; this keeps one that comes earlier from being unhandled.
   if (typeof begin !== 'string') begin.catch(() => undefined)
   return (async function* () {
     try {

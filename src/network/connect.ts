@@ -1,4 +1,4 @@
-/** A node over gRPC-web, by Connect; and the one place where its errors are translated. */
+/** A node over gRPC-web, through Connect; and the one place where its errors are translated. */
 
 import { fromBinary } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError, createClient, type Transport } from '@connectrpc/connect'
@@ -17,15 +17,15 @@ import type { ClaimedKey, Network, NodeFrame } from './network.ts'
 
 /** How long a node may take. Tests shorten it. */
 export interface NodePatience {
-  /** A unary call without an answer by then is `network_unavailable`; sending bytes may add to it. */
+  /** A unary call not answered by then is `network_unavailable`; sending bytes extends the time. */
   readonly callMs: number
-  /** A stream that says nothing for so long is broken. */
+  /** A stream that is silent for this long is broken. */
   readonly silenceMs: number
 }
 
-/** A node sends a heartbeat every 25 s at least (section 5): silence is twice that and a margin. */
+/** A node sends a heartbeat at least every 25 s (section 5): this is twice that and a margin. */
 const patience: NodePatience = { callMs: 20_000, silenceMs: 60_000 }
-/** The slowest uplink that publishing waits for: 25 MiB in 14 minutes, 1 MiB in 53 seconds. */
+/** The slowest uplink that publishing allows for: 25 MiB in 14 minutes, 1 MiB in 53 seconds. */
 const slowestBytesPerMs = 32
 
 /** A node at a web address. @throws PadlockError invalid_argument when the address is not http(s). */
@@ -57,7 +57,7 @@ export const connectNode = (address: string, limits: NodePatience = patience): N
   return networkOver(transport, limits, baseUrl.href)
 }
 
-/** A node behind any Connect transport; `address` is for messages. */
+/** A node behind any Connect transport; `address` is for error messages. */
 export const networkOver = (
   transport: Transport,
   limits: NodePatience = patience,
@@ -133,7 +133,7 @@ export const networkOver = (
   }
 }
 
-/** The stream as frames; a stream that says nothing for too long is broken. */
+/** The stream as frames; one that is silent for too long is broken. */
 async function* watchSilence(
   client: Client<typeof NodeService>,
   topics: readonly { topic: string; afterSequence: bigint }[],
@@ -158,7 +158,7 @@ async function* watchSilence(
       { signal: end.signal },
     )
     for await (const response of stream) {
-      // While the consumer works, silence is its own, not the node's.
+      // While the consumer works, the silence is not the node's.
       clearTimeout(timer)
       const frame = toFrame(response)
       if (frame) yield frame
@@ -194,15 +194,15 @@ const toFrame = ({ event }: SubscribeResponse): NodeFrame | undefined => {
         oneTimeLeft: event.value.oneTimeLeft,
         newestCreatedNs: event.value.newestCreatedNs,
       }
-    // An event of a later release.
+    // An event from a later release.
     case undefined:
       return undefined
   }
 }
 
 /**
- * Reads codes, never texts: the node's ErrorDetail first, then the gRPC status. A detail may name a
- * node's codes only: the others are this SDK's own word.
+ * Reads codes, never texts: the node's ErrorDetail first, then the gRPC status. A detail may carry
+ * only node codes: the others are for this SDK to report.
  */
 export const networkError = (error: unknown): PadlockError => {
   if (error instanceof PadlockError) return error
@@ -220,7 +220,7 @@ export const networkError = (error: unknown): PadlockError => {
   })
 }
 
-/** Says what was asked and where; a node that answered with a code of its own has said enough. */
+/** Adds what was called and where; a code from the node itself says enough. */
 const withTried = (error: PadlockError, asked: string, how: string | undefined): PadlockError => {
   if (!unexplained.has(error.code) || error.details?.tried !== undefined) return error
   const tried = [asked, how ?? wordsOf(error.cause)].filter(Boolean).join(': ')
@@ -233,7 +233,7 @@ const unexplained: ReadonlySet<string> = new Set([
   'incompatible_node',
 ])
 
-/** Connect's message without its code, and what `fetch` said beneath. */
+/** Connect's message without its code, and the underlying one of `fetch`. */
 const wordsOf = (cause: unknown): string => {
   const outer = cause instanceof ConnectError ? cause.rawMessage : ''
   const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : ''
@@ -241,7 +241,7 @@ const wordsOf = (cause: unknown): string => {
   return words.slice(0, 200)
 }
 
-/** A status that came without a detail, so perhaps not from a node. */
+/** A status without a detail, so perhaps not from a node. */
 const codeOfStatus = (status: Code) => {
   switch (status) {
     case Code.Unimplemented:
@@ -258,7 +258,9 @@ const codeOfStatus = (status: Code) => {
   }
 }
 
-/** A refusal whose code this release does not know: its status still tells whether to try again. */
+/**
+ * A refusal with a code that this release does not know: its status still shows whether to retry.
+ */
 const codeOfLaterRelease = (status: Code) => {
   switch (status) {
     case Code.InvalidArgument:

@@ -1,13 +1,16 @@
 /**
- * The `fetch` below Connect. Connect takes any answer for gRPC-web and sets aside as many bytes as a
- * frame announces, up to 4 GiB; here only what a node may send gets that far. And here what fails in
- * between becomes UNAVAILABLE, so that every other failure means that the answer was wrong.
+ * The `fetch` below Connect. Connect takes any response for gRPC-web and allocates as many bytes as
+ * a frame announces, up to 4 GiB; this lets through only what a node may send. Failures in transit
+ * become UNAVAILABLE here, so that every other failure means that the answer was wrong.
  */
 
 import { Code, ConnectError } from '@connectrpc/connect'
 import { pageLimitBytes } from '../protocol/limits.ts'
 
-/** A page's envelopes come to `pageLimitBytes` (docs/protocol.md section 5); four times that is no node. */
+/**
+ * A page of envelopes is at most `pageLimitBytes` (docs/protocol.md section 5); no node sends four
+ * times that.
+ */
 const maxFrameBytes = 4 * pageLimitBytes
 const headerBytes = 5
 const trailerFlag = 0x80
@@ -38,7 +41,7 @@ export const fetchGrpcWeb: typeof fetch = async (input, init) => {
   return new Response(boundFrames(response.body, signal), response)
 }
 
-/** The same bytes, until a frame is too long or the body ends where no node would end it. */
+/** Passes the bytes on until a frame is too long or the body ends where no node would end it. */
 const boundFrames = (
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   signal: AbortSignal | undefined,
@@ -75,10 +78,10 @@ const boundFrames = (
       throw new ConnectError('the connection broke', Code.Unavailable, undefined, undefined, cause)
     })
     if (!done) {
-      // Whatever is too long is an error at the next pull, when the frames before it are taken.
+      // A frame that is too long fails the next pull, once the frames before it have been read.
       return controller.enqueue(value.subarray(0, follow(value)))
     }
-    // Connections that end when they are cut look as if the answer were complete.
+    // A broken connection that ends normally looks as if the answer were complete.
     const isWhole =
       headerLength === 0 &&
       left === 0 &&
@@ -87,7 +90,7 @@ const boundFrames = (
     controller.close()
   }
 
-  // An error drops what is queued: nothing is, as nothing is read ahead.
+  // An error drops what is queued, which is nothing: there is no read-ahead.
   return new ReadableStream(
     { pull, cancel: (reason) => reader.cancel(reason) },
     { highWaterMark: 0 },

@@ -1,13 +1,13 @@
 /**
- * What the engine asks of a node (docs/protocol.md section 5), in plain values. Failures are
- * PadlockErrors: the node's own codes, or network_unavailable, bad_response, incompatible_node.
- * The one adapter beside this file is `connect.ts`.
+ * What the engine needs from a node (docs/protocol.md section 5), in plain values. Failures are
+ * PadlockErrors: the node's own codes, or network_unavailable, bad_response, incompatible_node. The
+ * one adapter beside this file is `connect.ts`.
  */
 
 import type { SignedPrekey } from '../protocol/prekey.ts'
 
 export interface NodeInfo {
-  /** 16 bytes; another id means another store, whose cursors start at 0. */
+  /** 16 bytes; another id means another store, with cursors that start at 0. */
   readonly nodeId: Uint8Array
   readonly version: string
   readonly nodeNs: bigint

@@ -1,4 +1,4 @@
-/** The platform of browsers and their workers; Node has all of it too, which tests use. */
+/** The platform of browsers and their workers; Node has all of it too, so tests use it there. */
 
 import type { HeldLock, Platform } from './platform.ts'
 
@@ -36,7 +36,7 @@ const takeLock = (name: string, waitMs: number): Promise<HeldLock | undefined> =
         clearTimeout(timer)
         if (giveUp.signal.aborted) resolve(undefined)
         else {
-          // The request of a lock that is held rejects only when another one steals it.
+          // The request for a held lock rejects only when another request steals it.
           tellLost()
           reject(error)
         }

@@ -1,6 +1,6 @@
 /**
- * What the engine asks of the machine it runs on: clocks, randomness, timers, the lock that keeps
- * two engines apart, and news of the network. The one adapter beside this file is `browser.ts`;
+ * What the engine needs from the machine it runs on: clocks, randomness, timers, the lock that
+ * keeps two engines apart, and connectivity. The one adapter beside this file is `browser.ts`;
  * tests bring a virtual clock.
  */
 
@@ -8,7 +8,7 @@
 export interface HeldLock {
   /** Gives the lock back. */
   release(): void
-  /** Resolves when the lock was taken away; never otherwise. */
+  /** Resolves if the lock is taken away; never otherwise. */
   readonly lost: Promise<void>
 }
 
@@ -19,10 +19,13 @@ export interface Platform {
   monotonicMs(): number
   /** From the platform's cryptographic generator. */
   randomBytes(length: number): Uint8Array<ArrayBuffer>
-  /** Resolves after `ms`, or as soon as `signal` aborts: look at the signal to know which. */
+  /** Resolves after `ms`, or as soon as `signal` aborts: check the signal to know which. */
   wait(ms: number, signal?: AbortSignal): Promise<void>
   /** The lock of this name, or undefined if it is still held elsewhere after `waitMs`. */
   takeLock(name: string, waitMs: number): Promise<HeldLock | undefined>
-  /** Calls back whenever the machine says it is online again. Returns how to stop. */
+  /**
+   * Calls back whenever the machine reports that it is online again. Returns a function that stops
+   * this.
+   */
   onOnline(listener: () => void): () => void
 }

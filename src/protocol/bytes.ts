@@ -1,5 +1,5 @@
 /**
- * Bytes and their text forms, and the one way to turn fields into bytes that are signed or hashed
+ * Bytes and their text forms, and the one encoding of fields that are signed or hashed
  * (docs/protocol.md section 1).
  */
 import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
@@ -40,8 +40,8 @@ export const encodeBase64 = (bytes: Uint8Array): string => base64nopad.encode(by
 export type SigningPart = string | Uint8Array | bigint | boolean
 
 /**
- * UTF-8. Domains, addresses and ids are ASCII, and every envelope that arrives asks for a dozen of
- * them: a loop is many times faster than an encoder of one's own for each.
+ * UTF-8. Domains, addresses and ids are ASCII, and every arriving envelope needs a dozen of them: a
+ * loop is many times faster than a new encoder for each.
  */
 function encodeText(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length)
@@ -54,9 +54,9 @@ function encodeText(text: string): Uint8Array {
 }
 
 /**
- * The fields in their order: a string or bytes behind a 4-byte big-endian length, an integer or enum
- * as 8 bytes big-endian, a boolean as one byte. The domain is the first part, a string like any other.
- * A bigint outside 64 unsigned bits is a defect of the caller and throws RangeError.
+ * The fields in their order: a string or bytes behind a 4-byte big-endian length, an integer or
+ * enum as 8 bytes big-endian, a boolean as one byte. The domain is the first part, a string like
+ * any other. A bigint outside 64 unsigned bits is a bug in the caller and throws RangeError.
  */
 export function encodeSigningBytes(parts: readonly SigningPart[]): Uint8Array {
   const fields = parts.map((part) => (typeof part === 'string' ? encodeText(part) : part))

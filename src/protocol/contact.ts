@@ -1,7 +1,7 @@
 /**
- * The contact bundle: what an installation is, that its wallet granted it, and the key that its mail
- * is sealed to (docs/protocol.md sections 3 and 4). Parsing checks the shape; the two verifications
- * are calls of their own, because a node makes them in a given order (section 13).
+ * The contact bundle: an installation's identity keys, its wallet's grant, and the key that its
+ * envelopes are sealed to (docs/protocol.md sections 3 and 4). Parsing checks the shape; the two
+ * verifications are separate calls, because a node makes them in a given order (section 13).
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import {

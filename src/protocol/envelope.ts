@@ -1,6 +1,6 @@
 /**
- * The envelope on an inbox topic, and the metadata sealed in its header (docs/protocol.md sections 4
- * and 8). Sealing and opening are wasm's; this is the shape of what goes in and comes out.
+ * The envelope on an inbox topic, and the metadata sealed in its header (docs/protocol.md sections
+ * 4 and 8). wasm seals and opens; this is the shape of what goes in and comes out.
  */
 import { create, toBinary } from '@bufbuild/protobuf'
 import {
@@ -16,11 +16,11 @@ import { type HeaderFields, headerSigningBytes, type SignatureToVerify } from '.
 
 /** The parts of an envelope, as `Crypto.open` takes them. Views into the envelope's bytes. */
 export interface EnvelopeParts {
-  /** Hashed and authenticated as these very bytes. */
+  /** Hashed and authenticated exactly as these bytes. */
   readonly headerBytes: Uint8Array
   /** enc and the first sealed part: 368 bytes. */
   readonly sealedMetadata: Uint8Array
-  /** The second sealed part. Its form counts only in step 4, so it is not looked at here. */
+  /** The second sealed part. Its form counts only in step 4, so it is not checked here. */
   readonly ciphertext: Uint8Array
 }
 
@@ -39,7 +39,7 @@ export function parseInboxMessage(bytes: Uint8Array): Checked<EnvelopeParts> {
   return good({ headerBytes, sealedMetadata, ciphertext })
 }
 
-/** The metadata of an envelope; every field has its form, nothing is verified yet. */
+/** The metadata of an envelope; every field is well formed, nothing is verified yet. */
 export interface SealedMetadata extends HeaderFields {
   readonly isPrekeyMessage: boolean
   /** The Olm session to decrypt with, 32 bytes. */

@@ -1,6 +1,6 @@
 /**
- * Addresses and the ids that are derived from them and from keys: docs/protocol.md section 1.
- * Each has one textual form; a parser accepts that form and nothing else.
+ * Addresses, and the ids derived from them and from keys: docs/protocol.md section 1. Each has one
+ * textual form; a parser accepts that form and nothing else.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
@@ -15,7 +15,7 @@ export type Address = Brand<`0x${string}`, 'Address'>
 export type InstallationId = Brand<string, 'InstallationId'>
 /** `dm:` and two canonical addresses, the lower one first. */
 export type ConversationId = Brand<string, 'ConversationId'>
-/** Base64url of the hash of what a message says, by whom and where: 43 characters. */
+/** Base64url of the hash of a message's content, sender and conversation: 43 characters. */
 export type MessageId = Brand<string, 'MessageId'>
 
 /** The two public identity keys of an installation, 32 bytes each. */
@@ -29,9 +29,12 @@ const isCanonicalAddress = (text: string): text is Address => /^0x[0-9a-f]{40}$/
 // 32 bytes are 42 characters and one that carries four bits: its two spare bits are zero.
 const isHashText = (text: string): boolean => /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(text)
 
-/** The canonical address of what a person typed: any case, a mixed one with its EIP-55 checksum. */
+/**
+ * The canonical form of an address that a person typed: any case; mixed case needs its EIP-55
+ * checksum.
+ */
 export function parseAddress(text: string): Checked<Address> {
-  // Callers in plain JavaScript pass anything.
+  // Callers in plain JavaScript may pass anything.
   const digits = typeof text === 'string' ? text.slice(2) : ''
   const lower = `0x${digits.toLowerCase()}`
   if (!/^0x[0-9a-fA-F]{40}$/.test(text) || !isCanonicalAddress(lower)) {
@@ -44,7 +47,7 @@ export function parseAddress(text: string): Checked<Address> {
   return good(lower)
 }
 
-/** An address as it must stand on the wire; any other form is `malformed`. */
+/** An address in its wire form; any other form is `malformed`. */
 export function parseCanonicalAddress(text: string): Checked<Address> {
   return isCanonicalAddress(text) ? good(text) : bad('malformed', 'address is not canonical')
 }
@@ -69,27 +72,30 @@ export function deriveInstallationId(keys: IdentityKeys): Checked<InstallationId
   return good(encodeBase64Url(keccak_256(input)) as InstallationId)
 }
 
-/** An installation id as it must stand on the wire; any other form is `malformed`. */
+/** An installation id in its wire form; any other form is `malformed`. */
 export function parseInstallationId(text: string): Checked<InstallationId> {
   return isHashText(text)
     ? good(text as InstallationId)
     : bad('malformed', 'not 43 base64url characters with spare bits zero')
 }
 
-/** The id that two accounts, or an account and itself, reach whoever of them starts. */
+/**
+ * The id of the conversation between two accounts, or of an account with itself, whoever starts it.
+ */
 export function buildConversationId(a: Address, b: Address): ConversationId {
   return (a <= b ? `dm:${a}:${b}` : `dm:${b}:${a}`) as ConversationId
 }
 
-/** A conversation id and whom it is between; both are the same in a note to oneself. */
+/** A conversation id and its two accounts; both are the same in a note to oneself. */
 export interface Conversation {
   readonly id: ConversationId
   readonly participants: readonly [Address, Address]
 }
 
 /**
- * Reads a received conversation id. Another type than `dm:` is `unsupported_version`, because a later
- * release may know it; a `dm:` that is not the text rebuilt from two canonical addresses is `bad_payload`.
+ * Reads a received conversation id. Any type other than `dm:` is `unsupported_version`, because a
+ * later release may know it; a `dm:` that is not the text rebuilt from two canonical addresses is
+ * `bad_payload`.
  */
 export function parseConversationId(text: string): Checked<Conversation> {
   if (!text.startsWith('dm:')) return bad('unsupported_version', 'unknown conversation type')
@@ -129,7 +135,7 @@ export function messageIdInput(fields: MessageIdFields): Uint8Array {
 export const messageIdFromDigest = (digest: Uint8Array): MessageId =>
   encodeBase64Url(digest) as MessageId
 
-/** The id that both sides derive and nobody sends. */
+/** The id of a message: both sides derive it and nobody sends it. */
 export const deriveMessageId = (fields: MessageIdFields): MessageId =>
   messageIdFromDigest(sha256(messageIdInput(fields)))
 

@@ -40,7 +40,7 @@ export function parseInboxProof(bytes: Uint8Array): Checked<InboxProof> {
   return message === undefined ? bad('bad_proof', 'not protobuf') : readInboxProof(message)
 }
 
-/** The same check of a proof that came inside a request. */
+/** The same check for a proof inside a request. */
 export function readInboxProof(message: InboxProofMessage): Checked<InboxProof> {
   const keys = readIdentityKeys(message.keys)
   if (!keys.ok) return bad('bad_proof', keys.why)
@@ -50,8 +50,8 @@ export function readInboxProof(message: InboxProofMessage): Checked<InboxProof> 
 }
 
 /**
- * Everything but the signature: the keys are those of the installation, and the proof lives now. The
- * signature that is left is to be verified strictly.
+ * Checks everything but the signature: the keys are the installation's, and the proof is valid now.
+ * The caller must verify the returned signature strictly.
  */
 export function checkInboxProof(check: {
   readonly proof: InboxProof

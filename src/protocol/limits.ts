@@ -20,7 +20,7 @@ export const keyBytes = 32
 export const ed25519SignatureBytes = 64
 /** An EIP-191 signature: r, s, v. */
 export const walletSignatureBytes = 65
-/** An ERC-1271 signature at most, an ERC-6492 wrapping included. */
+/** The largest ERC-1271 signature, including an ERC-6492 wrapper. */
 export const contractSignatureLimitBytes = 8 * kib
 /** SHA-256: envelope digests, header hashes, heads. */
 export const digestBytes = 32
@@ -80,17 +80,17 @@ export const retransmitLimitDigests = 500
 
 /** How far ahead of the node's clock a created_ns may be (section 5). */
 export const createdAheadLimitNs = 10n * minuteNs
-/** How long a proof may live (section 11). */
+/** How long a proof may be valid (section 11). */
 export const proofLifetimeLimitNs = 10n * minuteNs
-/** How long the proofs that clients make live (section 1). */
+/** How long clients make their proofs valid (section 1). */
 export const proofLifetimeNs = 5n * minuteNs
-/** Sealing keys of an installation in this time are counted (section 5). */
+/** The period in which an installation's sealing keys are counted (section 5). */
 export const sealingKeyWindowNs = dayNs
-/** Sealing keys in that time, the registration's included. */
+/** Sealing keys in that period, including the registration's. */
 export const sealingKeysPerWindow = 4
 /** A sealing key is replaced after this time (section 2). */
 export const sealingKeyLifetimeNs = 30n * dayNs
-/** The secret of a one-time prekey that nobody used is dropped after this time (section 2). */
+/** The secret of an unused one-time prekey is dropped after this time (section 2). */
 export const unusedPrekeyLifetimeNs = 90n * dayNs
 /** A fallback prekey is replaced after this time (section 2). */
 export const fallbackLifetimeNs = 7n * dayNs
@@ -114,7 +114,7 @@ export const retransmitRequestsPerHour = 20
 
 // Prekey stock (sections 5 and 6), in one-time keys.
 
-/** At most in stock at a node. */
+/** The largest stock at a node. */
 export const stockLimit = 100
 /** Below this a node sends a stock notice, and a client tops up. */
 export const stockMinimum = 25

@@ -1,6 +1,6 @@
 /**
  * The codes of a node and the gRPC status that each travels with: docs/protocol.md section 13.
- * What they say, and which are worth a retry, is in the one table in src/errors.ts.
+ * Which of them are retryable is in the one table in src/errors.ts.
  */
 import type { PadlockErrorCode } from '../errors.ts'
 

@@ -68,9 +68,10 @@ export const buildPayload = (fields: PayloadFields): Uint8Array =>
   )
 
 /**
- * Reads a decrypted plaintext. `unsupported_version` for a version or a conversation type of later;
- * `bad_payload` if it does not parse, has version 0 or a malformed field; `message_too_large` if the
- * content is over 900 KiB. header_hash was checked before, by `checkHeaderHash` or in wasm.
+ * Reads a decrypted plaintext. `unsupported_version` for a later version or conversation type;
+ * `bad_payload` if it does not parse, has version 0 or a malformed field; `message_too_large` if
+ * the content is over 900 KiB. header_hash has been checked already, by `checkHeaderHash` or in
+ * wasm.
  */
 export function parsePayload(bytes: Uint8Array): Checked<Payload> {
   const message = decodeMessage(PadlockMessagePayloadSchema, bytes)
@@ -123,9 +124,9 @@ function readHeads(
 }
 
 /**
- * The readable reference of what wasm's decrypt call checks: whether the plaintext names this header,
- * `header_mismatch` if it names another one or none. A plaintext that does not parse names nothing
- * and passes; `parsePayload` refuses it.
+ * The readable reference for what wasm's decrypt call checks: whether the plaintext names this
+ * header; `header_mismatch` if it names another one or none. A plaintext that does not parse names
+ * nothing and passes here; `parsePayload` refuses it.
  */
 export function checkHeaderHash(plaintext: Uint8Array, headerHash: Uint8Array): Checked<undefined> {
   const message = decodeMessage(PadlockMessagePayloadSchema, plaintext)

@@ -1,5 +1,5 @@
 /**
- * Prekeys: signed Curve25519 keys that sessions are begun with, one by one or as an upload
+ * Prekeys: signed Curve25519 keys that sessions start from, one by one or as an upload
  * (docs/protocol.md sections 4, 5 and 6).
  */
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -42,9 +42,9 @@ export interface PrekeyUpload extends PrekeyUploadFields {
 }
 
 /**
- * Reads what is published on a prekey topic. `malformed`: empty, a kind in the wrong place, more than
- * one created_ns, `replace` without a fallback, or a wrong length. How many keys a node keeps is its
- * own rule (`stock_full`).
+ * Reads what is published on a prekey topic. `malformed`: empty, a kind in the wrong place, more
+ * than one created_ns, `replace` without a fallback, or a wrong length. How many keys a node keeps
+ * is the node's own rule (`stock_full`).
  */
 export function parsePrekeyUpload(bytes: Uint8Array): Checked<PrekeyUpload> {
   const message = decodeMessage(PrekeyUploadSchema, bytes)
@@ -107,7 +107,7 @@ export function parseSignedPrekey(bytes: Uint8Array): Checked<SignedPrekey> {
 export const buildSignedPrekey = (prekey: SignedPrekey): Uint8Array =>
   toBinary(SignedPrekeySchema, toMessage(prekey))
 
-/** The same check of a prekey that came inside another message, as a claimed one does. */
+/** The same check for a prekey inside another message, such as a claimed one. */
 export function readSignedPrekey(message: SignedPrekeyMessage): Checked<SignedPrekey> {
   const kind = readKind(message.kind)
   if (kind === undefined) return bad('malformed', 'unknown kind of prekey')

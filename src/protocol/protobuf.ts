@@ -1,11 +1,11 @@
 /**
- * Reading protobuf bytes that somebody else wrote: a value or `undefined`, never an exception, and
- * fixed-length fields checked and copied.
+ * Reads protobuf bytes from others: a value or `undefined`, never an exception; fixed-length fields
+ * are checked and copied.
  */
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 
 /**
- * The message that the bytes encode, or undefined if they encode none. Unknown fields are skipped
+ * The message that the bytes encode, or undefined if they do not parse. Unknown fields are skipped
  * and not kept (docs/protocol.md section 4). Its bytes fields are views into `bytes`.
  */
 export function decodeMessage<Desc extends DescMessage>(
@@ -20,8 +20,8 @@ export function decodeMessage<Desc extends DescMessage>(
 }
 
 /**
- * A copy of a field that must have exactly this length, else undefined (also if it is absent).
- * A copy, because storing or posting a small view would clone the whole buffer behind it.
+ * A copy of a field of exactly this length; undefined if it has another length or is absent. A
+ * copy, because storing or posting a small view would clone the whole buffer behind it.
  */
 export function takeBytes(bytes: Uint8Array | undefined, length: number): Uint8Array | undefined {
   return bytes?.length === length ? Uint8Array.from(bytes) : undefined

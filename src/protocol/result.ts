@@ -1,6 +1,6 @@
 /**
- * What a check of data from elsewhere returns: the parsed value, or the code and the reason of its
- * refusal. Bad bytes from a network are expected, so they are values and never exceptions.
+ * What a check of untrusted data returns: the parsed value, or the code and reason of the refusal.
+ * Bad bytes from a network are expected, so they are values and never exceptions.
  */
 import type { PadlockErrorCode } from '../errors.ts'
 

@@ -1,6 +1,4 @@
-/**
- * Revocations: a wallet takes installations back for ever (docs/protocol.md sections 3 and 4).
- */
+/** Revocations: a wallet permanently revokes installations (docs/protocol.md sections 3 and 4). */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { InstallationKeysSchema, RevocationSchema } from '../gen/padlock/v1/contact_pb.ts'
 import { readIdentityKeys } from './contact.ts'

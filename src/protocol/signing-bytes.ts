@@ -1,14 +1,14 @@
 /**
  * The byte strings that an installation signs with its Ed25519 key: sealing keys, prekeys, envelope
  * headers and inbox proofs (docs/protocol.md sections 1, 4 and 5). Each begins with its own domain,
- * so that no signature means anything elsewhere.
+ * so that a signature means nothing anywhere else.
  */
 import { encodeSigningBytes, type SigningPart } from './bytes.ts'
 import type { Address, InstallationId } from './ids.ts'
 
 /**
- * An Ed25519 signature still to be verified, strictly (section 1), by whoever has such a verifier.
- * The same shape as the one in src/crypto, which this folder does not import.
+ * An Ed25519 signature that the caller must verify strictly (section 1). It has the shape of the
+ * one in src/crypto, which this folder does not import.
  */
 export interface SignatureToVerify {
   /** The signer's public key, 32 bytes. */
@@ -59,7 +59,7 @@ export const prekeySigningBytes = (fields: {
     fields.key,
   ])
 
-/** Fields 1 to 4 of the sealed metadata: from whom to whom. */
+/** Fields 1 to 4 of the sealed metadata: sender and recipient. */
 export interface HeaderFields {
   readonly senderAddress: Address
   readonly senderInstallationId: InstallationId
@@ -74,7 +74,7 @@ const headerParts = (fields: HeaderFields): readonly SigningPart[] => [
   fields.recipientInstallationId,
 ]
 
-/** The four fields in signing form, each behind its length: wasm puts the rest around them. */
+/** The four fields in signing form, each after its length: wasm adds the rest around them. */
 export const headerSigningFields = (fields: HeaderFields): Uint8Array =>
   encodeSigningBytes(headerParts(fields))
 

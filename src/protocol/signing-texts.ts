@@ -1,6 +1,6 @@
 /**
  * The two texts that a wallet signs: grant and revocation (docs/protocol.md section 3).
- * How the signature of such a text is checked is in wallet-signature.ts.
+ * wallet-signature.ts checks the signatures of these texts.
  */
 import { PadlockError } from '../errors.ts'
 import { encodeBase64 } from './bytes.ts'
@@ -10,10 +10,10 @@ import { bad, type Checked, good } from './result.ts'
 /** What a grant names. */
 export interface GrantTextFields {
   readonly address: Address
-  /** The exact string of the time line: see `isCurrentTime`. */
+  /** The exact string of the time line; see `isCurrentTime`. */
   readonly currentTime: string
   readonly keys: IdentityKeys
-  /** Only of contract accounts: adds the last line. */
+  /** For contract accounts only: adds the last line. */
   readonly chainId?: bigint | undefined
 }
 
@@ -26,7 +26,7 @@ export interface RevocationTextFields {
   readonly chainId?: bigint | undefined
 }
 
-/** Whether this is a time as both texts carry it; no calendar is consulted. */
+/** Whether this is a time in the form of both texts; no calendar is consulted. */
 export const isCurrentTime = (text: string): boolean =>
   /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-]\d\d:\d\d)$/.test(text)
 
@@ -35,16 +35,16 @@ export const formatCurrentTime = (timeMs: number): string => new Date(timeMs).to
 
 /**
  * The text that grants one installation.
- * @throws PadlockError `invalid_argument` if the time is not of the form that `isCurrentTime` asks
- * for: a line break in it would let one text say what another means.
+ * @throws PadlockError `invalid_argument` if `isCurrentTime` does not accept the time: a line break
+ * in it would let one text say what another means.
  */
 export function buildGrantText(fields: GrantTextFields): string {
   return buildText('XMTP: Grant Messaging Access', fields, [fields.keys])
 }
 
 /**
- * The text that revokes installations; `malformed` unless they are in strictly ascending order of
- * their ids and at least one, so that a list has one text.
+ * The text that revokes installations; `malformed` if there are none, or if they are not in
+ * strictly ascending order of their ids, so that a list has only one text.
  * @throws PadlockError `invalid_argument`, as `buildGrantText` does.
  */
 export function buildRevocationText(fields: RevocationTextFields): Checked<string> {

@@ -1,6 +1,4 @@
-/**
- * Topics: their four kinds, and what each holds at most (docs/protocol.md sections 5 and 11).
- */
+/** Topics: their four kinds, and the size limit of each (docs/protocol.md sections 5 and 11). */
 import type { Brand } from './brand.ts'
 import {
   type Address,
@@ -35,7 +33,7 @@ export const prekeyTopic = (id: InstallationId): Topic => `prekey-${id}` as Topi
 /** An installation's inbox. */
 export const messageTopic = (id: InstallationId): Topic => `message-${id}` as Topic
 
-/** Reads a topic's name: another kind is `unknown_topic`, a suffix of another form `malformed`. */
+/** Parses a topic's name: another kind is `unknown_topic`, a suffix of another form `malformed`. */
 export function parseTopic(text: string): Checked<TopicParts> {
   const dash = text.indexOf('-')
   if (dash < 0) return bad('unknown_topic', 'a topic is a kind, a dash and a suffix')

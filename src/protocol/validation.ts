@@ -1,7 +1,7 @@
 /**
- * What becomes of a received envelope, and the steps of docs/protocol.md section 8 that need nothing
- * but the bytes: 1 and 2 on the metadata, 5 on the payload. The others need keys, sessions and a
- * directory, and are the engine's.
+ * The outcomes of received envelopes, and the steps of docs/protocol.md section 8 that need only
+ * the bytes: 1 and 2 on the metadata, 5 on the payload. The engine does the others, which need
+ * keys, sessions and a directory.
  */
 import type { PadlockErrorCode } from '../errors.ts'
 import { parseSealedMetadata, type SealedMetadata } from './envelope.ts'
@@ -9,13 +9,13 @@ import type { Address, InstallationId } from './ids.ts'
 import { checkParticipants, type Payload, parsePayload } from './payload.ts'
 import { bad, type Checked, good } from './result.ts'
 
-/** What became of an envelope, and why where there is more than one reason. */
+/** The outcome of an envelope, with its code if the outcome can have several reasons. */
 export type Outcome =
   | { readonly kind: 'kept' | 'duplicate' | 'parked' | 'unsupported_version' }
   | { readonly kind: 'rejected' | 'undecryptable'; readonly code: PadlockErrorCode }
 
 // A failure of step 4: nothing was saved, and the sender can be asked to send again (section 10).
-// `bad_mac` is not among them: it stands for a prekey message that was never genuine.
+// `bad_mac` is not among them: it means a prekey message that was never genuine.
 const undecryptableCodes: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
   'session_unknown',
   'session_mismatch',
@@ -31,13 +31,16 @@ export function outcomeOf(code: PadlockErrorCode): Outcome {
   return { kind: undecryptableCodes.has(code) ? 'undecryptable' : 'rejected', code }
 }
 
-/** Whom this installation is, and its account. */
+/** This installation and its account. */
 export interface Recipient {
   readonly address: Address
   readonly installationId: InstallationId
 }
 
-/** Steps 1 and 2: the metadata has its form, else `malformed`, and is for us, else `not_for_us`. */
+/**
+ * Steps 1 and 2: the metadata is well formed, else `malformed`, and addressed to us, else
+ * `not_for_us`.
+ */
 export function checkMetadata(bytes: Uint8Array, recipient: Recipient): Checked<SealedMetadata> {
   const metadata = parseSealedMetadata(bytes)
   if (!metadata.ok) return metadata
@@ -47,7 +50,9 @@ export function checkMetadata(bytes: Uint8Array, recipient: Recipient): Checked<
   return isForUs ? good(metadata.value) : bad('not_for_us', 'addressed to another')
 }
 
-/** Step 5: the payload has its form and names sender and recipient; codes as `parsePayload`. */
+/**
+ * Step 5: the payload is well formed and names sender and recipient; same codes as `parsePayload`.
+ */
 export function checkPayload(
   plaintext: Uint8Array,
   sender: Address,

@@ -24,10 +24,10 @@ export type WalletSignature =
   | { readonly kind: 'eip191'; readonly signature: Uint8Array }
   | { readonly kind: 'erc1271'; readonly chainId: bigint; readonly signature: Uint8Array }
 
-/** Who signed, when they said it was, and the signature; its text is made by the caller. */
+/** Who signed, at what stated time, and the signature; the caller builds the text. */
 export interface WalletAssociation {
   readonly address: Address
-  /** The exact string of the signed text. */
+  /** The exact string in the signed text. */
   readonly currentTime: string
   readonly signature: WalletSignature
 }
@@ -93,8 +93,8 @@ export const chainOf = (signature: WalletSignature): bigint | undefined =>
   signature.kind === 'erc1271' ? signature.chainId : undefined
 
 /**
- * Whether the association's address signed this text: its address, or `bad_signature`. A contract's
- * signature cannot be checked without its chain: `not_supported_yet`.
+ * Whether the association's address signed this text: returns the address, or `bad_signature`. A
+ * contract's signature cannot be checked without its chain: `not_supported_yet`.
  */
 export function verifyAssociation(association: WalletAssociation, text: string): Checked<Address> {
   const { address, signature } = association
@@ -107,6 +107,6 @@ export function verifyAssociation(association: WalletAssociation, text: string):
     : bad('bad_signature', 'recovers to another address')
 }
 
-/** Whether two wallet signatures are of one kind: plain, or of one chain (section 3). */
+/** Whether two wallet signatures are of one kind: both plain, or both of one chain (section 3). */
 export const isSameSignatureKind = (a: WalletSignature, b: WalletSignature): boolean =>
   chainOf(a) === chainOf(b)

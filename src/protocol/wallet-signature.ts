@@ -1,6 +1,7 @@
 /**
- * Signatures of plain wallets: the EIP-191 hash of a text, and whose signature it is
- * (docs/protocol.md section 3). Contract accounts (ERC-1271) need a chain and are checked elsewhere.
+ * Signatures of plain wallets: the EIP-191 hash of a text, and recovering its signer
+ * (docs/protocol.md section 3). Contract accounts (ERC-1271) need a chain and are checked
+ * elsewhere.
  */
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { Point, recoverPublicKey } from '@noble/secp256k1'
@@ -17,9 +18,9 @@ export function hashPersonalMessage(text: string): Uint8Array {
 }
 
 /**
- * Whether the bytes have the form of a wallet's signature: r, s and v, 65 bytes, v 27 or 28.
- * Other values of v (0, 1, EIP-155) and the short form of EIP-2098 are refused, so that a signature
- * has one form.
+ * Whether the bytes have the form of a wallet's signature: r, s and v, 65 bytes, v 27 or 28. Other
+ * values of v (0, 1, EIP-155) and the short form of EIP-2098 are refused, so that each signature
+ * has only one form.
  */
 export function checkWalletSignatureForm(signature: Uint8Array): Checked<Uint8Array> {
   if (signature.length !== walletSignatureBytes)
@@ -29,13 +30,14 @@ export function checkWalletSignatureForm(signature: Uint8Array): Checked<Uint8Ar
 }
 
 /**
- * The address whose key signed this hash. `malformed` for another form, `bad_signature` for r or s
- * out of range, a high s, or no such point.
+ * The address whose key signed this hash. `malformed` for another form; `bad_signature` for r or s
+ * out of range, a high s, or a point that does not exist.
  */
 export function recoverAddress(hash: Uint8Array, signature: Uint8Array): Checked<Address> {
   const form = checkWalletSignatureForm(signature)
   if (!form.ok) return form
-  // EIP-2: with a high s there would be two signatures for one, and s ≤ n/2 costs a wallet nothing.
+  // EIP-2: allowing a high s would give every signature a second form, and s ≤ n/2 costs a wallet
+  // nothing.
   if (toBigInt(signature.subarray(32, 64)) > Point.CURVE().n >> 1n) {
     return bad('bad_signature', 's is high')
   }
@@ -56,7 +58,7 @@ export function recoverAddress(hash: Uint8Array, signature: Uint8Array): Checked
 
 const toBigInt = (bytes: Uint8Array): bigint => BigInt(`0x${encodeHex(bytes)}`)
 
-/** Some wallets give v as 0 or 1; the wire knows 27 and 28 only (section 4). */
+/** Some wallets give v as 0 or 1; the wire allows only 27 and 28 (section 4). */
 export const normaliseV = (signature: Uint8Array): Uint8Array => {
   const normal = Uint8Array.from(signature)
   const v = normal[64]

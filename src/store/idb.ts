@@ -1,4 +1,4 @@
-/** The store on IndexedDB: transactions behind the fence, and reading in order. */
+/** The store on IndexedDB: fenced transactions, and ordered reads. */
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
@@ -22,9 +22,11 @@ import {
 import { tables } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
 
-/** Records that one scan looks at, so that a quiet group does not hold a long transaction. */
+/** How many records one scan visits, so that a sparse group does not hold a long transaction. */
 const maxScanned = 2_000
-/** Stores whose keys go on counting where an earlier opening stopped: a number is never used twice. */
+/**
+ * Stores whose keys continue counting where the last opening stopped: a number is never used twice.
+ */
 const numbered: readonly StoreName[] = Object.values(tables)
   .filter(({ keyKind }) => keyKind === 'number')
   .map(({ store }) => store)
@@ -38,7 +40,7 @@ interface Place {
 /** Thrown inside a transaction to run the step again; never leaves this file. */
 class AddedBefore extends Error {
   readonly taken: Place
-  /** All that the run wanted to add. */
+  /** Everything that the run wanted to add. */
   readonly added: readonly Place[]
   constructor(taken: Place, added: readonly Place[]) {
     super('The key is taken.')
@@ -48,9 +50,9 @@ class AddedBefore extends Error {
 }
 
 /**
- * Opens the database and takes over its fence: whoever held it before can write no more.
+ * Opens the database and takes over its fence: an earlier holder can no longer write.
  *
- * @param onLost called once when the database is taken away: deleted, or needed by a newer release.
+ * @param onLost called once if the database is deleted or needed by a newer release.
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (
@@ -211,7 +213,7 @@ class IdbStore implements Store {
     this.#database.close()
   }
 
-  /** All at once: a batch that was seen before would else run again once for each of its records. */
+  /** All at once: otherwise a batch seen before would run again once for each of its records. */
   async #findTaken(places: readonly Place[]): Promise<readonly Place[]> {
     return this.#guard(async () => {
       const transaction = this.#database.transaction(storeNames, 'readonly')
@@ -228,7 +230,7 @@ class IdbStore implements Store {
     existing: ReadonlySet<string>,
     durability: 'relaxed' | 'strict',
   ): Promise<Result> {
-    // Without reads the step runs before the transaction, which then knows its stores.
+    // Without reads, the step runs before the transaction, so its stores are known.
     const early = reads.length === 0 ? this.#run(step, new Map(), existing) : undefined
     const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
     const transaction = this.#database.transaction(['meta', ...scope], 'readwrite', { durability })
@@ -236,7 +238,7 @@ class IdbStore implements Store {
     transaction.done.catch(() => undefined)
     try {
       const fence = transaction.objectStore('meta').get('epoch')
-      // Aborting from the fence makes every later request of the transaction fail.
+      // When the fence aborts, every later request of the transaction fails.
       const fenced = fence.then((epoch) => {
         if (epoch !== this.#epoch) throw new PadlockError('leadership_lost')
       })
@@ -278,7 +280,8 @@ class IdbStore implements Store {
       } catch {
         // It has ended already.
       }
-      // What ended the transaction, such as a full disk, is said there and not by what fell with it.
+      // The transaction reports what ended it, such as a full disk; the requests that failed with
+      // it do not.
       throw nameOf(error) === 'AbortError' ? (transaction.error ?? error) : error
     }
   }
@@ -292,7 +295,7 @@ class IdbStore implements Store {
       get: (table, key) => {
         const physical = this.#vault.key(table, key)
         const place = placeName({ store: table.store, key: physical })
-        // Taken for absent, a record that was not asked for would be written over.
+        // If it counted as absent, a record that was not read would be overwritten.
         if (!found.has(place)) throw new PadlockError('internal')
         const record = found.get(place)
         return record && this.#vault.open(table, [{ key: physical, record }])[0]
@@ -316,7 +319,7 @@ class IdbStore implements Store {
 
 const placeName = ({ store, key }: Place): string => `${store} ${key}`
 
-/** What of an `idb` cursor is used here, whatever its store or index. */
+/** The part of an `idb` cursor that is used here, whatever its store or index. */
 interface CursorLike {
   readonly primaryKey: PhysicalKey
   readonly value: SealedRecord
@@ -326,7 +329,7 @@ interface CursorLike {
 const isSamePlace = (a: SealedRecord, b: SealedRecord): boolean =>
   a.o !== undefined && b.o !== undefined && equalBytes(a.o, b.o)
 
-/** As many as the limit says, and those that stand at the same place as the last of them. */
+/** Up to the limit, plus any that stand at the same place as the last one. */
 const collect = async (opening: Promise<CursorLike | null>, limit: number): Promise<Found[]> => {
   const found: Found[] = []
   let cursor = await opening

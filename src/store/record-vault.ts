@@ -1,7 +1,7 @@
 /**
- * What lies in the database, and under which names: every record is sealed with its table, key and
- * version as associated data, so records cannot be swapped; every key that would tell something is
- * an HMAC.
+ * How records and keys are protected in the database: every record is sealed with its table, key
+ * and version as associated data, so records cannot be swapped; every key that would reveal
+ * something is an HMAC.
  */
 
 import type { Crypto } from '../crypto/crypto.ts'
@@ -14,10 +14,10 @@ const recordVersion = 1n
 /** Bounds the cache of keyed hashes: at most about 1 MiB. */
 const maxCachedHashes = 8_192
 
-/** A key as it lies in the database. */
+/** A key as stored in the database. */
 export type PhysicalKey = string | number
 
-/** A record as it was found there. */
+/** A record as found in the database. */
 export interface Found {
   readonly key: PhysicalKey
   readonly record: SealedRecord
@@ -54,12 +54,12 @@ export class RecordVault {
     return this.#hash(table, 'group', group)
   }
 
-  /** Where the record of a key lies. */
+  /** The place of a key's record. */
   key(table: AnyTable, key: Key): PhysicalKey {
     return table.keyKind === 'hash' ? this.#hash(table, 'key', String(key)) : key
   }
 
-  /** Writes as they go into the database, sealed in one call. */
+  /** The writes as they go into the database, sealed in one call. */
   seal(writes: readonly Write[]) {
     const keys = this.#keys(writes)
     const keyed = writes.map((write, at) => ({
@@ -87,9 +87,9 @@ export class RecordVault {
     })
   }
 
-  /** @throws PadlockError storage_damaged for what is not authentic or does not decode */
+  /** @throws PadlockError storage_damaged if a record is not authentic or does not decode */
   open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
-    // Whatever else writes to the database may leave anything there.
+    // Other code that writes to the database may leave anything there.
     if (found.some(({ record }) => !(record.s instanceof Uint8Array))) {
       throw new PadlockError('storage_damaged', { details: { table: table.store } })
     }
@@ -132,7 +132,7 @@ export class RecordVault {
     })
   }
 
-  /** 128 bits of HMAC-SHA-256: enough that no two names of one database meet. */
+  /** 128 bits of HMAC-SHA-256: enough that no two names in a database collide. */
   #hash(table: AnyTable, use: string, value: string): string {
     const name = nameOf(table, use, value)
     const known = this.#hashes.get(name)

@@ -1,4 +1,6 @@
-/** The IndexedDB layout, made and migrated by numbered steps; and opening it with clear errors. */
+/**
+ * The IndexedDB layout, created and migrated by numbered steps, and opening it with clear errors.
+ */
 
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
@@ -22,7 +24,7 @@ type StoreSchema = {
   }
 }
 
-/** `meta` is the only store in clear: the fence, and the vault key in its wrapping. */
+/** `meta` is the only store in clear: the fence, and the wrapped vault key. */
 export interface PadlockSchema extends DBSchema, StoreSchema {
   meta: { key: string; value: unknown }
 }
@@ -30,12 +32,12 @@ export interface PadlockSchema extends DBSchema, StoreSchema {
 export type Database = IDBPDatabase<PadlockSchema>
 
 /**
- * A database that has not begun to open by then waits for something that nothing tells of, such as
+ * A database that has not begun to open by then waits for something that no event reports, such as
  * its own deletion, which another tab holds up.
  */
 const openTimeoutMs = 15_000
 
-/** Step n brings a database from version n to n + 1. One that was released does not change. */
+/** Step n brings a database from version n to n + 1. A released step does not change. */
 const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     database.createObjectStore('meta')
@@ -67,7 +69,7 @@ const migrations: readonly ((database: Database) => void)[] = [
   },
 ]
 
-/** The name of a DOMException, which is what IndexedDB tells its failures apart by. */
+/** The name of a DOMException, by which IndexedDB's failures differ. */
 export const nameOf = (error: unknown): string =>
   error instanceof Error || error instanceof DOMException ? error.name : ''
 
@@ -108,7 +110,7 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
     })
   let opening: Promise<Database> | undefined
   try {
-    // It may throw at once, where site data is blocked.
+    // It may throw at once if site data is blocked.
     opening = open()
     return await Promise.race([opening, whenBlocked])
   } catch (error) {
@@ -117,7 +119,7 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
       () => undefined,
     )
     const known = storageError(error)
-    // Firefox's private windows answer with InvalidStateError or UnknownError when opening.
+    // In private windows, Firefox fails to open with InvalidStateError or UnknownError.
     if (known.code === 'storage_failed')
       throw new PadlockError('storage_unavailable', { cause: error })
     throw known

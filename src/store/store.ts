@@ -1,10 +1,10 @@
 /**
- * The encrypted local database, as the engine sees it. The hinge is `advance`: read what a step
- * needs, run the step, write what it returns, all in one transaction behind the fence. The adapter
- * beside this file is `idb.ts`.
+ * The encrypted local database, as the engine sees it. Its core is `transaction`: read what a step
+ * needs, run the step, write what it returns, all in one fenced transaction. The adapter beside
+ * this file is `idb.ts`.
  *
- * Keys are given in clear and never stored so: the adapter keeps a keyed hash of every key that
- * would name an address, installation, topic or conversation.
+ * Callers pass keys in clear, but the adapter never stores them so: it keeps a keyed hash of every
+ * key that would name an address, installation, topic or conversation.
  */
 
 /** A name or number that is stored as it is, or a text that is stored as its keyed hash. */
@@ -69,12 +69,12 @@ export type Write =
     }
   | { readonly kind: 'delete'; readonly table: AnyTable; readonly key: Key }
 
-/** A record on its way in, encoded but not yet encrypted. */
+/** A record to be written, encoded but not yet encrypted. */
 export interface StoredRecord {
   readonly bytes: Uint8Array
-  /** What it is listed under, in clear. */
+  /** The group it is listed under, in clear. */
   readonly group: string | undefined
-  /** Where it stands within its group. */
+  /** Its place within its group. */
   readonly order: Uint8Array<ArrayBuffer> | undefined
   readonly number: number | undefined
 }
@@ -87,7 +87,7 @@ export interface Step<Result> {
 /** Not a promise: awaiting inside a transaction would commit it. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T
 
-/** What a read of `advance` gave. */
+/** The result of a read of `transaction`. */
 export interface Rows {
   get<Value>(table: Table<Value>, key: Key): Row<Value> | undefined
   /** Whether an `add` of this key in an earlier run of the step found a record there already. */
@@ -99,9 +99,9 @@ export interface ListOptions {
   readonly group: string
   /** Only before this place in the group's order, exclusive. */
   readonly before?: Uint8Array<ArrayBuffer>
-  /** Only at this very place. */
+  /** Only at exactly this place. */
   readonly at?: Uint8Array<ArrayBuffer>
-  /** Records that stand at the same place as the last one come with it, beyond the limit. */
+  /** Records at the same place as the last one are included, beyond the limit. */
   readonly limit: number
   readonly newestFirst?: boolean
 }
@@ -121,7 +121,7 @@ export interface Store {
   /** All records of a table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
   /**
-   * Records by running number, oldest first. `lastNumber` is where to go on: the end is reached when it
+   * Records by running number, oldest first. Continue from `lastNumber`: the end is reached when it
    * is no greater than `after`. A page may be short or empty before that.
    */
   scan<Value>(
@@ -135,8 +135,8 @@ export interface Store {
    * again: when an `add` finds its key taken, nothing is written and the step runs once more with
    * `rows.exists` true for it.
    *
-   * @param durability `strict`: on the disk, not only handed to the operating system, when it
-   * resolves. For what must not be undone by a power loss once others have seen its consequence.
+   * @param durability `strict`: on disk when it resolves, not only handed to the operating system.
+   * For writes that a power loss must not undo once others have seen their consequences.
    * @throws PadlockError leadership_lost, storage_full, storage_failed, storage_damaged
    */
   transaction<Result>(

@@ -1,6 +1,6 @@
 /**
- * The tables of the local database: what each holds, how its keys are kept, what its records are
- * listed under. docs/architecture.md, storage.
+ * The tables of the local database: what each holds, how its keys are stored, and how its records
+ * are grouped (docs/architecture.md section 3).
  */
 
 import {
@@ -71,10 +71,10 @@ const define = <Shape extends Message>(
   }),
 })
 
-/** Pending messages stand last. */
+/** Pending messages come last. */
 const pendingOrder = 0xffff_ffff_ffff_ffffn
 
-/** Where a message stands in its conversation: node time, then time of composition; 16 bytes. */
+/** A message's place in its conversation: node time, then time of composition; 16 bytes. */
 export const messageOrder = (nodeNs: bigint, composedNs: bigint): Uint8Array<ArrayBuffer> => {
   const order = new Uint8Array(16)
   const view = new DataView(order.buffer)
@@ -127,7 +127,7 @@ export const tables = {
   parked: define('parked', 'number', ParkedRecordSchema),
   setAside: define('setAside', 'number', SetAsideRecordSchema),
   sent: define('sent', 'number', SentRecordSchema),
-  /** Of the own account. */
+  /** Of this account. */
   revocations: define('revocations', 'number', OwnRevocationRecordSchema),
   /** Of contract accounts, until their chain confirms them. */
   unverified: define('unverified', 'number', UnverifiedRecordSchema),
@@ -136,7 +136,7 @@ export const tables = {
   recovery: define('recovery', 'hash', RecoveryRecordSchema),
 } as const
 
-/** Writes a record, whatever was there. */
+/** Writes a record and replaces any that was there. */
 export const put = <Value, Init>(
   table: WritableTable<Value, Init>,
   key: Key,
@@ -144,7 +144,7 @@ export const put = <Value, Init>(
   number?: number,
 ): Write => ({ kind: 'put', table, key, record: table.encode(value, number) })
 
-/** Writes a record that must be new: the step runs again if it is not. */
+/** Writes a record that must be new; if it is not, the step runs again. */
 export const add = <Value, Init>(
   table: WritableTable<Value, Init>,
   key: Key,
@@ -154,5 +154,5 @@ export const add = <Value, Init>(
 
 export const remove = (table: AnyTable, key: Key): Write => ({ kind: 'delete', table, key })
 
-/** A key made of several parts; none of the parts holds a space. */
+/** A key made of several parts; no part may contain a space. */
 export const joinKey = (...parts: readonly string[]): string => parts.join(' ')

@@ -1,7 +1,7 @@
 /**
- * The vault's key: 32 random bytes, stored only as wrapped by a non-extractable WebCrypto key that
- * lies beside it. That protects against partial copies of the database and against other code, not
- * against a thief of the whole browser profile (docs/security.md).
+ * The vault's key: 32 random bytes, stored only wrapped, by a non-extractable WebCrypto key beside
+ * it. That protects against partial copies of the database and against other code, not against a
+ * thief of the whole browser profile (docs/security.md).
  */
 
 import { PadlockError } from '../errors.ts'
@@ -22,7 +22,7 @@ const isWrappedKey = (value: unknown): value is WrappedKey =>
   'wrapped' in value
 
 /**
- * The vault key of this database, made at the first call.
+ * The vault key of this database, created on the first call.
  *
  * @throws PadlockError storage_damaged when the key no longer unwraps, storage_failed, storage_full
  */
@@ -56,7 +56,8 @@ const makeVaultKey = async () => {
     'encrypt',
     'decrypt',
   ])
-  // The wrapping key encrypts once in its life, so a random 96-bit nonce cannot repeat (NIST SP 800-38D 8.3).
+  // The wrapping key encrypts only once, so a random 96-bit nonce cannot repeat (NIST SP 800-38D
+  // 8.3).
   const nonce = crypto.getRandomValues(new Uint8Array(12))
   const wrapped = await crypto.subtle.encrypt({ name: 'AES-GCM', iv: nonce }, wrapping, vaultKey)
   return { vaultKey, wrapped: { wrapping, nonce, wrapped } satisfies WrappedKey }

@@ -1,6 +1,6 @@
 /**
- * Wallets as applications have them: a viem account, a viem wallet client, an EIP-1193 provider.
- * Their shapes are declared here, so that viem is not loaded for them.
+ * The wallets that applications have: a viem account, a viem wallet client, an EIP-1193 provider.
+ * Their shapes are declared here, so that viem need not be loaded.
  */
 
 import { type ErrorDetails, PadlockError } from '../errors.ts'
@@ -10,7 +10,7 @@ import { findChainOf } from './wallet-chain.ts'
 /** A viem account that signs by itself, such as `privateKeyToAccount` or `toSafeSmartAccount` makes. */
 export interface AccountLike {
   readonly address: string
-  /** Of a smart account: it names the chain. */
+  /** Set on smart accounts: it names the chain. */
   readonly client?: object | undefined
   signMessage(arg: { message: string }): Promise<string>
 }
@@ -19,11 +19,13 @@ export interface AccountLike {
 export interface WalletClientLike {
   readonly account?: { readonly address: string } | undefined
   getAddresses(): Promise<readonly string[]>
-  /** Without an account, the client's own signs: it may hold a key that its transport does not. */
+  /**
+   * Without an account, the client's own one signs: it may hold a key that its transport does not.
+   */
   signMessage(arg: { account?: `0x${string}`; message: string }): Promise<string>
 }
 
-/** An EIP-1193 provider, such as a browser extension injects. */
+/** An EIP-1193 provider, such as one that a browser extension injects. */
 export interface ProviderLike {
   request(arg: { method: string; params?: unknown }): Promise<unknown>
 }
@@ -75,7 +77,7 @@ const fromWalletClient = (client: WalletClientLike): Wallet => ({
 
 const fromProvider = (provider: ProviderLike): Wallet => {
   const accounts = async () => {
-    // Asking for what is already allowed never prompts (EIP-1102).
+    // Requesting accounts that are already allowed never prompts (EIP-1102).
     const allowed = readAddresses(await asking(() => provider.request({ method: 'eth_accounts' })))
     if (allowed.length > 0) return allowed
     return readAddresses(await asking(() => provider.request({ method: 'eth_requestAccounts' })))
@@ -97,7 +99,7 @@ const maxWords = 500
 const isAddress = (text: unknown): text is `0x${string}` =>
   typeof text === 'string' && /^0x[0-9a-fA-F]{40}$/.test(text)
 
-/** What a wallet gives as its accounts; it is not trusted to be a list of addresses. */
+/** The accounts that a wallet returns, which may not be a list of addresses at all. */
 const readAddresses = (list: unknown): readonly `0x${string}`[] => {
   if (!Array.isArray(list)) throw new PadlockError('wallet_failed')
   return list.map((address: unknown) => {
@@ -112,7 +114,10 @@ const first = (addresses: readonly string[]): string => {
   return address
 }
 
-/** The wanted account as the wallet writes it: it may allow several, and the wanted not be the first. */
+/**
+ * The wanted account as the wallet writes it: a wallet may allow several, with the wanted one not
+ * first.
+ */
 const requireOne = (have: readonly `0x${string}`[], want: string): `0x${string}` => {
   const account = have.find((address) => address.toLowerCase() === want.toLowerCase())
   if (account === undefined) throw new PadlockError('wallet_wrong_account')
@@ -123,7 +128,7 @@ const requireSame = (have: string, want: string): void => {
   if (have.toLowerCase() !== want.toLowerCase()) throw new PadlockError('wallet_wrong_account')
 }
 
-/** Without a library: this is all that the page's main thread does with hex. */
+/** Without a library: this is all the hex that the main thread needs. */
 const toHex = (text: string): string => {
   const digits = (byte: number) => byte.toString(16).padStart(2, '0')
   return `0x${Array.from(new TextEncoder().encode(text), digits).join('')}`
@@ -145,7 +150,7 @@ const asking = async <T>(ask: () => Promise<T>): Promise<T> => {
   }
 }
 
-/** An error of another frame may not let itself be read; then nothing is known of it. */
+/** An error from another frame may refuse to be read; then nothing is known about it. */
 const readFailure = (cause: unknown): PadlockError => {
   try {
     if (cause instanceof PadlockError) return cause
@@ -162,8 +167,8 @@ const maxDepth = 5
 const wrappings = ['cause', 'error', 'info', 'data', 'originalError']
 
 /**
- * A person's no: 4001 of EIP-1193, 5000 to 5003 of CAIP-25 (WalletConnect), ethers' own name for it,
- * and the status 0x6985 of a Ledger.
+ * A person's no: 4001 of EIP-1193, 5000 to 5003 of CAIP-25 (WalletConnect), ethers' own name for
+ * it, and status 0x6985 of a Ledger.
  */
 const refusals: ReadonlySet<unknown> = new Set([
   4001,
@@ -174,17 +179,17 @@ const refusals: ReadonlySet<unknown> = new Set([
   0x6985,
   'ACTION_REJECTED',
 ])
-/** Some wallets say it in words alone, with the code of an accident or none. */
+/** Some wallets say it only in words, with another failure's code or none. */
 const refusalWords =
   /\b(?:user|person) (?:has )?(?:rejected|denied|declined|cancell?ed|disapproved)\b|\brejected by (?:the )?user\b/i
 
-/** What says no inside an error; undefined if nothing does. */
+/** The part of an error that says no; undefined if none does. */
 const findRefusal = (error: unknown, depth: number): unknown => {
   if (typeof error === 'string') return refusalWords.test(error) ? error : undefined
   if (typeof error !== 'object' || error === null || depth === 0) return undefined
   const read = (key: string): unknown => (key in error ? Reflect.get(error, key) : undefined)
   const codes = [read('code'), read('statusCode')]
-  // Some give the number as a text.
+  // Some give the number as text.
   const asNumber = (code: unknown) => (typeof code === 'string' ? Number(code) : code)
   if (codes.some((code) => refusals.has(code) || refusals.has(asNumber(code)))) return error
   const message = read('message')
@@ -196,7 +201,7 @@ const findRefusal = (error: unknown, depth: number): unknown => {
   return undefined
 }
 
-/** A wallet's own code and words, for the developer who wonders why. */
+/** A wallet's own code and words, for the developer who needs to know why. */
 const wordsOf = (error: unknown): ErrorDetails => {
   if (typeof error !== 'object' || error === null) {
     return typeof error === 'string' ? { walletMessage: error.slice(0, maxWords) } : {}

@@ -1,11 +1,11 @@
 /**
  * Which chain a wallet is on, and whether an address has the code of a contract account there
- * (docs/protocol.md section 3). What a wallet does not answer in time it does not know.
+ * (docs/protocol.md section 3). If a wallet does not answer in time, the answer is unknown.
  */
 
 import type { WalletChain } from './wallet.ts'
 
-/** With EIP-1193's `request`: a provider, or a viem client over its transport. */
+/** Has EIP-1193's `request`: a provider, or a viem client with its transport. */
 export interface RequestLike {
   request(arg: { readonly method: string; readonly params?: unknown }): Promise<unknown>
 }
@@ -29,7 +29,7 @@ export const findChainOf = async (
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), timeoutMs)
     })
-    // A wallet that throws at once is one that does not answer.
+    // A wallet that throws at once has not answered.
     const answer = (async () => wallet.request({ method, params }))().catch(() => undefined)
     return Promise.race([answer, late]).finally(() => clearTimeout(timer))
   }
@@ -41,7 +41,7 @@ export const findChainOf = async (
   return id === undefined ? undefined : { chainId: id, isContract: isContractCode(code) }
 }
 
-/** EIP-695 says hexadecimal text; wallets also say a number, decimal digits, or 0X. Not 0. */
+/** EIP-695 specifies hexadecimal text; wallets also send a number, decimal digits, or 0X. Not 0. */
 const readChainId = (answer: unknown): bigint | undefined => {
   const isWhole = typeof answer === 'bigint' || Number.isSafeInteger(answer)
   const digits = isWhole ? String(answer) : answer

@@ -1,12 +1,12 @@
 /**
- * What Padlock asks of a wallet: which account, and one signature over a text. The wallet stays on
+ * What Padlock needs from a wallet: its account, and one signature over a text. The wallet stays on
  * the page's main thread; the adapter for viem and EIP-1193 is `viem.ts`.
  */
 
-/** Where a wallet is. */
+/** The chain that a wallet is on. */
 export interface WalletChain {
   readonly chainId: bigint
-  /** Whether the address has code there, other than an EIP-7702 designator. */
+  /** Whether the address has code on that chain, other than an EIP-7702 designator. */
   readonly isContract: boolean
 }
 

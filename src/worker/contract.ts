@@ -1,6 +1,6 @@
 /**
  * What crosses the thread boundary: two interfaces of plain data. To add a call, write its line
- * here; the compiler names each place left.
+ * here; the compiler names the other places.
  */
 
 import type {
@@ -27,7 +27,7 @@ export type {
 export interface OpenRequest {
   readonly node: string
   readonly address: string
-  /** Absent: one for each account. */
+  /** By default, one for each account. */
   readonly database: string | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew: boolean
@@ -53,7 +53,7 @@ export interface WorkerApi {
   conversation(arg: { readonly address: string }): Promise<ConversationInfo>
   conversations(arg: Record<string, never>): Promise<readonly ConversationInfo[]>
   send(arg: { readonly conversationId: string; readonly content: string }): Promise<Message>
-  /** The message once it is no longer pending, or as it is after a while: ask again. */
+  /** The message once it is no longer pending, or as it is after a while; then call again. */
   whenSent(arg: { readonly messageId: string }, signal: AbortSignal): Promise<Message>
   history(arg: {
     readonly conversationId: string
@@ -62,14 +62,14 @@ export interface WorkerApi {
   }): Promise<readonly Message[]>
   /** The cursor of the newest message. */
   lastCursor(arg: Record<string, never>): Promise<string>
-  /** What arrived after a cursor; waits a while if there is nothing, then answers empty. */
+  /** What arrived after a cursor; if nothing has, waits a while and then returns an empty page. */
   nextMessages(
     arg: { readonly after: string; readonly conversationId: string | undefined },
     signal: AbortSignal,
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }>
   installations(arg: { readonly address: string | undefined }): Promise<readonly Installation[]>
   canMessage(arg: { readonly address: string }): Promise<boolean>
-  /** Revokes installations of the own account; may take as long as the person does. */
+  /** Revokes installations of this account; may take as long as the person does. */
   revoke(arg: { readonly ids: readonly string[] }, signal: AbortSignal): Promise<void>
   close(arg: { readonly deleteData: boolean }): Promise<void>
 }
@@ -85,7 +85,7 @@ export interface HostApi {
   findChain(arg: {
     readonly address: string
   }): Promise<{ readonly chainId: bigint; readonly isContract: boolean } | undefined>
-  /** Whether a contract account takes a signature: the chains' clients are the application's. */
+  /** Whether a contract account accepts a signature: the application has the chains' clients. */
   verifyContract(
     arg: {
       readonly chainId: bigint

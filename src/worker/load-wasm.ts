@@ -5,10 +5,10 @@ import type { WorkerApi } from './contract.ts'
 import type { CallOptions, Remote } from './rpc.ts'
 import { absoluteUrl, type LoadEmbedded } from './start.ts'
 
-/** An address that the worker fetches, or what reads the bytes that it is handed. */
+/** An address for the worker to fetch, or a function that reads the bytes to hand it. */
 export type WasmWay = string | (() => Promise<Uint8Array<ArrayBuffer>>)
 
-/** Every client of a page takes the same way, so it is said of the first. */
+/** Every client of a page loads it the same way, so only the first says so. */
 let hasSpoken = false
 
 /** The copy inside the SDK. */
@@ -17,7 +17,7 @@ export const embeddedWasm =
   async () =>
     (await load()).readWasm()
 
-/** @param findFile the address of padlock.wasm; throws where the bundler left none. */
+/** @param findFile the address of padlock.wasm; throws if the bundler left none. */
 export const wasmWays = (findFile: () => URL, load: LoadEmbedded): readonly WasmWay[] => {
   try {
     return [absoluteUrl(findFile()).href, embeddedWasm(load)]

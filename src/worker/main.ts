@@ -1,6 +1,6 @@
 /**
  * The far side of the boundary: chooses the implementations, and serves the engine to the facade.
- * Runs in a Worker; or anywhere else that has a port.
+ * Runs in a Worker, or anywhere else with a port.
  */
 
 import { joinSignals } from '../async.ts'
@@ -19,11 +19,11 @@ import type { HostApi, WorkerApi } from './contract.ts'
 import { namingPolicy } from './policy-reports.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
-/** A chain that does not answer by then is away, whatever the page's own limit. */
+/** A chain that has not answered by then is unreachable, whatever the page's own limit. */
 const chainTimeoutMs = 20_000
-/** Events of one delivery; what is newer waits for the next. */
+/** Events per delivery; newer ones wait for the next. */
 const maxDelivery = 200
-/** Events that wait to be delivered. Past that the oldest goes: the store is the truth. */
+/** Events waiting for delivery. Beyond that the oldest is dropped: the store is the truth. */
 const maxWaitingEvents = 5_000
 
 /** Serves one client on a port, until it is closed. */
@@ -44,7 +44,7 @@ export const serve = (port: Port): void => {
         await host.remote.deliver({ events: events.splice(0, maxDelivery) })
       }
     } catch {
-      // The other side is gone or closed: nobody is left to tell.
+      // The other side is gone or closed: nobody is left to receive it.
       events.length = 0
     } finally {
       isDelivering = false
@@ -133,7 +133,7 @@ export const serve = (port: Port): void => {
   const host = connectRpc<WorkerApi, HostApi>(port, own)
 }
 
-/** One database for each account; the name does not spell the address. */
+/** One database for each account; its name does not reveal the address. */
 const defaultDatabase = (address: string): string => {
   const name = encodeUtf8(`padlock/database/1 ${address.toLowerCase()}`)
   return `padlock-${encodeBase64Url(digestEnvelope(name)).slice(0, 22)}`
@@ -147,7 +147,7 @@ const deleteDatabase = (name: string): Promise<void> =>
     const request = indexedDB.deleteDatabase(name)
     request.onsuccess = () => resolve()
     request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    // Not the end: the request goes on by itself as soon as nothing holds the database any more.
+    // Not final: the request continues once nothing holds the database open any more.
     request.onblocked = () => {
       setTimeout(() => reject(new PadlockError('storage_blocked')), blockedWaitMs)
     }

@@ -1,6 +1,6 @@
 /**
- * What a content policy refuses while something is tried (CSP level 3, section 5: violation events).
- * The call itself fails with an error that does not name the policy.
+ * Records what a content policy refuses while something is tried (CSP level 3, section 5: violation
+ * events). The failing call's own error does not name the policy.
  */
 
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
@@ -14,13 +14,13 @@ export interface PolicyReports {
 /** A report comes after the refusal: in Chromium a task later, in Firefox from another process. */
 const reportWaitMs = 100
 
-/** Resolves once what was refused so far has been reported; only failures wait for it. */
+/** Resolves once every refusal so far has been reported; only failures wait for it. */
 export const untilReported = (): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, reportWaitMs))
 
 /**
- * Runs something that may fail with this code because a content policy forbids it, and names the
- * policy in the error then.
+ * Runs something that may fail with this code because a content policy forbids it; the error then
+ * names the policy.
  */
 export const namingPolicy = async <T>(
   code: PadlockErrorCode,
@@ -44,7 +44,7 @@ export const namingPolicy = async <T>(
 
 /** Listens on a page or in a worker, from now until `stop`. */
 export const watchPolicy = (): PolicyReports => {
-  // Tests run both ends in Node, which has no policies and no events of its own.
+  // Tests run both ends in Node, which has neither policies nor these events.
   const target = [globalThis.document, globalThis].find((one) => one instanceof EventTarget)
   const found = new Set<string>()
   const listener = (event: Event) => {

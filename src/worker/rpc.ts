@@ -1,6 +1,6 @@
 /**
  * Calls across a message port, generic over a contract. Errors come out as PadlockErrors
- * (wire-error.ts); an AbortSignal crosses as a cancel; closing rejects every call that still waits, so
+ * (wire-error.ts); an AbortSignal crosses as a cancel; closing rejects every pending call, so
  * nothing hangs.
  */
 
@@ -37,7 +37,7 @@ export type Contract<Api> = {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
-  /** Without one, the call waits for as long as both sides live. */
+  /** If absent, the call waits as long as both sides live. */
   readonly timeoutMs?: number
 }
 
@@ -51,7 +51,7 @@ export type Remote<Api> = {
 }
 
 interface Frame {
-  /** Both ends count their own calls. */
+  /** Each end numbers its own calls. */
   readonly to: 'callee' | 'caller'
   readonly id: number
   readonly method?: string
@@ -75,7 +75,7 @@ const isFrame = (data: unknown): data is Frame =>
   typeof data.id === 'number'
 
 /**
- * Serves `own` to the other side and returns what the other side serves.
+ * Serves `own` to the other side and returns a proxy of what the other side serves.
  *
  * @param own methods of this side; called with an AbortSignal that fires when the caller cancels.
  */
@@ -168,7 +168,7 @@ export const connectRpc = <Own extends object, Other extends object>(
       port.removeEventListener('message', listener)
       for (const cancel of running.values()) cancel.abort()
       for (const [id, call] of [...waiting]) {
-        // The other side may live on, and need not work for nobody.
+        // The other side may live on, and should stop working for a caller that is gone.
         post({ to: 'callee', id, cancel: true })
         call.reject(error)
       }

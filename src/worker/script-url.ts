@@ -1,9 +1,9 @@
 /**
- * Addresses of worker scripts under `require-trusted-types-for 'script'` (W3C Trusted Types): such a
- * page takes no plain text where code is loaded from, only what a policy that it named has approved.
+ * Addresses of worker scripts under `require-trusted-types-for 'script'` (W3C Trusted Types): such
+ * a page loads code only from addresses that a policy it named has approved, never from plain text.
  */
 
-/** What the SDK calls its policy: `Content-Security-Policy: trusted-types padlock`. */
+/** The name of the SDK's policy: `Content-Security-Policy: trusted-types padlock`. */
 const policyName = 'padlock'
 
 interface TrustedTypes {
@@ -20,13 +20,14 @@ const findTrustedTypes = (): TrustedTypes | undefined => {
   return isFactory(found) ? found : undefined
 }
 
-/** The policy approves one address at a time: the one that is about to be started. */
+/** The policy approves one address at a time: that of the worker about to start. */
 let approved: string | undefined
 let policy: ReturnType<TrustedTypes['createPolicy']> | undefined
 
 /**
- * The address in the form that `new Worker` takes on this page. Where there are no Trusted Types, or
- * the page names no policy `padlock`, that is the address itself, and a page that insists refuses it.
+ * The address in the form that `new Worker` takes on this page. Without Trusted Types, or if the
+ * page names no policy `padlock`, that is the address itself, which a page that enforces them
+ * refuses.
  */
 export const scriptUrl = (url: string): string => {
   const factory = findTrustedTypes()
@@ -39,7 +40,7 @@ export const scriptUrl = (url: string): string => {
       },
     })
     approved = url
-    // A TrustedScriptURL stands for its text everywhere; TypeScript's DOM types do not know it.
+    // A TrustedScriptURL can be used wherever its text can; TypeScript's DOM types do not know it.
     return policy.createScriptURL(url) as string
   } catch {
     return url

@@ -1,6 +1,6 @@
 /**
- * Starts one worker and waits until it says that it is ready, so that a blocked one is an error and
- * not a silence, and one of another release says so at once.
+ * Starts one worker and waits until it says that it is ready, so that a blocked one fails instead
+ * of staying silent, and one of another release is found at once.
  */
 
 import { PadlockError } from '../errors.ts'
@@ -67,13 +67,13 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
   new Promise((resolve, reject) => {
     const settle = (error?: PadlockError) => {
       clearTimeout(timer)
-      worker.removeEventListener('message', hear)
+      worker.removeEventListener('message', onMessage)
       worker.removeEventListener('error', failed)
       signal?.removeEventListener('abort', aborted)
       if (error) reject(error)
       else resolve()
     }
-    const hear = ({ data }: MessageEvent<unknown>) => {
+    const onMessage = ({ data }: MessageEvent<unknown>) => {
       const other = releaseIn(data)
       if (other === undefined) return
       if (isSameRelease(release, other)) return settle()
@@ -95,14 +95,14 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
         ),
       readyTimeoutMs,
     )
-    worker.addEventListener('message', hear)
+    worker.addEventListener('message', onMessage)
     worker.addEventListener('error', failed)
     signal?.addEventListener('abort', aborted, { once: true })
   })
 
-/** The release of the worker that says this; undefined if it is not the first word of one. */
+/** The release of the worker that sent this; undefined if it is not a worker's first message. */
 const releaseIn = (data: unknown): string | undefined => {
-  // So said the first workers, before releases were compared.
+  // What the first workers sent, before releases were compared.
   if (data === 'padlock worker ready') return 'unknown'
   if (typeof data !== 'object' || data === null || !('padlock' in data)) return undefined
   return 'release' in data && typeof data.release === 'string' ? data.release : 'unknown'

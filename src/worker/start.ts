@@ -1,7 +1,7 @@
 /**
- * The ways to a running worker, best first: the file beside the module, a blob that imports it where
- * it lies on another origin, and the copy inside the SDK, which is loaded only then. Whoever needs
- * another way than the first is told once on the console, and every failure says what was tried.
+ * The ways to start the worker, best first: the file beside the module, a blob that imports it from
+ * another origin, and the copy inside the SDK, which is loaded only then. If the first way fails,
+ * the console says so once, and every failure says what was tried.
  */
 
 import { PadlockError } from '../errors.ts'
@@ -9,7 +9,7 @@ import { untilReported, watchPolicy } from './policy-reports.ts'
 import { scriptUrl } from './script-url.ts'
 import { type Spawned, spawnWorker } from './spawn.ts'
 
-/** The worker and the wasm as text, for places where no file of theirs can be had. */
+/** The worker and the wasm as text, where their files are not available. */
 export interface EmbeddedFiles {
   readonly workerSource: string
   readWasm(): Uint8Array<ArrayBuffer>
@@ -28,16 +28,16 @@ interface Way {
   /** The file that it needs, so that its absence can be explained. */
   readonly file?: URL
   readonly isEmbedded?: true
-  /** What to say once when it works, if it is not the way that a page should need. */
+  /** What the console says once when it works, if a page should not need this way. */
   readonly note?: string
   spawn(signal: AbortSignal | undefined): Promise<Spawned>
 }
 
 const options = { type: 'module', name: 'padlock' } as const
-/** How long the explanation of a failure may take. */
+/** How long explaining a failure may take. */
 const probeTimeoutMs = 5_000
 
-/** The place in the list of ways that worked on this page, so that the others are not tried again. */
+/** The index of the way that worked on this page, so that the others are not tried again. */
 let firstWay = 0
 let hasSpoken = false
 
@@ -57,7 +57,7 @@ export const startEmbeddedWorker = (
 /**
  * Starts the worker in the best way that works on this page.
  *
- * @param findFile the address of worker.js; throws where the bundler left none.
+ * @param findFile the address of worker.js; throws if the bundler left none.
  * @throws PadlockError worker_unavailable, reload_needed, aborted
  */
 export const startWorker = async (
@@ -67,7 +67,7 @@ export const startWorker = async (
 ): Promise<StartedWorker> => {
   const ways = [fileWay(findFile), embeddedWay(load)]
   const begin = firstWay
-  // Whoever fails from there begins with the best way again.
+  // After a failure, the next start begins with the best way again.
   firstWay = 0
   return startBy(ways.slice(begin), signal, (index, tried) => {
     firstWay = begin + index
@@ -82,7 +82,7 @@ export const startWorker = async (
   })
 }
 
-/** @param onStarted told which way worked, and how the others before it ended. */
+/** @param onStarted called with the way that worked and how those before it ended. */
 const startBy = async (
   ways: readonly Way[],
   signal: AbortSignal | undefined,
@@ -115,7 +115,7 @@ const fileWay = (findFile: () => URL): Way => {
   try {
     url = absoluteUrl(findFile())
   } catch (cause) {
-    // Scripts that are no modules have no `import.meta.url`.
+    // Scripts that are not modules have no `import.meta.url`.
     const spawn = () => Promise.reject(new PadlockError('worker_unavailable', { cause }))
     return { says: 'an address beside the module', spawn }
   }
@@ -125,7 +125,8 @@ const fileWay = (findFile: () => URL): Way => {
   if (url.origin === globalThis.location.origin || url.protocol === 'blob:') {
     return { says, file: url, spawn: start(url.href) }
   }
-  // Browsers start no worker from another origin, but a worker may import from one that allows it.
+  // Browsers do not start a worker from another origin, but a worker may import from one that
+  // allows it.
   const source = `import ${JSON.stringify(url.href)}`
   return {
     says: `a blob that imports ${says}`,
@@ -159,15 +160,15 @@ const spawnSource =
     }
   }
 
-/** Some bundlers give a path, or an object of their own that has only the path. */
+/** Some bundlers give a path, or an object of their own with only the path. */
 export const absoluteUrl = (url: URL | string): URL =>
   new URL(typeof url === 'string' ? url : url.href, globalThis.location.href)
 
-/** What a message may show of an address. */
+/** The part of an address that a message may show. */
 const withoutSecrets = ({ origin, protocol, pathname }: URL): string =>
   origin === 'null' ? `${protocol}${pathname}` : `${origin}${pathname}`
 
-/** Why a script does not load from there; undefined if nothing is wrong with the file. */
+/** Why a script does not load from there; undefined if the file is fine. */
 const probeFile = async (url: URL): Promise<string | undefined> => {
   const limit = new AbortController()
   const timer = setTimeout(() => limit.abort(), probeTimeoutMs)
@@ -188,7 +189,7 @@ const probeFile = async (url: URL): Promise<string | undefined> => {
 
 const refusedBy = (directives: readonly string[]): string | undefined => {
   const known = directives.filter((name) => /^(?:worker|child|script|require)-/.test(name))
-  return known.length === 0 ? undefined : `the content policy refuses it (${known.join(', ')})`
+  return known.length === 0 ? undefined : `the content policy blocks it (${known.join(', ')})`
 }
 
 const wordsOf = (cause: unknown): string | undefined => {

@@ -1,19 +1,20 @@
 /**
- * Errors as plain data, for the thread boundary: `postMessage` keeps neither the class nor the code,
- * and the causes that people search for (a wallet's own words, a status, a DOMException) would be lost.
+ * Errors as plain data, for the thread boundary: `postMessage` keeps neither the class nor the
+ * code, and would lose the causes that people search for (a wallet's own words, a status, a
+ * DOMException).
  */
 
 import { isPadlockErrorCode, messageOf, PadlockError, type PadlockErrorCode } from '../errors.ts'
 
 export interface WireError {
   readonly code: PadlockErrorCode
-  /** Absent: the other side has the code's own sentence. */
+  /** Absent: the other side has the code's own message. */
   readonly message: string | undefined
   readonly details: Readonly<Record<string, string | number | boolean>> | undefined
   readonly cause: WireCause | undefined
 }
 
-/** What is kept of an error that is not ours. */
+/** What crosses of an error that is not ours. */
 interface WireCause {
   readonly name: string
   readonly message: string
@@ -21,14 +22,14 @@ interface WireCause {
   readonly cause: WireCause | undefined
 }
 
-/** How far causes of causes are followed; viem and Connect nest two or three. */
+/** How deep causes are followed; viem and Connect nest two or three. */
 const maxDepth = 4
 /** Some libraries put whole requests into their messages. */
 const maxMessageLength = 500
 
 /**
- * What nobody foresaw becomes `internal`, and only its class crosses: its message may hold what it
- * stumbled over. The causes of all other errors were chosen where they were translated.
+ * An unexpected error becomes `internal`, and only its class crosses: its message may hold the data
+ * that it failed on. The causes of all other errors were chosen where they were translated.
  */
 export const toWire = (error: unknown): WireError => {
   const known =
@@ -50,7 +51,7 @@ export const fromWire = ({ code, message, details, cause }: WireError): PadlockE
     cause: cause && fromWireCause(cause, maxDepth),
   })
 
-/** An error of another frame may not let itself be read, and the answer must cross all the same. */
+/** An error from another frame may refuse to be read, and the answer must still cross. */
 const readCause = (cause: unknown): WireCause | undefined => {
   try {
     return toWireCause(cause, maxDepth)

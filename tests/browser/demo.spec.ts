@@ -1,4 +1,4 @@
-/** The demo page, by its buttons: what a visitor does, sees and hears. */
+/** The demo page, through its buttons: what a visitor does, sees and hears. */
 import {
   type Browser,
   type BrowserContextOptions,

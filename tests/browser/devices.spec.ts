@@ -180,7 +180,7 @@ test('a wallet signs once for a removal, may decline it, and a phone shows all o
   await expect(mine).toHaveCount(3)
 })
 
-test('a node that was caught, and an older copy, are told with who says so and what is lost', async ({
+test('notices of a cheating node and of a rollback say who reports it and what is lost', async ({
   page,
 }) => {
   const bundle = await build({
@@ -218,7 +218,7 @@ test('a node that was caught, and an older copy, are told with who says so and w
   )
   await expect(said).toContainText('A device of Bob (bbbbbb…bbbb) saw more at the node')
   await expect(said).toContainText('about the devices of your account')
-  await expect(said).toContainText('Either the node cheats, or that device does')
+  await expect(said).toContainText('Either the node is cheating, or that device is')
   await said.getByRole('button', { name: 'Show devices' }).click()
   await expect(page).toHaveTitle('own')
   await page.evaluate(
@@ -228,7 +228,7 @@ test('a node that was caught, and an older copy, are told with who says so and w
   await expect(said.nth(1)).toContainText('about the devices of Bob')
   await page.evaluate(`tell({ kind: 'restored', unopened: 3 })`)
   await expect(said.nth(2)).toContainText('an older copy of its data')
-  await expect(said.nth(2)).toContainText('3 messages that came since cannot be read')
+  await expect(said.nth(2)).toContainText('3 messages that arrived since then cannot be read')
   await expect(said.nth(2).getByRole('button')).toHaveText(['Dismiss'])
   // However many there are, the newest are in view.
   await page.evaluate(`for (const id of 'defgh') {

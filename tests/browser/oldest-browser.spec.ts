@@ -1,6 +1,6 @@
 /**
- * The oldest browsers that Padlock runs in, as far as one of today can play them: everything that any
- * of them lacks is taken away, on the page and in the worker, before the SDK loads.
+ * The oldest browsers that Padlock supports, as far as a current one can imitate them: everything
+ * that any of them lacks is removed, on the page and in the worker, before the SDK loads.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

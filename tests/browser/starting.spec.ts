@@ -1,6 +1,6 @@
 /**
- * How the SDK gets its worker and its wasm running where the usual way is closed: files that are not
- * there, another origin, content policies, Trusted Types, files of two releases. And what it says.
+ * How the SDK starts its worker and wasm when the usual way fails: missing files, another origin,
+ * content policies, Trusted Types, files of two releases. And what it reports.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
  * Every bundler of the README, dev server and production build: a project that installs the packed
- * SDK and configures nothing of it sends messages in a real browser.
+ * SDK without configuring it sends messages in a real browser.
  */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

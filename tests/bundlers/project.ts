@@ -1,6 +1,6 @@
 /**
- * A project of `projects/` as somebody else would have it: in a folder of its own outside the
- * checkout, with its bundler, and the packed SDK as its one dependency.
+ * A project of `projects/` as a user would have it: in its own folder outside the checkout, with
+ * its bundler, and the packed SDK as its one dependency.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,4 +1,4 @@
-/** The README's examples for applications, as they stand there, in the projects that they are for. */
+/** The README's examples for applications, unchanged, in the projects that they are for. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { tmpdir } from 'node:os'

@@ -129,7 +129,7 @@ test("an ordinary account's own signature is not a contract's, bare or wrapped",
   expect(await verify(account, wrapSignature(toItself, signature))).toBe('invalid')
 })
 
-test('an account that delegates to a contract has the word of that contract', async () => {
+test('an account that delegates to a contract gets the answer of that contract', async () => {
   const takesItself = privateKeyToAccount(`0x${'3'.repeat(64)}`)
   await chain.delegate(takesItself, await chain.deploy('SelfOwnedWallet'))
   const good = await takesItself.signMessage({ message: text })
@@ -162,7 +162,7 @@ test.each([
   expect(await verify(wallet, wrapSignature({ factory, factoryData }, signature))).toBe('invalid')
 })
 
-test('a precompile that echoes the question is no account', async () => {
+test('a precompile that echoes the call is not an account', async () => {
   const identity = addressOf(`0x${'0'.repeat(39)}4`)
   expect(await verify(identity, signature)).toBe('invalid')
 })
@@ -279,7 +279,7 @@ test('a provider that changes its chain is believed of neither', async () => {
   expect(await ask()).toBe('unreachable')
 })
 
-test('what is no chain is refused when it is given', () => {
+test('anything but a chain is refused when it is given', () => {
   const options: Record<number, ChainLike>[] = [
     { 0: 'https://rpc.example' },
     { [-1]: 'https://rpc.example' },

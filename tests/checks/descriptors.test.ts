@@ -1,4 +1,4 @@
-/** What a bundle describes by arrays is what the generated code describes. */
+/** The arrays in a bundle describe the same as the generated code. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

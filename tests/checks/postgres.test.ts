@@ -1,4 +1,4 @@
-/** The PostgreSQL that tests run on: databases of their own, and a server that can crash. */
+/** The PostgreSQL that tests run on: a database for each, and a server that can crash. */
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { aDatabase, aPostgres } from '../support/postgres.ts'

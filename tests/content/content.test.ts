@@ -14,7 +14,7 @@ import { expectBytes, Fields, readBytes, testVectors } from '../vectors/vectors.
 const textType = textCodec.id
 
 const encoder = new TextEncoder()
-// An own decoder: TextDecoder drops a leading U+FEFF unless told not to.
+// Our own decoder: TextDecoder drops a leading U+FEFF unless told not to.
 const readText = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 
 testVectors('own', {
@@ -56,7 +56,7 @@ test('section 4: half a character becomes U+FFFD and is not refused', async () =
   expect(decoded).toEqual({ type: 'text', content: 'a\ufffdb' })
 })
 
-test('section 4: what is no content is an invalid argument, and too much of it is too large', () => {
+test('section 4: anything but content is an invalid argument, and too much of it is too large', () => {
   for (const wrong of [undefined, null, 5, {}, { type: 'text' }, { type: 'image', content: 'x' }]) {
     // As a caller in plain JavaScript would.
     expect(() => Reflect.apply(encodeContent, undefined, [wrong])).toThrow(

@@ -1,4 +1,4 @@
-/** What wasm and libolm (an independent implementation of Olm) say to each other. */
+/** wasm and libolm (an independent implementation of Olm) talk to each other. */
 
 import Olm from '@matrix-org/olm'
 import { beforeAll, expect, test } from 'vitest'
@@ -62,7 +62,7 @@ const libolmEnd = (session: Olm.Session): End => ({
     const { type, body } = session.encrypt(reads)
     return { isPrekeyMessage: type === 0, body: fromBase64(body), reads }
   },
-  // libolm gives a text. The header hash at its end is no text but random bytes, which libolm and
+  // libolm gives a text. The header hash at its end is not text but random bytes, which libolm and
   // TextDecoder read differently (and libolm ends at a zero byte), so it is cut off before comparing.
   receive({ isPrekeyMessage, body }) {
     const text = session.decrypt(isPrekeyMessage ? 0 : 1, toBase64(body))

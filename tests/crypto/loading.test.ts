@@ -1,4 +1,4 @@
-/** Loading padlock.wasm: from what, how often, and what is said when it is not to be had. */
+/** Loading padlock.wasm: from what, how often, and what is reported when it is not available. */
 
 import { createServer } from 'node:http'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'

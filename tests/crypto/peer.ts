@@ -48,7 +48,7 @@ export const installationId = 'i'.repeat(43)
 const text = new TextEncoder()
 
 /**
- * A payload that is no protobuf (its first byte is a field of the reserved wire type 7), as libolm
+ * A payload that is not protobuf (its first byte is a field of the reserved wire type 7), as libolm
  * cannot carry bytes. `Crypto` passes such plaintexts as they are.
  */
 export const plainText = (content: string) => text.encode(`\u0007${content}`)

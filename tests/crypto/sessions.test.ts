@@ -171,7 +171,7 @@ test('section 7: the header hash that the call appends wins over one in the payl
   expect(must(result).payload).toEqual(plaintext)
 })
 
-test('section 7: a plaintext that is no protobuf comes out as it is', () => {
+test('section 7: a plaintext that is not protobuf comes out as it is', () => {
   const { alice, aliceState, bobState } = aConversation()
   const payload = plainText('anything')
   const message = only(encrypt(alice, aliceState, [payload]).messages)

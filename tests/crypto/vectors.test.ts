@@ -1,4 +1,4 @@
-/** The vectors through the very module that ships: strict verification, and opening as section 8 has it. */
+/** The vectors through the module that ships: strict verification, and opening as in section 8. */
 
 import { expect, test } from 'vitest'
 import { encodeHex } from '../../src/protocol/bytes.ts'

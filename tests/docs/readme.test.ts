@@ -41,7 +41,7 @@ const runBlock = async ({ code, line }: Block, granted: Granted): Promise<void> 
     filename: 'README.md',
     lineOffset: line - 2,
   })
-  if (typeof run !== 'function') throw new TypeError('the example is no program')
+  if (typeof run !== 'function') throw new TypeError('the example is not a program')
   const running: unknown = run(granted)
   await running
 }

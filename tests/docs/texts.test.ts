@@ -1,4 +1,4 @@
-/** What README.md and docs/ say in tables, schemas and links is what the code says. */
+/** Tables, schemas and links in README.md and docs/ agree with the code. */
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'

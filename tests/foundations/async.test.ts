@@ -1,4 +1,4 @@
-/** What stands in for `Promise.withResolvers` and `AbortSignal.any`. */
+/** The stand-ins for `Promise.withResolvers` and `AbortSignal.any`. */
 import { expect, test, vi } from 'vitest'
 import { deferred, joinSignals } from '../../src/async.ts'
 

@@ -1,6 +1,7 @@
 /**
- * What an answer says, in whichever protocol it came, and whether a node may say it: a success, a
- * refusal with a code of docs/protocol.md section 13, or a closed connection where HTTP is broken.
+ * Reads an answer, in whichever protocol it came, and judges whether a node may give it: a success,
+ * a refusal with a code of docs/protocol.md section 13, or a closed connection where HTTP is
+ * broken.
  */
 import { fromBinary, fromJsonString, type Message } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'

@@ -42,7 +42,7 @@ export class Campaign {
     this.#wire = openWire(node.url)
   }
 
-  /** Registers those who get mail. */
+  /** Registers the recipients. */
   static async begin(node: FuzzNode, seed: number): Promise<Campaign> {
     const client = nodeClient(createGrpcTransport({ baseUrl: node.url }))
     const { nodeId, nodeNs } = await client.getInfo({})

@@ -1,6 +1,6 @@
 /**
- * Loaded before a node that is fuzzed: when its parent asks, it gives back what nobody refers to and
- * answers what is left, in bytes. What a process takes from the system says less: it keeps what it freed.
+ * Loaded before a fuzzed node: when its parent asks, it collects garbage and answers with the bytes
+ * still in use. The process's size says less: a process keeps what it freed.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'

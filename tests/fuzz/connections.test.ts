@@ -1,6 +1,6 @@
 /**
- * Connections that cost a node something and give it nothing: many that say nothing, more than there
- * are descriptors for, and streams that nobody reads.
+ * Connections that only cost a node: many silent ones, more than there are descriptors for, and
+ * streams that nobody reads.
  */
 import http2 from 'node:http2'
 import net, { type Socket } from 'node:net'

@@ -1,4 +1,4 @@
-/** What browsers ask before they call a node from another origin, and what they are told. */
+/** What browsers ask before they call a node from another origin, and what it answers. */
 import { cors } from '@connectrpc/connect'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pathOf } from './calls.ts'

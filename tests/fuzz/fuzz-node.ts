@@ -1,4 +1,4 @@
-/** The node as a process of its own: what it prints and how much memory it takes. */
+/** The node in its own process: what it prints and how much memory it takes. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Three thousand good and bad requests over real sockets to a node in a process of its own. The long
- * run is `node scripts/fuzz.ts`; PADLOCK_SEED chooses other requests.
+ * Three thousand good and bad requests over real sockets to a node in its own process. The long run
+ * is `node scripts/fuzz.ts`; PADLOCK_SEED chooses other requests.
  */
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * Damage to JSON requests: wrong types, numbers no one can hold, doubled keys, depth, text that is no
- * UTF-8, and what comes after the end. All choices come from the seed.
+ * Damage to JSON requests: wrong types, numbers out of range, doubled keys, depth, text that is not
+ * UTF-8, and bytes after the end. All choices come from the seed.
  */
 import type { Mutated } from './mutations.ts'
 import type { Random } from './samples.ts'

@@ -1,7 +1,7 @@
 /**
- * Damage to protobuf messages: bits, lengths that lie, wrong wire types, what is cut off, doubled,
- * nested or over a limit. It finds its way by the schema, so that a field deep inside is damaged
- * while everything around it stays whole. All choices come from the seed.
+ * Damage to protobuf messages: flipped bits, false lengths, wrong wire types, and parts that are
+ * truncated, doubled, nested or over a limit. It finds its way by the schema, so that a field deep
+ * inside is damaged while everything around it stays whole. All choices come from the seed.
  */
 import { type DescField, type DescMessage, fromBinary } from '@bufbuild/protobuf'
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'

@@ -77,7 +77,7 @@ const makers: { readonly [what: string]: Make } = {
   'length and chunks': withLines('Content-Length: 5', 'Transfer-Encoding: chunked'),
   'two lengths': withLines('Content-Length: 5', 'Content-Length: 6'),
   'a negative length': withLines('Content-Length: -5'),
-  'a length that is no number': withLines('Content-Length: 0x10'),
+  'a length that is not a number': withLines('Content-Length: 0x10'),
   'a great length': withLines('Content-Length: 99999999999999999999999'),
   'a length of all that is read': withLines('Content-Length: 36700160'),
   'chunks that are none': (_, head, body) =>

@@ -37,7 +37,7 @@ export const canary = 'padlock-fuzz-canary'
 export class FuzzWorld {
   readonly nodeId: Uint8Array
   readonly seed: number
-  /** Registered before the first request, so mail to them is accepted. */
+  /** Registered before the first request, so that envelopes to them are accepted. */
   readonly residents: readonly TestInstallation[]
   /** Installations that requests named for the first time. */
   readonly newcomers = new Map<string, TestInstallation>()

@@ -27,7 +27,7 @@ const protocols: readonly ((baseUrl: string) => Transport)[] = [
 
 const triedAgain = ['unavailable', 'rate_limited', 'slow_reader']
 const callTimeoutMs = 15_000
-/** Longer than any restart: who waits more is told nothing, ever. */
+/** Longer than any restart: after this, no answer will ever come. */
 const patienceMs = 60_000
 
 export class Caller {

@@ -1,4 +1,4 @@
-/** Files that a node cannot work with: one clear sentence, exit code 1, and not a byte changed. */
+/** Files that a node cannot work with: one clear message, exit code 1, and not a byte changed. */
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'

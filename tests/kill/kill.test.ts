@@ -1,6 +1,6 @@
 /**
- * Nodes that are killed in the middle of everything, some times; `node scripts/kill.ts` does it for
- * as long as one likes.
+ * Nodes killed in the middle of everything, a few times; `node scripts/kill.ts` does it for as long
+ * as you like.
  */
 import { expect, test } from 'vitest'
 import { runSeed } from '../support/random.ts'

@@ -1,6 +1,6 @@
 /**
- * What the clients of a kill test know: what they sent, what they were told, and what they read.
- * Two of them who disagree are a problem at once; `verdict.ts` compares the rest at the end.
+ * What the clients of a kill test know: what they sent, what the nodes answered, and what they
+ * read. Two that disagree are a problem at once; `verdict.ts` compares the rest at the end.
  */
 import { hash } from 'node:crypto'
 import type { SeenRefusal } from '../node/support.ts'
@@ -16,7 +16,7 @@ export interface Sent {
   readonly digest: string
   /** The request that stores it, if any does: later ones that carry the same bytes do not. */
   readonly request: number
-  /** `open` is for ever where a client gave up: it may be stored or not. */
+  /** `open` is forever if a client gave up: it may be stored or not. */
   state: 'open' | 'acknowledged' | 'refused'
   sequence: bigint
   nodeNs: bigint

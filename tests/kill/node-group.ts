@@ -1,4 +1,6 @@
-/** Node processes on one store, each on a port that it keeps: killed, started, and told apart. */
+/**
+ * Node processes on one store, each on a port that it keeps: killed, started, and distinguished.
+ */
 import { freePort } from '../../scripts/free-port.ts'
 import { type SpawnedNode, spawnNode } from '../support/node-process.ts'
 import type { Ledger } from './ledger.ts'

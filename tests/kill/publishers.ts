@@ -1,4 +1,4 @@
-/** Clients that send mail at full rate, some of it such that it must be refused. */
+/** Clients that send envelopes at full rate, some of which must be refused. */
 import { hash } from 'node:crypto'
 import type { Random } from './caller.ts'
 import type { NewEnvelope, PublishLog } from './ledger.ts'

@@ -1,6 +1,6 @@
 /**
  * The prekeys of one installation as its owner knows them. Uploads go one after another, so the
- * owner knows which keys can still be given out; claims of others tell which were.
+ * owner knows which keys can still be given out; others' claims show which were.
  */
 import { bytesFor, type TestInstallation } from '../node/support.ts'
 import type { NewEnvelope } from './ledger.ts'

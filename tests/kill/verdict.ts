@@ -1,4 +1,6 @@
-/** What must hold when a kill test is over, asked of the nodes once nothing is under way any more. */
+/**
+ * What must hold when a kill test is over, checked on the nodes once nothing is under way any more.
+ */
 import { describe, type Ledger, type Sent } from './ledger.ts'
 import { Reader, readPage } from './readers.ts'
 import type { World } from './world.ts'

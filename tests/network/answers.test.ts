@@ -1,4 +1,6 @@
-/** What answers may be no node, a broken one, or a hostile one: always a code, never a hang. */
+/**
+ * Whatever answers may not be a node, or be a broken or hostile one: always a code, never a hang.
+ */
 
 import type { ServerResponse } from 'node:http'
 import { encodeEnvelope } from '@connectrpc/connect/protocol'
@@ -96,17 +98,17 @@ const answers: readonly {
     code: 'bad_response',
   },
   {
-    name: 'a trailer that is no header',
+    name: 'a trailer that is not a header',
     answer: answerWith(200, grpcWeb, trailer('\0 not a name: 1\r\n')),
     code: 'bad_response',
   },
   {
-    name: 'a status that is no number',
+    name: 'a status that is not a number',
     answer: answerWith(200, { ...grpcWeb, 'grpc-status': 'fine' }),
     code: 'bad_response',
   },
   {
-    name: 'details that are no base64',
+    name: 'details that are not base64',
     answer: answerWith(200, grpcWeb, trailer('grpc-status: 9\r\ngrpc-status-details-bin: !!!\r\n')),
     code: 'bad_response',
   },

@@ -1,4 +1,4 @@
-/** What a node's refusals become, over the real service and for releases still to come. */
+/** What a node's refusals become, over the real service and for later releases. */
 
 import { Code, ConnectError, createRouterTransport } from '@connectrpc/connect'
 import { expect, test } from 'vitest'
@@ -66,7 +66,7 @@ test('a code of a later release says by its status whether to try again', async 
   expect(long).toMatchObject({ details: { nodeCode: 'x'.repeat(64) } })
 })
 
-test('what is no error of Connect is bad_response, and a PadlockError stays what it is', () => {
+test('anything but an error of Connect is bad_response, and a PadlockError stays what it is', () => {
   const known = new PadlockError('revoked')
   expect(networkError(known)).toBe(known)
   expect(networkError(new RangeError('x')).code).toBe('bad_response')

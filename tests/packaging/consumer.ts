@@ -1,6 +1,6 @@
 /**
- * What an application's own type check reads: everything of the public API that applications use, and
- * mistakes that must be noticed. `types.test.ts` compiles it against the packed package.
+ * An application for the type check: everything in the public API that applications use, and
+ * mistakes that must be caught. `types.test.ts` compiles it against the packed package.
  */
 import {
   type Client,

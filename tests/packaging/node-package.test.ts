@@ -1,6 +1,6 @@
 /**
- * What somebody gets who installs `padlock-node` and nothing else: few packages, and a node that
- * finds all it needs. Runs on the package that `npm run build` left in node/dist.
+ * What you get by installing `padlock-node` alone: few packages, and a node that finds everything
+ * it needs. Runs on the package that `npm run build` left in node/dist.
  */
 import { execFile } from 'node:child_process'
 import {
@@ -133,7 +133,7 @@ const useNode = async (...options: string[]): Promise<TestInstallation> => {
   }
 }
 
-/** Starts a node on what another one stored, and returns the mail there. */
+/** Starts a node on what another one stored, and returns the envelopes there. */
 const readAgain = async (bob: TestInstallation, ...options: string[]): Promise<string[]> => {
   const node = await startInstalledNode(dir, options)
   try {
@@ -149,7 +149,7 @@ const readAgain = async (bob: TestInstallation, ...options: string[]): Promise<s
   }
 }
 
-test('it keeps mail in SQLite, and its commands work on it', async () => {
+test('it keeps envelopes in SQLite, and its commands work on it', async () => {
   const data = join(dir, 'data')
   const bob = await useNode('--data', data)
   expect(await readAgain(bob, '--data', data)).toEqual(['gm'])
@@ -160,7 +160,7 @@ test('it keeps mail in SQLite, and its commands work on it', async () => {
   expect(await readAgain(bob, '--data', join(dir, 'restored'))).toEqual(['gm'])
 })
 
-test('it keeps mail in PostgreSQL', async () => {
+test('it keeps envelopes in PostgreSQL', async () => {
   const postgres = await ensurePostgres()
   const database = await postgres.createDatabase()
   try {

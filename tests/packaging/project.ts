@@ -45,7 +45,7 @@ export const pack = async (folder: string, into: string): Promise<Packed> => {
     filename: string
     files: readonly { path: string }[]
   }[]
-  if (!entry) throw new Error(`npm pack told nothing about ${folder}`)
+  if (!entry) throw new Error(`npm pack reported nothing about ${folder}`)
   return { file: join(into, entry.filename), contents: entry.files.map(({ path }) => path) }
 }
 

@@ -1,6 +1,6 @@
 /**
- * What somebody gets who installs `padlock-sdk` and nothing else: one package, no programs, little
- * weight, and their own Node. Runs on the package that `npm run build` left in dist/.
+ * What you get by installing `padlock-sdk` alone: one package, no programs, little weight, and
+ * their own Node. Runs on the package that `npm run build` left in dist/.
  */
 import { execFile } from 'node:child_process'
 import {

@@ -1,7 +1,7 @@
 /**
- * What an application's own compiler says of the packed package: every TypeScript that the README
- * promises, with the settings that applications have and the declarations of packages checked too.
- * The README's wallet examples are copied as they stand. Needs no browser.
+ * What an application's compiler says about the packed package: every TypeScript that the README
+ * promises, with applications' usual settings, checking the declarations of packages too. The
+ * README's wallet examples are copied unchanged. Needs no browser.
  */
 import {
   existsSync,

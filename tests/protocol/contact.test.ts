@@ -1,7 +1,7 @@
 /**
- * Contact bundles and revocations: wire form, shape and wallet signatures. What a node does with them
- * over time is tested with the node; here each `accept` vector is held against the rules that need no
- * state.
+ * Contact bundles and revocations: wire form, shape and wallet signatures. What a node does with
+ * them over time is tested with the node; here each `accept` vector is checked against the rules
+ * that need no state.
  */
 
 import fc from 'fast-check'

@@ -1,6 +1,6 @@
 /**
- * Ed25519 for tests of the pure protocol, by Node's own crypto: RFC 8032, but not strict. Vectors that
- * ask for strictness are run where the strict verifier is.
+ * Ed25519 for tests of the pure protocol, from Node's crypto: RFC 8032, but not strict. Vectors
+ * that need strictness run where the strict verifier is.
  */
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
 import type { SignatureToVerify } from '../../src/protocol/signing-bytes.ts'

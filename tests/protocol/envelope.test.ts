@@ -17,9 +17,9 @@ import {
   parseCanonicalAddress,
   parseInstallationId,
 } from '../../src/protocol/ids.ts'
-import { padMessage, padMetadata } from '../../src/protocol/padding.ts'
 import { headerSigningBytes } from '../../src/protocol/signing-bytes.ts'
 import { checkMetadata, outcomeOf } from '../../src/protocol/validation.ts'
+import { padMessage, padMetadata } from '../support/padding.ts'
 import { Fields, readVectors, testVectors, type Vector } from '../vectors/vectors.ts'
 import { ed25519Sign, ed25519Verify } from './ed25519.ts'
 import { addresses, bytesOf, check, damaged, installationIds, passed } from './support.ts'

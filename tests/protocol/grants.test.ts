@@ -1,4 +1,4 @@
-/** Grant and revocation texts, and whose signature a wallet's is. */
+/** Grant and revocation texts, and recovering who signed them. */
 
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'

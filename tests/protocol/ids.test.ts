@@ -106,7 +106,7 @@ test('section 1: the four addresses of EIP-55 have their published checksums', (
   }
 })
 
-test('section 1: what is no text, or has letters that only look like hex, is no address', () => {
+test('section 1: what is not text, or has letters that only look like hex, is not an address', () => {
   // U+212A lowers to k, U+FF21 to a full-width a; neither is a digit.
   for (const wrong of [
     undefined,

@@ -1,14 +1,8 @@
 /** Padding: the vectors, and that every length comes back. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  padMessage,
-  padMetadata,
-  padme,
-  unpadMessage,
-  unpadMetadata,
-} from '../../src/protocol/padding.ts'
 import type { Checked } from '../../src/protocol/result.ts'
+import { padMessage, padMetadata, padme, unpadMessage, unpadMetadata } from '../support/padding.ts'
 import { expectBytes, testVectors, type Vector } from '../vectors/vectors.ts'
 import { check, passed } from './support.ts'
 

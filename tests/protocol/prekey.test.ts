@@ -78,7 +78,7 @@ test('section 6: an upload that contradicts itself is malformed', () => {
   ]) {
     expect(parse(fault)).toMatchObject({ ok: false, code: 'malformed' })
   }
-  // How many keys fit in stock is the node's question, not one of shape.
+  // How many keys fit in stock is for the node to decide, not a matter of shape.
   expect(
     parse({ oneTime: Array.from({ length: 101 }, (_, at) => signed('one-time', at)) }).ok,
   ).toBe(true)

@@ -1,4 +1,4 @@
-/** What each parser answers to each fault: codes, not only that it refuses. */
+/** What each parser answers to each fault: the code, not only a refusal. */
 
 import { create, toBinary } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
@@ -46,7 +46,7 @@ const inboxMessage = (headerBytes: Uint8Array): Uint8Array =>
 const header = (sealedMetadata: Uint8Array): Uint8Array =>
   toBinary(PadlockMessageHeaderSchema, create(PadlockMessageHeaderSchema, { sealedMetadata }))
 
-test('an envelope whose header is no message, or has no 368 bytes of metadata, is malformed: section 4', () => {
+test('an envelope whose header is not a message, or whose metadata is not 368 bytes, is malformed: section 4', () => {
   expect(parseInboxMessage(inboxMessage(header(new Uint8Array(368)))).ok).toBe(true)
   for (const bytes of [
     Uint8Array.of(0xff, 0xff),

@@ -1,4 +1,4 @@
-/** What must be on the disk when a step resolves: docs/architecture.md, the hinge. */
+/** What must be on disk when a transaction resolves: docs/architecture.md section 2. */
 
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Write } from '../../src/store/store.ts'

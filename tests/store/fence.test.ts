@@ -111,7 +111,7 @@ test('a batch that is there already costs one more run, not one for each record'
   expect(runs).toBe(2)
 })
 
-test('a step that adds the taken key again fails instead of running for ever', async () => {
+test('a step that adds the taken key again fails instead of running forever', async () => {
   const { store } = await aStore()
   await write(store, message(store, 'm', 'c', 1n))
   let runs = 0

@@ -1,4 +1,6 @@
-/** How records and their names lie in a database: what is there must stay readable to later releases. */
+/**
+ * How a database stores records and their names: later releases must still be able to read them.
+ */
 
 import { createHmac, hkdfSync } from 'node:crypto'
 import { expect, test } from 'vitest'

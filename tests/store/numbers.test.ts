@@ -1,4 +1,4 @@
-/** Running numbers: what is stored under one is never written over by what comes later. */
+/** Running numbers: a record stored under one is never overwritten by a later one. */
 import { expect, test } from 'vitest'
 import { openIdbStore } from '../../src/store/idb.ts'
 import { tables } from '../../src/store/tables.ts'

@@ -1,4 +1,4 @@
-/** Opening the database: what may stand in the way, and what takes it away again. */
+/** Opening the database: what may prevent it, and what may close it again. */
 
 import { forceCloseDatabase, IDBFactory } from 'fake-indexeddb'
 import { afterEach, expect, test, vi } from 'vitest'

@@ -280,7 +280,7 @@ test('numbers ascend and go on after what is stored when the database is opened 
   expect(store.nextNumber(tables.parked)).toBe(1)
   await write(store, outboxRow(2), put(tables.seen, 41, { nodeNs: 1n }))
   await write(store, put(tables.parked, 6, { address: 'a' }), put(tables.setAside, 8, {}))
-  // What is never stored leaves a gap, which is no matter.
+  // What is never stored leaves a gap, which does not matter.
   store.nextNumber(tables.messages)
   await write(store, message(store, 'm', 'c', 1n))
   store.close()

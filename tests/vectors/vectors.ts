@@ -1,6 +1,7 @@
 /**
- * Reads the vectors beside it (README.md says what they are) for tests in TypeScript, and turns each
- * case into one test. A field that is missing or of another kind throws: a vector is never half read.
+ * Reads the vectors beside it (README.md says what they are) for tests in TypeScript, and turns
+ * each case into one test. A missing field or one of another kind throws: a vector is never half
+ * read.
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'

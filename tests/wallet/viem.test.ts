@@ -1,4 +1,6 @@
-/** The wallets that applications bring: what each signs recovers, and how each fails has a code. */
+/**
+ * The wallets that applications bring: each one's signature recovers, and each failure has a code.
+ */
 
 import { createWalletClient, custom, recoverMessageAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
@@ -184,7 +186,7 @@ test('every other failure of a wallet is wallet_failed', async () => {
   }
 })
 
-test('what is no signature is wallet_failed', async () => {
+test('anything but a signature is wallet_failed', async () => {
   const answers: unknown[] = [
     '',
     '0x',
@@ -205,7 +207,7 @@ test('what is no signature is wallet_failed', async () => {
   }
 })
 
-test('a wallet whose accounts are no list of addresses is wallet_failed', async () => {
+test('a wallet whose accounts are not a list of addresses is wallet_failed', async () => {
   for (const answer of [[], null, undefined, 'x', {}, [5], [null], ['0x'], { 0: '0x' }]) {
     const provider = { request: async () => answer }
     expect(await codeOf(walletFrom(provider).getAddress())).toBe('wallet_failed')
@@ -215,7 +217,7 @@ test('a wallet whose accounts are no list of addresses is wallet_failed', async 
   }
 })
 
-test('what is no wallet at all is wallet_unsupported', () => {
+test('anything but a wallet is wallet_unsupported', () => {
   const jsonRpcAccount = { address: account.address, type: 'json-rpc' }
   const withoutAddress = { signMessage: async () => '0x' }
   const things: unknown[] = [null, undefined, 'wallet', 5, {}, [], jsonRpcAccount, withoutAddress]

@@ -1,4 +1,6 @@
-/** Which chain a wallet is on, and whether its account is a contract there: asked of a real chain. */
+/**
+ * Which chain a wallet is on, and whether its account is a contract there: checked on a real chain.
+ */
 
 import { createPublicClient, createWalletClient, http } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
@@ -117,7 +119,7 @@ test.each([31337, '31337', 31337n, '0x7a69', '0x7A69', '0X7A69', '0x07a69'])(
 )
 
 test.each([0, -1, 1.5, Number.NaN, 0n, '', '0x', '1e3', ' 1', 'mainnet', {}, null, '9'.repeat(40)])(
-  'what is no chain id names no chain: %o',
+  'anything but a chain id names no chain: %o',
   async (answer) => {
     const request = async ({ method }: { method: string }) =>
       method === 'eth_chainId' ? answer : '0x'

@@ -134,7 +134,7 @@ test('an ordinary account that delegates to a contract registers with its key', 
   expect(await bob.canMessage(address)).toBe(true)
 })
 
-test('what is no chain is refused before the wallet is asked', async () => {
+test('anything but a chain is refused before the wallet is asked', async () => {
   const owner = anOwner()
   const wallet = { address: owner.account.address, signMessage: owner.signMessage }
   for (const options of [

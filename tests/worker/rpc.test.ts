@@ -285,7 +285,7 @@ test('a method that is not served is an error, also one that every object has', 
   const { caller } = connectCalculator()
   for (const name of ['subtract', 'toString', 'constructor', '__proto__', 'hasOwnProperty']) {
     const method: unknown = Reflect.get(caller.remote, name)
-    if (typeof method !== 'function') throw new Error(`${name} is no call`)
+    if (typeof method !== 'function') throw new Error(`${name} is not a call`)
     const call: Promise<unknown> = Reflect.apply(method, undefined, [{}])
     expect(await failure(call), name).toMatchObject({ code: 'internal' })
   }

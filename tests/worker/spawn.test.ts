@@ -1,4 +1,4 @@
-/** Starting a worker: whatever is wrong with it is a code, and nothing waits for ever. */
+/** Starting a worker: whatever is wrong with it has a code, and nothing waits forever. */
 
 import { afterEach, expect, test, vi } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'

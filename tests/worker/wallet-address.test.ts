@@ -1,4 +1,4 @@
-/** The address that a wallet gives for its account, in whatever letters. */
+/** The address that a wallet gives for its account, in any capitalisation. */
 
 import { getAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'

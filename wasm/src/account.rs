@@ -1,6 +1,6 @@
-//! The identity: an Olm account reduced to its two secrets, and what is done with them and with
-//! fresh keys. An account with prekeys is put together for one call at a time (`session.rs`), so
-//! that nothing is restored that the call does not need.
+//! The identity: an Olm account reduced to its two secrets, and the calls that use them or make
+//! fresh keys. `session.rs` assembles an account with prekeys for one call at a time, so that
+//! nothing is restored that the call does not need.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Serialize, Serializer};
@@ -14,7 +14,7 @@ use crate::{
     wire::{Reader, Writer},
 };
 
-/// More key pairs than any one call has use for (a stock is 100).
+/// More key pairs than any one call needs (a stock is 100).
 const MAX_KEY_PAIRS: usize = 1_000;
 
 /// The two secrets of an installation, as stored: a version byte, Ed25519 seed, Curve25519 secret.
@@ -135,7 +135,7 @@ pub fn create_key_pairs(request: &mut Reader<'_>, response: &mut Writer) -> Resu
     Ok(())
 }
 
-/// `sign`: identity, messages → a signature each.
+/// `sign`: identity, messages → one signature each.
 pub fn sign(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Error> {
     let signer = Identity::restore(request.bytes()?)?.signing_key();
     let count = request.count()?;
@@ -146,7 +146,7 @@ pub fn sign(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Error
     Ok(())
 }
 
-/// `verify`: list of key, message, signature → a flag each.
+/// `verify`: list of key, message, signature → one flag each.
 pub fn verify(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Error> {
     let count = request.count()?;
     response.integer(count);
@@ -157,8 +157,8 @@ pub fn verify(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Err
     Ok(())
 }
 
-/// Strict verification as docs/protocol.md section 1 has it: cofactorless, S < L, A and R not of
-/// small order. False for anything of another length.
+/// Strict verification as in docs/protocol.md section 1: cofactorless, S < L, A and R not of small
+/// order. False for anything of another length.
 pub fn is_signed_strictly(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Ok(key) = key.try_into() else { return false };
     let Ok(signature) = Signature::from_slice(signature) else { return false };

@@ -1,6 +1,6 @@
 //! Reads the CBOR of states into serde's model: definite lengths, unsigned integers, byte and text
-//! strings, arrays, maps, booleans and null, which is all that is written. minicbor does the
-//! parsing; its own adapter to serde carries numbers of every kind and an error with a text through
+//! strings, arrays, maps, booleans and null, which is all that `state.rs` writes. minicbor does the
+//! parsing; its own serde adapter carries every kind of number and an error with a text through
 //! each type that vodozemac stores, which would be a sixth of the compressed file.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// The bytes are not CBOR, or not of the wanted type. Which, nobody asks.
+/// The bytes are not CBOR, or not of the wanted type. No caller needs to know which.
 #[derive(Debug)]
 pub struct Unreadable;
 
@@ -25,7 +25,7 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl de::Error for Unreadable {
-    // Inlined, so that no text is put together for it.
+    // Inlined, so that no text is formatted for it.
     #[inline(always)]
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
@@ -41,7 +41,7 @@ impl<'de> Cbor<'de> {
         Self(Decoder::new(bytes))
     }
 
-    // None of these is generic, so each is there once.
+    // None of these is generic, so each is compiled once.
 
     #[inline(never)]
     fn datatype(&self) -> Result<Type, Unreadable> {
@@ -92,7 +92,7 @@ impl<'de> Cbor<'de> {
     }
 }
 
-/// Methods of `Deserializer` that read one thing and show it to the visitor.
+/// Methods of `Deserializer` that read one item and pass it to the visitor.
 macro_rules! read {
     ($($method:ident => $read:ident, $visit:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -144,7 +144,7 @@ impl<'de> Deserializer<'de> for &mut Cbor<'de> {
         }
     }
 
-    /// An array of nothing, as it is written.
+    /// An empty array, as `state.rs` writes it.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         self.array_of(0)?;
         visitor.visit_unit()
@@ -184,7 +184,7 @@ impl<'de> Deserializer<'de> for &mut Cbor<'de> {
         self.deserialize_map(visitor)
     }
 
-    /// A variant without content is its name, another a map from its name to the content.
+    /// A variant without content is its name; any other is a map from its name to the content.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -206,7 +206,7 @@ impl<'de> Deserializer<'de> for &mut Cbor<'de> {
     }
 }
 
-/// What is left of an array or a map.
+/// The rest of an array or a map.
 pub struct Items<'a, 'de> {
     cbor: &'a mut Cbor<'de>,
     left: u64,
@@ -219,7 +219,7 @@ impl Items<'_, '_> {
         has_more
     }
 
-    /// Room made at once, so that no copy of a secret is left behind by growing.
+    /// Allocated at once, so that growing leaves no copy of a secret behind.
     fn length(&self) -> Option<usize> {
         usize::try_from(self.left).ok()
     }
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(*to_cbor(&pickle).unwrap(), cbor);
     }
 
-    /// Whatever is changed: nothing is read that the library would not read, and nothing otherwise.
+    /// Whatever is changed: this reads exactly what the library would read, and to the same values.
     #[test]
     fn what_is_read_is_what_minicbors_own_adapter_reads() {
         let cbor = to_cbor(&everything()).unwrap();

@@ -1,4 +1,4 @@
-//! Why something failed: one code for each cause, the same list as `CryptoCode` in
+//! Why something failed: one code for each cause, the same list as `cryptoCodes` in
 //! `src/crypto/crypto.ts`. Errors of other crates are translated here and nowhere else, variant by
 //! variant, so that a new one does not compile until someone decides what it means.
 
@@ -17,7 +17,7 @@ pub enum Error {
     BadState,
     /// None of the secrets opens the first part.
     UnsealingFailed,
-    /// The padding is not the one shape that is allowed.
+    /// The padding does not have the one allowed shape.
     BadPadding,
     /// X25519 gave the all-zero result.
     NonContributoryKey,
@@ -40,7 +40,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Every variant, in the order of the TypeScript union.
+    /// Every variant, in the order of the TypeScript list.
     pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::BadState,
@@ -97,7 +97,7 @@ impl From<DecryptionError> for Error {
     fn from(error: DecryptionError) -> Self {
         match error {
             DecryptionError::InvalidMAC(_) => Self::BadMac,
-            // A MAC of another length is that of another session config, which is never ours.
+            // A MAC of another length belongs to another session config, which is never ours.
             DecryptionError::InvalidMACLength(_, _) => Self::Malformed,
             DecryptionError::InvalidPadding(_) => Self::DecryptionFailed,
             DecryptionError::NonContributoryKey => Self::NonContributoryKey,
@@ -158,11 +158,11 @@ mod tests {
     fn typescript_has_the_same_list_of_codes() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/crypto/crypto.ts");
         let source = std::fs::read_to_string(file).unwrap();
-        let union = source.split("export type CryptoCode =").nth(1).unwrap();
-        let union = union.split("export ").next().unwrap();
-        let listed: Vec<_> = union
+        let array = source.split("export const cryptoCodes = [").nth(1).unwrap();
+        let array = array.split(']').next().unwrap();
+        let listed: Vec<_> = array
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("| '")?.strip_suffix('\''))
+            .filter_map(|line| line.trim().strip_prefix('\'')?.strip_suffix("',"))
             .collect();
         // `no_randomness` never reaches an item: the adapter throws it.
         let ours: Vec<_> = Error::ALL

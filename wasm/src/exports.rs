@@ -1,4 +1,5 @@
-//! What JavaScript sees: bytes in, bytes out. Both buffers are wiped on this side of the boundary.
+//! The exports for JavaScript: bytes in, bytes out. Both buffers are wiped on this side of the
+//! boundary.
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -6,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::{account, answer, seal, session, vault};
 
-/// Its name says which requests and responses this module speaks (`wire.rs`), so that the loader
-/// can tell a file of another release before it is used.
+/// Its name is the version of requests and responses (`wire.rs`), so that the loader can recognise
+/// a file of another release before using it.
 #[wasm_bindgen]
 pub fn padlock_wire_1() {}
 

@@ -1,8 +1,8 @@
-//! HPKE contexts (RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
-//! ChaCha20-Poly1305). The key schedule and the AEAD are the `hpke` crate's. The KEM is put together
-//! here from that crate's ExtractAndExpand and x25519-dalek, for two things the crate has no room
-//! for: an X25519 result computed elsewhere, and the recipient's public key computed once a batch
-//! instead of once an envelope. The RFC's own vectors are among the tests.
+//! HPKE contexts (RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305).
+//! The key schedule and the AEAD come from the `hpke` crate. The KEM is assembled here from that
+//! crate's ExtractAndExpand and x25519-dalek, for two things that the crate does not allow: an
+//! X25519 result computed elsewhere, and the recipient's public key computed once per batch instead
+//! of once per envelope. The tests include the RFC's own vectors.
 
 use std::cell::OnceCell;
 
@@ -20,10 +20,10 @@ use crate::error::Error;
 /// Bytes of an encapsulated key.
 pub const ENC_LENGTH: usize = 32;
 
-/// Bytes that a seal adds.
+/// Bytes that sealing adds.
 pub const TAG_LENGTH: usize = 16;
 
-/// The AEAD and the KDF would bound `info` by panicking; ours is a constant and an id.
+/// The AEAD and the KDF would panic on a long `info`; ours is a constant and an id.
 const MAX_INFO_LENGTH: usize = 1024;
 
 /// The sealing side of one context: its nth call makes what the nth [`Opener::open`] opens.
@@ -110,7 +110,7 @@ fn extract_and_expand(
     enc: &[u8; ENC_LENGTH],
     recipient: &[u8; 32],
 ) -> Result<SharedSecret<X25519HkdfSha256>, Error> {
-    // Section 7.1.4: an all-zero result must be refused. It is not secret that it is all zero.
+    // Section 7.1.4: an all-zero result must be refused. That it is all zero is not a secret.
     if shared.iter().fold(0, |bits, byte| bits | byte) == 0 {
         return Err(Error::NonContributoryKey);
     }

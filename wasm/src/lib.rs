@@ -1,7 +1,7 @@
 //! The cryptography of Padlock. One function for each method of `Crypto` (`src/crypto/crypto.ts`);
 //! each takes one packed request and returns one packed response ([`wire`]), and holds nothing
 //! between calls: a session goes in as bytes and comes out as bytes, so nothing has to be freed and
-//! nothing can be used after it was.
+//! nothing can be used after free.
 
 pub mod account;
 mod cbor;
@@ -25,13 +25,13 @@ use crate::{
     wire::{Reader, Writer},
 };
 
-/// What answers a request: reads it from one side, writes the response to the other.
+/// A call: reads the request from one side and writes the response to the other.
 pub type Call = fn(&mut Reader<'_>, &mut Writer) -> Result<(), Error>;
 
-/// Room for a response besides what its request brought: states, signatures and envelopes grow.
+/// Room for a response beyond the size of its request: states, signatures and envelopes grow.
 const RESPONSE_MARGIN: usize = 1024;
 
-/// The response to one request: a result of what the call writes, or of why it failed as a whole.
+/// The response to one request: what the call writes, or why it failed as a whole.
 pub fn answer(call: Call, request: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut reader = Reader::new(request);
     let mut response = Writer::with_capacity(request.len().saturating_add(RESPONSE_MARGIN));

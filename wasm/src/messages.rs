@@ -1,7 +1,7 @@
-//! The parts of the protobuf messages (docs/protocol.md section 4) that are made or read here.
-//! Everything else of them belongs to TypeScript; field order is free, so appending is enough.
+//! The parts of the protobuf messages (docs/protocol.md section 4) that this crate writes or reads.
+//! TypeScript handles the rest; field order is free, so appending is enough.
 
-/// What lies on an inbox topic.
+/// The message on an inbox topic.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct InboxMessage {
     /// The one version.

@@ -1,5 +1,5 @@
-//! `pad(x) = x ‖ 0x80 ‖ zeros` (docs/protocol.md section 8). What is unpadded was authenticated
-//! before, so nothing here needs constant time.
+//! `pad(x) = x ‖ 0x80 ‖ zeros` (docs/protocol.md section 8). Whatever is unpadded has been
+//! authenticated already, so nothing here needs constant time.
 
 use crate::error::Error;
 
@@ -9,7 +9,7 @@ pub const METADATA_LENGTH: usize = 320;
 /// A padded Olm message has at least this many bytes.
 const MIN_MESSAGE_LENGTH: usize = 512;
 
-/// Padmé: `length` rounded up so that it reveals O(log log L) bits of itself.
+/// Padmé: `length` rounded up so that it reveals only O(log log L) bits.
 pub fn padme(length: usize) -> usize {
     let Some(exponent) = length.checked_ilog2() else { return length };
     let Some(kept_bits) = exponent.checked_ilog2() else { return length };
@@ -17,7 +17,7 @@ pub fn padme(length: usize) -> usize {
     length.checked_next_multiple_of(step).unwrap_or(length)
 }
 
-/// The metadata at its one padded length; `malformed` if it does not fit.
+/// The metadata, padded to its one length; `malformed` if it does not fit.
 pub fn pad_metadata(metadata: &[u8]) -> Result<Vec<u8>, Error> {
     if metadata.len() < METADATA_LENGTH {
         Ok(pad(metadata, METADATA_LENGTH))
@@ -26,7 +26,7 @@ pub fn pad_metadata(metadata: &[u8]) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// An Olm message at the padded length of its own length.
+/// An Olm message, padded to the length that belongs to its own.
 pub fn pad_message(message: &[u8]) -> Vec<u8> {
     pad(message, message_length(message.len()))
 }

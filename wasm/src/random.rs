@@ -1,4 +1,4 @@
-//! Random bytes of the platform.
+//! The platform's random bytes.
 
 use zeroize::Zeroizing;
 

@@ -26,10 +26,10 @@ const SEALED_METADATA_LENGTH: usize = ENC_LENGTH + METADATA_LENGTH + TAG_LENGTH;
 /// No part of an envelope is longer than the longest envelope (docs/protocol.md section 11).
 const MAX_PART: usize = 1024 * 1024;
 
-/// An installation id has 43 characters; whether this is one is the caller's to check.
+/// An installation id has 43 characters; the caller checks that this is one.
 const MAX_INSTALLATION_ID: usize = 255;
 
-/// The header that goes with a message, signed before the ratchet moves.
+/// The header of a message, signed before the ratchet moves.
 pub struct HeaderRequest<'a> {
     /// PadlockMessageSealedMetadata with fields 1 to 4.
     pub metadata: &'a [u8],
@@ -89,7 +89,7 @@ pub fn info(installation_id: &[u8]) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// docs/protocol.md section 1: lengths of 4 bytes before bytes, a boolean in one byte.
+/// docs/protocol.md section 1: bytes follow a 4-byte length, a boolean is one byte.
 pub fn header_to_sign(enc: &[u8], header: &HeaderRequest<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(384);
     let mut field = |field: &[u8]| {
@@ -154,7 +154,7 @@ fn seal_all(signer: &SigningKey, item: &SealRequest<'_>) -> Result<SealedAll, Er
         let header = HeaderRequest {
             metadata: item.metadata,
             signing_fields: item.signing_fields,
-            // The header is signed before Olm encrypts, as the payload carries its hash.
+            // The header is signed before Olm encrypts, because the payload carries its hash.
             is_prekey_message: !session.has_received_message(),
             session_id: &session_id,
         };
@@ -222,7 +222,7 @@ pub struct Parts<'a> {
     pub shared: Vec<&'a [u8]>,
 }
 
-/// What came out of an envelope.
+/// The result of opening an envelope.
 pub struct Opened<'a> {
     /// PadlockMessageSealedMetadata, unpadded.
     pub metadata: Vec<u8>,
@@ -239,7 +239,7 @@ pub fn open_one<'a>(
     parts: &Parts<'a>,
 ) -> Result<Opened<'a>, Error> {
     let (enc, first) = parts.sealed_metadata.split_first_chunk().ok_or(Error::Malformed)?;
-    // Any other length cannot be well padded; known before anything costs a multiplication.
+    // No other length can be well padded; checked before paying for a multiplication.
     if parts.sealed_metadata.len() != SEALED_METADATA_LENGTH || parts.header_bytes.len() > MAX_PART
     {
         return Err(Error::Malformed);

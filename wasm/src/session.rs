@@ -28,7 +28,7 @@ pub fn save(session: &Session) -> Result<Zeroizing<Vec<u8>>, Error> {
     state::write(&session.pickle())
 }
 
-/// The 32 bytes that vodozemac names in base64.
+/// The 32 bytes that vodozemac gives in base64.
 pub fn id(session_id: &str) -> Result<Vec<u8>, Error> {
     base64_decode(session_id).map_err(|_| Error::BadState)
 }
@@ -105,7 +105,7 @@ pub fn decrypt(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Er
     for _ in 0..request.count()? {
         let (bytes, is_prekey_message) = (request.bytes()?, request.integer()? != 0);
         let header_hash = request.bytes()?;
-        // A message that fails must leave the session as it was. vodozemac alone does not promise
+        // A message that fails must leave the session as it was. vodozemac alone does not guarantee
         // that: a message on an unknown chain makes a new ratchet key before its MAC is checked.
         let before = session.pickle();
         let result = decrypt_one(&mut session, bytes, is_prekey_message, header_hash);
@@ -147,8 +147,8 @@ fn decrypt_one(
     Ok(payload)
 }
 
-/// docs/protocol.md D1: the payload names the header it was sent under. What is no protobuf passes:
-/// the caller cannot parse it either, and rejects it after the ratchet has moved on.
+/// docs/protocol.md D1: the payload names the header it was sent under. Bytes that are not protobuf
+/// pass: the caller cannot parse them either, and rejects them after the ratchet has moved on.
 pub fn check_header_hash(payload: &[u8], header_hash: &[u8]) -> Result<(), Error> {
     match PayloadBinding::decode(payload) {
         Ok(binding) if binding.header_hash != header_hash => Err(Error::HeaderMismatch),

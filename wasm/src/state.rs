@@ -1,5 +1,5 @@
-//! Opaque states: a version byte, then compact binary. Stored through the vault, so what comes back
-//! is what was written; reading is bounded all the same.
+//! Opaque states: a version byte, then compact binary. The vault authenticates them, so what is
+//! read is what was written; reading is still bounded.
 
 use std::convert::Infallible;
 
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use crate::{cbor::Cbor, error::Error};
 
-/// The form of the states that this release writes and reads.
+/// The version of the states that this release writes and reads.
 pub const VERSION: u8 = 1;
 
 /// A full session (five chains, forty skipped keys each) stays below 20 KiB.
 const MAX_LENGTH: usize = 64 * 1024;
 
-/// A session's own nesting is eight deep.
+/// A session itself nests eight deep.
 const MAX_DEPTH: usize = 16;
 
 /// The version byte and the CBOR of `value`.
@@ -27,7 +27,7 @@ pub fn write(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(state)
 }
 
-/// What [`write`] wrote.
+/// The value that [`write`] wrote.
 pub fn read<T: DeserializeOwned>(state: &[u8]) -> Result<T, Error> {
     match state.split_first() {
         Some((&VERSION, body)) if body.len() <= MAX_LENGTH && is_shallow(body) => from_cbor(body),
@@ -35,7 +35,7 @@ pub fn read<T: DeserializeOwned>(state: &[u8]) -> Result<T, Error> {
     }
 }
 
-/// CBOR, in a buffer that is wiped.
+/// CBOR, in a buffer that is wiped when dropped.
 pub fn to_cbor(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut sink = Sink(Zeroizing::new(Vec::new()));
     value.serialize(&mut Serializer::new(&mut sink)).map_err(|_| Error::BadState)?;
@@ -59,7 +59,7 @@ pub fn from_cbor<T: DeserializeOwned>(cbor: &[u8]) -> Result<T, Error> {
 }
 
 /// Whether this is exactly one CBOR item (RFC 8949) of bounded depth and definite lengths. serde
-/// buffers a tagged enum by recursion, without a limit of its own, so depth must be known first.
+/// buffers a tagged enum by recursion without a limit, so the depth must be known first.
 fn is_shallow(mut rest: &[u8]) -> bool {
     let mut open: Vec<u64> = Vec::with_capacity(MAX_DEPTH);
     loop {
@@ -98,7 +98,7 @@ fn is_shallow(mut rest: &[u8]) -> bool {
     }
 }
 
-/// The argument of a head (RFC 8949 section 3), and what follows it.
+/// The argument of a head (RFC 8949 section 3), and the bytes after it.
 fn argument(information: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
     match information {
         0..=23 => Some((u64::from(information), rest)),

@@ -1,4 +1,4 @@
-//! What the store asks of symmetric cryptography: records at rest, keyed hashes, derived keys and
+//! The symmetric cryptography that the store needs: records at rest, keyed hashes, derived keys and
 //! plain digests. Keys are 32 bytes; a key of another length fails the call.
 
 use chacha20poly1305::{
@@ -19,12 +19,12 @@ use crate::{
 const NONCE_LENGTH: usize = 24;
 
 /// `vaultSeal`: key, list of plaintext, associated data → a sealed record each. Random nonces of 24
-/// bytes do not repeat (XChaCha20-Poly1305 is made for them), whatever was restored or copied.
+/// bytes do not repeat (XChaCha20-Poly1305 is made for them), even after a rollback or in a copy.
 pub fn seal(request: &mut Reader<'_>, response: &mut Writer) -> Result<(), Error> {
     let cipher = XChaCha20Poly1305::new(request.array::<32>()?.into());
     let count = request.count()?;
     response.integer(count);
-    // One draw for all of them: it leaves wasm.
+    // One draw for all of them, because it calls out of wasm.
     let mut nonces = vec![[0; NONCE_LENGTH]; count];
     random::fill(nonces.as_flattened_mut())?;
     for nonce in nonces {

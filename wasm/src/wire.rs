@@ -1,7 +1,6 @@
-//! How requests and responses are packed into one byte buffer each: an integer is 4 bytes little
-//! endian, bytes are their length and themselves, a list is its count and its items, and a result
-//! is one byte (0 with what follows, or 1 with the code as bytes). `src/crypto/wasm-wire.ts` is the
-//! other end.
+//! Packs each request and each response into one byte buffer: an integer is 4 bytes little endian,
+//! bytes follow their length, a list's items follow their count, and a result is one byte (0 before
+//! the value, or 1 before the code as bytes). `src/crypto/wasm-wire.ts` is the other end.
 
 use zeroize::Zeroizing;
 
@@ -71,7 +70,7 @@ impl Writer {
         Self { bytes: Zeroizing::new(Vec::with_capacity(capacity)) }
     }
 
-    /// An unsigned integer. No buffer of a 32-bit machine is longer than it can say.
+    /// An unsigned integer. No buffer on a 32-bit machine is longer than it can hold.
     pub fn integer(&mut self, value: usize) {
         self.bytes.extend_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
     }

@@ -1,5 +1,5 @@
-//! No input makes a call panic: requests that were cut, mutated, spliced or made up, for every call,
-//! and well-formed requests whose every field in turn was. Seeds are fixed and printed on failure.
+//! No input makes a call panic: truncated, mutated, spliced or made-up requests for every call, and
+//! well-formed requests with each field in turn treated so. Seeds are fixed and printed on failure.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -169,7 +169,7 @@ fn examples() -> Vec<Example> {
     ]
 }
 
-/// The response must be a result or one of the codes, whatever came in.
+/// The response must be a result or one of the codes, whatever the request.
 fn must_answer(name: &str, call: Call, request: &[u8], seed: u64) {
     let response = catch_unwind(AssertUnwindSafe(|| answer(call, request)))
         .unwrap_or_else(|_| panic!("{name} panicked; seed {seed}, request {request:02x?}"));

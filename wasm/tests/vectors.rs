@@ -269,7 +269,7 @@ fn a_payload_must_name_its_header_as_the_vectors_say() {
     for case in cases("payload", "check_payload") {
         let input = &case["input"];
         let checked = check_header_hash(&data(&input["data"]), &data(&input["header_hash"]));
-        // Only this rule is here; every other refusal is TypeScript's.
+        // Only this rule is here; TypeScript makes every other refusal.
         let is_refused = case.get("code").is_some_and(|code| code == "undecryptable");
         assert_eq!(checked == Err(Error::HeaderMismatch), is_refused, "{}", case["name"]);
     }

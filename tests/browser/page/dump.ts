@@ -1,4 +1,4 @@
-/** Reads every database of the page by raw IndexedDB and searches all of it. */
+/** Reads every database of the page through raw IndexedDB and searches all of it. */
 
 const done = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 /**
- * Anyone can put bytes on an inbox. Garbage, cut, over-size, unknown-version and replayed envelopes
- * lie between the good ones: every good one arrives, once and in order, and the rest is counted.
+ * Anyone can put bytes on an inbox. Garbage, truncated, oversized, unknown-version and replayed
+ * envelopes lie between the good ones: every good one arrives, once and in order, and the rest is
+ * counted.
  */
 import assert from 'node:assert/strict'
 import { seededRandom } from '../../support/random.ts'

@@ -1,4 +1,7 @@
-/** The node is down: an existing installation opens, reads, writes; all goes out when the node is back. */
+/**
+ * The node is down: an existing installation opens, reads, writes; everything goes out when the
+ * node is back.
+ */
 import assert from 'node:assert/strict'
 import type { Story } from '../../support/world.ts'
 

@@ -1,6 +1,6 @@
 /**
  * Two people write at the same moments, so that times tie: both still see one order, and paging one
- * by one passes nothing by.
+ * by one skips nothing.
  */
 import assert from 'node:assert/strict'
 import type { Story } from '../../support/world.ts'

@@ -1,4 +1,4 @@
-/** A device that is added in the middle gets everything from then on, one's own messages included. */
+/** A device added midway gets everything from then on, including the account's own messages. */
 import assert from 'node:assert/strict'
 import type { Story } from '../../support/world.ts'
 

@@ -34,7 +34,6 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../../../src/protocol/ids.ts'
-import { padMessage, padMetadata } from '../../../src/protocol/padding.ts'
 import { buildPayload, type PayloadFields } from '../../../src/protocol/payload.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import {
@@ -47,6 +46,7 @@ import { contactTopic, messageTopic, prekeyTopic } from '../../../src/protocol/t
 import { addressOf, inboxOf, must } from '../cheating-stage.ts'
 import { anAccount, type EngineWorld } from '../engine.ts'
 import { sealerTo } from '../envelope-forge/hpke.ts'
+import { padMessage, padMetadata } from '../padding.ts'
 import { type MadeInstallation, makeInstallation, makeSealingKey } from './installation.ts'
 
 /** A session of its own; its state moves on with what is written and read in it. */

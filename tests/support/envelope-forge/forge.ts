@@ -14,7 +14,7 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../../../src/protocol/ids.ts'
-import { padMessage, padMetadata } from '../../../src/protocol/padding.ts'
+import { padMessage, padMetadata } from '../padding.ts'
 import { crypto, passed } from './basics.ts'
 import { type ChangeFields, encodeFields, type Field, type FieldValue } from './fields.ts'
 import { sealerTo } from './hpke.ts'

@@ -2,9 +2,9 @@
 // @generated from file padlock/v1/contact.proto (package padlock.v1, syntax proto3)
 /* eslint-disable */
 
-// Keys, wallet grants, revocations and prekeys: what lies on contact-, revoked- and prekey- topics.
-// docs/protocol.md sections 3, 4 and 6. Field numbers of the published v3 schema are kept where the
-// field is.
+// Keys, wallet grants, revocations and prekeys: the messages on contact-, revoked- and prekey-
+// topics. docs/protocol.md sections 3, 4 and 6. Fields of the published v3 schema keep their
+// numbers.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";

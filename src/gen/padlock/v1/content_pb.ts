@@ -2,7 +2,8 @@
 // @generated from file padlock/v1/content.proto (package padlock.v1, syntax proto3)
 /* eslint-disable */
 
-// What a message says: the XIP-5 shape, and the internal content types. docs/protocol.md section 4.
+// The content of a message: the XIP-5 shape, and the internal content types. docs/protocol.md
+// section 4.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -61,7 +62,7 @@ export type EncodedContent = Message<"padlock.v1.EncodedContent"> & {
   parameters: { [key: string]: string };
 
   /**
-   * Shown by an application that does not know the type.
+   * Shown by applications that do not know the type.
    *
    * @generated from field: optional string fallback = 3;
    */

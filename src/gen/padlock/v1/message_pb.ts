@@ -2,7 +2,7 @@
 // @generated from file padlock/v1/message.proto (package padlock.v1, syntax proto3)
 /* eslint-disable */
 
-// What installations say to each other: docs/protocol.md sections 4, 8 and 10.
+// The messages between installations: docs/protocol.md sections 4, 8 and 10.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";

@@ -2,7 +2,7 @@
 // @generated from file padlock/v1/node.proto (package padlock.v1, syntax proto3)
 /* eslint-disable */
 
-// What a client asks a node: docs/protocol.md section 5.
+// The calls of a client to a node: docs/protocol.md section 5.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";

@@ -2,8 +2,8 @@
 // @generated from file padlock/store/v1/records.proto (package padlock.store.v1, syntax proto3)
 /* eslint-disable */
 
-// What lies, encrypted by the vault, in the local database. Never crosses the wire.
-// docs/architecture.md, storage.
+// The records of the local database, encrypted by the vault. Never on the wire. See
+// docs/architecture.md section 3.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -43,7 +43,7 @@ export const SecretKeySchema: GenMessage<SecretKey> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 0);
 
 /**
- * account "identity": the small part that signs and names.
+ * account "identity": the small part for signing and naming.
  *
  * @generated from message padlock.store.v1.IdentityRecord
  */
@@ -54,7 +54,7 @@ export type IdentityRecord = Message<"padlock.store.v1.IdentityRecord"> & {
   address: string;
 
   /**
-   * Opaque state of the wasm.
+   * Opaque wasm state.
    *
    * @generated from field: bytes state = 2;
    */
@@ -71,14 +71,14 @@ export type IdentityRecord = Message<"padlock.store.v1.IdentityRecord"> & {
   ed25519: Uint8Array;
 
   /**
-   * The first contact bundle as published; holds the wallet's grant.
+   * The first contact bundle, as published; holds the wallet's grant.
    *
    * @generated from field: bytes contact_bundle = 5;
    */
   contactBundle: Uint8Array;
 
   /**
-   * The first prekey upload as published.
+   * The first prekey upload, as published.
    *
    * @generated from field: bytes prekey_upload = 6;
    */
@@ -92,14 +92,14 @@ export type IdentityRecord = Message<"padlock.store.v1.IdentityRecord"> & {
   registered: boolean;
 
   /**
-   * The node that did last.
+   * The last node that did.
    *
    * @generated from field: bytes node_id = 8;
    */
   nodeId: Uint8Array;
 
   /**
-   * node_ns of the newest envelope that was processed at nodes before that one.
+   * node_ns of the newest envelope processed at earlier nodes.
    *
    * @generated from field: uint64 read_before_ns = 9;
    */
@@ -114,7 +114,7 @@ export const IdentityRecordSchema: GenMessage<IdentityRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 1);
 
 /**
- * account "sealing": newest first; the two previous ones open late mail.
+ * account "sealing": newest first; the two previous ones open late envelopes.
  *
  * @generated from message padlock.store.v1.SealingSecretsRecord
  */
@@ -125,7 +125,8 @@ export type SealingSecretsRecord = Message<"padlock.store.v1.SealingSecretsRecor
   secrets: SecretKey[];
 
   /**
-   * The contact bundle with the newest key, until a node acknowledged it; retried with the same bytes.
+   * The contact bundle with the newest key, until a node acknowledges it; retried with the same
+   * bytes.
    *
    * @generated from field: bytes pending_bundle = 2;
    */
@@ -191,7 +192,7 @@ export type TimesRecord = Message<"padlock.store.v1.TimesRecord"> & {
   lastCreatedNs: bigint;
 
   /**
-   * When envelopes were asked for again, the newest last; of the last hour.
+   * Times of retransmission requests in the last hour, newest last.
    *
    * @generated from field: repeated uint64 asked_ms = 3;
    */
@@ -283,14 +284,15 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
   revokedNs: bigint;
 
   /**
-   * Of its grant alone; what it may be used for depends on the account's other records too.
+   * Of its grant alone; its use also depends on the account's other records.
    *
    * @generated from field: padlock.store.v1.InstallationState state = 9;
    */
   state: InstallationState;
 
   /**
-   * This client was live past its revocation: nothing of it is taken any more, whatever its time.
+   * This client was live past its revocation: nothing from it is accepted any more, whatever its
+   * time.
    *
    * @generated from field: bool is_past = 10;
    */
@@ -326,7 +328,7 @@ export const InstallationRecordSchema: GenMessage<InstallationRecord> = /*@__PUR
   messageDesc(file_padlock_store_v1_records, 6);
 
 /**
- * A grant or revocation of a contract account as published, until its chain confirms it.
+ * A contract account's grant or revocation, as published, until its chain confirms it.
  *
  * @generated from message padlock.store.v1.UnverifiedRecord
  */
@@ -374,7 +376,7 @@ export const UnverifiedRecordSchema: GenMessage<UnverifiedRecord> = /*@__PURE__*
   messageDesc(file_padlock_store_v1_records, 7);
 
 /**
- * A revocation of the own account as published: a node that lost its data gets it again.
+ * A revocation of this account, as published: a node that lost its data gets it again.
  *
  * @generated from message padlock.store.v1.OwnRevocationRecord
  */
@@ -407,7 +409,7 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
   sessionId: Uint8Array;
 
   /**
-   * Opaque ratchet state of the wasm.
+   * Opaque ratchet state of wasm.
    *
    * @generated from field: bytes state = 3;
    */
@@ -440,21 +442,21 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
   firstDecryptedMs: bigint;
 
   /**
-   * After a restore: never sent on again, still decrypts.
+   * After a rollback: never sends again, still decrypts.
    *
    * @generated from field: bool closed = 8;
    */
   closed: boolean;
 
   /**
-   * Removed long ago: the id is kept so that no prekey message makes it again; there is no state.
+   * Removed long ago, without state: its id is kept so that no prekey message makes it again.
    *
    * @generated from field: bool pruned = 9;
    */
   pruned: boolean;
 
   /**
-   * Digests of the heads that were told in it, 16 bytes each, newest first; the 8 newest.
+   * Digests of the heads sent in it, 16 bytes each, newest first; the 8 newest.
    *
    * @generated from field: bytes heads_told = 10;
    */
@@ -569,13 +571,13 @@ export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 11);
 
 /**
- * One message on its way out: first without rows, then with the exact bytes to publish.
+ * One outgoing message: first without rows, then with the exact bytes to publish.
  *
  * @generated from message padlock.store.v1.OutboxRecord
  */
 export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
   /**
-   * Empty for what installations say to each other: there is no message to tell of.
+   * Empty for internal messages between installations: there is no message to report.
    *
    * @generated from field: string message_id = 1;
    */
@@ -597,7 +599,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
   rows: OutboxRow[];
 
   /**
-   * Whether the message was encrypted: rows may be empty then (nobody else to tell).
+   * Whether the message was encrypted; rows may then be empty (no other recipient).
    *
    * @generated from field: bool sealed = 5;
    */
@@ -617,7 +619,8 @@ export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 12);
 
 /**
- * What was sent in one go, for two weeks: whoever could not decrypt an envelope asks for it by digest.
+ * What was sent in one request, kept for two weeks: retransmission requests name envelopes by
+ * digest.
  *
  * @generated from message padlock.store.v1.SentRecord
  */
@@ -660,7 +663,7 @@ export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
   messageId: string;
 
   /**
-   * How often it was sent again.
+   * How often it was retransmitted.
    *
    * @generated from field: uint32 answers = 4;
    */
@@ -675,7 +678,7 @@ export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 14);
 
 /**
- * A message that one installation did not get with the others.
+ * Deferred delivery: a message that one installation did not get with the others.
  *
  * @generated from message padlock.store.v1.OwedRecord
  */
@@ -709,7 +712,7 @@ export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 15);
 
 /**
- * What could not be decrypted of one installation, and when it is asked again.
+ * What could not be decrypted from one installation, and when to ask again.
  *
  * @generated from message padlock.store.v1.RecoveryRecord
  */
@@ -738,7 +741,7 @@ export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 16);
 
 /**
- * account "requests": what others could not decrypt, asked for, and did not get again yet.
+ * account "requests": retransmissions that others asked for and have not received yet.
  *
  * @generated from message padlock.store.v1.RequestsRecord
  */
@@ -771,7 +774,7 @@ export type RequestRecord = Message<"padlock.store.v1.RequestRecord"> & {
   address: string;
 
   /**
-   * The session that it came on.
+   * The session that the request came on.
    *
    * @generated from field: bytes session_id = 3;
    */
@@ -819,7 +822,7 @@ export type ReportRecord = Message<"padlock.store.v1.ReportRecord"> & {
   topic: string;
 
   /**
-   * Who claimed the head.
+   * The installation that claimed the head.
    *
    * @generated from field: string installation_id = 2;
    */
@@ -958,7 +961,7 @@ export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 24);
 
 /**
- * An envelope of a sender that is not known yet.
+ * An envelope from a sender that is not known yet.
  *
  * @generated from message padlock.store.v1.ParkedRecord
  */

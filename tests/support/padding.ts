@@ -1,9 +1,9 @@
 /**
- * Padding of the two sealed parts: docs/protocol.md section 8. wasm pads and unpads as it seals and
- * opens; this is the same rule to be read, tested against the same vectors.
+ * Padding of the two sealed parts (docs/protocol.md section 8), for tests that forge envelopes.
+ * The SDK pads in wasm/src/padding.rs; both pass the same vectors.
  */
-import { paddedMessageMinimumBytes, paddedMetadataBytes } from './limits.ts'
-import { bad, type Checked, good } from './result.ts'
+import { paddedMessageMinimumBytes, paddedMetadataBytes } from '../../src/protocol/limits.ts'
+import { bad, type Checked, good } from '../../src/protocol/result.ts'
 
 const marker = 0x80
 

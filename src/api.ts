@@ -1,0 +1,27 @@
+/** What both entries export besides their own `createClient`. */
+
+export type { ChainLike } from './chains/chain-option.ts'
+export type { ChainClientLike } from './chains/chains.ts'
+export {
+  type ErrorDetails,
+  PadlockError,
+  type PadlockErrorCode,
+  type PadlockErrorOptions,
+} from './errors.ts'
+export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
+export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
+export type { StreamOptions } from './facade/stream.ts'
+// Symbols below should only matter to those who write adapters.
+export type { AccountLike, ProviderLike, WalletClientLike, WalletLike } from './wallet/viem.ts'
+export type {
+  ClientEvent,
+  ClientState,
+  ConversationInfo,
+  Installation,
+  Message,
+  MessageBase,
+  Status,
+  TextMessage,
+  UnknownMessage,
+  Warning,
+} from './worker/contract.ts'
