@@ -17,7 +17,7 @@ import { decodeMessage } from '../protocol/protobuf.ts'
 import type { ContentCodec } from './codec.ts'
 import { type CompressionFormat, inflate } from './compression.ts'
 import { textCodec } from './text.ts'
-import { type ContentTypeId, formatContentType, isReadableAs } from './type-id.ts'
+import { type ContentTypeId, formatContentType, isInternalType, isReadableAs } from './type-id.ts'
 
 /** What each type of content holds, by the `type` that messages have. */
 export interface ContentTypes {
@@ -93,9 +93,14 @@ export function encodeContent(input: ContentInput): Uint8Array {
 
 const textOf = (content: string): ContentOf<'text'> => ({ type: 'text', content })
 
-/** The type that content bytes name; absent if they name none or are not an EncodedContent. */
-export const readContentType = (bytes: Uint8Array): ContentTypeId | undefined =>
-  typeOf(decodeMessage(EncodedContentSchema, bytes))
+/**
+ * The type of content that installations send each other, and no application sees; undefined for all
+ * other content.
+ */
+export const readInternalType = (bytes: Uint8Array): ContentTypeId | undefined => {
+  const type = typeOf(decodeMessage(EncodedContentSchema, bytes))
+  return type && isInternalType(type) ? type : undefined
+}
 
 /** Decodes content bytes. Never rejects. */
 export async function decodeContent(bytes: Uint8Array): Promise<DecodedContent> {

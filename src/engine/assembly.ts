@@ -113,15 +113,17 @@ const makeReceiving = (
   const parking = new Parking(context.store)
   const decryption = new Decryption(context, sessions, prekeys)
   const lookup = new SenderLookup(context, directory, conversations)
-  const authentication = new Authentication(context, directory, parking, rejections)
-  const shared = { directory, parking, lookup, authentication, rejections }
+  const unsealing = new Unsealing(context, sealingKeys, rejections)
+  const authentication = new Authentication(context, directory, parking, rejections, (address) =>
+    listener.onUnverified(address),
+  )
+  const shared = { directory, parking, lookup, unsealing, authentication, rejections }
   const inbox = new Inbox(
     context,
     {
       ...shared,
       cursors,
       conversations,
-      unsealing: new Unsealing(context, sealingKeys),
       decryption,
       payloads: new PayloadReader(context, setAside, rejections, requester),
       requester,
@@ -167,7 +169,7 @@ export const assemble = async (
     foundations,
     requester,
     observe({
-      onSenders: (addresses) => contractAccounts.need(addresses),
+      onUnverified: (address) => contractAccounts.need([address]),
       onAuthentic: (sender) => {
         fanout.markReachable(sender)
         outbox.retry(sender.address)

@@ -8,7 +8,12 @@ import {
   PadlockMessageHeaderSchema,
   PadlockMessageSealedMetadataSchema,
 } from '../gen/padlock/v1/message_pb.ts'
-import { parseCanonicalAddress, parseInstallationId } from './ids.ts'
+import {
+  type Address,
+  type InstallationId,
+  parseCanonicalAddress,
+  parseInstallationId,
+} from './ids.ts'
 import { ed25519SignatureBytes, sealedMetadataBytes, sessionIdBytes } from './limits.ts'
 import { decodeMessage, takeBytes } from './protobuf.ts'
 import { bad, type Checked, good } from './result.ts'
@@ -99,3 +104,22 @@ export const headerSignature = (
   message: headerSigningBytes(enc, metadata),
   signature: metadata.headerSignature,
 })
+
+/** This installation and its account. */
+export interface Recipient {
+  readonly address: Address
+  readonly installationId: InstallationId
+}
+
+/**
+ * Steps 1 and 2: the metadata is well formed, else `malformed`, and addressed to us, else
+ * `not_for_us`.
+ */
+export function checkMetadata(bytes: Uint8Array, recipient: Recipient): Checked<SealedMetadata> {
+  const metadata = parseSealedMetadata(bytes)
+  if (!metadata.ok) return metadata
+  const { recipientAddress, recipientInstallationId } = metadata.value
+  const isForUs =
+    recipientAddress === recipient.address && recipientInstallationId === recipient.installationId
+  return isForUs ? good(metadata.value) : bad('not_for_us', 'addressed to another')
+}

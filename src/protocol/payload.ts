@@ -145,3 +145,17 @@ export function checkParticipants(
     ? good(undefined)
     : bad('wrong_participants', 'sender or recipient is no participant')
 }
+
+/**
+ * Step 5: the payload is well formed and names sender and recipient; same codes as `parsePayload`.
+ */
+export function checkPayload(
+  plaintext: Uint8Array,
+  sender: Address,
+  recipient: Address,
+): Checked<Payload> {
+  const payload = parsePayload(plaintext)
+  if (!payload.ok) return payload
+  const participants = checkParticipants(payload.value, sender, recipient)
+  return participants.ok ? payload : participants
+}

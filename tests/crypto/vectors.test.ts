@@ -2,9 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { encodeHex } from '../../src/protocol/bytes.ts'
-import { headerSignature, parseInboxMessage } from '../../src/protocol/envelope.ts'
+import { checkMetadata, headerSignature, parseInboxMessage } from '../../src/protocol/envelope.ts'
 import { parseCanonicalAddress, parseInstallationId } from '../../src/protocol/ids.ts'
-import { checkMetadata } from '../../src/protocol/validation.ts'
 import { passed } from '../protocol/support.ts'
 import { loadTestCrypto } from '../support/engine.ts'
 import { Fields, readBytes, readVectors, type Vector } from '../vectors/vectors.ts'

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { listSourceFiles, root } from '../../scripts/files.ts'
 import { codes, isPadlockErrorCode } from '../../src/errors.ts'
 import { grpcStatus, nodeCodes } from '../../src/protocol/node-codes.ts'
-import { outcomeOf } from '../../src/protocol/validation.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
 import {
   anchorsOf,
   blocksOf,

@@ -6,7 +6,7 @@
  */
 
 import { expect, test } from 'vitest'
-import { readContentType } from '../../src/content/registry.ts'
+import { readInternalType } from '../../src/content/registry.ts'
 import { decodeRetransmitRequest, encodeRetransmitRequest } from '../../src/content/retransmit.ts'
 import { digestEnvelope } from '../../src/protocol/ids.ts'
 import { parsePayload } from '../../src/protocol/payload.ts'
@@ -224,7 +224,7 @@ test('section 10: a peer that never can be decrypted is asked twice for each env
   const asked = new Map<string, number>()
   for (const received of requests) {
     const { contentBytes } = must(parsePayload(mallory.accept(to, received).payload))
-    const type = readContentType(contentBytes)
+    const type = readInternalType(contentBytes)
     const digests = type && decodeRetransmitRequest(type, contentBytes)
     for (const digest of digests ?? []) {
       const name = Buffer.from(digest).toString('base64')

@@ -9,9 +9,9 @@ import { listSourceFiles } from '../../scripts/files.ts'
 import { codes, isPadlockErrorCode, type PadlockErrorCode } from '../../src/errors.ts'
 import { buildMetadataPart } from '../../src/protocol/envelope.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
 import { buildPayload } from '../../src/protocol/payload.ts'
 import { headerSigningFields } from '../../src/protocol/signing-bytes.ts'
-import { outcomeOf } from '../../src/protocol/validation.ts'
 import { tables } from '../../src/store/tables.ts'
 import { crypto, must } from '../support/envelope-forge/basics.ts'
 import { composedNs, forge, type Line, textContent } from '../support/envelope-forge/forge.ts'
@@ -87,7 +87,7 @@ test('every code that the sources of receiving name is listed', () => {
     ...listSourceFiles().flatMap(
       (path) => /^src\/(engine\/receiving\/[\w-]+)\.ts$/.exec(path)?.[1] ?? [],
     ),
-    ...['envelope', 'payload', 'validation', 'padding'].map((one) => `protocol/${one}`),
+    ...['envelope', 'payload', 'outcomes'].map((one) => `protocol/${one}`),
   ]
   const found = new Set<string>()
   for (const name of names) {

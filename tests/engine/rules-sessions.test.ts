@@ -5,7 +5,6 @@ import { commit } from '../../src/engine/runtime/change.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../src/protocol/ids.ts'
-import type { Write } from '../../src/store/store.ts'
 import { tables } from '../../src/store/tables.ts'
 import { aPartWorld } from '../support/engine-context.ts'
 

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { LookupLimiter } from '../../src/engine/receiving/lookup-limiter.ts'
 import { type NewlyParked, Parking } from '../../src/engine/receiving/parking.ts'
+import { LookupLimiter } from '../../src/engine/receiving/sender-lookup.ts'
 import { Backoff } from '../../src/engine/runtime/backoff.ts'
 import { commit } from '../../src/engine/runtime/change.ts'
 import { Mutex } from '../../src/engine/runtime/mutex.ts'

@@ -3,7 +3,7 @@ import { Code } from '@connectrpc/connect'
 import { expect, test } from 'vitest'
 import { codes, isPadlockErrorCode, type PadlockErrorCode } from '../../src/errors.ts'
 import { grpcStatus, isNodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
-import { outcomeOf } from '../../src/protocol/validation.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
 
 test('section 13: the statuses are those of gRPC', () => {
   expect(grpcStatus).toEqual({

@@ -8,6 +8,7 @@ import { PadlockMessageSealedMetadataSchema } from '../../src/gen/padlock/v1/mes
 import { encodeHex } from '../../src/protocol/bytes.ts'
 import {
   buildMetadataPart,
+  checkMetadata,
   headerSignature,
   parseInboxMessage,
   parseSealedMetadata,
@@ -17,8 +18,8 @@ import {
   parseCanonicalAddress,
   parseInstallationId,
 } from '../../src/protocol/ids.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
 import { headerSigningBytes } from '../../src/protocol/signing-bytes.ts'
-import { checkMetadata, outcomeOf } from '../../src/protocol/validation.ts'
 import { padMessage, padMetadata } from '../support/padding.ts'
 import { Fields, readVectors, testVectors, type Vector } from '../vectors/vectors.ts'
 import { ed25519Sign, ed25519Verify } from './ed25519.ts'

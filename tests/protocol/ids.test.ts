@@ -16,7 +16,7 @@ import {
   parseConversationId,
   parseInstallationId,
 } from '../../src/protocol/ids.ts'
-import { outcomeOf } from '../../src/protocol/validation.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
 import { expectResult, readBytes, testVectors } from '../vectors/vectors.ts'
 import { addresses, check, passed } from './support.ts'
 

@@ -67,6 +67,19 @@ test('times are those of sections 1, 2, 5 and 11', () => {
   })
 })
 
+test('what was not delivered is kept for fourteen days and asked for as section 10 says', () => {
+  expect(limits).toMatchObject({
+    redeliveryMs: 1_209_600_000,
+    retransmitRequestsPerHour: 20,
+  })
+  expect(limits).toMatchObject({
+    minuteMs: 60_000,
+    hourMs: 3_600_000,
+    dayMs: 86_400_000,
+    dayNs: 86_400_000_000_000n,
+  })
+})
+
 test('a stock of prekeys is kept within the numbers of sections 5 and 6', () => {
   expect(limits).toMatchObject({ stockLimit: 100, stockMinimum: 25, stockTarget: 50 })
 })

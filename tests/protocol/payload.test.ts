@@ -14,9 +14,14 @@ import {
   parseCanonicalAddress,
   parseInstallationId,
 } from '../../src/protocol/ids.ts'
-import { buildPayload, checkHeaderHash, parsePayload } from '../../src/protocol/payload.ts'
+import { outcomeOf } from '../../src/protocol/outcomes.ts'
+import {
+  buildPayload,
+  checkHeaderHash,
+  checkPayload,
+  parsePayload,
+} from '../../src/protocol/payload.ts'
 import { contactTopic, messageTopic, revokedTopic } from '../../src/protocol/topics.ts'
-import { checkPayload, outcomeOf } from '../../src/protocol/validation.ts'
 import { Fields, testVectors, type Vector } from '../vectors/vectors.ts'
 import { addresses, bytesOf, check, damaged, passed, timesNs } from './support.ts'
 import { runDecode, runEncode } from './wire.ts'

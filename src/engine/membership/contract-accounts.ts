@@ -80,7 +80,7 @@ export class ContractAccounts {
   }
 
   /** Somebody wants to write to these, or they wrote. */
-  need(addresses: Iterable<Address>): void {
+  need(addresses: readonly Address[]): void {
     if (this.#away.size === 0) return
     const wanted = new Set(addresses)
     const chainIds = new Set(

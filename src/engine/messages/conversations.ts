@@ -15,8 +15,9 @@ import {
   type MessageId,
   parseCanonicalAddress,
 } from '../../protocol/ids.ts'
-import type { Row } from '../../store/store.ts'
+import type { Row, Rows, Write } from '../../store/store.ts'
 import {
+  add,
   allConversations,
   ConversationKind,
   type ConversationRecord,
@@ -27,7 +28,7 @@ import {
   tables,
 } from '../../store/tables.ts'
 import type { ConversationInfo, Message } from '../model.ts'
-import { type Change, commit } from '../runtime/change.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
@@ -132,13 +133,11 @@ export class Conversations {
    */
   activityChange(id: ConversationId, messageMs: number): Change {
     const known = this.#known.get(id)
-    const { account, platform } = this.#context
-    const [peer = account.address] = audienceOf(id, account.address).others
     const record = {
       conversationId: id,
       kind: ConversationKind.DIRECT,
-      peer,
-      createdMs: known?.createdMs ?? BigInt(platform.nowMs()),
+      peer: known?.peer ?? this.#otherOf(id),
+      createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
       lastMessageMs: BigInt(Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))),
     }
     return {
@@ -146,6 +145,49 @@ export class Conversations {
       committed: () =>
         this.#onStored({ $typeName: 'padlock.store.v1.ConversationRecord', ...record }),
     }
+  }
+
+  /**
+   * Adds messages that came in, except those that are there already; their conversations must have been
+   * loaded. `added` tells after the commit how many were new.
+   */
+  additionChange(messages: readonly NewMessage[]): Change & { added(): number } {
+    const { store } = this.#context
+    let activity: Change = { writes: [] }
+    let numbers: readonly number[] = []
+    const addition = (rows: Rows): readonly Write[] => {
+      const fresh = messages.filter(({ id }) => !rows.exists(tables.messages, id))
+      // Within the transaction's own stretch, as `nextArrival` says.
+      numbers = fresh.map(() => store.nextNumber(tables.messages))
+      activity = this.#activityOf(fresh)
+      const adds = fresh.map((message, at) =>
+        add(tables.messages, message.id, toMessageRecord(message), numbers[at]),
+      )
+      return [...activity.writes, ...adds]
+    }
+    return {
+      writes: [],
+      updates: messages.length > 0 ? [{ writes: addition }] : [],
+      committed: () => {
+        activity.committed?.()
+        const newest = numbers.at(-1)
+        if (newest !== undefined) this.arrived(newest)
+      },
+      added: () => numbers.length,
+    }
+  }
+
+  #activityOf(messages: readonly NewMessage[]): Change {
+    const newestMs = new Map<ConversationId, number>()
+    for (const { conversationId, nodeNs } of messages) {
+      newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
+    }
+    return joinChanges(...Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms)))
+  }
+
+  #otherOf(id: ConversationId): Address {
+    const own = this.#context.account.address
+    return audienceOf(id, own).others[0] ?? own
   }
 
   #onStored(record: ConversationRecord): void {

@@ -21,17 +21,21 @@ export class Authentication {
   readonly #directory: Directory
   readonly #parking: Parking
   readonly #rejections: RejectionCounts
+  /** Something came from an account whose chain has to confirm an installation. */
+  readonly #onUnverified: (address: Address) => void
 
   constructor(
     context: Context,
     directory: Directory,
     parking: Parking,
     rejections: RejectionCounts,
+    onUnverified: (address: Address) => void,
   ) {
     this.#context = context
     this.#directory = directory
     this.#parking = parking
     this.#rejections = rejections
+    this.#onUnverified = onUnverified
   }
 
   /**
@@ -57,6 +61,7 @@ export class Authentication {
         sender.state === 'unknown' ||
         sender.state === 'unverified' ||
         unsure.has(address)
+      if (sender?.state === 'unverified') this.#onUnverified(address)
       if (!isBehind && sender && this.#isRevoked(sender, one)) {
         this.#rejections.count('sender_revoked')
       } else if (!isBehind && wereParked && isUnknown) this.#rejections.count('unknown_sender')

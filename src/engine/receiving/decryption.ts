@@ -10,7 +10,7 @@ import type { InstallationId } from '../../protocol/ids.ts'
 import { dayNs } from '../../protocol/limits.ts'
 import { put, remove, tables } from '../../store/tables.ts'
 import type { Prekeys } from '../keys/prekeys.ts'
-import { type Change, commit, joinChanges } from '../runtime/change.ts'
+import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 import { newSession, type Session } from '../sessions/session-rules.ts'
@@ -64,10 +64,10 @@ export class Decryption {
     }
   }
 
-  /** Decrypts a batch; nothing is saved until the caller commits `change`. */
+  /** Decrypts a batch; nothing is saved until the caller commits `changes`. */
   async decrypt(
     batch: readonly Authentic[],
-  ): Promise<{ readonly results: readonly Decrypted[]; readonly change: Change }> {
+  ): Promise<{ readonly results: readonly Decrypted[]; readonly changes: readonly Change[] }> {
     const { crypto, platform } = this.#context
     await this.#sessions.load(batch.map(({ sender }) => sender.id))
     const groups = new Map<string, Group>()
@@ -129,24 +129,24 @@ export class Decryption {
         const digest = digests[at]
         return result && digest ? [{ ...result, digest }] : []
       }),
-      change: joinChanges(
+      changes: [
         this.#sessions.statesChange(changed),
-        this.#prekeys.usedChange(used),
-        this.#seenChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
-      ),
+        ...(used.length > 0 ? [this.#prekeys.usedChange(used)] : []),
+        ...this.#seenChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
+      ],
     }
   }
 
   /** Remembers what was processed (section 7, Replays). */
-  #seenChange(digests: readonly Uint8Array[], nodeNs: bigint): Change | undefined {
-    if (digests.length === 0) return undefined
+  #seenChange(digests: readonly Uint8Array[], nodeNs: bigint): readonly Change[] {
+    if (digests.length === 0) return []
     const { store, time } = this.#context
     const record = {
       prefixes: concatBytes(...digests.map((digest) => digest.subarray(0, seenBytes))),
       // A node that misdates into the future makes nothing stay forever.
       nodeNs: time.notAhead(nodeNs),
     }
-    return { writes: [put(tables.seen, store.nextNumber(tables.seen), record)] }
+    return [{ writes: [put(tables.seen, store.nextNumber(tables.seen), record)] }]
   }
 
   #find({ sender, metadata }: Authentic): Session | undefined {

@@ -4,23 +4,17 @@
  * transaction. One bad envelope never stops the ones behind it: outcomes are values.
  */
 
-import type { PadlockErrorCode } from '../../errors.ts'
-import { parseInboxMessage } from '../../protocol/envelope.ts'
-import type { Address, ConversationId } from '../../protocol/ids.ts'
-import { envelopeLimitBytes } from '../../protocol/limits.ts'
+import type { Address } from '../../protocol/ids.ts'
 import { messageTopic } from '../../protocol/topics.ts'
-import { checkMetadata } from '../../protocol/validation.ts'
-import type { Rows, Step } from '../../store/store.ts'
-import { add, tables } from '../../store/tables.ts'
+import { tables } from '../../store/tables.ts'
 import type { KnownInstallation } from '../membership/directory.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
-import { type Conversations, type NewMessage, toMessageRecord } from '../messages/conversations.ts'
+import type { Conversations } from '../messages/conversations.ts'
 import type { Requester } from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
-import { type Change, commitWith, joinChanges } from '../runtime/change.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
-import { nsToMs } from '../runtime/node-time.ts'
 import type { Authentication } from './authentication.ts'
 import type { Decryption } from './decryption.ts'
 import type { Addressed, Authentic, InboxEnvelope, Prepared } from './envelope-stages.ts'
@@ -32,8 +26,8 @@ import type { Unsealing } from './unsealing.ts'
 
 /** What others do with what arrives. */
 export interface InboxListener {
-  /** These accounts sent something; whether they are who they claim is not known yet. */
-  onSenders(addresses: ReadonlySet<Address>): void
+  /** Something came that claims to be of an account whose chain has to confirm an installation. */
+  onUnverified(address: Address): void
   /** Something authentic came from this installation. */
   onAuthentic(sender: KnownInstallation): void
   /** Authentic payloads carried heads. */
@@ -97,9 +91,8 @@ export class Inbox {
       return true
     })
     this.#reportGap(news)
-    const addressed = await this.open(news)
+    const addressed = await this.#parts.unsealing.open(news)
     const senders = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
-    this.#listener.onSenders(senders)
     const unsure = await this.#parts.lookup.lookUp(senders)
     return { addressed, unsure, last: greatest(news.map(({ sequence }) => sequence)) }
   }
@@ -126,30 +119,6 @@ export class Inbox {
       this.#next = sequence + 1n
     }
     if (missing > 0n) this.#context.status.warn('gap', Number(missing))
-  }
-
-  /** Steps 1 and 2: the envelopes that open and are for this installation. */
-  async open(envelopes: readonly InboxEnvelope[]): Promise<readonly Addressed[]> {
-    const parsed = envelopes.flatMap((envelope) => {
-      // A node refuses these; one that does not is not followed.
-      if (envelope.message.length > envelopeLimitBytes) return this.#reject('too_large')
-      const parts = parseInboxMessage(envelope.message)
-      return parts.ok ? [{ envelope, parts: parts.value }] : this.#reject(parts.code)
-    })
-    const opened = await this.#parts.unsealing.open(parsed.map(({ parts }) => parts))
-    return parsed.flatMap(({ envelope }, at) => {
-      const result = opened[at]
-      if (!result?.ok) return this.#reject('unsealing_failed')
-      const metadata = checkMetadata(result.metadata, this.#context.account)
-      if (!metadata.ok) return this.#reject(metadata.code)
-      return [{ envelope, opened: result, metadata: metadata.value }]
-    })
-  }
-
-  /** Counts an envelope, which goes no further. */
-  #reject(code: PadlockErrorCode): never[] {
-    this.#parts.rejections.count(code)
-    return []
   }
 
   /** Steps 4 to 6, and what is to be saved with them. Ratchets are held from decrypting to saving. */
@@ -181,57 +150,25 @@ export class Inbox {
 
     // Read again from the start at another node, old envelopes fail: nobody is asked for those.
     const failed = batch.failed.filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
-    const parked = parking.parkChange(toPark, platform.nowMs())
+    const parked = toPark.length > 0 ? parking.parkChange(toPark, platform.nowMs()) : undefined
+    const added = conversations.additionChange(batch.messages)
     const change = joinChanges(
       alongside,
-      decrypted.change,
+      ...decrypted.changes,
       batch.setAside,
-      requester.failuresChange(failed, batch.came),
-      this.#listener.requestsChange(batch.requests),
+      failed.length + batch.came.length > 0
+        ? requester.failuresChange(failed, batch.came)
+        : undefined,
+      batch.requests.length > 0 ? this.#listener.requestsChange(batch.requests) : undefined,
       parked,
+      added,
     )
-    const stored = await commitWith(store, change, [], (rows) =>
-      this.#storeNew(batch.messages, rows),
-    )
-    stored.activity.committed?.()
-    for (let nth = 0; nth < stored.duplicates; nth += 1) rejections.count('duplicate_message')
-    if (parked.dropped > 0) status.warn('parking_full', parked.dropped)
-    if (stored.lastArrival !== undefined) conversations.arrived(stored.lastArrival)
+    await commit(store, change)
+    const duplicates = batch.messages.length - added.added()
+    for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
+    if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
     return batch
   }
-
-  /** The step of the transaction: those that the store has already are passed over. */
-  #storeNew(messages: readonly NewMessage[], rows: Rows): Step<StoredMessages> {
-    const { conversations } = this.#parts
-    const fresh = messages.filter(({ id }) => !rows.exists(tables.messages, id))
-    const writes = fresh.map((message) => {
-      const number = conversations.nextArrival()
-      return { number, write: add(tables.messages, message.id, toMessageRecord(message), number) }
-    })
-    const newestMs = new Map<ConversationId, number>()
-    for (const { conversationId, nodeNs } of fresh) {
-      newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
-    }
-    const activity = joinChanges(
-      ...Array.from(newestMs, ([id, ms]) => conversations.activityChange(id, ms)),
-    )
-    return {
-      writes: [...activity.writes, ...writes.map(({ write }) => write)],
-      result: {
-        activity,
-        duplicates: messages.length - fresh.length,
-        lastArrival: writes.at(-1)?.number,
-      },
-    }
-  }
-}
-
-/** What a batch added to the conversations. */
-interface StoredMessages {
-  readonly activity: Change
-  readonly duplicates: number
-  /** The running number of the newest; undefined if none was new. */
-  readonly lastArrival: number | undefined
 }
 
 const greatest = (sequences: readonly bigint[]): bigint | undefined => {

@@ -15,11 +15,13 @@ import type { Inbox } from './inbox.ts'
 import type { ClaimedSender, Parking } from './parking.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 import type { SenderLookup } from './sender-lookup.ts'
+import type { Unsealing } from './unsealing.ts'
 
 export interface ParkedSendersParts {
   readonly directory: Directory
   readonly parking: Parking
   readonly lookup: SenderLookup
+  readonly unsealing: Unsealing
   readonly authentication: Authentication
   readonly inbox: Inbox
   readonly rejections: RejectionCounts
@@ -67,14 +69,14 @@ export class ParkedSenders {
   }
 
   async #workOffSender(sender: ClaimedSender): Promise<void> {
-    const { directory, parking, authentication, inbox } = this.#parts
+    const { directory, parking, unsealing, authentication, inbox } = this.#parts
     const rows = await parking.of(sender)
     const account = await directory.account(sender.address)
     // A contract account's installation waits until its chain can be asked, for two weeks.
     const isWaiting = account.get(sender.installationId)?.state === 'unverified'
     const due = isWaiting ? rows.filter(({ value }) => this.#isTooOld(value)) : rows
     if (due.length === 0) return
-    const addressed = await inbox.open(due.map(({ value }): InboxEnvelope => value))
+    const addressed = await unsealing.open(due.map(({ value }): InboxEnvelope => value))
     const { authentic, toPark } = await authentication.authenticate(addressed, new Set(), true)
     const removal = parking.removalChange(due.map(({ number }) => number))
     await inbox.save(authentic, toPark, removal)

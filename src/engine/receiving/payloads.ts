@@ -3,12 +3,12 @@
  * it. Nothing is stored here: what comes out is saved with the ratchets, whatever it is.
  */
 
-import { readContentType } from '../../content/registry.ts'
+import { readInternalType } from '../../content/registry.ts'
 import { decodeRetransmitRequest } from '../../content/retransmit.ts'
-import { isInternalType } from '../../content/type-id.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { messageIdFromDigest, messageIdInput } from '../../protocol/ids.ts'
-import { checkPayload, outcomeOf } from '../../protocol/validation.ts'
+import { outcomeOf } from '../../protocol/outcomes.ts'
+import { checkPayload } from '../../protocol/payload.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
 import type { NewMessage } from '../messages/conversations.ts'
 import type {
@@ -26,8 +26,8 @@ import type { SetAside } from './set-aside.ts'
 /** What a batch of decrypted envelopes came to. */
 export interface ReadBatch {
   readonly messages: readonly NewMessage[]
-  /** Keeps what a later release may understand. */
-  readonly setAside: Change
+  /** Keeps what a later release may understand; absent if there is nothing. */
+  readonly setAside: Change | undefined
   readonly claims: readonly HeadsClaim[]
   /** What others could not decrypt and ask for. */
   readonly requests: readonly RetransmitRequest[]
@@ -85,10 +85,10 @@ export class PayloadReader {
         continue
       }
       if (heads.length > 0) claims.push({ claimant: sender, heads, nodeId })
-      const type = readContentType(contentBytes)
       // Installations talk to each other in these; one that this release does not know is dropped.
-      if (type && isInternalType(type)) {
-        const digests = decodeRetransmitRequest(type, contentBytes)
+      const internalType = readInternalType(contentBytes)
+      if (internalType) {
+        const digests = decodeRetransmitRequest(internalType, contentBytes)
         if (digests) requests.push({ from: sender, sessionId: metadata.sessionId, digests })
         continue
       }
@@ -109,7 +109,7 @@ export class PayloadReader {
         state: metadata.senderAddress === account.address ? 'sent' : 'received',
       })
     }
-    const setAside = this.#setAside.additionChange(newer)
+    const setAside = newer.length > 0 ? this.#setAside.additionChange(newer) : undefined
     return { messages: this.#name(drafts), setAside, claims, requests, failed, came }
   }
 

@@ -4,7 +4,7 @@
  */
 
 import type { PadlockErrorCode } from '../../errors.ts'
-import { outcomeOf } from '../../protocol/validation.ts'
+import { outcomeOf } from '../../protocol/outcomes.ts'
 import type { Context } from '../runtime/context.ts'
 
 export class RejectionCounts {

@@ -3,12 +3,14 @@
  * cause look-ups, so they are limited; where there are too many, accounts with a conversation go first.
  */
 
+import type { Platform } from '../../platform/platform.ts'
 import type { Address } from '../../protocol/ids.ts'
 import type { Directory } from '../membership/directory.ts'
 import type { Conversations } from '../messages/conversations.ts'
 import type { Context } from '../runtime/context.ts'
-import { LookupLimiter } from './lookup-limiter.ts'
 
+const perMinute = 50
+const maxRemembered = 10_000
 /** Accounts with a conversation that go before others. */
 const maxPeersFirst = 5_000
 
@@ -48,5 +50,50 @@ export class SenderLookup {
     const allowed = this.#limiter.take(addresses, first)
     if (allowed.length > 0) await this.#directory.refresh(allowed)
     return allowed
+  }
+}
+
+/** Counts look-ups over any minute, and says whose turn it is. */
+export class LookupLimiter {
+  readonly #platform: Platform
+  /** When the last ones were taken, the newest last; at most `perMinute`. */
+  #takenMs: readonly number[] = []
+  /** Counts up; those who were asked for longest ago come first. */
+  #turn = 0
+  readonly #lastTurn = new Map<Address, number>()
+
+  constructor(platform: Platform) {
+    this.#platform = platform
+  }
+
+  /** How many may be looked up now. */
+  get left(): number {
+    const oldestMs = this.#platform.monotonicMs() - 60_000
+    this.#takenMs = this.#takenMs.filter((ms) => ms > oldestMs)
+    return perMinute - this.#takenMs.length
+  }
+
+  /**
+   * Those of the addresses that may be looked up now: accounts with a conversation first, then in turn,
+   * so that no one starves the others.
+   */
+  take(
+    addresses: readonly Address[],
+    withConversation: ReadonlySet<Address> = new Set(),
+  ): readonly Address[] {
+    const turnOf = (address: Address) => this.#lastTurn.get(address) ?? 0
+    const taken = [...addresses]
+      .sort(
+        (a, b) =>
+          Number(withConversation.has(b)) - Number(withConversation.has(a)) ||
+          turnOf(a) - turnOf(b),
+      )
+      .slice(0, this.left)
+    const now = this.#platform.monotonicMs()
+    this.#takenMs = [...this.#takenMs, ...taken.map(() => now)]
+    this.#turn += 1
+    if (this.#lastTurn.size > maxRemembered) this.#lastTurn.clear()
+    for (const address of taken) this.#lastTurn.set(address, this.#turn)
+    return taken
   }
 }

@@ -24,11 +24,11 @@ export interface Change {
   committed?(): void
 }
 
-/** A write that is worked out within the transaction, from what the record holds then. */
+/** Writes that are worked out within the transaction, from what the store holds then. */
 export interface Update {
-  readonly read: Read
-  /** Pure, as it may run again. */
-  write(rows: Rows): Write
+  readonly read?: Read
+  /** Pure, as it may run again: when an `add` among the writes finds its key taken. */
+  writes(rows: Rows): readonly Write[]
 }
 
 export const joinChanges = (...changes: readonly (Change | undefined)[]): Change => {
@@ -52,10 +52,10 @@ export const recordUpdate = <Value, Init>(
   updates: [
     {
       read: { table, key },
-      write: (rows) => {
+      writes: (rows) => {
         const row = rows.get(table, key)
         if (!row) throw new PadlockError('storage_damaged')
-        return put(table, key, next(row.value))
+        return [put(table, key, next(row.value))]
       },
     },
   ],
@@ -79,10 +79,10 @@ export const commitWith = async <Result>(
 ): Promise<Result> => {
   const { writes, updates = [] } = change
   const result = await store.transaction<Result>(
-    [...reads, ...updates.map(({ read }) => read)],
+    [...reads, ...updates.flatMap(({ read }) => read ?? [])],
     (rows) => {
       const decided = step(rows)
-      const updated = updates.map((update) => update.write(rows))
+      const updated = updates.flatMap((update) => update.writes(rows))
       return { writes: [...writes, ...updated, ...decided.writes], result: decided.result }
     },
     durability,

@@ -106,7 +106,7 @@ const recordUpdateOf = (log: string[]): Change => ({
   updates: [
     {
       read: { table: tables.seen, key: 1 },
-      write: () => put(tables.seen, 1, { nodeNs: 1n }),
+      writes: () => [put(tables.seen, 1, { nodeNs: 1n })],
     },
   ],
   committed: () => log.push('update'),

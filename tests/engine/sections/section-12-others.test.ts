@@ -6,10 +6,13 @@ import { expect, test } from 'vitest'
 import { encodeContent } from '../../../src/content/registry.ts'
 import type { Network, NodeEnvelope } from '../../../src/network/network.ts'
 import { encodeUtf8 } from '../../../src/protocol/bytes.ts'
-import { headerSignature, parseInboxMessage } from '../../../src/protocol/envelope.ts'
+import {
+  checkMetadata,
+  headerSignature,
+  parseInboxMessage,
+} from '../../../src/protocol/envelope.ts'
 import { buildConversationId, deriveInstallationId } from '../../../src/protocol/ids.ts'
 import { buildPayload } from '../../../src/protocol/payload.ts'
-import { checkMetadata } from '../../../src/protocol/validation.ts'
 import { tables } from '../../../src/store/tables.ts'
 import {
   anAccount,

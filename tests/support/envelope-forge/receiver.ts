@@ -147,7 +147,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       emit: (event) => events.push(event),
     }
     const observe = (): InboxListener => ({
-      onSenders: () => undefined,
+      onUnverified: () => undefined,
       onAuthentic: ({ id }) => heard.push(id),
       onHeads: (heard) => claims.push(...heard),
       requestsChange: (asked) => {
