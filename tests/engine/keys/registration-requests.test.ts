@@ -1,0 +1,303 @@
+/** Registering, and registering again elsewhere: docs/protocol.md sections 2, 5 and 10; one part alone. */
+
+import { privateKeyToAccount } from 'viem/accounts'
+import { expect, test } from 'vitest'
+import { Prekeys } from '../../../src/engine/keys/prekeys.ts'
+import { openAccount, registerAtNode } from '../../../src/engine/keys/registration.ts'
+import type { Context } from '../../../src/engine/runtime/context.ts'
+import { PadlockError, type PadlockErrorCode } from '../../../src/errors.ts'
+import type { OutgoingEnvelope } from '../../../src/network/network.ts'
+import {
+  parseContactBundle,
+  sealingKeySignature,
+  verifyGrant,
+} from '../../../src/protocol/contact.ts'
+import { type Address, parseAddress } from '../../../src/protocol/ids.ts'
+import { parsePrekeyUpload, prekeySignatures } from '../../../src/protocol/prekey.ts'
+import { put, tables } from '../../../src/store/tables.ts'
+import { signWith } from '../../support/engine.ts'
+import { aPartWorld } from '../../support/engine-context.ts'
+
+const wallet = privateKeyToAccount(`0x${'7'.repeat(64)}`)
+const parsed = parseAddress(wallet.address)
+if (!parsed.ok) throw new Error('an address')
+const address: Address = parsed.value
+const never = new AbortController().signal
+const nodeId = new Uint8Array(16).fill(4)
+
+const value = <T>(
+  checked: { readonly ok: true; readonly value: T } | { readonly ok: false },
+): T => {
+  if (!checked.ok) throw new Error('refused')
+  return checked.value
+}
+
+/** A database without an installation, over a node that answers publishing as the test says. */
+const aNewcomer = async () => {
+  const world = await aPartWorld()
+  const requests: (readonly OutgoingEnvelope[])[] = []
+  const answers: (Error | undefined)[] = []
+  const asked: string[] = []
+  const storedAt: boolean[] = []
+  const context: Context = {
+    ...world.context,
+    account: { ...world.context.account, address },
+    network: {
+      ...world.context.network,
+      getInfo: async () => ({
+        nodeId,
+        version: '0',
+        nodeNs: 1_700_000_000_000_000_000n,
+        retentionNs: 1n,
+      }),
+      publish: async (envelopes) => {
+        requests.push(envelopes)
+        const secrets = await world.store.get(tables.prekeys, 'prekeys')
+        const sealing = await world.store.get(tables.sealing, 'sealing')
+        storedAt.push(secrets !== undefined && sealing !== undefined)
+        const answer = answers.shift()
+        if (answer) throw answer
+        return envelopes.map(() => ({ sequence: 1n, nodeNs: 1n }))
+      },
+    },
+  }
+  const sign = signWith(wallet)
+  const open = () =>
+    openAccount(
+      context,
+      address,
+      {
+        signText: (text, _, signal) => {
+          asked.push(text)
+          return sign(text, signal)
+        },
+      },
+      never,
+    )
+  const identity = async () => (await world.store.get(tables.identity, 'identity'))?.value
+  return { ...world, context, requests, answers, asked, storedAt, open, identity }
+}
+
+const failure = async (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'none',
+    (error: unknown) => (error instanceof PadlockError ? error.code : 'another'),
+  )
+
+test('a registration is one request, contact bundle then prekeys, signed, of one time, and on the disk before it leaves', async () => {
+  const all = await aNewcomer()
+  const account = await all.open()
+  expect(all.requests.map((request) => request.map(({ topic }) => topic))).toEqual([
+    [`contact-${address}`, `prekey-${account.installationId}`],
+  ])
+  expect(all.storedAt).toEqual([true])
+  expect(all.committed[0]).toEqual({
+    tables: ['account', 'account', 'account', 'account'],
+    durability: 'strict',
+  })
+  const [contact, prekeys] = all.requests[0] ?? []
+  const bundle = value(parseContactBundle(contact?.message ?? new Uint8Array()))
+  expect(verifyGrant(bundle).ok).toBe(true)
+  const { crypto, time } = all.context
+  expect(crypto.verify([sealingKeySignature(bundle)])).toEqual([true])
+  const upload = value(parsePrekeyUpload(prekeys?.message ?? new Uint8Array()))
+  expect(new Set(crypto.verify(prekeySignatures(upload, account.keys.ed25519)))).toEqual(
+    new Set([true]),
+  )
+  expect(upload).toMatchObject({ replace: false, createdNs: bundle.sealingKey.createdNs })
+  expect(upload.oneTime).toHaveLength(50)
+  expect(upload.fallback).toBeDefined()
+  // The node’s clock is behind: what others check is not ahead of it.
+  expect(bundle.sealingKey.createdNs).toBe(time.createdNs(0n))
+  expect(bundle.sealingKey.createdNs).toBe(1_700_000_000_000_000_000n)
+  const stored = await all.identity()
+  expect(stored).toMatchObject({ registered: true, nodeId, address })
+  const times = (await all.store.get(tables.times, 'times'))?.value
+  expect(times).toMatchObject({ lastCreatedNs: upload.createdNs, lastComposedNs: 0n })
+  const secrets = (await all.store.get(tables.prekeys, 'prekeys'))?.value
+  expect(secrets?.oneTime.map(({ publicKey }) => publicKey)).toEqual(
+    upload.oneTime.map(({ key }) => key),
+  )
+  expect(secrets?.fallback.map(({ publicKey }) => publicKey)).toEqual([upload.fallback?.key])
+  const sealing = (await all.store.get(tables.sealing, 'sealing'))?.value
+  expect(sealing?.secrets.map(({ publicKey }) => publicKey)).toEqual([bundle.sealingKey.key])
+  // Opened again nothing is sent and nobody asked.
+  expect(await all.open()).toEqual(account)
+  expect(all.requests).toHaveLength(1)
+  expect(all.asked).toHaveLength(1)
+})
+
+test('the last time of composition of an earlier installation is kept', async () => {
+  const all = await aNewcomer()
+  await all.store.transaction([], () => ({
+    writes: [put(tables.times, 'times', { lastComposedNs: 77n, lastCreatedNs: 1n })],
+    result: undefined,
+  }))
+  await all.open()
+  expect((await all.store.get(tables.times, 'times'))?.value.lastComposedNs).toBe(77n)
+})
+
+test.each([
+  'malformed',
+  'bad_signature',
+  'wrong_address',
+  'wrong_signature_kind',
+  'revoked',
+  'sealing_key_not_newer',
+  'stale_upload',
+] as const)(
+  'on %s, which is for ever, the keys are forgotten, and the next try makes new ones',
+  async (code) => {
+    const all = await aNewcomer()
+    all.answers.push(new PadlockError(code))
+    expect(await failure(all.open())).toBe(code)
+    expect(await all.identity()).toBeUndefined()
+    expect(await all.store.get(tables.sealing, 'sealing')).toBeUndefined()
+    expect(await all.store.get(tables.prekeys, 'prekeys')).toBeUndefined()
+    expect(await all.store.get(tables.times, 'times')).toBeUndefined()
+    await all.open()
+    expect(all.asked).toHaveLength(2)
+    expect(all.requests[1]?.[0]?.message).not.toEqual(all.requests[0]?.[0]?.message)
+  },
+)
+
+test.each([
+  'network_unavailable',
+  'unavailable',
+  'rate_limited',
+  'clock_ahead',
+  'sealing_key_too_soon',
+  'too_many_installations',
+  'chain_unavailable',
+] as const)(
+  'on %s the same bytes go out at the next try, and the wallet is not asked again',
+  async (code: PadlockErrorCode) => {
+    const all = await aNewcomer()
+    all.answers.push(new PadlockError(code))
+    expect(await failure(all.open())).toBe(code)
+    expect((await all.identity())?.registered).toBe(false)
+    await all.open()
+    expect(all.asked).toHaveLength(1)
+    expect(all.requests[1]).toEqual(all.requests[0])
+    expect((await all.identity())?.registered).toBe(true)
+  },
+)
+
+test('a database of another account is not opened', async () => {
+  const all = await aNewcomer()
+  await all.open()
+  const { store } = all
+  const stored = await all.identity()
+  if (!stored) return
+  await store.transaction([], () => ({
+    writes: [put(tables.identity, 'identity', { ...stored, address: `0x${'1'.repeat(40)}` })],
+    result: undefined,
+  }))
+  expect(await failure(all.open())).toBe('other_account')
+})
+
+/** A registered installation that meets another node; with revocations and envelopes from before. */
+const aMover = async (revocations = 0) => {
+  const all = await aNewcomer()
+  const account = await all.open()
+  const context: Context = { ...all.context, account }
+  await all.store.transaction([], () => ({
+    writes: [
+      ...Array.from({ length: revocations }, (_, nth) =>
+        put(tables.revocations, all.store.nextNumber(tables.revocations), {
+          message: Uint8Array.of(nth),
+        }),
+      ),
+      ...[5n, 9n, 7n].map((nodeNs) =>
+        put(tables.seen, all.store.nextNumber(tables.seen), { nodeNs }),
+      ),
+    ],
+    result: undefined,
+  }))
+  const prekeys = new Prekeys(context)
+  await prekeys.load()
+  all.requests.length = 0
+  const other = new Uint8Array(16).fill(5)
+  return {
+    ...all,
+    context,
+    account,
+    other,
+    move: (to = other) => registerAtNode(context, prekeys, to),
+  }
+}
+
+const kindsOf = (requests: readonly (readonly OutgoingEnvelope[])[]) =>
+  requests.map(([first]) => first?.topic.split('-')[0])
+
+test('at another node revocations go first, then the same bundle, then prekeys that replace: section 10', async () => {
+  const all = await aMover(3)
+  const before = await all.identity()
+  await all.move()
+  expect(kindsOf(all.requests)).toEqual(['revoked', 'revoked', 'revoked', 'contact', 'prekey'])
+  expect(all.requests.slice(0, 3).map(([one]) => one?.message)).toEqual(
+    [0, 1, 2].map((n) => Uint8Array.of(n)),
+  )
+  expect(all.requests[3]?.[0]?.message).toEqual(before?.contactBundle)
+  expect(value(parsePrekeyUpload(all.requests[4]?.[0]?.message ?? new Uint8Array())).replace).toBe(
+    true,
+  )
+  expect(await all.identity()).toEqual({ ...before, nodeId: all.other, readBeforeNs: 9n })
+  // Once is enough.
+  await all.move()
+  expect(all.requests).toHaveLength(5)
+})
+
+test('at the node that knows it nothing is published', async () => {
+  const all = await aMover(1)
+  await all.move(nodeId)
+  expect(all.requests).toEqual([])
+})
+
+test('all revocations go, however many they are', async () => {
+  const all = await aMover(201)
+  await all.move()
+  expect(kindsOf(all.requests).filter((kind) => kind === 'revoked')).toHaveLength(201)
+})
+
+test('a revocation that the node has, or does not take, does not keep the others back', async () => {
+  const all = await aMover(3)
+  all.answers.push(new PadlockError('already_revoked'), new PadlockError('wrong_signature_kind'))
+  await all.move()
+  expect(kindsOf(all.requests)).toEqual(['revoked', 'revoked', 'revoked', 'contact', 'prekey'])
+  expect((await all.identity())?.nodeId).toEqual(all.other)
+})
+
+test.each([0, 1, 2])(
+  'if answer %s does not come, nothing after it goes, and all of it goes the next time',
+  async (at) => {
+    const all = await aMover(1)
+    all.answers.push(
+      ...Array.from({ length: at }, () => undefined),
+      new PadlockError('network_unavailable'),
+    )
+    expect(await failure(all.move())).toBe('network_unavailable')
+    expect(all.requests).toHaveLength(at + 1)
+    expect((await all.identity())?.nodeId).toEqual(nodeId)
+    all.requests.length = 0
+    await all.move()
+    expect(kindsOf(all.requests)).toEqual(['revoked', 'contact', 'prekey'])
+  },
+)
+
+test('who is revoked there is revoked, and uploads nothing', async () => {
+  const all = await aMover()
+  all.answers.push(new PadlockError('revoked'))
+  await all.move()
+  expect(all.context.status.current.state).toBe('revoked')
+  expect(kindsOf(all.requests)).toEqual(['contact'])
+  expect((await all.identity())?.nodeId).toEqual(nodeId)
+})
+
+test('a failure that is no refusal ends it, whatever was published so far', async () => {
+  const all = await aMover(2)
+  all.answers.push(new Error('a defect'))
+  expect(await failure(all.move())).toBe('another')
+  expect(all.requests).toHaveLength(1)
+  expect((await all.identity())?.nodeId).toEqual(nodeId)
+})

@@ -1,0 +1,159 @@
+/** What the wallet is asked to sign, how often, and when its account is a contract (docs/protocol.md section 3). */
+
+import { privateKeyToAccount } from 'viem/accounts'
+import { expect, test } from 'vitest'
+import type { ContractQuestion, SignatureStatus } from '../../../src/chains/chains.ts'
+import { type Signer, signAs, signAsWallet } from '../../../src/engine/keys/signing.ts'
+import { PadlockError } from '../../../src/errors.ts'
+import { parseAddress } from '../../../src/protocol/ids.ts'
+import { hashPersonalMessage } from '../../../src/protocol/wallet-signature.ts'
+import { signWith } from '../../support/engine.ts'
+
+const never = new AbortController().signal
+const account = privateKeyToAccount(`0x${'1'.repeat(64)}`)
+const other = privateKeyToAccount(`0x${'2'.repeat(64)}`)
+const parsed = parseAddress(account.address)
+if (!parsed.ok) throw new Error(parsed.why)
+const address = parsed.value
+
+const signing = {
+  address,
+  currentTime: '2026-11-21T08:13:00.000Z',
+  buildText: (chainId: bigint | undefined) => (chainId === undefined ? 'plain' : `on ${chainId}`),
+}
+
+/** A wallet that keeps what it was asked for. */
+const aSigner = (given: Partial<Signer> & { readonly by?: typeof account } = {}) => {
+  const asked: string[] = []
+  const signer: Signer = {
+    signText: async (text, _, signal) => {
+      asked.push(text)
+      return signWith(given.by ?? account)(text, signal)
+    },
+    ...given,
+  }
+  return { signer, asked }
+}
+
+const on = (chainId: bigint, isContract: boolean) => async () => ({ chainId, isContract })
+
+const saying = (word: SignatureStatus) => {
+  const questions: ContractQuestion[] = []
+  const verify = async (question: ContractQuestion) => {
+    questions.push(question)
+    return word
+  }
+  return { questions, chains: { ids: new Set([5n]), verify } }
+}
+
+const codeOf = async (call: Promise<unknown>): Promise<unknown> => {
+  const error: unknown = await call.then(
+    () => 'no error',
+    (error: unknown) => error,
+  )
+  return error instanceof PadlockError ? error.code : error
+}
+
+test('a key signs once, without a chain, whatever chain its wallet is on', async () => {
+  for (const findChain of [undefined, on(5n, false), async () => undefined]) {
+    const { signer, asked } = aSigner(findChain && { findChain })
+    expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'eip191' })
+    expect(asked).toEqual(['plain'])
+  }
+})
+
+test('a contract account that the application names signs once, with its chain', async () => {
+  const { signer, asked } = aSigner({ contractChainId: 7n, findChain: on(5n, false) })
+  expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 7n })
+  expect(asked).toEqual(['on 7'])
+})
+
+test('an address with code on the wallet’s chain signs once, with that chain', async () => {
+  const { signer, asked } = aSigner({ findChain: on(5n, true) })
+  expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 5n })
+  expect(asked).toEqual(['on 5'])
+})
+
+test('a plain signature that does not recover to the address is asked for once more, with the chain', async () => {
+  for (const signText of [
+    async () => new Uint8Array(65),
+    async () => new Uint8Array(600),
+    async (text: string) => signWith(other)(text, never),
+  ]) {
+    const asked: string[] = []
+    const signer: Signer = {
+      signText: async (text) => {
+        asked.push(text)
+        return signText(text)
+      },
+      findChain: on(5n, false),
+    }
+    const signature = await signAsWallet(signer, signing, never)
+    expect(signature).toEqual({ kind: 'erc1271', chainId: 5n, signature: await signText('on 5') })
+    expect(asked).toEqual(['plain', 'on 5'])
+  }
+})
+
+test('it is asked once more and no oftener: who signs for another account is told', async () => {
+  const { chains, questions } = saying('invalid')
+  const { signer, asked } = aSigner({ by: other, findChain: on(5n, false), chains })
+  expect(await codeOf(signAsWallet(signer, signing, never))).toBe('wallet_wrong_account')
+  expect(asked).toEqual(['plain', 'on 5'])
+  expect(questions).toEqual([
+    {
+      chainId: 5n,
+      address,
+      hash: hashPersonalMessage('on 5'),
+      signature: await signWith(other)('on 5', never),
+    },
+  ])
+})
+
+test('a chain that cannot be asked now stops nobody: the node asks it', async () => {
+  const { chains } = saying('unreachable')
+  const { signer } = aSigner({ contractChainId: 5n, chains })
+  expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 5n })
+})
+
+test('without a chain nothing is asked for again', async () => {
+  for (const findChain of [undefined, async () => undefined]) {
+    const wrong = aSigner({ by: other, ...(findChain && { findChain }) })
+    expect(await codeOf(signAsWallet(wrong.signer, signing, never))).toBe('wallet_wrong_account')
+    expect(wrong.asked).toEqual(['plain'])
+    const contract = { signText: async () => new Uint8Array(600), ...(findChain && { findChain }) }
+    expect(await codeOf(signAsWallet(contract, signing, never))).toBe('invalid_argument')
+  }
+})
+
+test('a contract’s signature has 8 KiB at most', async () => {
+  for (const [length, expected] of [
+    [8_192, 'no error'],
+    [8_193, 'wallet_failed'],
+  ] as const) {
+    const signer = { signText: async () => new Uint8Array(length), contractChainId: 5n }
+    expect(await codeOf(signAsWallet(signer, signing, never))).toBe(expected)
+  }
+})
+
+test('whoever has a kind already signs in that kind only', async () => {
+  const key = aSigner({ findChain: on(5n, true), contractChainId: 5n })
+  expect(await signAs(key.signer, signing, undefined, never)).toMatchObject({ kind: 'eip191' })
+  expect(key.asked).toEqual(['plain'])
+  const wrong = aSigner({ by: other, findChain: on(5n, false) })
+  expect(await codeOf(signAs(wrong.signer, signing, undefined, never))).toBe('wallet_wrong_account')
+  expect(wrong.asked).toEqual(['plain'])
+  const contract = aSigner()
+  expect(await signAs(contract.signer, signing, 9n, never)).toMatchObject({
+    kind: 'erc1271',
+    chainId: 9n,
+  })
+  expect(contract.asked).toEqual(['on 9'])
+})
+
+test('a wallet that never answers is given up when the caller gives up', async () => {
+  const stop = new AbortController()
+  const signer = { signText: () => new Promise<never>(() => undefined), contractChainId: 5n }
+  const call = signAsWallet(signer, signing, stop.signal)
+  stop.abort()
+  expect(await codeOf(call)).toBe('aborted')
+})

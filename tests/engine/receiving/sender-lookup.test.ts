@@ -1,0 +1,102 @@
+/** docs/protocol.md section 8, In, step 3: whose word counts is asked of the node before it counts. */
+
+import { expect, test } from 'vitest'
+import { encodeContent } from '../../../src/content/registry.ts'
+import { PadlockError } from '../../../src/errors.ts'
+import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
+import { buildPayload } from '../../../src/protocol/payload.ts'
+import { tables } from '../../../src/store/tables.ts'
+import { anAccount, freshDatabase, until, untilState, untilTexts } from '../../support/engine.ts'
+import {
+  addressOf,
+  aLine,
+  aTurnedWorld,
+  countOf,
+  envelopesFrom,
+  insiderOf,
+  minuteMs,
+  never,
+} from '../../support/turned-world.ts'
+
+/** Alice, who once looked at Bob's devices and has no conversation with him; the test has Bob's tablet. */
+const anAcquaintance = async () => {
+  const { world, clocks } = await aTurnedWorld()
+  const { platform } = clocks
+  const [alice, bob] = [anAccount(), anAccount()]
+  const phone = await world.open({ account: bob, database: freshDatabase(), platform })
+  const tabletDatabase = freshDatabase()
+  const tablet = await world.open({ account: bob, database: tabletDatabase, platform })
+  for (const each of [phone, tablet]) await untilState(each, 'live')
+  await tablet.engine.close()
+  const insider = await insiderOf(world, tabletDatabase)
+  const database = freshDatabase()
+  const line = aLine()
+  const { network } = line
+  const atAlice = await world.open({ account: alice, database, platform, network })
+  await untilState(atAlice, 'live')
+  expect(await atAlice.engine.installations(bob.address)).toHaveLength(2)
+  const id = buildConversationId(addressOf(alice), addressOf(bob))
+  const says = (text: string, composedNs: bigint) =>
+    buildPayload({ convoId: id, contentBytes: encodeContent(text), composedNs })
+  return { world, clocks, alice, bob, phone, tablet, insider, database, line, atAlice, id, says }
+}
+
+/** Addresses that nobody has. */
+const strangers = Array.from(
+  { length: 50 },
+  (_, n) => `0x${(n + 1).toString(16).padStart(40, '0')}` as Address,
+)
+
+test('section 8: who was revoked is not believed because strangers used up the look-ups', async () => {
+  const { world, clocks, alice, phone, tablet, insider, atAlice, id, says, line } =
+    await anAcquaintance()
+  await phone.engine.revoke([tablet.engine.installationId], never)
+  // Fifty envelopes that claim to be from fifty accounts, then one of the revoked device.
+  const forged = []
+  for (const address of strangers) {
+    forged.push(...(await envelopesFrom(world, { ...insider, address }, alice, [says('?', 2n)])))
+  }
+  const late = await envelopesFrom(world, insider, alice, [says('I am still here', 3n)])
+  line.queried.length = 0
+  await world.network.publish([...forged, ...late])
+  const contacts = new Set(strangers.map((address) => `contact-${address}`))
+  const asked = () => line.queried.flat().filter((topic) => contacts.has(topic)).length
+  await until(() => asked() === 50)
+  // Something that the client takes in after them.
+  await phone.engine.send(id, 'from the phone')
+  const inbox = `message-${atAlice.engine.installationId}`
+  const sent = async () =>
+    (
+      await world.node.store.page([{ topic: inbox, afterSequence: 51n }], {
+        envelopes: 9,
+        bytes: 1e9,
+      })
+    ).envelopes.length
+  await until(async () => (await sent()) === 1)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(await atAlice.engine.history(id, undefined, 10)).toEqual([])
+  // The next minute has look-ups again; a new subscription uses them as a heartbeat would.
+  clocks.turn(minuteMs)
+  await atAlice.engine.conversation(phone.engine.address)
+  expect(await untilTexts(atAlice, id, 1)).toEqual(['from the phone'])
+  await until(() => countOf(atAlice, 'sender_revoked') === 1)
+  expect(await atAlice.engine.history(id, undefined, 10)).toHaveLength(1)
+})
+
+test('section 8: a sender who cannot be looked up now is parked, known or not, and nothing is lost', async () => {
+  const { world, clocks, alice, insider, atAlice, id, says, line, database } =
+    await anAcquaintance()
+  line.fail = new PadlockError('network_unavailable')
+  const envelopes = await envelopesFrom(world, insider, alice, [says('one', 1n), says('two', 2n)])
+  await world.network.publish(envelopes)
+  await until(() => line.failed > 0)
+  expect(await atAlice.engine.history(id, undefined, 10)).toEqual([])
+  await atAlice.engine.close()
+  const store = await world.openStore(database)
+  expect(await store.all(tables.parked)).toHaveLength(2)
+  store.close()
+  line.fail = undefined
+  const { platform } = clocks
+  const again = await world.open({ account: alice, database, platform })
+  expect(await untilTexts(again, id, 2)).toEqual(['one', 'two'])
+})

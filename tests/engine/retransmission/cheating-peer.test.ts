@@ -1,0 +1,271 @@
+/**
+ * A peer that cheats with recovery and with heads (docs/protocol.md sections 8 and 10): it asks for what is
+ * not its own, again and again and in volume, sends again what nobody asked for, never decrypts and never
+ * can be decrypted, and lies about what the node showed it. Everything stays within its number, and
+ * honest messages go on.
+ */
+
+import { expect, test } from 'vitest'
+import { readInternalType } from '../../../src/content/registry.ts'
+import {
+  decodeRetransmitRequest,
+  encodeRetransmitRequest,
+} from '../../../src/content/retransmit.ts'
+import { digestEnvelope } from '../../../src/protocol/ids.ts'
+import { parsePayload } from '../../../src/protocol/payload.ts'
+import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
+import { aTurnedClock } from '../../support/cheating-clock.ts'
+import { CheatingPeer, type PeerSession } from '../../support/cheating-peer/cheating-peer.ts'
+import {
+  accusations,
+  addressOf,
+  aStage,
+  countOf,
+  expectHonest,
+  hourMs,
+  idOf,
+  inboxOf,
+  minuteMs,
+  must,
+  never,
+  type Stage,
+  say,
+  shownTexts,
+} from '../../support/cheating-stage.ts'
+import { until, untilTexts } from '../../support/engine.ts'
+
+const aScene = async () => {
+  const clock = aTurnedClock()
+  const stage = await aStage({ clock, haveTalked: true })
+  const mallory = await CheatingPeer.register(stage.world)
+  const session = await mallory.sessionWith(stage.bob)
+  const { id } = await stage.atBob.engine.conversation(mallory.account.address)
+  return { clock, stage, mallory, session, id }
+}
+
+const asks = (
+  { stage, mallory, session }: { stage: Stage; mallory: CheatingPeer; session: PeerSession },
+  ...requests: readonly (readonly Uint8Array[])[]
+) =>
+  mallory.send(
+    session,
+    ...requests.map((digests) =>
+      mallory.payload(stage.bob, { contentBytes: encodeRetransmitRequest(digests) }),
+    ),
+  )
+
+/** All that was asked or written before has had its effect when this arrives. */
+const settle = async (
+  { stage, mallory, session }: { stage: Stage; mallory: CheatingPeer; session: PeerSession },
+  id: string,
+  text: string,
+) => {
+  await mallory.send(session, mallory.text(stage.bob, text))
+  await until(async () => (await shownTexts(stage.atBob, id)).includes(text))
+  // What is answered leaves before what is said afterwards.
+  await say(stage.atBob, stage.id, `after ${text}`)
+}
+
+const retransmitted = ({ atBob }: Stage): number =>
+  atBob.events.reduce((sum, event) => sum + (event.kind === 'retransmitted' ? event.count : 0), 0)
+
+const digestsIn = async ({ world }: Stage, installationId: string) =>
+  (await inboxOf(world, installationId)).map(({ message }) => digestEnvelope(message))
+
+test('section 10: what was sent to others is sent to nobody else, whoever asks', async () => {
+  const scene = await aScene()
+  const { stage, mallory, id } = scene
+  const { atBob, atAlice } = stage
+  await say(atBob, stage.id, 'for Alice alone')
+  const others = await digestsIn(stage, idOf(atAlice))
+  await asks(scene, others, [new Uint8Array(32).fill(5)])
+  await settle(scene, id, 'and?')
+  expect(retransmitted(stage)).toBe(0)
+  expect(await inboxOf(stage.world, mallory.id)).toEqual([])
+  await expectHonest(stage)
+})
+
+test('section 10: what is asked for again and again is sent again twice', async () => {
+  const scene = await aScene()
+  const { stage, mallory, id } = scene
+  await mallory.send(scene.session, mallory.text(stage.bob, 'hello'))
+  await untilTexts(stage.atBob, id, 1)
+  await say(stage.atBob, id, 'hello too')
+  const [digest] = await digestsIn(stage, mallory.id)
+  if (!digest) throw new Error('nothing was sent')
+  for (let n = 0; n < 5; n += 1) await asks(scene, [digest], [digest, digest])
+  await settle(scene, id, 'once more?')
+  await until(() => retransmitted(stage) === 2)
+  await settle(scene, id, 'and now?')
+  expect(await inboxOf(stage.world, mallory.id)).toHaveLength(3)
+  // Answers are not sent again at all.
+  await asks(scene, await digestsIn(stage, mallory.id))
+  await settle(scene, id, 'those too?')
+  expect(await inboxOf(stage.world, mallory.id)).toHaveLength(3)
+  expect(retransmitted(stage)).toBe(2)
+  await expectHonest(stage)
+})
+
+test('section 10: of one installation twenty requests an hour are answered', async () => {
+  const scene = await aScene()
+  const { clock, stage, mallory, id } = scene
+  await mallory.send(scene.session, mallory.text(stage.bob, 'hello'))
+  await untilTexts(stage.atBob, id, 1)
+  for (let n = 0; n < 30; n += 1) await stage.atBob.engine.send(id, `message ${n}`)
+  await until(async () => (await inboxOf(stage.world, mallory.id)).length === 30)
+  const digests = await digestsIn(stage, mallory.id)
+  await asks(scene, ...digests.map((digest) => [digest]))
+  await settle(scene, id, 'and?')
+  await until(() => retransmitted(stage) === 20)
+  await settle(scene, id, 'and the rest?')
+  expect(await inboxOf(stage.world, mallory.id)).toHaveLength(50)
+  await expectHonest(stage)
+  clock.turn(hourMs + minuteMs)
+  await asks(scene, digests)
+  await until(() => retransmitted(stage) === 50)
+})
+
+test('section 4: a request for none, for 501, for half a digest or for nonsense is dropped', async () => {
+  const scene = await aScene()
+  const { stage, mallory, session, id } = scene
+  await mallory.send(session, mallory.text(stage.bob, 'hello'))
+  await untilTexts(stage.atBob, id, 1)
+  await say(stage.atBob, id, 'hello too')
+  const [digest] = await digestsIn(stage, mallory.id)
+  if (!digest) throw new Error('nothing was sent')
+  const many = Array.from({ length: 501 }, () => digest)
+  await asks(scene, [], many, [digest, digest.subarray(1)])
+  const request = encodeRetransmitRequest([digest])
+  await mallory.send(
+    session,
+    mallory.payload(stage.bob, { contentBytes: request.subarray(0, request.length - 1) }),
+  )
+  await settle(scene, id, 'and?')
+  expect(retransmitted(stage)).toBe(0)
+  expect(await inboxOf(stage.world, mallory.id)).toHaveLength(1)
+  await expectHonest(stage)
+})
+
+test('section 10: who is revoked is answered no more', async () => {
+  const { stage } = await aScene()
+  const { atAlice, atBob, world } = stage
+  const stolen = await CheatingPeer.register(world, stage.alice)
+  await until(() => atBob.events.some(({ kind }) => kind === 'installation-added'))
+  const session = await stolen.sessionWith(stage.bob)
+  await say(atBob, stage.id, 'to both')
+  const digests = await digestsIn(stage, stolen.id)
+  expect(digests).toHaveLength(1)
+  await atAlice.engine.revoke([stolen.id], never)
+  await until(() => atBob.events.some(({ kind }) => kind === 'installation-revoked'))
+  await asks({ stage, mallory: stolen, session }, digests)
+  await until(() => countOf(atBob, 'sender_revoked') === 1)
+  await say(atBob, stage.id, 'to one')
+  expect(await inboxOf(world, stolen.id)).toHaveLength(1)
+  expect(retransmitted(stage)).toBe(0)
+  await expectHonest(stage)
+})
+
+/** An envelope that nobody can decrypt, from somebody who is known: of another header than its own. */
+const undecryptable = async (peer: CheatingPeer, session: PeerSession, stage: Stage) => {
+  const [olm] = peer.encrypt(session, [peer.text(stage.bob, 'never read')])
+  if (!olm) throw new Error('nothing')
+  const metadata = { sessionId: session.id, isPrekeyMessage: true }
+  const envelope = peer.sealRaw(session.to, metadata, olm)
+  await peer.publish([envelope])
+  return digestEnvelope(envelope.message)
+}
+
+test('section 10: a retransmission is taken of whom it was asked, once, and of nobody else', async () => {
+  const { clock, stage, mallory, session, id } = await aScene()
+  const { atBob, world } = stage
+  const eve = await CheatingPeer.register(world)
+  const hers = await eve.sessionWith(stage.bob)
+  const digest = await undecryptable(eve, hers, stage)
+  await until(() => countOf(atBob, 'header_mismatch') === 1)
+  const again = eve.text(stage.bob, 'what it was', { retransmits: digest })
+  // Nobody was asked yet.
+  const early = await eve.sessionWith(stage.bob)
+  await eve.send(early, again)
+  await until(() => countOf(atBob, 'bad_payload') === 1)
+  clock.turn(2 * minuteMs)
+  await until(async () => (await inboxOf(world, eve.id)).length === 1)
+  await mallory.send(session, mallory.text(stage.bob, 'let me', { retransmits: digest }))
+  await until(() => countOf(atBob, 'bad_payload') === 2)
+  await eve.send(early, again)
+  const withEve = eve.conversationWith(stage.bob)
+  expect(await untilTexts(atBob, withEve, 1)).toEqual(['what it was'])
+  await eve.send(early, again, eve.text(stage.bob, 'and what it was not', { retransmits: digest }))
+  await until(() => countOf(atBob, 'bad_payload') === 4)
+  expect(await shownTexts(atBob, withEve)).toEqual(['what it was'])
+  expect(await shownTexts(atBob, id)).toEqual([])
+  await expectHonest(stage)
+})
+
+test('section 10: a peer that never can be decrypted is asked twice for each envelope, and twenty times an hour at most', async () => {
+  const { clock, stage, mallory, session } = await aScene()
+  const { atBob } = stage
+  const to = await mallory.find(stage.bob)
+  const asking = { stage, mallory, session: await mallory.sessionWith(stage.bob) }
+  const startMs = clock.nowMs()
+  let failed = 0
+  for (let minute = 0; minute < 150; minute += 1) {
+    if (minute % 3 === 0) {
+      await undecryptable(mallory, session, stage)
+      failed += 1
+      await until(() => countOf(atBob, 'header_mismatch') === failed)
+    }
+    // And she cannot decrypt what asks her: that is asked for in turn, and sent by nobody again.
+    if (minute % 10 === 5) await asks(asking, await digestsIn(stage, mallory.id))
+    clock.turn(minuteMs)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await expectHonest(stage)
+  const hours = Math.ceil((clock.nowMs() - startMs) / hourMs) + 1
+  const requests = await mallory.inbox()
+  expect(requests.length).toBeGreaterThan(5)
+  expect(requests.length).toBeLessThanOrEqual(20 * hours)
+  const asked = new Map<string, number>()
+  for (const received of requests) {
+    const { contentBytes } = must(parsePayload(mallory.accept(to, received).payload))
+    const type = readInternalType(contentBytes)
+    const digests = type && decodeRetransmitRequest(type, contentBytes)
+    for (const digest of digests ?? []) {
+      const name = Buffer.from(digest).toString('base64')
+      asked.set(name, (asked.get(name) ?? 0) + 1)
+    }
+  }
+  expect(asked.size).toBeLessThanOrEqual(failed)
+  expect(Math.max(...asked.values())).toBe(2)
+  expect(retransmitted(stage)).toBe(0)
+})
+
+test('section 8: heads that are not true name who told them, once a day and topic, and change nothing', async () => {
+  const { stage, mallory, session, id } = await aScene()
+  const { atBob, node, world } = stage
+  const { nodeId } = await world.network.getInfo()
+  const accounts = [mallory.address, addressOf(stage.bob)]
+  const heads = accounts.flatMap((address) =>
+    [contactTopic(address), revokedTopic(address)].map((topic) => ({
+      topic,
+      sequence: 2n ** 64n - 1n,
+      hash: new Uint8Array(32).fill(1),
+    })),
+  )
+  const before = node.calls.query
+  for (let n = 0; n < 10; n += 1) {
+    await mallory.send(session, mallory.text(stage.bob, `lie ${n}`, { heads, nodeId }))
+  }
+  await untilTexts(atBob, id, 10)
+  await until(() => accusations(atBob).length === 4)
+  await mallory.send(session, mallory.text(stage.bob, 'one more', { heads, nodeId }))
+  await untilTexts(atBob, id, 11)
+  await expectHonest(stage)
+  expect(accusations(atBob)).toHaveLength(4)
+  for (const { code, claimant } of accusations(atBob)) {
+    expect(code).toBe('node_withholding')
+    expect(claimant.id).toBe(mallory.id)
+  }
+  expect(countOf(atBob, 'node_withholding')).toBe(4)
+  expect(node.calls.query - before).toBeLessThanOrEqual(12)
+  expect(atBob.engine.status.state).toBe('live')
+})

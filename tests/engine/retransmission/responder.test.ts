@@ -1,0 +1,347 @@
+/** Sending again what another installation could not decrypt: the numbers of docs/protocol.md section 10. */
+
+import { expect, test, vi } from 'vitest'
+import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
+import { Responder } from '../../../src/engine/retransmission/responder.ts'
+import { commit } from '../../../src/engine/runtime/change.ts'
+import type { Context } from '../../../src/engine/runtime/context.ts'
+import { forgetOldSent } from '../../../src/engine/sending/sent-records.ts'
+import type { Session } from '../../../src/engine/sessions/session-rules.ts'
+import { encodeHex } from '../../../src/protocol/bytes.ts'
+import { buildConversationId } from '../../../src/protocol/ids.ts'
+import { put, tables } from '../../../src/store/tables.ts'
+import {
+  aClaimedKey,
+  aDevice,
+  aPartWorld,
+  known,
+  sendingParts,
+} from '../../support/engine-context.ts'
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+
+let digests = 0
+const aDigest = (): Uint8Array => {
+  const digest = new Uint8Array(32)
+  new DataView(digest.buffer).setUint32(0, ++digests)
+  return digest
+}
+
+const aSession = (peer: KnownInstallation, made: Session | undefined): Session => {
+  if (made?.installationId !== peer.id) throw new Error('no session')
+  return made
+}
+
+/** One part alone: a peer with two sessions, and a message that was sent to it. */
+const anAnswering = async () => {
+  const device = aDevice()
+  const bare = await aPartWorld()
+  const context: Context = {
+    ...bare.context,
+    network: { ...bare.context.network, claimPrekeys: async () => [aClaimedKey(device)] },
+  }
+  const parts = sendingParts(context)
+  const peer = known(device)
+  parts.directory.people.set(peer.address, [peer])
+  const sessions = [
+    aSession(peer, await parts.fanout.prepareNew(peer)),
+    aSession(peer, await parts.fanout.prepareNew(peer)),
+  ] as const
+  await commit(bare.store, parts.sessions.statesChange(sessions))
+  const conversationId = buildConversationId(context.account.address, peer.address)
+  /** A message that was sent at that time in one envelope for each of these. */
+  const sent = async (to: readonly string[], sentMs = bare.clock.nowMs, answers = 0) => {
+    const envelopes = to.map((installationId) => ({
+      digest: aDigest(),
+      installationId,
+      messageId: `message ${digests}`,
+      answers,
+    }))
+    await bare.store.transaction([], () => ({
+      writes: [
+        put(tables.sent, bare.store.nextNumber(tables.sent), { sentMs: BigInt(sentMs), envelopes }),
+        ...envelopes.map(({ messageId }, nth) =>
+          put(tables.messages, messageId, {
+            messageId,
+            conversationId,
+            composedNs: 1_000n + BigInt(nth),
+            content: new TextEncoder().encode(messageId),
+          }),
+        ),
+      ],
+      result: undefined,
+    }))
+    return envelopes
+  }
+  const answering = new Responder(context, parts)
+  const ask = (
+    asked: readonly Uint8Array[],
+    given: {
+      from?: KnownInstallation
+      on?: Session
+      settle?: Parameters<Responder['answer']>[1]
+      at?: Responder
+    } = {},
+  ) =>
+    (given.at ?? answering).answer(
+      {
+        from: given.from ?? peer,
+        sessionId: (given.on ?? sessions[0]).sessionId,
+        digests: asked,
+      },
+      given.settle,
+    )
+  /** Digests that were answered, in order. */
+  const answered = () =>
+    parts.fanout.calls.flatMap(({ messages }) =>
+      messages.map(({ retransmits }) => encodeHex(retransmits ?? new Uint8Array())),
+    )
+  const sentRecords = async () =>
+    (await bare.store.scan(tables.sent, { after: 0, limit: 1_000 })).rows.map(({ value }) => value)
+  bare.committed.length = 0
+  return {
+    ...bare,
+    context,
+    parts,
+    peer,
+    sessions,
+    conversationId,
+    sent,
+    answering,
+    ask,
+    answered,
+    sentRecords,
+  }
+}
+
+test('the same content goes with the same time, on the session that the request came on', async () => {
+  const all = await anAnswering()
+  const { peer, sessions, parts } = all
+  const [one, two] = await all.sent([peer.id, peer.id])
+  if (!one || !two) return
+  await all.ask([one.digest, two.digest])
+  const [call] = parts.fanout.calls
+  expect(parts.fanout.calls).toHaveLength(1)
+  expect(call?.messages).toEqual(
+    [one, two].map(({ digest, messageId }, nth) => ({
+      conversationId: all.conversationId,
+      content: new TextEncoder().encode(messageId),
+      composedNs: 1_000n + BigInt(nth),
+      retransmits: digest,
+      recipients: [peer],
+    })),
+  )
+  // Not the one that would be chosen, which is the newest.
+  expect(call?.on.get(peer.id)?.sessionId).toEqual(sessions[0].sessionId)
+  expect(parts.queue.enqueued.map(({ record }) => record)).toMatchObject([
+    { messageId: '', conversationId: all.conversationId, sealed: true },
+    { messageId: '', conversationId: all.conversationId, sealed: true },
+  ])
+  expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toMatchObject([
+    { count: 2, to: { id: peer.id } },
+  ])
+})
+
+test('an answer, its ratchet and its count are saved together, on the disk, before it leaves', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  all.committed.length = 0
+  let storedFirst: boolean | undefined
+  vi.spyOn(all.parts.outbox, 'wake').mockImplementation(() => {
+    storedFirst = all.committed.length === 1
+  })
+  await all.ask([one.digest])
+  expect(all.committed).toEqual([
+    { durability: 'strict', tables: expect.arrayContaining(['sent', 'sessions', 'outbox']) },
+  ])
+  expect(storedFirst).toBe(true)
+  const inMemory = all.parts.sessions
+    .of(all.peer.id)
+    .find(({ sessionId }) => encodeHex(sessionId) === encodeHex(all.sessions[0].sessionId))
+  expect(inMemory?.sentSince).toBe(1)
+  expect((await all.store.scan(tables.outbox, { after: 0, limit: 9 })).rows).toHaveLength(1)
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 1 }] }])
+})
+
+test('each digest is answered twice at most: section 10', async () => {
+  const all = await anAnswering()
+  const [one, two] = await all.sent([all.peer.id, all.peer.id])
+  if (!one || !two) return
+  for (let n = 0; n < 4; n += 1) await all.ask([one.digest])
+  expect(all.answered()).toEqual([one, one].map(({ digest }) => encodeHex(digest)))
+  // The other one of the same request is counted for itself.
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 2 }, { answers: 0 }] }])
+  await all.ask([one.digest, two.digest])
+  expect(all.answered().slice(2)).toEqual([encodeHex(two.digest)])
+  expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toHaveLength(3)
+})
+
+test('only what was sent to that very installation is answered', async () => {
+  const all = await anAnswering()
+  const other = known(aDevice(all.peer.address))
+  all.parts.directory.people.set(all.peer.address, [all.peer, other])
+  const [mine, theirs] = await all.sent([all.peer.id, other.id])
+  if (!mine || !theirs) return
+  await all.ask([theirs.digest, aDigest()])
+  expect(all.answered()).toEqual([])
+  await all.ask([theirs.digest, mine.digest])
+  expect(all.answered()).toEqual([encodeHex(mine.digest)])
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 1 }, { answers: 0 }] }])
+})
+
+test('an installation that is revoked, or asks on a session that is not here, gets nothing', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  all.parts.directory.people.set(all.peer.address, [{ ...all.peer, revokedNs: 1n }])
+  await all.ask([one.digest])
+  all.parts.directory.people.set(all.peer.address, [all.peer])
+  await all.ask([one.digest], { on: { ...all.sessions[0], sessionId: new Uint8Array(32) } })
+  expect(all.answered()).toEqual([])
+  expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toEqual([])
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
+})
+
+test('a message that is not here any more is passed over, the others go', async () => {
+  const all = await anAnswering()
+  const [one, two] = await all.sent([all.peer.id, all.peer.id])
+  if (!one || !two) return
+  await all.store.transaction([], () => ({
+    writes: [{ kind: 'delete', table: tables.messages, key: one.messageId }],
+    result: undefined,
+  }))
+  await all.ask([one.digest, two.digest])
+  expect(all.answered()).toEqual([encodeHex(two.digest)])
+  await all.ask([one.digest])
+  expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toMatchObject([{ count: 1 }])
+})
+
+test('what was sent is answered for fourteen days to the millisecond, by both clocks', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  all.turn(14 * dayMs)
+  await all.ask([one.digest])
+  expect(all.answered()).toHaveLength(1)
+  // The own clock alone ends nothing (section 1).
+  all.clock.nowMs += dayMs
+  await all.ask([one.digest])
+  expect(all.answered()).toHaveLength(2)
+  const [other] = await all.sent([all.peer.id], all.clock.nowMs - dayMs)
+  if (!other) return
+  all.turn(14 * dayMs + 1)
+  await all.ask([other.digest])
+  expect(all.answered()).toHaveLength(2)
+})
+
+test('records of what was sent go after fourteen days, however many they are', async () => {
+  const all = await anAnswering()
+  for (let n = 0; n < 3; n += 1) await all.sent([all.peer.id])
+  await all.store.transaction([], () => ({
+    writes: Array.from({ length: 1_001 }, () =>
+      put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: BigInt(all.clock.nowMs) }),
+    ),
+    result: undefined,
+  }))
+  all.turn(1)
+  const [young] = await all.sent([all.peer.id])
+  all.turn(14 * dayMs - 1)
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toHaveLength(1_000)
+  all.turn(1)
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
+})
+
+test('of one installation twenty requests an hour are answered', async () => {
+  const all = await anAnswering()
+  const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
+  for (const { digest } of asked.slice(0, 21)) await all.ask([digest])
+  expect(all.answered()).toHaveLength(20)
+  const last = asked.at(-1)
+  if (!last) return
+  all.turn(hourMs - 1)
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(20)
+  all.turn(1)
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(21)
+})
+
+test('of many requests at once each sees what those before it used up', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  await Promise.all(Array.from({ length: 10 }, () => all.ask([one.digest])))
+  expect(all.answered()).toHaveLength(2)
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 2 }] }])
+})
+
+test('a request that failed on the way was none: it may be tried again', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const recipients = vi
+    .spyOn(all.parts.directory, 'recipients')
+    .mockRejectedValue(new Error('gone'))
+  for (let n = 0; n < 25; n += 1) await expect(all.ask([one.digest])).rejects.toThrow('gone')
+  recipients.mockRestore()
+  await all.ask([one.digest])
+  expect(all.answered()).toHaveLength(1)
+})
+
+test('after a restart the session that the request came on is found in the store', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const again = sendingParts(all.context)
+  again.directory.people.set(all.peer.address, [all.peer])
+  await all.ask([one.digest], { at: new Responder(all.context, again) })
+  expect(again.fanout.calls).toHaveLength(1)
+  expect(again.sessions.of(all.peer.id)).toHaveLength(2)
+})
+
+test('what settles a request is written with its last answer, once, and counts after that', async () => {
+  const all = await anAnswering()
+  const [one] = await all.sent([all.peer.id])
+  const [two] = await all.sent([all.peer.id])
+  if (!one || !two) return
+  const log: string[] = []
+  const settle = () => {
+    log.push('asked')
+    return {
+      writes: [put(tables.claim, 'claim', { claimId: new Uint8Array(16) })],
+      committed: () => {
+        log.push('committed')
+      },
+    }
+  }
+  all.committed.length = 0
+  expect(await all.ask([one.digest, two.digest], { settle })).toBe(true)
+  expect(log).toEqual(['asked', 'committed'])
+  expect(all.committed.map(({ tables: names }) => names.includes('account'))).toEqual([false, true])
+  // With nothing to answer nothing is settled, and whoever asked knows.
+  expect(await all.ask([aDigest()], { settle })).toBe(false)
+  expect(await all.ask([one.digest])).toBe(false)
+  expect(log).toHaveLength(2)
+})
+
+test('who asks how often is remembered of a thousand installations', async () => {
+  const all = await anAnswering()
+  const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
+  const [last, another] = asked.slice(20)
+  if (!last || !another) return
+  for (const { digest } of asked.slice(0, 20)) await all.ask([digest])
+  const others = Array.from({ length: 1_000 }, (_, nth) => ({
+    ...all.peer,
+    id: `${all.peer.id}${nth}` as typeof all.peer.id,
+  }))
+  for (const from of others.slice(0, 999)) await all.ask([last.digest], { from })
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(20)
+  for (const from of others.slice(999)) await all.ask([last.digest], { from })
+  await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(21)
+})

@@ -1,0 +1,438 @@
+/** What single devices are owed, message by message: docs/protocol.md section 8, Out; one part alone. */
+
+import { expect, test, vi } from 'vitest'
+import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
+import type { Change } from '../../../src/engine/runtime/change.ts'
+import { commit } from '../../../src/engine/runtime/change.ts'
+import type { Account, Context } from '../../../src/engine/runtime/context.ts'
+import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
+import { messageTopic } from '../../../src/protocol/topics.ts'
+import type { Write } from '../../../src/store/store.ts'
+import { MessageState, put, tables } from '../../../src/store/tables.ts'
+import { until } from '../../support/engine.ts'
+import {
+  aClaimedKey,
+  aDevice,
+  anAddress,
+  aPartWorld,
+  known,
+  sendingParts,
+} from '../../support/engine-context.ts'
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+const mib = 1_048_576
+
+/** One part alone, with a peer's account; `gone` are devices whose prekeys the node does not give. */
+const aDebtor = async () => {
+  const devices = new Map<string, Account>()
+  const gone = new Set<string>()
+  const world = await aPartWorld()
+  const context: Context = {
+    ...world.context,
+    network: {
+      ...world.context.network,
+      claimPrekeys: async (_, ids) =>
+        ids.flatMap((id) => {
+          const device = devices.get(id)
+          return device && !gone.has(id) ? [aClaimedKey(device)] : []
+        }),
+    },
+  }
+  const parts = sendingParts(context)
+  const peer = anAddress()
+  const own = context.account.address
+  const conversationId = buildConversationId(own, peer)
+  const aDeviceOf = (address: Address, firstSeenNs = 1n): KnownInstallation => {
+    const device = aDevice(address)
+    devices.set(device.installationId, device)
+    const installation = known(device, { firstSeenNs })
+    parts.directory.people.set(address, [
+      ...(parts.directory.people.get(address) ?? []),
+      installation,
+    ])
+    return installation
+  }
+  const write = (writes: readonly Write[]) =>
+    world.store.transaction([], () => ({ writes, result: undefined }))
+  /** A message of one's own, or of another device, that the node has since then; 0: pending. */
+  const aMessage = async (
+    messageId: string,
+    nodeNs: bigint,
+    given: { bytes?: number; senderInstallation?: string; conversation?: string } = {},
+  ) =>
+    write([
+      put(
+        tables.messages,
+        messageId,
+        {
+          messageId,
+          conversationId: given.conversation ?? conversationId,
+          sender: own,
+          senderInstallation: given.senderInstallation ?? context.account.installationId,
+          composedNs: nodeNs,
+          nodeNs,
+          content: new Uint8Array(given.bytes ?? 3),
+          state: nodeNs === 0n ? MessageState.PENDING : MessageState.SENT,
+        },
+        world.store.nextNumber(tables.messages),
+      ),
+    ])
+  const save = (more: Change) => commit(world.store, more)
+  const debts = async () =>
+    (await world.store.scan(tables.owed, { after: 0, limit: 20_000 })).rows.map(({ value }) => ({
+      messageId: value.messageId,
+      to: value.installationId,
+    }))
+  /** A message that was published to these. */
+  const published = (messageId: string, nodeNs: bigint, to: readonly KnownInstallation[] = []) =>
+    parts.deferred.published(
+      [
+        {
+          messageId,
+          conversationId,
+          nodeNs,
+          topics: new Set(to.map(({ id }) => messageTopic(id))),
+        },
+      ],
+      save,
+    )
+  const run = async () => {
+    void parts.deferred.run()
+    parts.deferred.setLive(true)
+    await until(() => world.waits.length > 0)
+  }
+  const settled = (): Promise<void> => until(() => world.waits.length > 0)
+  /** What was sealed, call by call. */
+  const sealed = () =>
+    parts.fanout.calls.map(({ messages }) => messages.map(({ composedNs }) => composedNs))
+  return {
+    ...world,
+    context,
+    parts,
+    gone,
+    peer,
+    own,
+    conversationId,
+    aDeviceOf,
+    aMessage,
+    write,
+    save,
+    debts,
+    published,
+    run,
+    settled,
+    sealed,
+    get waits() {
+      return world.waits
+    },
+  }
+}
+
+const nowNs = ({ clock }: { readonly clock: { readonly nowMs: number } }) =>
+  BigInt(clock.nowMs) * 1_000_000n
+
+test('who was there before a message was published, and did not get it, is owed it: of both accounts', async () => {
+  const all = await aDebtor()
+  const [got, missed] = [all.aDeviceOf(all.peer), all.aDeviceOf(all.peer)]
+  const [before, same, after] = [9n, 10n, 11n].map((ns) => all.aDeviceOf(all.peer, ns))
+  const tablet = all.aDeviceOf(all.own)
+  await all.published('one', 10n, [got])
+  expect(await all.debts()).toEqual(
+    [missed, before, tablet].map((one) => ({ messageId: 'one', to: one?.id })),
+  )
+  expect([same?.id, after?.id].every(Boolean)).toBe(true)
+})
+
+test('debts are written together with what they follow from, and are none if that fails', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  const failing = all.parts.deferred.published(
+    [{ messageId: 'one', conversationId: all.conversationId, nodeNs: 10n, topics: new Set() }],
+    async (more) => {
+      expect(more.writes).toHaveLength(1)
+      throw new Error('no room')
+    },
+  )
+  await expect(failing).rejects.toThrow('no room')
+  await all.run()
+  expect(all.parts.fanout.calls).toEqual([])
+  // And what comes after goes on.
+  await all.published('one', 10n)
+  expect(await all.debts()).toHaveLength(1)
+  await until(() => all.parts.fanout.calls.length === 1)
+})
+
+test('who becomes known late is owed what was published since: own messages, sent, not got yet', async () => {
+  const all = await aDebtor()
+  const now = nowNs(all)
+  await all.aMessage('before', now - 1n)
+  await all.aMessage('same', now)
+  await all.aMessage('pending', 0n)
+  await all.aMessage('after', now + 1n)
+  await all.aMessage('of another device', now + 2n, { senderInstallation: 'other' })
+  await all.aMessage('elsewhere', now + 3n, {
+    conversation: buildConversationId(all.own, anAddress()),
+  })
+  await all.aMessage('sent to it', now + 4n)
+  await all.aMessage('owed to it', now + 5n)
+  const late = all.aDeviceOf(all.peer, now)
+  await all.write([
+    put(tables.sent, all.store.nextNumber(tables.sent), {
+      envelopes: [
+        { installationId: late.id, messageId: 'sent to it' },
+        { installationId: 'other', messageId: 'after' },
+      ],
+    }),
+  ])
+  await all.published('owed to it', now + 5n)
+  // What is owed to somebody else, or was sent to them, it did not get.
+  await all.write([
+    put(tables.owed, all.store.nextNumber(tables.owed), {
+      messageId: 'after',
+      installationId: 'other',
+      address: all.peer,
+      sinceMs: BigInt(all.clock.nowMs),
+    }),
+  ])
+  await all.parts.deferred.load()
+  await all.parts.deferred.gained([late], all.save)
+  expect(await all.debts()).toEqual([
+    { messageId: 'owed to it', to: late.id },
+    { messageId: 'after', to: 'other' },
+    { messageId: 'after', to: late.id },
+  ])
+})
+
+test('a late device of one’s own is owed messages of all conversations, however many they are', async () => {
+  const all = await aDebtor()
+  const now = nowNs(all)
+  const others = [anAddress(), anAddress()].map((address) => buildConversationId(all.own, address))
+  await all.write(
+    [all.conversationId, ...others].map((conversationId) =>
+      put(tables.conversations, conversationId, { conversationId, lastMessageMs: 1n }),
+    ),
+  )
+  for (let n = 1; n <= 101; n += 1) await all.aMessage(`here ${n}`, now + BigInt(n))
+  for (const [nth, conversation] of others.entries()) {
+    await all.aMessage(`there ${nth}`, now + 500n, { conversation })
+  }
+  const tablet = all.aDeviceOf(all.own, now)
+  await all.parts.deferred.gained([tablet], all.save)
+  const ids = new Set((await all.debts()).map(({ messageId }) => messageId))
+  expect(ids.size).toBe(103)
+  for (const id of ['here 1', 'here 101', 'there 0', 'there 1']) expect(ids.has(id)).toBe(true)
+})
+
+test('a late device is not owed what was published fourteen days ago', async () => {
+  const all = await aDebtor()
+  const now = nowNs(all)
+  await all.aMessage('old', now - 1n)
+  await all.aMessage('young', now)
+  all.turn(14 * dayMs)
+  const late = all.aDeviceOf(all.peer, 1n)
+  await all.parts.deferred.gained([late], all.save)
+  expect(await all.debts()).toEqual([{ messageId: 'young', to: late.id }])
+})
+
+test('a debt is paid when its device can be encrypted to: the same content with the same time, noted as sent', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  all.gone.add(phone.id)
+  await all.aMessage('one', 10n)
+  await all.aMessage('two', 11n)
+  await all.run()
+  await all.published('one', 10n)
+  await all.published('two', 11n)
+  await all.settled()
+  expect(all.parts.fanout.calls).toEqual([])
+  all.gone.clear()
+  all.committed.length = 0
+  all.turn(hourMs)
+  await until(() => all.parts.queue.enqueued.length === 2)
+  await all.settled()
+  expect(all.parts.fanout.calls.map(({ messages }) => messages)).toMatchObject([
+    [
+      { composedNs: 10n, conversationId: all.conversationId, recipients: [{ id: phone.id }] },
+      { composedNs: 11n, conversationId: all.conversationId, recipients: [{ id: phone.id }] },
+    ],
+  ])
+  expect(await all.debts()).toEqual([])
+  const paying = all.committed.filter(({ tables: names }) => names.includes('outbox'))
+  expect(paying).toEqual([
+    {
+      durability: 'strict',
+      tables: expect.arrayContaining(['sessions', 'outbox', 'owed', 'sent']),
+    },
+  ])
+  const [sent] = (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
+  expect(
+    sent?.value.envelopes.map(({ messageId, installationId }) => [messageId, installationId]),
+  ).toEqual([
+    ['one', phone.id],
+    ['two', phone.id],
+  ])
+  expect(all.parts.sessions.of(phone.id)[0]?.sentSince).toBe(2)
+  // The claim that the session was made from is settled.
+  expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
+  // Paid is paid.
+  all.parts.deferred.setLive(true)
+  await all.settled()
+  all.turn(2 * hourMs)
+  await all.settled()
+  expect(all.parts.fanout.calls).toHaveLength(1)
+})
+
+test('a message that is not here any more is owed no longer, and the others keep their names', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  await all.aMessage('two', 11n)
+  await all.published('one', 10n)
+  await all.published('two', 11n)
+  await all.run()
+  expect(await all.debts()).toEqual([])
+  const [sent] = (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
+  expect(sent?.value.envelopes.map(({ messageId }) => messageId)).toEqual(['two'])
+  expect(all.parts.sessions.of(phone.id)).toHaveLength(1)
+})
+
+test('fifty messages go to one device at once, and a quarter of a request’s bytes', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  for (let n = 0; n < 51; n += 1) {
+    await all.aMessage(`message ${n}`, BigInt(n + 10))
+    await all.published(`message ${n}`, BigInt(n + 10))
+  }
+  await all.run()
+  expect(all.sealed().map(({ length }) => length)).toEqual([50, 1])
+  expect(all.sealed().flat()).toEqual(Array.from({ length: 51 }, (_, n) => BigInt(n + 10)))
+  expect(await all.debts()).toEqual([])
+})
+
+test('of large messages as many go at once as a quarter of a request holds, and one always', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  const quarter = (25 * mib) / 4
+  // Larger than anything that is written, so that few are enough.
+  for (const [nth, bytes] of [quarter - 3, 3, 1, quarter + 1, 1].entries()) {
+    await all.aMessage(`message ${nth}`, BigInt(nth + 10), { bytes })
+  }
+  await all.published('message 0', 10n)
+  await all.published('message 1', 11n)
+  await all.published('message 2', 12n)
+  void all.parts.deferred.run()
+  all.parts.deferred.setLive(true)
+  await until(() => all.parts.fanout.calls.length > 0)
+  expect(all.sealed()[0]).toEqual([10n, 11n])
+})
+
+test('what is owed is owed for fourteen days to the millisecond, by both clocks, also after a restart', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  all.gone.add(phone.id)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  const restart = async () => {
+    const again = sendingParts(all.context)
+    again.directory.people.set(all.peer, [phone])
+    await again.deferred.load()
+    void again.deferred.run()
+    again.deferred.setLive(true)
+    await all.settled()
+  }
+  all.turn(14 * dayMs)
+  await restart()
+  all.clock.nowMs += dayMs
+  await restart()
+  expect(await all.debts()).toHaveLength(1)
+  all.clock.nowMs -= dayMs
+  all.turn(1)
+  await restart()
+  await until(async () => (await all.debts()).length === 0)
+})
+
+test('a revoked device is owed nothing; one that is not known now stays owed', async () => {
+  const all = await aDebtor()
+  const [revoked, hidden] = [all.aDeviceOf(all.peer), all.aDeviceOf(all.peer)]
+  for (const one of [revoked, hidden]) all.gone.add(one.id)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  all.parts.directory.people.set(all.peer, [{ ...revoked, revokedNs: 5n }])
+  await all.run()
+  expect(await all.debts()).toEqual([{ messageId: 'one', to: hidden.id }])
+  // Dropped is dropped: nothing is written about it again.
+  all.committed.length = 0
+  all.turn(hourMs)
+  await all.settled()
+  expect(all.committed.filter(({ tables: names }) => names.includes('owed'))).toEqual([])
+})
+
+test('whoever is owed something is tried hourly while live, and not while offline', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  void all.parts.deferred.run()
+  await all.settled()
+  all.turn(3 * hourMs)
+  await all.settled()
+  expect(all.parts.fanout.calls).toEqual([])
+  all.gone.add(phone.id)
+  all.parts.deferred.setLive(true)
+  await all.settled()
+  all.gone.clear()
+  all.turn(hourMs - 1)
+  await all.settled()
+  expect(all.parts.fanout.calls).toEqual([])
+  all.turn(1)
+  await until(() => all.parts.fanout.calls.length === 1)
+})
+
+test('news that come while somebody cannot be found are not missed', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  const recipients = vi
+    .spyOn(all.parts.directory, 'recipients')
+    .mockImplementationOnce(async () => {
+      all.parts.deferred.retry()
+      return []
+    })
+  void all.parts.deferred.run()
+  all.parts.deferred.setLive(true)
+  await until(() => all.parts.fanout.calls.length === 1)
+  expect(recipients).toHaveBeenCalled()
+})
+
+test('what fails on the way is told, and tried again', async () => {
+  const all = await aDebtor()
+  all.aDeviceOf(all.peer)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  vi.spyOn(all.parts.directory, 'recipients').mockRejectedValueOnce(new Error('a defect'))
+  await all.run()
+  expect(all.context.status.current.warnings).toMatchObject([{ code: 'internal', count: 1 }])
+  expect(await all.debts()).toHaveLength(1)
+  all.turn(hourMs)
+  await until(() => all.parts.fanout.calls.length === 1)
+})
+
+test('a debt never takes a session past its thousandth send: the rest goes on a new one', async () => {
+  const all = await aDebtor()
+  const phone = all.aDeviceOf(all.peer)
+  const made = await all.parts.fanout.prepareNew(phone)
+  if (!made) throw new Error('no session')
+  const nearly = { ...made, sentSince: 990 }
+  await commit(all.store, all.parts.sessions.statesChange([nearly]))
+  for (let n = 0; n < 12; n += 1) {
+    await all.aMessage(`message ${n}`, BigInt(n + 10))
+    await all.published(`message ${n}`, BigInt(n + 10))
+  }
+  await all.run()
+  expect(all.sealed().map(({ length }) => length)).toEqual([10, 2])
+  const sends = all.parts.sessions.of(phone.id).map(({ sentSince }) => sentSince)
+  expect(sends.sort()).toEqual([1_000, 2])
+  expect(await all.debts()).toEqual([])
+})

@@ -1,0 +1,233 @@
+/** Waiting: for a connection, for somebody to be there, and for a message to be sent. docs/protocol.md section 8, Out; one part alone. */
+
+import { expect, test, vi } from 'vitest'
+import { PadlockError } from '../../../src/errors.ts'
+import { MessageState } from '../../../src/store/tables.ts'
+import { until } from '../../support/engine.ts'
+import { anAddress } from '../../support/engine-context.ts'
+import { anOutbox } from '../../support/outbox-part.ts'
+
+const minuteMs = 60_000
+const hourMs = 3_600_000
+
+test('what no answer came to goes out again with the same bytes, after a while or when the connection comes', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  all.answers.push(new PadlockError('network_unavailable'), new PadlockError('unavailable'))
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await until(() => all.requests.length === 1)
+  await until(() => all.waits.some((ms) => ms <= 500))
+  all.turn(500)
+  await until(() => all.requests.length === 2)
+  await until(() => all.waits.some((ms) => ms > 250 && ms <= 1_000))
+  all.outbox.setLive(true)
+  await until(() => all.requests.length === 3)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(all.requests[1]).toEqual(all.requests[0])
+  expect(all.requests[2]).toEqual(all.requests[0])
+  expect(all.warned('network_unavailable')).toBe(1)
+})
+
+test('a node that asks for patience is given it', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  all.answers.push(new PadlockError('rate_limited', { details: { retryAfterMs: 20_000 } }))
+  await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await until(() => all.waits.includes(20_000))
+  all.turn(19_999)
+  expect(all.requests).toHaveLength(1)
+  all.turn(1)
+  await until(() => all.requests.length === 2)
+})
+
+test('nothing leaves while offline', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.outbox.load()
+  void all.outbox.run()
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await all.idle()
+  all.turn(2 * hourMs)
+  await all.idle()
+  expect(all.requests).toEqual([])
+  expect(await all.message(id)).toMatchObject({ state: MessageState.PENDING, reason: '' })
+  all.outbox.setLive(true)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+})
+
+test('a message for nobody waits and says so: for an hour, or until that account is heard of', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).reason === 'no_installation')
+  await all.idle()
+  const [peer] = all.aPeer(address)
+  if (!peer) return
+  all.turn(hourMs / 2)
+  // News of somebody else is none, and does not make it wait longer.
+  all.outbox.retry(anAddress())
+  await until(() => all.waits.includes(hourMs / 2))
+  all.turn(hourMs / 2 - 1)
+  await all.idle()
+  expect(all.requests).toEqual([])
+  all.turn(1)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(await all.message(id)).toMatchObject({ reason: '' })
+})
+
+test('what waits for one account does not hold up another', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const waiting = await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect((await all.message(waiting.id)).state).toBe(MessageState.PENDING)
+})
+
+test('whoever waits for a message hears that it was sent, or how it is when the wait is over', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.outbox.load()
+  const never = new AbortController().signal
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  const early = all.outbox.whenSent(id, 1_000, never)
+  await all.idle()
+  all.turn(1_000)
+  expect((await early).state).toBe('pending')
+  const late = all.outbox.whenSent(id, hourMs, never)
+  void all.outbox.run()
+  all.outbox.setLive(true)
+  expect(await late).toMatchObject({ id, state: 'sent' })
+  expect(await all.outbox.whenSent(id, hourMs, never)).toMatchObject({ id, state: 'sent' })
+  await expect(all.outbox.whenSent('none', hourMs, never)).rejects.toMatchObject({
+    code: 'invalid_argument',
+  })
+  const gone = new AbortController()
+  const other = await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  const stopped = all.outbox.whenSent(other.id, hourMs, gone.signal)
+  gone.abort()
+  expect((await stopped).state).toBe('pending')
+})
+
+test('back-off begins anew after something worked, and when the connection comes', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const id = all.conversationWith(peer.address)
+  const fail = () => new PadlockError('network_unavailable')
+  const failedTimes = async (count: number) => {
+    await until(() => all.warned('network_unavailable') === count)
+    await until(() => all.waits.length > 0)
+  }
+  all.answers.push(fail(), fail(), fail(), fail())
+  const first = await all.outbox.send(id, 'one')
+  for (let n = 1; n <= 4; n += 1) {
+    await failedTimes(n)
+    // Half a second, one, two and four, each between half and all of it.
+    const [wait = 0] = all.waits
+    expect(wait).toBeGreaterThan(250 * 2 ** (n - 1) - 1)
+    expect(wait).toBeLessThanOrEqual(500 * 2 ** (n - 1))
+    all.turn(Math.ceil(wait))
+  }
+  await until(async () => (await all.message(first.id)).state === MessageState.SENT)
+  all.answers.push(fail(), fail(), fail(), fail(), fail())
+  await all.idle()
+  await all.outbox.send(id, 'two')
+  await failedTimes(5)
+  expect(all.waits[0]).toBeLessThanOrEqual(500)
+  for (let n = 6; n <= 8; n += 1) {
+    all.turn(minuteMs)
+    await failedTimes(n)
+  }
+  expect(all.waits[0]).toBeGreaterThan(1_000)
+  all.outbox.setLive(true)
+  await failedTimes(9)
+  expect(all.waits[0]).toBeLessThanOrEqual(500)
+})
+
+test('news that come while nobody is found are not missed: the message is tried again at once', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  await all.idle()
+  const recipients = vi.spyOn(all.directory, 'recipients').mockImplementationOnce(async () => {
+    all.aPeer(address)
+    all.outbox.retry(address)
+    return []
+  })
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(recipients.mock.calls.length).toBeGreaterThan(1)
+})
+
+test('when the connection comes everything that waits is tried at once; nothing piles up', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).reason === 'no_installation')
+  for (let n = 0; n < 5; n += 1) await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  await until(() => all.waits.length > 0)
+  all.aPeer(address)
+  all.outbox.setLive(false)
+  all.outbox.setLive(true)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  expect(all.waits).toHaveLength(1)
+})
+
+test('the application is told why a message waits once, and that it was sent once', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  const told = () =>
+    all.events.flatMap((event) =>
+      event.kind === 'message-state' && event.message.id === id
+        ? [`${event.message.state} ${event.message.reason ?? ''}`]
+        : [],
+    )
+  await until(() => told().length === 1)
+  await all.idle()
+  // Still nobody: nothing new to tell.
+  all.outbox.retry(address)
+  await until(() => all.waits.length > 0)
+  all.turn(hourMs)
+  await all.idle()
+  expect(told()).toEqual(['pending no_installation'])
+  all.aPeer(address)
+  all.outbox.retry(address)
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  expect(told()).toEqual(['pending no_installation', 'sent '])
+})
+
+test('who waits for one message is not woken by another', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const waiting = await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
+  await until(async () => (await all.message(waiting.id)).reason === 'no_installation')
+  await all.idle()
+  let isOver = false
+  const never = new AbortController().signal
+  void all.outbox.whenSent(waiting.id, hourMs, never).then(() => {
+    isOver = true
+  })
+  await until(() => all.waits.length === 2)
+  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await until(() => all.waits.length === 2)
+  expect(isOver).toBe(false)
+})

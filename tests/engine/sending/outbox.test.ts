@@ -1,0 +1,108 @@
+/** What leaves when, in which order, and what is saved with it: docs/protocol.md section 8, Out; one part alone. */
+
+import { expect, test } from 'vitest'
+import { messageTopic } from '../../../src/protocol/topics.ts'
+import { MessageState, tables } from '../../../src/store/tables.ts'
+import { until } from '../../support/engine.ts'
+import { aDevice, known } from '../../support/engine-context.ts'
+import { anOutbox, ones, storeSealed, topicsOf } from '../../support/outbox-part.ts'
+
+const mib = 1_048_576
+
+test('messages leave in the order of composition, one request at a time, sealed on the disk before', async () => {
+  const all = await anOutbox()
+  const [peer] = all.aPeer()
+  if (!peer) return
+  await all.run()
+  const id = all.conversationWith(peer.address)
+  const messages = []
+  for (const text of ['one', 'two', 'three']) messages.push(await all.outbox.send(id, text))
+  for (const { id: name } of messages) {
+    await until(async () => (await all.message(name)).state === MessageState.SENT)
+  }
+  expect(all.mostInFlight()).toBe(1)
+  expect(all.requests.flat()).toHaveLength(3)
+  // Whatever was on its way lay sealed in the store, with its bytes.
+  for (const [at, request] of all.requests.entries()) {
+    const sealed = all.seenAtPublish[at]?.filter((one) => one.sealed) ?? []
+    expect(sealed.reduce((sum, { rows }) => sum + rows, 0)).toBe(request.length)
+  }
+  const sealings = all.committed.filter(({ tables: names }) => names.includes('sessions'))
+  expect(sealings.length).toBeGreaterThan(0)
+  for (const { tables: names, durability } of sealings) {
+    expect(durability).toBe('strict')
+    expect(names).toEqual(expect.arrayContaining(['sessions', 'outbox', 'sent']))
+  }
+  const times = await Promise.all(
+    messages.map(async ({ id: name }) => (await all.message(name)).nodeNs),
+  )
+  expect([...times].sort()).toEqual(times)
+  await all.idle()
+  expect(await all.entries()).toEqual([])
+  // The row goes with the message's new state.
+  const sent = all.committed.filter(({ tables: names }) => names.includes('messages')).slice(-1)
+  expect(sent[0]?.tables).toEqual(expect.arrayContaining(['messages', 'outbox']))
+})
+
+test('a note to oneself without other devices is sent at once, with node time', async () => {
+  const all = await anOutbox()
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(all.context.account.address), 'note')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect((await all.message(id)).nodeNs).toBe(all.context.time.nodeNs())
+  expect(all.requests).toEqual([])
+})
+
+test.each([
+  ['500 envelopes', [ones(300), ones(200), ones(1)], [500, 1]],
+  ['all envelopes of a message', [ones(300), ones(201), ones(1)], [300, 202]],
+  ['25 MiB', [[24 * mib], [mib], [1]], [2, 1]],
+  ['whole messages within 25 MiB', [[24 * mib], [mib + 1], [1]], [1, 2]],
+])(
+  'a request holds %s at most, and messages in their order: section 11',
+  async (_, sizes, expected) => {
+    const all = await anOutbox()
+    await storeSealed(all, sizes)
+    await all.run()
+    await until(async () => (await all.message('message 2')).state === MessageState.SENT)
+    expect(all.requests.map(({ length }) => length)).toEqual(expected)
+    const sent = all.requests.flat().map(({ message }) => message.length)
+    expect(sent).toEqual(sizes.flat())
+  },
+)
+
+test('who was passed over is owed the message in the transaction that marks it sent; what devices say to each other is owed to nobody', async () => {
+  const all = await anOutbox()
+  const [phone] = all.aPeer()
+  if (!phone) return
+  const silent = known(aDevice(phone.address))
+  all.directory.people.set(phone.address, [phone, silent])
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(phone.address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  await all.idle()
+  const debts = async () =>
+    (await all.store.scan(tables.owed, { after: 0, limit: 9 })).rows.map(({ value }) => [
+      value.messageId,
+      value.installationId,
+    ])
+  expect(await debts()).toEqual([[id, silent.id]])
+  const marking = all.committed.filter(({ tables: names }) => names.includes('owed'))
+  expect(marking.map(({ tables: names }) => [...new Set(names)].sort())).toEqual([
+    ['messages', 'outbox', 'owed'],
+  ])
+  await all.sayTo(phone)
+  await until(async () => (await all.entries()).length === 0)
+  await all.idle()
+  expect(await debts()).toHaveLength(1)
+})
+
+test('a note goes to each other device of one’s own once, and a used claim is settled', async () => {
+  const all = await anOutbox()
+  const tablets = all.aPeer(all.context.account.address, 2)
+  await all.run()
+  const { id } = await all.outbox.send(all.conversationWith(all.context.account.address), 'note')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect(all.requests.map(topicsOf)).toEqual([tablets.map((one) => messageTopic(one.id))])
+  expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
+})
