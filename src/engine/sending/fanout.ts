@@ -100,7 +100,7 @@ export class Fanout {
         !this.#unreachable.has(one.id) &&
         !this.#hasUnusableKey(one),
     )
-    const made = await this.#claims.makeSessions('claim', needing)
+    const made = needing.length > 0 ? await this.#claims.makeSessions('claim', needing) : []
     return new Map(made.map((session) => [session.installationId, session]))
   }
 

@@ -85,10 +85,12 @@ export class OutboxQueue {
 
   /** Something changed that entries to an account may have waited for. */
   resume(address: Address): void {
-    for (const entry of this.#entries.values()) {
-      if (isParticipant(conversationOf(entry), address)) this.#restingSinceMs.delete(entry.number)
+    const isResting = ({ number }: OutboxEntry) => this.#restingSinceMs.has(number)
+    for (const entry of this.all().filter(isResting)) {
+      if (!isParticipant(conversationOf(entry), address)) continue
+      this.#restingSinceMs.delete(entry.number)
+      this.#onReady()
     }
-    this.#onReady()
   }
 
   /** Something changed that any entry may have waited for. */

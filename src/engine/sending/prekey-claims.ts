@@ -42,7 +42,6 @@ export class PrekeyClaims {
     name: ClaimName,
     recipients: readonly KnownInstallation[],
   ): Promise<readonly Session[]> {
-    if (recipients.length === 0) return []
     // One id for all: a node remembers it with each installation that was asked for (section 5).
     const claimId = await this.#claimId(
       name,
