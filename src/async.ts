@@ -33,6 +33,20 @@ export const onAbort = (signal: AbortSignal | undefined, listener: () => void): 
   return () => signal?.removeEventListener('abort', listener)
 }
 
+/**
+ * The promise, or a rejection as soon as the signal aborts: for what may never settle and need not know
+ * of signals.
+ */
+export const raceAbort = <T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  reason: () => unknown,
+): Promise<T> => {
+  const aborted = deferred<never>()
+  const stop = onAbort(signal, () => aborted.reject(reason()))
+  return Promise.race([promise, aborted.promise]).finally(stop)
+}
+
 /** A signal that follows others, until it is let go. */
 export interface JoinedSignal {
   readonly signal: AbortSignal

@@ -2,6 +2,7 @@
  * Calls one chain's RPC server, or the application's client for it, through viem: returns a result
  * of the right shape, or an error that says whether the contract or the server is to blame.
  */
+
 import {
   BaseError,
   type CallParameters,
@@ -18,6 +19,7 @@ import {
   UnknownRpcError,
 } from 'viem'
 import { call } from 'viem/actions'
+import { raceAbort } from '../async.ts'
 import type { ChainClientLike } from './chains.ts'
 
 // A contract's code is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains, two
@@ -70,13 +72,9 @@ export function openRpc(url: string): ChainRpc {
 /** Through the application's own client, which need not know signals or limits. */
 export const openRpcThrough = (application: ChainClientLike): ChainRpc =>
   openRpcOver(async (asked, options) => {
-    options?.signal?.throwIfAborted()
-    const aborted = new Promise<never>((_, reject) => {
-      options?.signal?.addEventListener('abort', () => reject(options.signal?.reason), {
-        once: true,
-      })
-    })
-    const result = await Promise.race([application.request(asked), aborted])
+    const signal = options?.signal ?? undefined
+    signal?.throwIfAborted()
+    const result = await raceAbort(application.request(asked), signal, () => signal?.reason)
     if (typeof result === 'string' && result.length > answerLimitBytes) throw new TooLong()
     return result
   })

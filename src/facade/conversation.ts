@@ -1,5 +1,6 @@
 /** The conversation that an application holds. */
 
+import { raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { ConversationInfo, Message, WorkerApi } from '../worker/contract.ts'
 import type { Remote } from '../worker/rpc.ts'
@@ -83,11 +84,5 @@ export const unlessAborted = <T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> => {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(new PadlockError('aborted'))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+  return raceAbort(promise, signal, () => new PadlockError('aborted'))
 }

@@ -1,5 +1,6 @@
 /** Delivers events to listeners, each with its own bounded queue. */
 
+import { onAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { ClientEvent } from '../worker/contract.ts'
 
@@ -44,8 +45,7 @@ export class EventHub {
       this.#listeners.delete(listener)
       listener.wake()
     }
-    signal?.addEventListener('abort', remove, { once: true })
-    if (signal?.aborted) remove()
+    const stopListening = onAbort(signal, remove)
     const listeners = this.#listeners
     return (async function* () {
       try {
@@ -61,7 +61,7 @@ export class EventHub {
           }
         }
       } finally {
-        signal?.removeEventListener('abort', remove)
+        stopListening()
         remove()
       }
     })()

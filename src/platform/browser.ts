@@ -1,5 +1,6 @@
 /** The platform of browsers and their workers; Node has all of it too, so tests use it there. */
 
+import { onAbort } from '../async.ts'
 import type { HeldLock, Platform } from './platform.ts'
 
 const wait = (ms: number, signal?: AbortSignal): Promise<void> =>
@@ -7,11 +8,11 @@ const wait = (ms: number, signal?: AbortSignal): Promise<void> =>
     if (signal?.aborted) return resolve()
     const finish = () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', finish)
+      stopListening()
       resolve()
     }
     const timer = setTimeout(finish, ms)
-    signal?.addEventListener('abort', finish, { once: true })
+    const stopListening = onAbort(signal, finish)
   })
 
 const takeLock = (name: string, waitMs: number): Promise<HeldLock | undefined> =>

@@ -4,6 +4,7 @@
  * nothing hangs.
  */
 
+import { onAbort } from '../async.ts'
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import { fromWire, toWire, type WireError } from './wire-error.ts'
 
@@ -134,10 +135,10 @@ export const connectRpc = <Own extends object, Other extends object>(
       const settle = (end: () => void) => {
         waiting.delete(id)
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        stopListening()
         end()
       }
-      signal?.addEventListener('abort', abort, { once: true })
+      const stopListening = onAbort(signal, abort)
       waiting.set(id, {
         resolve: (result) => settle(() => resolve(result)),
         reject: (error) => settle(() => reject(error)),

@@ -3,6 +3,7 @@
  * of staying silent, and one of another release is found at once.
  */
 
+import { onAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import { isSameRelease, release } from '../release.ts'
 import type { Port } from './rpc.ts'
@@ -65,11 +66,12 @@ export const spawnWorker = async (
 
 const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve, reject) => {
+    let stopListening: () => void = () => undefined
     const settle = (error?: PadlockError) => {
       clearTimeout(timer)
       worker.removeEventListener('message', onMessage)
       worker.removeEventListener('error', failed)
-      signal?.removeEventListener('abort', aborted)
+      stopListening()
       if (error) reject(error)
       else resolve()
     }
@@ -97,7 +99,7 @@ const untilReady = (worker: Worker, signal: AbortSignal | undefined): Promise<vo
     )
     worker.addEventListener('message', onMessage)
     worker.addEventListener('error', failed)
-    signal?.addEventListener('abort', aborted, { once: true })
+    stopListening = onAbort(signal, aborted)
   })
 
 /** The release of the worker that sent this; undefined if it is not a worker's first message. */

@@ -1,6 +1,6 @@
 /** The stand-ins for `Promise.withResolvers` and `AbortSignal.any`. */
 import { expect, test, vi } from 'vitest'
-import { deferred, joinSignals } from '../../src/async.ts'
+import { deferred, joinSignals, onAbort, raceAbort } from '../../src/async.ts'
 
 test('a deferred promise settles once, as its first settler says', async () => {
   const good = deferred<number>()
@@ -37,4 +37,40 @@ test.each(['released', 'aborted'])('when it is %s no listener stays on a signal'
   expect(removed.mock.calls.map((call) => call[1])).toEqual(added.mock.calls.map((call) => call[1]))
   longLived.abort()
   expect(joined.signal.aborted).toBe(end === 'aborted')
+})
+
+test('raceAbort gives what the promise gives, or the reason as soon as the signal says so', async () => {
+  const controller = new AbortController()
+  const never = new Promise<string>(() => undefined)
+  await expect(raceAbort(Promise.resolve('done'), controller.signal, Error)).resolves.toBe('done')
+  await expect(raceAbort(Promise.resolve('done'), undefined, Error)).resolves.toBe('done')
+  const waiting = raceAbort(never, controller.signal, () => new Error('given up'))
+  controller.abort()
+  await expect(waiting).rejects.toThrow('given up')
+  await expect(raceAbort(never, controller.signal, () => new Error('late'))).rejects.toThrow('late')
+})
+
+test('raceAbort and onAbort leave no listener on a signal that lives on', async () => {
+  const { signal } = new AbortController()
+  const added = vi.spyOn(signal, 'addEventListener')
+  const removed = vi.spyOn(signal, 'removeEventListener')
+  await raceAbort(Promise.resolve(), signal, Error)
+  onAbort(signal, () => undefined)()
+  expect(added).toHaveBeenCalledTimes(2)
+  expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(
+    added.mock.calls.map(([, listener]) => listener),
+  )
+})
+
+test('onAbort calls at once for a signal that has aborted, and never twice', () => {
+  const controller = new AbortController()
+  const called = vi.fn()
+  onAbort(controller.signal, called)
+  controller.abort()
+  controller.abort()
+  expect(called).toHaveBeenCalledTimes(1)
+  onAbort(controller.signal, called)
+  expect(called).toHaveBeenCalledTimes(2)
+  onAbort(undefined, called)()
+  expect(called).toHaveBeenCalledTimes(2)
 })

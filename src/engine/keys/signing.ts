@@ -3,6 +3,7 @@
  * account, whose text ends with its chain (docs/protocol.md section 3).
  */
 
+import { raceAbort } from '../../async.ts'
 import type { Chains } from '../../chains/chains.ts'
 import { PadlockError } from '../../errors.ts'
 import type { Address } from '../../protocol/ids.ts'
@@ -78,7 +79,7 @@ export const signAs = async (
 
 const askPlain = async ({ signText }: Signer, signing: Signing, signal: AbortSignal) => {
   const text = signing.buildText(undefined)
-  const signature = normaliseV(await unlessAborted(signText(text, signing.address, signal), signal))
+  const signature = normaliseV(await ask(signText, text, signing.address, signal))
   return { kind: 'eip191', signature } as const
 }
 
@@ -92,21 +93,16 @@ const signAsContract = async (
   signal: AbortSignal,
 ): Promise<WalletSignature> => {
   const text = buildText(chainId)
-  const signature = await unlessAborted(signText(text, address, signal), signal)
+  const signature = await ask(signText, text, address, signal)
   if (signature.length > contractSignatureLimitBytes) throw new PadlockError('wallet_failed')
   const hash = hashPersonalMessage(text)
   // Where the chain can be asked, nobody publishes what nobody accepts; else the node asks it.
-  const word = await chains?.verify({ chainId, address, hash, signature }, signal)
+  const status = await chains?.verify({ chainId, address, hash, signature }, signal)
   if (signal.aborted) throw new PadlockError('aborted')
-  if (word === 'invalid') throw new PadlockError('wallet_wrong_account')
+  if (status === 'invalid') throw new PadlockError('wallet_wrong_account')
   return { kind: 'erc1271', chainId, signature }
 }
 
 /** A wallet may never answer, and need not know of signals. */
-const unlessAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const abort = () => reject(new PadlockError('aborted'))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+const ask = (signText: SignText, text: string, address: Address, signal: AbortSignal) =>
+  raceAbort(signText(text, address, signal), signal, () => new PadlockError('aborted'))

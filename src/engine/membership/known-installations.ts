@@ -284,15 +284,15 @@ export const isMoot = (account: KnownAccount, { chainId }: ContractStatementKind
 
 /** What a chain's yes changes. */
 export const confirm = (
-  question: ContractStatement,
+  statement: ContractStatement,
   nodeNs: bigint,
   account: KnownAccount,
 ): readonly KnownInstallation[] => {
-  if (!isWorthVerifying(account, question)) return []
-  if (question.kind === 'revocation') {
-    return revoked(question.revocation, question.chainId, nodeNs, account)
+  if (!isWorthVerifying(account, statement)) return []
+  if (statement.kind === 'revocation') {
+    return revoked(statement.revocation, statement.chainId, nodeNs, account)
   }
-  const { bundle, chainId } = question
+  const { bundle, chainId } = statement
   return [granted(bundle, 'valid', chainId, nodeNs, account.get(bundle.installationId))]
 }
 
@@ -303,7 +303,7 @@ export const change = (
 ): readonly KnownInstallation[] => {
   const next = new Map(account)
   for (const installation of updates) next.set(installation.id, installation)
-  const settled = changedStates(next)
-  const ids = new Set(settled.map(({ id }) => id))
-  return [...updates.filter(({ id }) => !ids.has(id)), ...settled]
+  const changed = changedStates(next)
+  const ids = new Set(changed.map(({ id }) => id))
+  return [...updates.filter(({ id }) => !ids.has(id)), ...changed]
 }
