@@ -187,9 +187,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
     const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
     if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
-    const sparing = limits?.claim(caller, claimId, installationIds)
-    if (sparing !== undefined && sparing.size > 0) observer.limited('claims', sparing.size)
-    const claims = await store.claim(claimId, installationIds, sparing)
+    const fallbackOnly = limits?.claim(caller, claimId, installationIds)
+    if (fallbackOnly !== undefined && fallbackOnly.size > 0)
+      observer.limited('claims', fallbackOnly.size)
+    const claims = await store.claim(claimId, installationIds, fallbackOnly)
     for (const { prekey } of claims) {
       if (prekey === undefined) observer.claimed('not_available')
       else observer.claimed(prekey.kind === 'fallback' ? 'fallback' : 'one_time')

@@ -37,11 +37,11 @@ export class ClaimMemory {
   remember(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing: ReadonlySet<string>,
+    fallbackOnly: ReadonlySet<string>,
     nowMs: number,
   ): void {
     const claim = claimName(claimId, installationIds)
-    const marks = installationIds.map((id) => (sparing.has(id) ? '1' : '0')).join('')
+    const marks = installationIds.map((id) => (fallbackOnly.has(id) ? '1' : '0')).join('')
     this.#decisions.delete(claim)
     this.#decisions.set(claim, { untilMs: nowMs + memoryMs, marks })
     for (const [oldest, { untilMs }] of this.#decisions) {

@@ -185,12 +185,12 @@ export function createRateLimits(
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
       if (known !== undefined) return known
-      const sparing = new Set<string>()
+      const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
-        if (charge(claimCharges(caller, id)) !== undefined) sparing.add(id)
+        if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
-      claimMemory.remember(claimId, installationIds, sparing, nowMs)
-      return sparing
+      claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
+      return fallbackOnly
     },
   }
 }

@@ -106,13 +106,13 @@ export class GroupCommitStore implements Store {
   async claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing?: ReadonlySet<string>,
+    fallbackOnly?: ReadonlySet<string>,
   ): Promise<readonly Claim[]> {
     const operation = {
       kind: 'claim',
       claimId,
       installationIds,
-      ...(sparing && { sparing }),
+      ...(fallbackOnly && { fallbackOnly }),
     } as const
     const outcome = await this.#enqueue(operation, 0)
     if (outcome.kind === 'claimed') return outcome.claims

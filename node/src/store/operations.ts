@@ -18,8 +18,8 @@ export type Operation =
       readonly kind: 'claim'
       readonly claimId: Uint8Array
       readonly installationIds: readonly string[]
-      /** Those that only give their fallback key now. */
-      readonly sparing?: ReadonlySet<string>
+      /** Installations that give their fallback key, never a one-time key. */
+      readonly fallbackOnly?: ReadonlySet<string>
     }
 
 /** What became of it. */

@@ -114,13 +114,13 @@ export interface Store {
   /**
    * One prekey for each installation, in the order asked. The same claim id gets the same key again
    * for ten minutes.
-   * @param sparing installations that were asked for too often: they only give their fallback key.
+   * @param fallbackOnly installations over a limit: they give their fallback key, never a one-time key.
    * @throws StoreFailure
    */
   claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing?: ReadonlySet<string>,
+    fallbackOnly?: ReadonlySet<string>,
   ): Promise<readonly Claim[]>
 
   /**

@@ -16,7 +16,7 @@ type Claimed = Extract<Outcome, { kind: 'claimed' }>
 interface Wish {
   readonly claimId: Uint8Array
   readonly id: string
-  readonly spare: boolean
+  readonly isFallbackOnly: boolean
 }
 
 export interface ClaimResult {
@@ -32,10 +32,11 @@ export async function claimPrekeys(
   now: () => Promise<bigint>,
 ): Promise<ClaimResult> {
   const wishes = new Map<string, Wish>()
-  for (const { claimId, installationIds, sparing } of operations) {
+  for (const { claimId, installationIds, fallbackOnly } of operations) {
     for (const id of installationIds) {
       const key = wishKey(claimId, id)
-      if (!wishes.has(key)) wishes.set(key, { claimId, id, spare: sparing?.has(id) === true })
+      if (!wishes.has(key))
+        wishes.set(key, { claimId, id, isFallbackOnly: fallbackOnly?.has(id) === true })
     }
   }
   const ids = [...new Set([...wishes.values()].map(({ id }) => id))]
@@ -96,7 +97,8 @@ async function recall(session: Session, wishes: readonly Wish[], nowNs: bigint) 
 /** Takes a key for each wish out of the stock, and remembers it; the keys come in their order. */
 async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const counts = new Map<string, number>()
-  for (const { id, spare } of wishes) counts.set(id, (counts.get(id) ?? 0) + (spare ? 0 : 1))
+  for (const { id, isFallbackOnly } of wishes)
+    counts.set(id, (counts.get(id) ?? 0) + (isFallbackOnly ? 0 : 1))
   const ids = [...counts.keys()]
   const rows = await session.query(
     `SELECT wanted.id AS owner, key.id, key.is_fallback, curve25519, created_ns, signature
@@ -122,7 +124,7 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const shrunk = new Set<string>()
   const remembered: { readonly wish: Wish; readonly prekey: SignedPrekey }[] = []
   const prekeys = wishes.map((wish) => {
-    const single = wish.spare ? undefined : oneTime.get(wish.id)?.shift()
+    const single = wish.isFallbackOnly ? undefined : oneTime.get(wish.id)?.shift()
     const row = single ?? fallbacks.get(wish.id)
     if (row === undefined) return undefined
     if (single !== undefined) {

@@ -105,8 +105,8 @@ export class SqliteDatabase {
     const claims: Claim[] = []
     const shrunk = new Set<string>()
     for (const installationId of operation.installationIds) {
-      const spare = operation.sparing?.has(installationId) === true
-      const asked = { claimId: operation.claimId, installationId, spare }
+      const isFallbackOnly = operation.fallbackOnly?.has(installationId) === true
+      const asked = { claimId: operation.claimId, installationId, isFallbackOnly }
       const { claim, took } = this.#prekeys.claim(asked, nowNs)
       claims.push(claim)
       if (took) shrunk.add(installationId)

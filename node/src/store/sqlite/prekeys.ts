@@ -11,8 +11,8 @@ import { bytesOf, integerOf, prepare, type Row, type Statement } from './rows.ts
 interface ClaimRequest {
   readonly claimId: Uint8Array
   readonly installationId: string
-  /** Give the fallback only. */
-  readonly spare: boolean
+  /** Give the fallback key, never a one-time key. */
+  readonly isFallbackOnly: boolean
 }
 
 export class SqlitePrekeys {
@@ -112,7 +112,7 @@ export class SqlitePrekeys {
 
   /** Gives out one key, or the one that this claim got before; `took` if the stock shrank. */
   claim(
-    { claimId, installationId, spare }: ClaimRequest,
+    { claimId, installationId, isFallbackOnly }: ClaimRequest,
     nowNs: bigint,
   ): { readonly claim: Claim; readonly took: boolean } {
     const remembered = this.#recall.get(claimId, installationId, nowNs - claimMemoryNs)
@@ -123,7 +123,7 @@ export class SqlitePrekeys {
     if (installation === undefined || integerOf(installation, 'revoked') !== 0n) {
       return { claim: { installationId, prekey: undefined }, took: false }
     }
-    const oneTime = spare
+    const oneTime = isFallbackOnly
       ? undefined
       : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
     const row = oneTime ?? this.#fallback.get(installationId)
