@@ -197,7 +197,7 @@ test('a few are asked at a time, some wait, and the rest are unavailable at once
       held.push(() => sendJson(response, { result: accepted }))
       return undefined
     },
-    { places: 2, queueLimit: 3 },
+    { slots: 2, queueLimit: 3 },
   )
   const words = Array.from({ length: 8 }, () => chains.verify(question))
   expect(await Promise.all(words.slice(5))).toEqual(Array(3).fill('unavailable'))
@@ -220,7 +220,7 @@ test('a few are asked at a time, some wait, and the rest are unavailable at once
 test('who waits for a turn longer than the time limit is unavailable', async () => {
   const { server, chains } = await startChain(
     ({ method }) => (method === 'eth_call' ? undefined : 'healthy'),
-    { places: 1 },
+    { slots: 1 },
   )
   const turn = holdTime()
   const words = Promise.all([chains.verify(question), chains.verify(question)])
