@@ -5,8 +5,8 @@ import { type ChainsOptions, openChains } from './chains/chains.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { createReadiness } from './observe/readiness.ts'
-import { addServerFigures } from './server/figures.ts'
 import { type ListenOptions, listen } from './server/listen.ts'
+import { addServerMetrics } from './server/metrics.ts'
 import { CertificateProblem } from './server/tls.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
 import { type DatabaseSource, openThreadStore } from './store/database-thread.ts'
@@ -80,7 +80,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       streamBytes: service.waitingBytes,
       storeWaiting: store.waiting,
     }))
-    if (metrics) addServerFigures(metrics.registry, server)
+    if (metrics) addServerMetrics(metrics.registry, server)
     readiness.serve(store)
     return {
       url: server.url,

@@ -1,4 +1,4 @@
-/** What an operator sees: figures, log lines, and the port that says whether a node is well. */
+/** What an operator sees: metrics, log lines, and the port that says whether a node is well. */
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -115,7 +115,7 @@ test('requests that are limited are counted by the limit, which is there before 
   expect(await read('padlock_requests_total{rpc="GetInfo",code="rate_limited"}')).toBe(1)
 })
 
-test('streams, what they carry and what waits for them, and slow readers are figures', async () => {
+test('streams, what they carry and what waits for them, and slow readers are metrics', async () => {
   const { node, client, read } = startMeasured({ liveLimit: { envelopes: 10, bytes: 1_000_000 } })
   const bob = await register(client, 'bob', node.clock())
   const proofs = [bob.proof(node.store.nodeId, node.clock() + 5n * minuteNs)]
@@ -138,7 +138,7 @@ test('streams, what they carry and what waits for them, and slow readers are fig
   expect(await read('padlock_stream_buffer_bytes')).toBe(0)
 })
 
-test('the process itself has figures: memory, processor time, event-loop delay', async () => {
+test('the process itself has metrics: memory, processor time, event-loop delay', async () => {
   const { read } = startMeasured()
   expect(await read('process_resident_memory_bytes')).toBeGreaterThan(1_000_000)
   expect(await read('process_cpu_seconds_total')).toBeGreaterThan(0)
@@ -243,7 +243,7 @@ function startFailing(failure: () => Error, observer: Observer): NodeClient {
   return nodeClient(node.transport)
 }
 
-test('a store that fails is an error line and a figure, and the caller is told to come again', async () => {
+test('a store that fails is an error line and a metric, and the caller is told to come again', async () => {
   const { lines, log } = startLog('info')
   const metrics = createMetrics()
   const observer = observeAll(observeByLog(log), metrics.observer, silentObserver)
@@ -289,12 +289,12 @@ test('the operator’s port answers three paths and nothing else', async () => {
   const { url } = await startAdmin(async () => true)
   expect(await get(`${url}/healthz`)).toMatchObject({ status: 200, text: 'alive\n' })
   expect(await get(`${url}/readyz?verbose`)).toMatchObject({ status: 200, text: 'ready\n' })
-  const figures = await get(`${url}/metrics`)
-  expect(figures).toMatchObject({
+  const metrics = await get(`${url}/metrics`)
+  expect(metrics).toMatchObject({
     status: 200,
     type: expect.stringMatching(/^text\/plain; version=0/),
   })
-  expect(figures.text).toContain('padlock_failures_total')
+  expect(metrics.text).toContain('padlock_failures_total')
   for (const path of ['/', '/metrics/', '/healthz/x', '/debug', '//metrics']) {
     expect(await get(url + path)).toMatchObject({ status: 404 })
   }

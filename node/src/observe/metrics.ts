@@ -1,5 +1,5 @@
 /**
- * Figures for Prometheus. Every label has a fixed set of values, so that nobody outside can make
+ * Metrics for Prometheus. Every label has a fixed set of values, so that nobody outside can make
  * series of their own.
  */
 import {
