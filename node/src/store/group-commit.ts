@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
-import { Announcer } from './announcer.ts'
+import { CommitFeed } from './commit-feed.ts'
 import { defaultRetentionNs } from './lifetimes.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
@@ -54,7 +54,7 @@ export class GroupCommitStore implements Store {
   readonly #calls: DatabaseCalls
   readonly #givenClock: Clock | undefined
   readonly #retentionNs: bigint
-  readonly #announcer: Announcer
+  readonly #feed: CommitFeed
   readonly #sweeper: NodeJS.Timeout
   #sweeping: Promise<void> | undefined
   /** How far the database's clock is ahead of this machine's. */
@@ -71,8 +71,8 @@ export class GroupCommitStore implements Store {
     this.#givenClock = options.clock
     this.clock = options.clock ?? (() => systemClock() + this.#aheadNs)
     this.#retentionNs = options.retentionNs ?? defaultRetentionNs
-    this.#announcer = new Announcer(this)
-    calls.onNews?.((news) => this.#announcer.hear(news))
+    this.#feed = new CommitFeed(this)
+    calls.onNews?.((news) => this.#feed.onNews(news))
     // What a sweep has not reached is not given out either, inboxes aside.
     this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
     this.#sweeper.unref()
@@ -130,7 +130,7 @@ export class GroupCommitStore implements Store {
   }
 
   watch(listener: (commit: Commit) => void, interest: Interest): () => void {
-    return this.#announcer.watch(listener, interest)
+    return this.#feed.watch(listener, interest)
   }
 
   /** Forgets what is too old, in small steps: what is to be stored goes between them. */
@@ -183,7 +183,7 @@ export class GroupCommitStore implements Store {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch()
       const outcomes = await this.#runBatch(batch)
-      this.#announcer.tell(
+      this.#feed.onCommit(
         batch.map(({ operation }) => operation),
         outcomes,
       )

@@ -65,11 +65,11 @@ export interface Commit {
   readonly envelopes: readonly StoredEnvelope[]
   /** The installations whose stock shrank. */
   readonly stocks: readonly Stock[]
-  /** Something before it was not announced: whoever follows a topic must read it again. */
+  /** An earlier commit was not emitted: whoever follows a topic must read it again. */
   readonly missed: boolean
 }
 
-/** What somebody here wants to hear of. */
+/** Which commits a watcher wants. */
 export interface Interest {
   topic(name: string): boolean
   installation(id: string): boolean
@@ -133,12 +133,12 @@ export interface Store {
   stock(installationId: string): Promise<Stock>
 
   /**
-   * Calls `listener` after each commit, also of other processes. Whatever a `page` or `stock` asked
-   * later did not show is announced after its answer; whatever it did show may be announced before or
+   * Calls `listener` after each commit, also of other processes. A commit that a later `page` or
+   * `stock` did not show is emitted after that answer; one that it did show may be emitted before or
    * after. Envelopes of one topic may come out of order if several processes store them: a reader
-   * that sees a number skipped reads the topic again.
-   * @param interest what of other processes' commits is worth reading.
-   * @returns ends it.
+   * that sees a sequence skipped reads the topic again.
+   * @param interest which of other processes' commits are read.
+   * @returns stops watching.
    */
   watch(listener: (commit: Commit) => void, interest: Interest): () => void
 
