@@ -57,7 +57,7 @@ export class Http2Connection {
   }[] = []
   #nextStream = 1
   #sendWindow = firstWindowBytes
-  /** Data that came since the other side was last told that it may send more. */
+  /** Bytes received since the last window update. */
   #received = 0
   // The frame that is being read.
   #head = Buffer.alloc(headBytes)

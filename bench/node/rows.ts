@@ -121,7 +121,7 @@ export async function measureServing(
   ]
 }
 
-/** How late a subscriber hears, on this node and on another one of the same database. */
+/** How late a subscriber gets an envelope, on this node and on another one of the same database. */
 export async function measureLatency(
   stage: Stage,
   server: Server,
@@ -143,7 +143,7 @@ export async function measureLatency(
 }
 
 /**
- * Memory of subscribers that nothing comes for, and whether they hear heartbeats in time while others
+ * Memory of subscribers that nothing comes for, and whether they get heartbeats in time while others
  * publish at full rate.
  */
 export async function measureSubscribers(

@@ -1,4 +1,4 @@
-/** Subscriptions of the load: catching up, hearing of what is published, and doing nothing for long. */
+/** Subscriptions of the load: catching up, receiving what is published, and doing nothing for long. */
 import { event, FrameReader, messagesOf, walkFields } from './frames.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { headersOf } from './requests.ts'
@@ -77,7 +77,7 @@ export class IdleStreams {
     })
   }
 
-  /** How many are alive, how many heartbeats came, and the longest time that one heard nothing. */
+  /** How many are alive, how many heartbeats came, and the longest silence that one had. */
   state() {
     const nowMs = performance.now()
     const silence = this.#latestMs.reduce((most, at) => Math.max(most, nowMs - at), 0)

@@ -47,22 +47,22 @@ const injectedWallet = (): FoundWallet | undefined => {
 /** Calls back now and whenever another wallet announces itself, until what it returns is called. */
 export const findWallets = (onFound: (wallets: readonly FoundWallet[]) => void): (() => void) => {
   const announced = new Map<string, FoundWallet>()
-  const tell = (): void => {
+  const report = (): void => {
     const injected = injectedWallet()
     const all = [...announced.values()]
     onFound(all.length > 0 ? all : injected ? [injected] : [])
   }
-  const hear = (event: Event): void => {
+  const onAnnounce = (event: Event): void => {
     const wallet = readAnnouncement(event instanceof CustomEvent ? event.detail : undefined)
     // The first of a name stays: a later one could only be an imitation.
     if (!wallet || announced.has(wallet.id) || announced.size >= maxWallets) return
     announced.set(wallet.id, wallet)
-    tell()
+    report()
   }
-  window.addEventListener('eip6963:announceProvider', hear)
+  window.addEventListener('eip6963:announceProvider', onAnnounce)
   window.dispatchEvent(new Event('eip6963:requestProvider'))
-  tell()
-  return () => window.removeEventListener('eip6963:announceProvider', hear)
+  report()
+  return () => window.removeEventListener('eip6963:announceProvider', onAnnounce)
 }
 
 /** Calls back with the first account whenever the person switches accounts in the wallet (EIP-1193). */
@@ -71,14 +71,14 @@ export const watchAccount = (
   onAccount: (address: string) => void,
 ): (() => void) => {
   if (!isRecord(provider) || typeof provider.on !== 'function') return () => undefined
-  const hear = (accounts: unknown): void => {
+  const onAccounts = (accounts: unknown): void => {
     const first: unknown = Array.isArray(accounts) ? accounts[0] : undefined
     if (typeof first === 'string') onAccount(first)
   }
-  provider.on('accountsChanged', hear)
+  provider.on('accountsChanged', onAccounts)
   return () => {
     if (typeof provider.removeListener === 'function') {
-      provider.removeListener('accountsChanged', hear)
+      provider.removeListener('accountsChanged', onAccounts)
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What all calls have in common: counted once each, however they end; refused before their body is
- * read if their caller asks too much; and what fails in this program told to its operator, not to the
- * caller.
+ * What all calls have in common: each is counted once, however it ends, and refused before its body
+ * is read if its caller asks too much. A failure of this program is reported to its operator, not to
+ * the caller.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'

@@ -1,4 +1,4 @@
-/** What GetInfo tells about limits: names of docs/protocol.md section 11, in bytes or counts. */
+/** The limits that GetInfo reports: names of docs/protocol.md section 11, in bytes or counts. */
 import {
   claimLimitInstallations,
   contactLimitBytes,

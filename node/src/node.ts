@@ -100,7 +100,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     throw error
   }
 
-  /** First, so that it can tell that the rest is still starting. */
+  /** First, so that it can report that the rest is still starting. */
   async function openAdmin(): Promise<AdminServer | undefined> {
     if (admin === undefined || metrics === undefined) return undefined
     const { registry } = metrics

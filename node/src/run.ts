@@ -76,7 +76,7 @@ async function start(version: string, settings: Settings, log: Log): Promise<Run
   }
 }
 
-/** From now on, so that a node that is told to stop while it starts ends as well as any. */
+/** From now on, so that a signal that comes while the node starts stops it too. */
 function stopOnSignals(starting: Promise<RunningNode>, log: Log, graceMs: number): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

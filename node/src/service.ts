@@ -50,7 +50,7 @@ export interface NodeServiceOptions {
   readonly chains?: Chains
   /** What GetInfo says the node is. */
   readonly version?: string
-  /** How long inboxes keep their envelopes, as it is announced; the store forgets them. */
+  /** How long inboxes keep their envelopes, as GetInfo says; the store drops them. */
   readonly retentionNs?: bigint
   /** Time between two heartbeats; the protocol allows at most 25 s. */
   readonly heartbeatMs?: number
@@ -60,7 +60,7 @@ export interface NodeServiceOptions {
   readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits
-  /** Hears what happens: calls, what is stored and streamed, failures that are not a client's. */
+  /** Gets the events: calls, what is stored and streamed, failures that are not a client's. */
   readonly observer?: Observer
 }
 

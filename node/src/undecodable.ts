@@ -17,7 +17,7 @@ const codeOf = new Map<Code, NodeCode>([
 /**
  * To be called when a call begins. Connect hands the error that a call fails with to the call's
  * signal before it is written out in the call's protocol, and that is the only place all of them
- * pass; `isOurs` tells those that the service itself threw.
+ * pass; `isOurs` recognises those that the service itself threw.
  */
 export function labelUndecodable(
   context: HandlerContext,

@@ -242,7 +242,7 @@ test('closing ends what is under way, and nothing is asked after it', async () =
   expect(server.asked).toHaveLength(1)
 })
 
-test('no trouble tells the URL, nor does the object that holds it', async () => {
+test('no trouble names the URL, nor does the object that holds it', async () => {
   const said: unknown[] = []
   const spies = (['log', 'warn', 'error', 'debug'] as const).map((name) =>
     vi.spyOn(console, name).mockImplementation((...line) => said.push(line)),

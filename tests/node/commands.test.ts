@@ -323,11 +323,11 @@ test('a node that runs is not checked, but sent for a backup', async () => {
 })
 
 test('a database of PostgreSQL is backed up by its own tools, and no password is printed', async () => {
-  const told = await backup('--database', 'postgres://me:secret@db.example/padlock', '--to', copy)
-  expect(told.code).toBe(1)
-  expect(told.text).toMatch(/pg_dump .*postgres:\/\/me@db\.example\/padlock/)
-  expect(told.text).toMatch(/restore --renew-id --database/)
-  expect(told.text).not.toContain('secret')
+  const answer = await backup('--database', 'postgres://me:secret@db.example/padlock', '--to', copy)
+  expect(answer.code).toBe(1)
+  expect(answer.text).toMatch(/pg_dump .*postgres:\/\/me@db\.example\/padlock/)
+  expect(answer.text).toMatch(/restore --renew-id --database/)
+  expect(answer.text).not.toContain('secret')
 })
 
 /** Damage by direct SQL that both engines understand, and what a check says to it. */

@@ -36,7 +36,7 @@ const noRates = Object.fromEntries(Object.keys(rateDefaults).map((name) => [name
   number
 >
 
-/** Milliseconds that only move when told to. */
+/** Milliseconds that only move when a test turns them. */
 function testTime() {
   const time = () => time.nowMs
   // As after three years without a restart: times are still exact.
@@ -70,7 +70,7 @@ test('a bucket gives its burst at once, then its rate, and says when there is en
   expect(take(1)).toBe(3_667)
 })
 
-test('after the time that it is told, a retry succeeds, whatever the rate and the amount', () => {
+test('after the time that a refusal names, a retry succeeds, whatever the rate and the amount', () => {
   const time = testTime()
   let seed = 7
   const random = (below: number) => {

@@ -243,7 +243,7 @@ function startFailing(failure: () => Error, observer: Observer): NodeClient {
   return nodeClient(node.transport)
 }
 
-test('a store that fails is an error line and a metric, and the caller is told to come again', async () => {
+test('a store that fails is an error line and a metric, and the caller is asked to come again', async () => {
   const { lines, log } = startLog('info')
   const metrics = createMetrics()
   const observer = observeAll(observeByLog(log), metrics.observer, silentObserver)

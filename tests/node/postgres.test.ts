@@ -313,7 +313,7 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
     await publishing
   })
 
-  test('connections that break delay what is told, and lose nothing', async () => {
+  test('connections that break delay news, and lose nothing', async () => {
     const [one, two] = await Promise.all([start({ doorbell }), start({ doorbell })])
     const bob = await register(one.client, 'bob', one.store.clock())
     const streams = await Promise.all(

@@ -148,7 +148,7 @@ test('nothing that was acknowledged is lost when it is killed in the middle', as
   expect(envelopes.map(({ sequence }) => sequence)).toEqual(
     envelopes.map((_, index) => BigInt(index + 1)),
   )
-  // Requests are whole: three envelopes each, also those that nobody heard of any more.
+  // Requests are whole: three envelopes each, also those that nobody got an answer to.
   expect(envelopes.length % 3).toBe(0)
   const kept = new Map(envelopes.map(({ sequence, message }) => [sequence, message]))
   for (const [sequence, name] of acknowledged) {
@@ -158,7 +158,7 @@ test('nothing that was acknowledged is lost when it is killed in the middle', as
   expect(await second.closed).toBe(0)
 })
 
-test('the environment gives options too, and unknown ones are told of', async () => {
+test('the environment gives options too, and unknown ones are warnings', async () => {
   const command = runWith(
     { PADLOCK_DATA: data, PADLOCK_PORT: '0', PADLOCK_PROT: '1', PADLOCK_LOG_LEVEL: 'warn' },
     '--host',

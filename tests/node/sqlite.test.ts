@@ -143,7 +143,7 @@ test('a request that storage cannot take fails alone', async () => {
   expect(page.envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n])
 })
 
-test('a thread that ends is told, and what waits for it is refused', async () => {
+test('a thread that ends is reported, and what waits for it is refused', async () => {
   let failed: string | undefined
   const store = await openThreadStore({
     source: { kind: 'sqlite', file },

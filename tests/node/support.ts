@@ -37,7 +37,7 @@ import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
 export const nodeClient = (transport: Transport) => createClient(NodeService, transport)
 export type NodeClient = ReturnType<typeof nodeClient>
 
-/** A node clock that only moves when told to. */
+/** A node clock that only moves when a test turns it. */
 export interface TestClock {
   (): bigint
   nowNs: bigint
@@ -265,7 +265,7 @@ export class TestStream {
     return envelopes
   }
 
-  /** Reads to the end and tells why it came. */
+  /** Reads to the end. @returns why it came. */
   async ending(): Promise<SeenRefusal> {
     try {
       for (;;) await this.next()

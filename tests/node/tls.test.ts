@@ -36,11 +36,11 @@ function replace({ certificate, key }: TestCertificate): void {
 /** The next news about the certificate after what `cause` does. */
 async function newsAfter(cause: () => void): Promise<CertificateNews | undefined> {
   const count = news.length
-  const told = new Promise<void>((resolve) => {
+  const arrived = new Promise<void>((resolve) => {
     onNews = resolve
   })
   cause()
-  if (news.length === count) await told
+  if (news.length === count) await arrived
   return news.at(-1)
 }
 
@@ -116,7 +116,7 @@ test('a client chooses HTTP/2 or HTTP/1.1 by ALPN, and gets neither below TLS 1.
   await expect(old).rejects.toThrow()
 })
 
-test('without ALPN the first bytes tell', async () => {
+test('without ALPN the first bytes decide', async () => {
   const { port } = new URL(node.url)
   const socket = tls.connect({ port: Number(port), host: '127.0.0.1', rejectUnauthorized: false })
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
@@ -171,7 +171,7 @@ test('a new certificate is used for new connections, and open streams go on', as
   stream.close()
 })
 
-test('a certificate is read at once when it is told to', async () => {
+test('a certificate is read again at once on request', async () => {
   replace(makeCertificate('third'))
   node.reloadCertificate()
   expect(await shownName()).toContain('third')

@@ -27,7 +27,7 @@ export interface ChainsOptions {
   readonly slots?: number
   /** Questions that may wait for a slot of one chain. */
   readonly queueLimit?: number
-  /** Told why a chain could not be asked, in words that never hold its URL. */
+  /** Called with why a chain could not be asked, in words that never hold its URL. */
   readonly onTrouble?: (chainId: bigint, why: string) => void
 }
 

@@ -142,10 +142,10 @@ function finish(file: string): void {
 }
 
 function showProgress(): (progress: BackupProgress) => void {
-  let toldMs = performance.now()
+  let reportedMs = performance.now()
   return ({ totalPages, remainingPages }) => {
-    if (performance.now() - toldMs < 5_000) return
-    toldMs = performance.now()
+    if (performance.now() - reportedMs < 5_000) return
+    reportedMs = performance.now()
     console.error(`${Math.floor((100 * (totalPages - remainingPages)) / totalPages)} % copied`)
   }
 }

@@ -56,13 +56,13 @@ export const run = (argv: readonly string[]): Promise<number> =>
     if (!/^\d{1,6}$/.test(days)) throw new CommandError('--retention-days must be a whole number.')
     const { what, source } = await open(options)
     const startedMs = performance.now()
-    let toldMs = startedMs
+    let reportedMs = startedMs
     try {
       const report = await checkDatabase(source, {
         retentionNs: BigInt(days) * dayNs,
         onProgress: (envelopes) => {
-          if (performance.now() - toldMs < progressIntervalMs) return
-          toldMs = performance.now()
+          if (performance.now() - reportedMs < progressIntervalMs) return
+          reportedMs = performance.now()
           console.error(`${envelopes} envelopes read`)
         },
       })

@@ -1,7 +1,7 @@
 /** What the commands beside the node itself share: options, and sentences for whoever runs them. */
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 
-/** Something to tell the person who runs it, without a trace. */
+/** A sentence for the person who runs the command, printed without a stack trace. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }

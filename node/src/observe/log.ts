@@ -1,6 +1,6 @@
 /**
  * The log: one line of JSON for each event, on standard error. What may be in a line is a closed list
- * of fields, so that no message, key or signature gets there; who calls is told at `debug` only.
+ * of fields, so that no message, key or signature gets there; callers are named at `debug` only.
  */
 import { type DestinationStream, type Level, pino } from 'pino'
 import { type Observer, silentObserver } from './observer.ts'
@@ -30,7 +30,7 @@ export interface LogFields {
   readonly where?: string
 }
 
-/** What only `debug` may tell. */
+/** What a line may hold at `debug` only. */
 export interface DebugFields extends LogFields {
   readonly caller?: string
 }

@@ -1,6 +1,5 @@
 /**
- * What happens in a node, told to whoever counts it or writes it down. The service knows this
- * interface only; metrics and logs are two of its implementations.
+ * Events of a node, for metrics and logs. The service knows this interface only; both implement it.
  */
 import type { LimitKind } from '../limits/rate-limits.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
@@ -38,7 +37,7 @@ export interface Observer {
   defect(where: string): void
 }
 
-/** One that hears nothing. */
+/** An observer that ignores everything. */
 export const silentObserver: Observer = {
   callEnded() {},
   limited() {},
@@ -51,20 +50,20 @@ export const silentObserver: Observer = {
   defect() {},
 }
 
-/** Tells each of them. */
+/** Passes every event on to each of them. */
 export function observeAll(...observers: readonly Observer[]): Observer {
-  const tell = (one: (observer: Observer) => void): void => {
-    for (const observer of observers) one(observer)
+  const emit = (event: (observer: Observer) => void): void => {
+    for (const observer of observers) event(observer)
   }
   return {
-    callEnded: (call) => tell((each) => each.callEnded(call)),
-    limited: (kind, count) => tell((each) => each.limited(kind, count)),
-    stored: (kind, bytes) => tell((each) => each.stored(kind, bytes)),
-    streamed: (envelopes) => tell((each) => each.streamed(envelopes)),
-    claimed: (result) => tell((each) => each.claimed(result)),
-    storeAnswered: (operation, ms) => tell((each) => each.storeAnswered(operation, ms)),
-    chainAnswered: (word) => tell((each) => each.chainAnswered(word)),
-    storageFailed: (reason) => tell((each) => each.storageFailed(reason)),
-    defect: (where) => tell((each) => each.defect(where)),
+    callEnded: (call) => emit((each) => each.callEnded(call)),
+    limited: (kind, count) => emit((each) => each.limited(kind, count)),
+    stored: (kind, bytes) => emit((each) => each.stored(kind, bytes)),
+    streamed: (envelopes) => emit((each) => each.streamed(envelopes)),
+    claimed: (result) => emit((each) => each.claimed(result)),
+    storeAnswered: (operation, ms) => emit((each) => each.storeAnswered(operation, ms)),
+    chainAnswered: (word) => emit((each) => each.chainAnswered(word)),
+    storageFailed: (reason) => emit((each) => each.storageFailed(reason)),
+    defect: (where) => emit((each) => each.defect(where)),
   }
 }

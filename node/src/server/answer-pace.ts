@@ -13,7 +13,8 @@ export interface Taking {
 
 /**
  * The same bytes, in parts whose taking is timed: whoever asks for the next one has written the one
- * before. Node's own time limit for a stream of HTTP/2 does not tell it from others on its connection.
+ * before. Node's own time limit for a stream of HTTP/2 takes what other streams of its connection do
+ * for its own.
  */
 export async function* timeTaking(
   body: AsyncIterable<Uint8Array>,

@@ -23,10 +23,10 @@ export function problemOfFields(
   }
 }
 
-/** How many of `left` are left; below 0 if they were too many. @throws Error for what is no message. */
-function countFields(schema: DescMessage, bytes: Uint8Array, left: number): number {
+/** Remaining budget; negative when exceeded. @throws Error if the bytes are not a message. */
+function countFields(schema: DescMessage, bytes: Uint8Array, budget: number): number {
   const reader = new BinaryReader(bytes)
-  let rest = left
+  let rest = budget
   while (reader.pos < reader.len) {
     rest -= 1
     if (rest < 0) return rest

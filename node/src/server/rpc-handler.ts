@@ -44,11 +44,11 @@ export function createRpcHandler(
   options.routes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
-  let hasTold = false
+  let hasWarned = false
   const callerBehind = ({ socket, headers }: Request): string => {
     const forwardedFor = headers['x-forwarded-for']
-    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasTold) {
-      hasTold = true
+    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasWarned) {
+      hasWarned = true
       options.onUntrustedProxy?.()
     }
     return callerOf(socket, forwardedFor, options.trustedHops)

@@ -17,7 +17,7 @@ export interface CertificateFiles {
 
 export interface TlsOptions extends CertificateFiles {
   readonly handshakeTimeoutMs: number
-  /** Told what became of a new certificate. */
+  /** Called with what became of a new certificate. */
   readonly onNews?: (news: CertificateNews) => void
 }
 
@@ -38,7 +38,7 @@ export interface TlsLayer {
 }
 
 /** Certificate and key are two files, and tools write them one after the other. */
-const settleMs = 500
+const reloadDelayMs = 500
 
 /** @throws CertificateProblem if the files cannot be read or do not fit each other. */
 export function openTls(
@@ -56,7 +56,7 @@ export function openTls(
     // Resets are routine, and an error without a listener would end the process.
     socket.on('error', () => {})
     const { alpnProtocol } = socket
-    // Without ALPN the first bytes tell.
+    // Without ALPN the first bytes decide.
     if (alpnProtocol === 'h2') onConnection('http2', socket)
     else onConnection(alpnProtocol === 'http/1.1' ? 'http1' : undefined, socket)
   })
@@ -79,7 +79,7 @@ export function openTls(
   let timer: NodeJS.Timeout | undefined
   const later = (): void => {
     clearTimeout(timer)
-    timer = setTimeout(reload, settleMs)
+    timer = setTimeout(reload, reloadDelayMs)
     timer.unref()
   }
   // The folders, not the files: what renews certificates puts new files, or new links, in their place.

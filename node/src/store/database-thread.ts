@@ -65,7 +65,7 @@ class DatabaseThread {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   readonly #ended: Promise<void>
-  #tellNews: (news: News) => void = () => {}
+  #newsListener: (news: News) => void = () => {}
   #nextId = 1
   #closing = false
 
@@ -78,7 +78,7 @@ class DatabaseThread {
       execArgv: ['--disable-warning=ExperimentalWarning'],
     })
     this.opened = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }))
-    this.#worker.on('message', (answer: Answer) => this.#settle(answer))
+    this.#worker.on('message', (answer: Answer) => this.#onAnswer(answer))
     let reason = 'the database thread ended'
     this.#worker.on('error', (error) => {
       reason = `the database thread failed: ${error instanceof Error ? error.message : 'unknown'}`
@@ -94,7 +94,7 @@ class DatabaseThread {
   }
 
   onNews(listener: (news: News) => void): void {
-    this.#tellNews = listener
+    this.#newsListener = listener
   }
 
   call<M extends Method>(
@@ -122,9 +122,9 @@ class DatabaseThread {
     await this.#ended
   }
 
-  #settle(answer: Answer): void {
+  #onAnswer(answer: Answer): void {
     if (answer.id === 'news') {
-      this.#tellNews(answer.news)
+      this.#newsListener(answer.news)
       return
     }
     const pending = this.#pending.get(answer.id)

@@ -1,4 +1,4 @@
-/** The thread that the database of a node runs on: does the calls it gets, and tells its news. */
+/** The thread that the database of a node runs on: answers calls and reports news. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Answer, Call, DatabaseSource } from './database-thread.ts'
 import type { DatabaseCalls } from './operations.ts'

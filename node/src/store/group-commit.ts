@@ -44,7 +44,7 @@ const sweepIntervalMs = 60_000
 interface Waiting {
   readonly operation: Operation
   readonly bytes: number
-  readonly settle: (outcome: Outcome) => void
+  readonly resolve: (outcome: Outcome) => void
 }
 
 export class GroupCommitStore implements Store {
@@ -171,7 +171,7 @@ export class GroupCommitStore implements Store {
       ) {
         throw new StoreFailure('too much waits to be stored')
       }
-      this.#queue.push({ operation, bytes, settle: resolve })
+      this.#queue.push({ operation, bytes, resolve })
       this.#queueBytes += bytes
       this.#writing ??= this.#write()
     })
@@ -187,8 +187,8 @@ export class GroupCommitStore implements Store {
         batch.map(({ operation }) => operation),
         outcomes,
       )
-      for (const [index, { settle }] of batch.entries()) {
-        settle(outcomes[index] ?? { kind: 'failed', reason: 'no answer' })
+      for (const [index, { resolve }] of batch.entries()) {
+        resolve(outcomes[index] ?? { kind: 'failed', reason: 'no answer' })
       }
     }
     this.#writing = undefined

@@ -19,7 +19,7 @@ export interface AcceptedEnvelope {
   readonly effect: Effect
 }
 
-/** The state of a transaction as publishing sees it. What it is told shows in what it says next. */
+/** The state of a transaction as publishing sees it: every change shows in what is read next. */
 export interface Ledger extends RuleState {
   /** What these bytes were answered when they were stored on that topic. */
   receipt(topic: string, digest: Uint8Array): Receipt | undefined

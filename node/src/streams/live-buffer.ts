@@ -120,15 +120,15 @@ export class LiveBuffer {
     const isQuiet = !(this.#ended || this.#overflowed || this.#missed)
     if (!isQuiet || this.#envelopes.length > 0 || this.#stocks.size > 0) return Promise.resolve()
     return new Promise((resolve) => {
-      const settle = (): void => {
+      const wake = (): void => {
         clearTimeout(timer)
         this.#wake = undefined
         resolve()
       }
-      const timer = setTimeout(settle, timeoutMs)
+      const timer = setTimeout(wake, timeoutMs)
       // A waiting stream does not keep a process alive; its connection does.
       timer.unref()
-      this.#wake = settle
+      this.#wake = wake
     })
   }
 

@@ -3,7 +3,7 @@ import type { Commit, PageLimit, Store } from '../store/store.ts'
 import { LiveBuffer } from './live-buffer.ts'
 import { defaultTotalLimitBytes, LiveMemory, waitingOf } from './live-memory.ts'
 
-/** What one reader wants to hear of. */
+/** What one subscriber wants. */
 export interface Interest {
   /** Topics whose envelopes it wants. */
   readonly topics: Iterable<string>
@@ -86,7 +86,7 @@ export class LiveFeed {
     }
   }
 
-  /** Ends the readers that most waits for, so that one who reads is not ended for others. */
+  /** Disconnects the subscribers with the largest backlog, so that the others stay. */
   #relieve(): void {
     const fullestFirst = [...this.#buffers]
       .filter(({ bytes }) => bytes > 0)

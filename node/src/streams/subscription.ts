@@ -85,7 +85,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
       const taken = buffer.take(feed.memory.frameLimit)
-      // Several processes on one database may be heard of out of order: then the store tells it.
+      // Commits of several processes may come out of order: then the store has what was skipped.
       if (buffer.missed || skipsSome(positions, taken)) {
         yield* catchUp()
         continue

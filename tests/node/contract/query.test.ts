@@ -193,7 +193,7 @@ test('section 5: one who never registered may ask for his inbox, and it is empty
   expect(envelopes).toEqual([])
 })
 
-test('section 5: GetInfo tells who the node is and what time it has', async () => {
+test('section 5: GetInfo says who the node is and what time it has', async () => {
   const info = await client.getInfo({})
   expect(info.nodeId).toHaveLength(16)
   expect(info.nodeNs).toBe(clock.nowNs)

@@ -162,7 +162,7 @@ test('section 5: a reader that keeps up takes the largest request there is', asy
   }
 })
 
-test('section 5: stock is told after started, and on each claim that leaves less than 25', async () => {
+test('section 5: stock is reported after started, and on each claim that leaves less than 25', async () => {
   const topics = [{ topic: `prekey-${bob.id}`, afterSequence: 0n }]
   const createdNs = clock.nowNs
   const before = open(topics, [bob])

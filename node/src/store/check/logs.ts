@@ -92,13 +92,14 @@ export class LogCheck {
     if (topic === undefined) return
     const { seen, latest, latestNs } = topic
     if (seen === undefined) {
-      if (staysForEver(topic) && latest > 0n) this.#say(topic, 'all of its envelopes are missing')
+      if (staysForEver(topic) && latest > 0n)
+        this.#report(topic, 'all of its envelopes are missing')
     } else if (seen.sequence < latest && !this.#mayLack(topic, seen.nodeNs)) {
-      this.#say(topic, `the last is missing, up to ${latest}`, seen.sequence)
+      this.#report(topic, `the last is missing, up to ${latest}`, seen.sequence)
     } else if (seen.sequence > latest) {
-      this.#say(topic, `the topic counts only ${latest}`, seen.sequence)
+      this.#report(topic, `the topic counts only ${latest}`, seen.sequence)
     } else if (seen.sequence === latest && seen.nodeNs !== latestNs) {
-      this.#say(topic, 'the topic has another time for its latest envelope', seen.sequence)
+      this.#report(topic, 'the topic has another time for its latest envelope', seen.sequence)
     }
   }
 
@@ -111,7 +112,7 @@ export class LogCheck {
     const latestNs = integerOf(row, 'latest_ns')
     this.#topic = { id, name, parts, latest, latestNs, seen: undefined }
     this.#findings.counts.topics += 1
-    if (parts === undefined) this.#say(this.#topic, 'this is no name of a topic')
+    if (parts === undefined) this.#report(this.#topic, 'this is no name of a topic')
     else if ('installationId' in parts && latest > 0n) {
       this.#expected.addTopic(name, parts.installationId)
     }
@@ -121,14 +122,15 @@ export class LogCheck {
     const { seen } = topic
     if (seen === undefined) {
       if (staysForEver(topic) && sequence !== 1n) {
-        this.#say(topic, 'the envelopes before it are missing', sequence)
-      } else if (sequence < 1n) this.#say(topic, 'numbers begin with 1', sequence)
+        this.#report(topic, 'the envelopes before it are missing', sequence)
+      } else if (sequence < 1n) this.#report(topic, 'numbers begin with 1', sequence)
       return
     }
     if (sequence !== seen.sequence + 1n && !this.#mayLack(topic, seen.nodeNs)) {
-      this.#say(topic, `envelopes between ${seen.sequence} and it are missing`, sequence)
+      this.#report(topic, `envelopes between ${seen.sequence} and it are missing`, sequence)
     }
-    if (nodeNs < seen.nodeNs) this.#say(topic, 'its time is before that of the previous', sequence)
+    if (nodeNs < seen.nodeNs)
+      this.#report(topic, 'its time is before that of the previous', sequence)
   }
 
   #mayLack(topic: Topic, nodeNs: bigint): boolean {
@@ -140,23 +142,24 @@ export class LogCheck {
     const digest = bytesOf(row, 'digest')
     this.#findings.counts.bytes += Number(size)
     if (digest.length !== digestBytes) {
-      this.#say(topic, 'the digest is not 32 bytes', sequence)
+      this.#report(topic, 'the digest is not 32 bytes', sequence)
       return false
     }
     const kind = topic.parts?.kind
     if (kind !== undefined && size > BigInt(messageLimitBytes[kind])) {
-      this.#say(topic, `it is larger than a ${kind} envelope may be`, sequence)
+      this.#report(topic, `it is larger than a ${kind} envelope may be`, sequence)
     }
     if (row.actual_size === null) {
-      if (kind !== 'prekey') this.#say(topic, 'the message is missing', sequence)
+      if (kind !== 'prekey') this.#report(topic, 'the message is missing', sequence)
       return false
     }
-    if (kind === 'prekey') this.#say(topic, 'the bytes of an upload are not to be kept', sequence)
+    if (kind === 'prekey')
+      this.#report(topic, 'the bytes of an upload are not to be kept', sequence)
     if (integerOf(row, 'actual_size') !== size) {
-      this.#say(topic, 'the size is not that of the message', sequence)
+      this.#report(topic, 'the size is not that of the message', sequence)
     }
     if (!Buffer.from(digest).equals(bytesOf(row, 'actual_digest'))) {
-      this.#say(topic, 'the digest is not that of the message', sequence)
+      this.#report(topic, 'the digest is not that of the message', sequence)
       return false
     }
     return true
@@ -164,7 +167,7 @@ export class LogCheck {
 
   #checkContent(topic: Topic, sequence: bigint, nodeNs: bigint, message: Uint8Array): void {
     const { parts } = topic
-    const wrong = (what: string): void => this.#say(topic, what, sequence)
+    const wrong = (what: string): void => this.#report(topic, what, sequence)
     if (parts?.kind === 'contact') {
       this.#findings.counts.bundles += 1
       const bundle = parseContactBundle(message)
@@ -242,7 +245,7 @@ export class LogCheck {
     }
   }
 
-  #say({ name }: Topic, what: string, sequence?: bigint): void {
+  #report({ name }: Topic, what: string, sequence?: bigint): void {
     this.#findings.add(name, what, sequence)
   }
 }

@@ -56,7 +56,7 @@ export async function claimPrekeys(
     if (prekey !== undefined) given.set(key, prekey)
   }
   const stocks = await readStocks(session, taken.shrunk, nowNs)
-  const told = new Set<string>()
+  const reported = new Set<string>()
   const outcomes = operations.map(({ claimId, installationIds }): Claimed => {
     const claims = installationIds.map(
       (installationId): Claim => ({
@@ -64,8 +64,8 @@ export async function claimPrekeys(
         prekey: given.get(wishKey(claimId, installationId)),
       }),
     )
-    const fresh = installationIds.filter((id) => stocks.has(id) && !told.has(id))
-    for (const id of fresh) told.add(id)
+    const fresh = installationIds.filter((id) => stocks.has(id) && !reported.has(id))
+    for (const id of fresh) reported.add(id)
     return { kind: 'claimed', claims, stocks: fresh.flatMap((id) => stocks.get(id) ?? []) }
   })
   return { outcomes, shrunk: taken.shrunk }

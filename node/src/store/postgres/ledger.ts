@@ -235,6 +235,6 @@ const unchanged: StockChange = { dropsOneTime: false, dropsFallback: false, adde
 function loaded<V>(map: ReadonlyMap<string, V>, key: string): V {
   const value = map.get(key)
   if (value === undefined && !map.has(key)) throw new Error('state that was not loaded is needed')
-  // Absent values are stored as such; the check above told them from missing keys.
+  // Absent values are stored as such; the check above rules out missing keys.
   return value as V
 }

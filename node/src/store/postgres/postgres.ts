@@ -145,7 +145,7 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
-        // Whether it was stored is not known; if it was, the list tells our own readers too.
+        // Nobody knows whether it was stored; if it was, the list brings it to this process's readers too.
         this.tail.ring()
         // One request that storage cannot take must not fail those that happened to come with it.
         if (isAboutValues(error) && operations.length > 1) {
@@ -203,8 +203,8 @@ class PostgresDatabase {
       return { result, number: await list(session, this.writer, changes) }
     })
     if (number !== undefined) {
-      this.tail.told(number)
-      // A bell that is not heard delays: nothing waits for it.
+      this.tail.onOwnCommit(number)
+      // A notification that gets lost only delays: nothing waits for it.
       if (this.#usesBell) void ringOthers(this.#pool, this.writer).catch(() => {})
     }
     return result

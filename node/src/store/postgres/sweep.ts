@@ -6,9 +6,9 @@ import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
 import { bytesOf, runTransaction, type Session } from './session.ts'
 
-/** What another process needs to hear of later than this it has to read again. */
+/** How long the batch list keeps a transaction; a process that is further behind reads its topics again. */
 const batchMemoryNs = 5n * minuteNs
-/** A process that was not seen for so long is gone; one that only slept is told to start again. */
+/** A process not seen for so long is gone; one that only slept has to be started again. */
 const writerMemoryNs = 7n * dayNs
 /** Envelopes are stored in the order of time but for transactions that overlap. */
 const overlapNs = 60n * minuteNs

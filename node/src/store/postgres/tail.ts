@@ -1,7 +1,7 @@
 /**
- * What other processes store, told as news. Each process lists its transactions under numbers of its
- * own, without gaps; here those of all others are followed. A notification only rings the bell: what
- * there is to tell is always read from the list, so without notifications it is told a little later.
+ * Reports what other processes store, as news. Each process lists its transactions under numbers of
+ * its own, without gaps; the tail follows the lists of all others. A notification only rings the bell:
+ * the news are always read from the list, so without notifications they come a little later.
  */
 import pg from 'pg'
 import type { News } from '../operations.ts'
@@ -9,7 +9,7 @@ import type { Cursor } from '../store.ts'
 import { integerOf, type Row, runStatement, textsOf } from './session.ts'
 
 const channel = 'padlock'
-/** How often the list is read without a bell; with one, in case it was not heard. */
+/** How often the list is read without a bell; with one, in case a notification got lost. */
 const pollMs = 50
 const reassuranceMs = 1_000
 /** A failed connection is tried again after this. */
@@ -67,10 +67,10 @@ export class Tail {
     this.#running = this.#run()
   }
 
-  /** This process stored a transaction and has told its readers already. */
-  told(number: bigint): void {
+  /** This process committed a transaction, and its own readers have it already. */
+  onOwnCommit(number: bigint): void {
     const seen = this.#seen.get(this.#own) ?? 0n
-    // After a commit whose outcome was not heard of, that one is read from the list.
+    // If a commit before it ended without an answer, that one is read from the list.
     if (number === seen + 1n) this.#seen.set(this.#own, number)
     else this.ring()
   }

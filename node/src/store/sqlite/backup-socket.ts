@@ -59,7 +59,7 @@ export function takeBackupRequests(path: string, copy: OnlineBackup): () => void
 }
 
 function answer(socket: Socket, copy: OnlineBackup): void {
-  const say = (reply: Reply): void => {
+  const send = (reply: Reply): void => {
     if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`)
   }
   socket.unref()
@@ -75,17 +75,17 @@ function answer(socket: Socket, copy: OnlineBackup): void {
       socket.end(`${JSON.stringify({ error: 'not a request for a backup' })}\n`)
       return
     }
-    let toldMs = 0
+    let reportedMs = 0
     copy
       .copyTo(file, (progress) => {
         if (socket.destroyed) throw new Error('nobody waits for it any more')
-        if (performance.now() - toldMs < progressIntervalMs) return
-        toldMs = performance.now()
-        say({ progress })
+        if (performance.now() - reportedMs < progressIntervalMs) return
+        reportedMs = performance.now()
+        send({ progress })
       })
       .then(
-        () => say({ done: true }),
-        (error: unknown) => say({ error: error instanceof Error ? error.message : 'unknown' }),
+        () => send({ done: true }),
+        (error: unknown) => send({ error: error instanceof Error ? error.message : 'unknown' }),
       )
       .finally(() => socket.end())
   })
