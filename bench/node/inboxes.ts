@@ -1,12 +1,12 @@
 /**
  * The installations of a run: real keys, so that their owners can prove to be it, the same ones in every
- * process. Most get mail and give out prekeys; the last few have mail to be replayed.
+ * process. Most get envelopes and give out prekeys; the last few have envelopes to be replayed.
  */
 import { TestInstallation, testAccount } from '../../tests/node/support.ts'
 
 /** Inboxes that are published to, in turn. */
 export const inboxCount = 10_000
-/** Inboxes whose mail is replayed, each with so many envelopes of 1 KiB. */
+/** Inboxes that are replayed, each with so many envelopes of 1 KiB. */
 const replayInboxes = 4
 export const replayEnvelopes = 2_500
 /** One-time prekeys of each installation. */

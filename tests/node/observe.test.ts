@@ -20,7 +20,7 @@ import {
 } from '../../node/src/testing.ts'
 import { until } from '../support/until.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -77,10 +77,12 @@ test('every call is counted once by its RPC and how it ended', async () => {
 test('what is stored counts once, by kind and bytes; what is known or refused does not', async () => {
   const { node, client, read } = startMeasured()
   const bob = await register(client, 'bob', node.clock())
-  await client.publish({ envelopes: [mail(bob, 'a', 100), mail(bob, 'b', 50)] })
-  await client.publish({ envelopes: [mail(bob, 'a', 100), mail(bob, 'c', 7)] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a', 100), inboxEnvelope(bob, 'b', 50)] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a', 100), inboxEnvelope(bob, 'c', 7)] })
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
-  await refusalOf(client.publish({ envelopes: [mail(bob, 'd'), mail(nobody, 'd')] }))
+  await refusalOf(
+    client.publish({ envelopes: [inboxEnvelope(bob, 'd'), inboxEnvelope(nobody, 'd')] }),
+  )
   expect(await read('padlock_stored_envelopes_total{kind="message"}')).toBe(3)
   expect(await read('padlock_stored_bytes_total{kind="message"}')).toBe(157)
   expect(await read('padlock_stored_envelopes_total{kind="contact"}')).toBe(1)
@@ -124,10 +126,10 @@ test('streams, what they carry and what waits for them, and slow readers are met
   await stream.nextOf('caughtUp')
   expect(await read('padlock_streams')).toBe(1)
   expect(await read('padlock_store_queue')).toBe(3)
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   await stream.envelopes(1)
   expect(await read('padlock_streamed_envelopes_total')).toBe(1)
-  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [mail(bob, `${n}`)] })
+  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [inboxEnvelope(bob, `${n}`)] })
   expect((await stream.ending()).code).toBe('slow_reader')
   expect(await read('padlock_slow_readers_total')).toBe(1)
   expect(await read('padlock_requests_total{rpc="Subscribe",code="slow_reader"}')).toBe(1)

@@ -10,7 +10,7 @@ import type { Commit, Cursor, Store, StoredEnvelope } from '../../node/src/store
 import { LiveFeed } from '../../node/src/streams/live-feed.ts'
 import { type StreamEvent, subscribe } from '../../node/src/streams/subscription.ts'
 import { stockMinimum } from '../../src/protocol/limits.ts'
-import { mail, TestInstallation, testAccount, testClock } from './support.ts'
+import { inboxEnvelope, TestInstallation, testAccount, testClock } from './support.ts'
 
 const clock = testClock()
 const bob = new TestInstallation(testAccount('bob'), 'bob')
@@ -27,7 +27,7 @@ afterEach(async () => {
 })
 
 const publish = (from: number, count: number) =>
-  store.publish(Array.from({ length: count }, (_, n) => mail(bob, `${from + n}`)))
+  store.publish(Array.from({ length: count }, (_, n) => inboxEnvelope(bob, `${from + n}`)))
 
 function open(reading: Store, envelopes = 10) {
   feed = new LiveFeed(reading, { envelopes, bytes: 1024 * 1024 }, stockMinimum)

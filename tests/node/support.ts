@@ -216,8 +216,8 @@ export async function revocation(account: TestAccount, installations: TestInstal
   return { topic: `revoked-${account.address}`, message }
 }
 
-/** Mail of a given size whose bytes a name stands for. */
-export function mail(to: TestInstallation, name: string, length = 64) {
+/** An envelope for an inbox: so many bytes, made from a name. */
+export function inboxEnvelope(to: TestInstallation, name: string, length = 64) {
   const message = new Uint8Array(length)
   message.set(Buffer.from(name).subarray(0, length))
   return { topic: to.inbox, message }

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import type { CertificateNews } from '../../node/src/server/tls.ts'
 import { makeCertificate, type TestCertificate } from './certificates.ts'
-import { mail, minuteNs, nodeClient, register, TestStream } from './support.ts'
+import { inboxEnvelope, minuteNs, nodeClient, register, TestStream } from './support.ts'
 
 let folder: string
 let node: RunningNode
@@ -101,7 +101,7 @@ describe.each(Object.entries(transports))('%s over TLS', (name, transport) => {
     const topics = [{ topic: bob.inbox, afterSequence: 0n }]
     const stream = new TestStream(client, { topics, proofs })
     await stream.nextOf('caughtUp')
-    await client.publish({ envelopes: [mail(bob, 'large', 1024 * 1024)] })
+    await client.publish({ envelopes: [inboxEnvelope(bob, 'large', 1024 * 1024)] })
     expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1n }])
     stream.close()
   })
@@ -149,7 +149,7 @@ test('a new certificate is used for new connections, and open streams go on', as
   const second = makeCertificate('second')
   expect(await newsAfter(() => replace(second))).toMatchObject({ kind: 'loaded' })
   expect(await shownName()).toContain('second')
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1n }])
 
   // A broken one changes nothing.
@@ -166,7 +166,7 @@ test('a new certificate is used for new connections, and open streams go on', as
   })
   expect(await shownName()).toContain('second')
 
-  await client.publish({ envelopes: [mail(bob, 'b')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 2n }])
   stream.close()
 })

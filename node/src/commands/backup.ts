@@ -34,8 +34,8 @@ Usage: padlock-node backup --to <file> [--data <folder>]
 The node may run meanwhile: it makes the copy itself, a few megabytes at a time between what it
 stores, and everything acknowledged before is in it. Its user must be able to write where the copy
 goes. The copy is checked for damage before it gets its name; nothing is ever written over. It can be
-read by its owner only: it holds no message in clear, but who has which installations and how much
-mail. Look at it with padlock-node check --file, bring it back with padlock-node restore.
+read by its owner only: it holds no message in clear, but who has which installations and how many
+envelopes. Look at it with padlock-node check --file, bring it back with padlock-node restore.
 
 A node with its data in PostgreSQL is backed up by PostgreSQL's own pg_dump; with --database <url>
 this command prints how.`

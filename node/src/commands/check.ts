@@ -25,7 +25,7 @@ Usage: padlock-node check [--data <folder> | --file <file> | --database <url>]
   --file <file>     a file that padlock-node backup made
   --database <url>  a PostgreSQL database; nodes may run meanwhile (default: PADLOCK_DATABASE)
   --retention-days <number>
-                    how long the nodes keep mail (default: PADLOCK_RETENTION_DAYS, else 60):
+                    how long the nodes keep messages (default: PADLOCK_RETENTION_DAYS, else 60):
                     PostgreSQL is swept in any order, so older gaps are not counted
   --help            print this
 

@@ -27,13 +27,13 @@ export function acceptEnvelope(
     case 'prekey':
       return acceptPrekeys(parts.value.installationId, message, state, context)
     case 'message':
-      return acceptMail(parts.value.installationId, state)
+      return acceptMessage(parts.value.installationId, state)
   }
 }
 
-// What lies on an inbox is not parsed: the node knows neither sender nor content (section 13).
-function acceptMail(installationId: string, state: RuleState): Verdict {
+// A message is ciphertext and is not parsed: the node knows neither sender nor content (section 13).
+function acceptMessage(installationId: string, state: RuleState): Verdict {
   const installation = state.installation(installationId)
   if (installation === undefined || installation.revoked) return refused('recipient_gone')
-  return accepted({ kind: 'mail' })
+  return accepted({ kind: 'message' })
 }

@@ -37,7 +37,7 @@ export type Effect =
       readonly fallback: SignedPrekey | undefined
       readonly replace: boolean
     }
-  | { readonly kind: 'mail' }
+  | { readonly kind: 'message' }
 
 /** A refusal by its code alone. */
 export interface Refused {

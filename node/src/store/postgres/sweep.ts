@@ -48,9 +48,9 @@ export const sweep = (
       const dropped = await session.query(text, [nowNs - (ages[at] ?? 0n)])
       isMore ||= dropped.length === sweepLimit
     }
-    const mail = await drop(session, 'message', nowNs - retentionNs)
+    const messages = await drop(session, 'message', nowNs - retentionNs)
     const uploads = await drop(session, 'prekey', nowNs - uploadMemoryNs)
-    return isMore || mail || uploads
+    return isMore || messages || uploads
   })
 
 /** The mark of how far it came keeps what stays for ever from being read again and again. */

@@ -41,12 +41,12 @@ export class SqliteSweep {
   run(nowNs: bigint, retentionNs: bigint): boolean {
     const keysAreLeft = this.#prekeys.sweep(nowNs)
     const uploads = this.#forgetUploads.run(nowNs - uploadMemoryNs, sweepLimit)
-    const mailIsLeft = this.#dropMail(nowNs - retentionNs)
-    return keysAreLeft || uploads === sweepLimit || mailIsLeft
+    const messagesAreLeft = this.#dropMessages(nowNs - retentionNs)
+    return keysAreLeft || uploads === sweepLimit || messagesAreLeft
   }
 
   /** Sequence numbers lie with the topics, so nothing is numbered anew. */
-  #dropMail(untilNs: bigint): boolean {
+  #dropMessages(untilNs: bigint): boolean {
     const row = this.#mark.get()
     const from = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
     let to = from
