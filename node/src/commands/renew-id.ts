@@ -7,7 +7,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { nodeIdBytes } from '../../../src/protocol/limits.ts'
-import { bytesOf, prepare } from '../store/sqlite/rows.ts'
+import { bytesOf } from '../store/rows.ts'
+import { prepare } from '../store/sqlite/statement.ts'
 import { CommandError } from './command-line.ts'
 
 export interface RenewedId {

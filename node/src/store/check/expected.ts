@@ -3,7 +3,8 @@
  * SQLite keeps on disk once it grows, so that a check needs little memory however much is stored.
  */
 import { DatabaseSync } from 'node:sqlite'
-import { prepare, type Row, type Statement, textOf } from '../sqlite/rows.ts'
+import { type Row, textOf } from '../rows.ts'
+import { prepare, type Statement } from '../sqlite/statement.ts'
 
 const schema = `
 PRAGMA journal_mode = OFF;

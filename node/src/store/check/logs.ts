@@ -22,11 +22,9 @@ import {
 } from '../../../../src/protocol/topics.ts'
 import { chainOf, type WalletAssociation } from '../../../../src/protocol/wallet-association.ts'
 import { verifyStrict } from '../../rules/ed25519.ts'
-import { bytesOf, integerOf, textOf } from '../postgres/session.ts'
-import { integerOf as integerOfExpected, textOf as textOfExpected } from '../sqlite/rows.ts'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Expected } from './expected.ts'
 import type { Findings } from './report.ts'
-import type { CheckedRow } from './source.ts'
 
 /** Topics and what lies on them, in order; of inboxes no message leaves the database. */
 export const logStatement = `
@@ -70,7 +68,7 @@ export class LogCheck {
   }
 
   /** The next row of `logStatement`. */
-  take(row: CheckedRow): void {
+  take(row: Row): void {
     const id = integerOf(row, 'id')
     if (this.#topic?.id !== id) this.#begin(id, row)
     const topic = this.#topic
@@ -103,7 +101,7 @@ export class LogCheck {
     }
   }
 
-  #begin(id: bigint, row: CheckedRow): void {
+  #begin(id: bigint, row: Row): void {
     this.end()
     const name = textOf(row, 'name')
     const parsed = parseTopic(name)
@@ -137,7 +135,7 @@ export class LogCheck {
     return !staysForEver(topic) && this.#mayLackAfter(topic.parts?.kind ?? 'message', nodeNs)
   }
 
-  #checkBytes(topic: Topic, sequence: bigint, row: CheckedRow): boolean {
+  #checkBytes(topic: Topic, sequence: bigint, row: Row): boolean {
     const size = integerOf(row, 'size')
     const digest = bytesOf(row, 'digest')
     this.#findings.counts.bytes += Number(size)
@@ -200,11 +198,11 @@ export class LogCheck {
     this.#checkWallet(bundle, wrong)
     const known = this.#expected.installation(installationId)
     if (known !== undefined) {
-      if (textOfExpected(known, 'address') !== address) {
+      if (textOf(known, 'address') !== address) {
         wrong('the installation is known under another address')
         return
       }
-      if (integerOfExpected(known, 'sealing_created_ns') >= sealingKey.createdNs) {
+      if (integerOf(known, 'sealing_created_ns') >= sealingKey.createdNs) {
         wrong('the sealing key is not newer than the one before')
       }
     }

@@ -5,7 +5,8 @@
 import pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
 import { schemaSteps } from '../postgres/schema.ts'
-import { type CheckedRow, type CheckSource, chunkRows, type SelfDescription } from './source.ts'
+import type { Row } from '../rows.ts'
+import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
 
 /** @throws Error if the database cannot be reached. */
 export async function openPostgresSource(url: string): Promise<CheckSource> {
@@ -20,8 +21,8 @@ export async function openPostgresSource(url: string): Promise<CheckSource> {
   // A connection that breaks fails the query that is under way.
   client.on('error', () => {})
   await client.connect()
-  const query = async (text: string): Promise<readonly CheckedRow[]> =>
-    (await client.query<CheckedRow>(text)).rows
+  const query = async (text: string): Promise<readonly Row[]> =>
+    (await client.query<Row>(text)).rows
   await query(`SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     SET cursor_tuple_fraction = 1.0`)
   await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
@@ -44,7 +45,7 @@ export async function openPostgresSource(url: string): Promise<CheckSource> {
 }
 
 async function describe(
-  query: (text: string) => Promise<readonly CheckedRow[]>,
+  query: (text: string) => Promise<readonly Row[]>,
 ): Promise<SelfDescription> {
   const [table] = await query(`SELECT to_regclass('meta') IS NOT NULL AS is_there`)
   const values = new Map<unknown, unknown>()

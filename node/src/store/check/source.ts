@@ -2,9 +2,7 @@
  * A database that is being checked, as it was at one moment. Both engines understand the statements
  * of the check as they are; what differs between them is here.
  */
-
-/** Integers are bigint, bytes `Uint8Array`. */
-export type CheckedRow = Readonly<Record<string, unknown>>
+import type { Row } from '../rows.ts'
 
 /** What the database says of itself. */
 export interface SelfDescription {
@@ -23,7 +21,7 @@ export interface CheckSource {
    * The rows of a statement, some hundred at a time. There is a function `sha256` in it.
    * @throws Error if the database cannot be read on.
    */
-  rows(statement: string): AsyncIterable<readonly CheckedRow[]>
+  rows(statement: string): AsyncIterable<readonly Row[]>
   /** Whether retention takes old envelopes of a topic in any order, so that some gaps are its doing. */
   readonly dropsInAnyOrder: boolean
   close(): Promise<void>

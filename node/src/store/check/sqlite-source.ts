@@ -6,9 +6,10 @@ import { hash } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
-import { bytesOf, integerOf, prepare } from '../sqlite/rows.ts'
+import { bytesOf, integerOf, type Row } from '../rows.ts'
 import { schemaSteps } from '../sqlite/schema.ts'
-import { type CheckedRow, type CheckSource, chunkRows, type SelfDescription } from './source.ts'
+import { prepare } from '../sqlite/statement.ts'
+import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
 
 /** @throws Error if the file cannot be read, is no database, or is in use by a node. */
 export function openSqliteSource(file: string): CheckSource {
@@ -40,7 +41,7 @@ export function openSqliteSource(file: string): CheckSource {
     async *rows(statement) {
       const prepared = database.prepare(statement)
       prepared.setReadBigInts(true)
-      let chunk: CheckedRow[] = []
+      let chunk: Row[] = []
       for (const row of prepared.iterate()) {
         chunk.push(row)
         if (chunk.length < chunkRows) continue

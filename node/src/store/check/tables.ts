@@ -6,10 +6,10 @@ import { parseInstallationId } from '../../../../src/protocol/ids.ts'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import { prekeySignature } from '../../../../src/protocol/prekey.ts'
 import { verifyStrict } from '../../rules/ed25519.ts'
-import { bytesOf, integerOf, textOf } from '../postgres/session.ts'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Expected } from './expected.ts'
 import type { Findings } from './report.ts'
-import type { CheckedRow, CheckSource } from './source.ts'
+import type { CheckSource } from './source.ts'
 
 type Value = string | bigint | Uint8Array | null
 
@@ -189,11 +189,7 @@ const doubles = [
 ] as const
 
 /** What is wrong with a key, as the end of a sentence; absent if nothing. */
-function wrongWithPrekey(
-  row: CheckedRow,
-  expected: Expected,
-  inStock: boolean,
-): string | undefined {
+function wrongWithPrekey(row: Row, expected: Expected, inStock: boolean): string | undefined {
   const known = expected.installation(textOf(row, 'installation'))
   if (known === undefined) return 'is of an installation that no contact topic names'
   // Section 5: nothing is given out of who is revoked; what was given out before is remembered.
@@ -230,7 +226,7 @@ class NewestUploads {
   }
 }
 
-function comparable(row: CheckedRow, column: string): Value {
+function comparable(row: Row, column: string): Value {
   const value = row[column]
   if (value === null || typeof value === 'string' || typeof value === 'bigint') return value
   if (value instanceof Uint8Array) return value

@@ -6,8 +6,9 @@ import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import type { Operation, Outcome } from '../operations.ts'
+import { booleanOf, bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Claim, Stock } from '../store.ts'
-import { booleanOf, bytesOf, integerOf, type Row, type Session, textOf } from './session.ts'
+import type { Session } from './session.ts'
 
 type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 type Claimed = Extract<Outcome, { kind: 'claimed' }>

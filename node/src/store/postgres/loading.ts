@@ -16,9 +16,10 @@ import {
 } from '../../../../src/protocol/topics.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { digestOf } from '../publishing.ts'
+import { booleanOf, bytesOf, integerOf, textOf } from '../rows.ts'
 import type { NewEnvelope } from '../store.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
-import { booleanOf, bytesOf, integerOf, type Session, textOf } from './session.ts'
+import type { Session } from './session.ts'
 
 /** Topics that something lies on or lay on: their rows are never deleted, so nobody has to add them. */
 export class KnownTopics {

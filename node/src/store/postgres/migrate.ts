@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
+import { bytesOf, required } from '../rows.ts'
 import { schemaSteps } from './schema.ts'
-import { bytesOf, runTransaction, type Session } from './session.ts'
+import { runTransaction, type Session } from './session.ts'
 
 // Any number will do, as long as every release has the same.
 const lockKey = 7_025_381_906n
@@ -35,8 +36,7 @@ export const migrate = (pool: pg.Pool): Promise<Uint8Array> =>
       [randomBytes(nodeIdBytes)],
     )
     const [row] = await session.query(`SELECT value FROM meta WHERE name = 'node_id'`)
-    if (row === undefined) throw new TypeError('no node id')
-    return Uint8Array.from(bytesOf(row, 'value'))
+    return Uint8Array.from(bytesOf(required(row), 'value'))
   })
 
 async function readVersion(session: Session): Promise<number> {

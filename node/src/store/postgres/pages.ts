@@ -3,8 +3,9 @@
  * that has nothing new.
  */
 import type pg from 'pg'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Cursor, Page, PageLimit } from '../store.ts'
-import { bytesOf, integerOf, type Row, runStatement, textOf } from './session.ts'
+import { runStatement } from './session.ts'
 
 const candidatesOf = `
 SELECT topic.name, topic.id, next.sequence, next.node_ns, next.size::bigint AS size

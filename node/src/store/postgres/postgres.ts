@@ -6,6 +6,7 @@ import type pg from 'pg'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
+import { integerOf, required, textOf } from '../rows.ts'
 import { StoreFailure } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { LoadedLedger } from './ledger.ts'
@@ -13,14 +14,12 @@ import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { readPage } from './pages.ts'
 import {
-  integerOf,
   isAboutValues,
   isConflict,
   makePool,
   runStatement,
   runTransaction,
   type Session,
-  textOf,
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
@@ -234,8 +233,7 @@ const clockText = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
 async function readClock(session: Session): Promise<bigint> {
   const [row] = await session.query(`SELECT ${clockText} AS now_ns`)
-  if (row === undefined) throw new TypeError('no time')
-  return integerOf(row, 'now_ns')
+  return integerOf(required(row), 'now_ns')
 }
 
 const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
@@ -260,8 +258,7 @@ async function addWriter(pool: pg.Pool): Promise<bigint> {
     pool,
     `INSERT INTO writer (number, seen_ns) VALUES (0, ${clockText}) RETURNING id`,
   )
-  if (row === undefined) throw new TypeError('no writer')
-  return integerOf(row, 'id')
+  return integerOf(required(row), 'id')
 }
 
 /** What is acknowledged must be on disk: a server that answers earlier is refused. */

@@ -1,41 +1,6 @@
-/** A connection to PostgreSQL: queries with typed rows, transactions, and what its errors mean. */
+/** A connection to PostgreSQL: queries, transactions, and what its errors mean. */
 import pg from 'pg'
-
-export type Row = Readonly<Record<string, unknown>>
-
-const unexpected = (column: string): TypeError => new TypeError(`unexpected value in ${column}`)
-
-/** A bigint column. */
-export function integerOf(row: Row, column: string): bigint {
-  const value = row[column]
-  if (typeof value !== 'bigint') throw unexpected(column)
-  return value
-}
-
-export function textOf(row: Row, column: string): string {
-  const value = row[column]
-  if (typeof value !== 'string') throw unexpected(column)
-  return value
-}
-
-export function bytesOf(row: Row, column: string): Uint8Array {
-  const value = row[column]
-  if (!(value instanceof Uint8Array)) throw unexpected(column)
-  return value
-}
-
-export function booleanOf(row: Row, column: string): boolean {
-  const value = row[column]
-  if (typeof value !== 'boolean') throw unexpected(column)
-  return value
-}
-
-/** A text[] or bigint[] column, each item as text. */
-export function textsOf(row: Row, column: string): readonly string[] {
-  const value = row[column]
-  if (!Array.isArray(value)) throw unexpected(column)
-  return value.map(String)
-}
+import type { Row } from '../rows.ts'
 
 export interface Session {
   /** Prepared once a connection. */

@@ -4,7 +4,8 @@ import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import { dayNs, minuteNs } from '../../clock.ts'
 import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
-import { bytesOf, runTransaction, type Session } from './session.ts'
+import { bytesOf } from '../rows.ts'
+import { runTransaction, type Session } from './session.ts'
 
 /** How long the batch list keeps a transaction; a process that is further behind reads its topics again. */
 const batchMemoryNs = 5n * minuteNs

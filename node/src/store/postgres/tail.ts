@@ -5,8 +5,9 @@
  */
 import pg from 'pg'
 import type { News } from '../operations.ts'
+import { integerOf, type Row, textsOf } from '../rows.ts'
 import type { Cursor } from '../store.ts'
-import { integerOf, type Row, runStatement, textsOf } from './session.ts'
+import { runStatement } from './session.ts'
 
 const channel = 'padlock'
 /** How often the list is read without a bell; with one, in case a notification got lost. */

@@ -3,8 +3,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { KnownInstallation, RuleState } from '../../rules/state.ts'
 import type { Effect, WalletKind } from '../../rules/verdict.ts'
+import { bytesOf, integerOf, textOf } from '../rows.ts'
 import { newestUploadOf, type SqlitePrekeys } from './prekeys.ts'
-import { bytesOf, integerOf, prepare, type Statement, textOf } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 export class SqliteAccounts implements RuleState {
   readonly #prekeys: SqlitePrekeys

@@ -1,10 +1,11 @@
 /** The state of a SQLite transaction as publishing sees it: topics and envelopes, and the accounts. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { AcceptedEnvelope, Ledger } from '../publishing.ts'
+import { integerOf, required } from '../rows.ts'
 import type { Receipt } from '../store.ts'
 import { SqliteAccounts } from './accounts.ts'
 import type { SqlitePrekeys } from './prekeys.ts'
-import { integerOf, prepare, required, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 // No topic is longer, so a longer name cannot be stored and is not looked for.
 const topicNameLimit = 64

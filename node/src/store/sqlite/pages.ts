@@ -3,8 +3,9 @@
  * with one index probe for each topic that has nothing new.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import { bytesOf, integerOf } from '../rows.ts'
 import type { Cursor, Page, PageLimit, StoredEnvelope } from '../store.ts'
-import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 /** An envelope that may be next on its topic; its message is read once it is chosen. */
 interface Candidate {

@@ -5,8 +5,9 @@ import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import type { Effect } from '../../rules/verdict.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
+import { bytesOf, integerOf, type Row } from '../rows.ts'
 import type { Claim, Stock } from '../store.ts'
-import { bytesOf, integerOf, prepare, type Row, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 interface ClaimRequest {
   readonly claimId: Uint8Array

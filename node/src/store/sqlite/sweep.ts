@@ -5,8 +5,9 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
+import { bytesOf, integerOf } from '../rows.ts'
 import type { SqlitePrekeys } from './prekeys.ts'
-import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 export class SqliteSweep {
   readonly #prekeys: SqlitePrekeys
