@@ -31,7 +31,7 @@ import { createCalls } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
-import { observeStore } from './observe/observed-store.ts'
+import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
@@ -82,7 +82,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   const { chains = noChains, heartbeatMs = 20_000, limits, observer = silentObserver } = options
   const { version = 'padlock/1', retentionNs = defaultRetentionNs } = options
   const store =
-    options.observer === undefined ? options.store : observeStore(options.store, observer)
+    options.observer === undefined ? options.store : new ObservedStore(options.store, observer)
   const { clock } = store
   const feed = new LiveFeed(
     store,

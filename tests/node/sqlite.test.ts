@@ -139,7 +139,8 @@ test('a request that storage cannot take fails alone', async () => {
     nowNs,
   )
   expect(outcomes.map(({ kind }) => kind)).toEqual(['published', 'failed', 'published'])
-  const page = store.page([{ topic: bob.inbox, afterSequence: 0n }], everything)
+  const cursors = [{ topic: bob.inbox, afterSequence: 0n }]
+  const page = await store.readsAt(nowNs).page(cursors, everything)
   expect(page.envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n])
 })
 

@@ -3,6 +3,7 @@
  */
 import type { LimitKind } from '../limits/rate-limits.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
+import type { ReadName } from '../store/store.ts'
 
 /** A call from its first byte to its last. */
 export interface EndedCall {
@@ -16,7 +17,7 @@ export interface EndedCall {
 
 /** The kinds of topics, and what has none of them. */
 export type StoredKind = 'contact' | 'revoked' | 'prekey' | 'message'
-export type StoreOperation = 'publish' | 'claim' | 'page' | 'stock'
+export type StoreOperation = 'publish' | 'claim' | ReadName
 export type ClaimResult = 'one_time' | 'fallback' | 'not_available'
 
 export interface Observer {

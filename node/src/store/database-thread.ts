@@ -7,23 +7,22 @@ import { GroupCommitStore, type StoreOptions } from './group-commit.ts'
 import type { DatabaseCalls, News } from './operations.ts'
 import type { PostgresOptions } from './postgres/postgres.ts'
 import type { SqliteOptions } from './sqlite/database.ts'
-import { StoreFailure } from './store.ts'
+import { type ReadAnswers, type ReadArgs, type ReadName, StoreFailure } from './store.ts'
 
 /** Which database to open. */
 export type DatabaseSource =
   | ({ readonly kind: 'sqlite' } & SqliteOptions)
   | ({ readonly kind: 'postgres' } & PostgresOptions)
 
-type Method = 'run' | 'page' | 'stock' | 'sweep' | 'close'
+export type Method = 'run' | 'read' | 'sweep' | 'close'
+export type MethodArgs = { readonly [M in Method]: Parameters<DatabaseCalls[M]> }
 
 /** A call of the database by message. */
-export type Call = {
-  [M in Method]: {
-    readonly id: number
-    readonly method: M
-    readonly args: Parameters<DatabaseCalls[M]>
-  }
-}[Method]
+export interface Call<M extends Method = Method> {
+  readonly id: number
+  readonly method: M
+  readonly args: MethodArgs[M]
+}
 
 /** Its answer; id 0 is the database being open, with its node id as the value. */
 export type Answer =
@@ -45,8 +44,7 @@ export async function openThreadStore(options: ThreadOptions): Promise<GroupComm
   const calls: DatabaseCalls = {
     nodeId,
     run: (...args) => thread.call('run', args),
-    page: (...args) => thread.call('page', args),
-    stock: (...args) => thread.call('stock', args),
+    read: (...args) => thread.call('read', args),
     sweep: (...args) => thread.call('sweep', args),
     onNews: (listener) => thread.onNews(listener),
     close: () => thread.close(),
@@ -97,19 +95,20 @@ class DatabaseThread {
     this.#newsListener = listener
   }
 
-  call<M extends Method>(
+  // The other end calls this very method, so the answer has the type of its answer.
+  call<N extends ReadName>(
+    method: 'read',
+    args: readonly [nowNs: bigint, name: N, args: ReadArgs[N]],
+  ): Promise<ReadAnswers[N]>
+  call<M extends Exclude<Method, 'read'>>(
     method: M,
-    args: Parameters<DatabaseCalls[M]>,
+    args: MethodArgs[M],
   ): ReturnType<DatabaseCalls[M]>
   call(method: Method, args: readonly unknown[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId
       this.#nextId += 1
-      this.#pending.set(id, {
-        // The other end calls this very method, so the answer has the type of its answer.
-        resolve,
-        reject,
-      })
+      this.#pending.set(id, { resolve, reject })
       this.#worker.postMessage({ id, method, args })
     })
   }

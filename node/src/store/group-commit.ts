@@ -12,13 +12,13 @@ import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
   type Commit,
-  type Cursor,
   type Interest,
   type NewEnvelope,
-  type Page,
-  type PageLimit,
   type PublishOutcome,
-  type Stock,
+  type ReadAnswers,
+  type ReadArgs,
+  type ReadName,
+  ReadsByName,
   type Store,
   StoreFailure,
 } from './store.ts'
@@ -47,7 +47,7 @@ interface Waiting {
   readonly resolve: (outcome: Outcome) => void
 }
 
-export class GroupCommitStore implements Store {
+export class GroupCommitStore extends ReadsByName implements Store {
   readonly nodeId: Uint8Array
   readonly chainIds: readonly bigint[]
   readonly clock: Clock
@@ -65,6 +65,7 @@ export class GroupCommitStore implements Store {
   #closed = false
 
   constructor(calls: DatabaseCalls, options: StoreOptions) {
+    super()
     this.nodeId = calls.nodeId
     this.chainIds = options.chainIds ?? []
     this.#calls = calls
@@ -119,14 +120,9 @@ export class GroupCommitStore implements Store {
     throw failureOf(outcome)
   }
 
-  async page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page> {
+  protected async read<N extends ReadName>(name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]> {
     this.#assertOpen()
-    return this.#calls.page(cursors, limit).catch(asStoreFailure)
-  }
-
-  async stock(installationId: string): Promise<Stock> {
-    this.#assertOpen()
-    return this.#calls.stock(installationId, this.clock()).catch(asStoreFailure)
+    return this.#calls.read(this.clock(), name, args).catch(asStoreFailure)
   }
 
   watch(listener: (commit: Commit) => void, interest: Interest): () => void {

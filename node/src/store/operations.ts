@@ -1,10 +1,19 @@
 /**
- * What the databases are asked, wherever they run: operations in one transaction, pages, stocks,
- * and what has to be forgotten. `group-commit.ts` makes a `Store` of it.
+ * What the databases are asked, on whatever thread they run: operations in one transaction, reads, and
+ * sweeps. `group-commit.ts` makes a `Store` of it.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
-import type { Claim, Cursor, NewEnvelope, Page, PageLimit, Receipt, Stock } from './store.ts'
+import type {
+  Claim,
+  Cursor,
+  NewEnvelope,
+  ReadAnswers,
+  ReadArgs,
+  ReadName,
+  Receipt,
+  Stock,
+} from './store.ts'
 
 /** Something to be done in a transaction, alone or with others. */
 export type Operation =
@@ -52,7 +61,7 @@ export interface News {
 /** How much a sweep forgets at most, so that nothing waits long for it. */
 export const sweepLimit = 1_000
 
-/** The calls of a database. Those of one kind are answered in the order of the calls. */
+/** The calls of a database. Those of one method are answered in the order of the calls. */
 export interface DatabaseCalls {
   readonly nodeId: Uint8Array
   /**
@@ -63,8 +72,8 @@ export interface DatabaseCalls {
     operations: readonly Operation[],
     nowNs: bigint | undefined,
   ): Promise<{ readonly outcomes: readonly Outcome[]; readonly nowNs: bigint }>
-  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
-  stock(installationId: string, nowNs: bigint): Promise<Stock>
+  /** @param nowNs node time: what is too old by then is not shown. */
+  read<N extends ReadName>(nowNs: bigint, name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]>
   /**
    * Forgets what is too old: claims, unused one-time keys, digests of uploads, and what lies on
    * inboxes longer than `retentionNs`. @returns whether there is more.

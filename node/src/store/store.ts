@@ -92,7 +92,47 @@ export type PublishOutcome =
       readonly envelopeIndex: number
     }
 
-export interface Store {
+/**
+ * Everything that can be read. A new read is a line here, one in `ReadsByName` and one in each database:
+ * group commit, the timing and the database thread pass on whatever is named here.
+ */
+export interface Reads {
+  /**
+   * The next envelopes over all these topics, at least one if there is any.
+   * @throws StoreFailure
+   */
+  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
+
+  /** @throws StoreFailure */
+  stock(installationId: string): Promise<Stock>
+}
+
+export type ReadName = keyof Reads
+export type ReadArgs = { readonly [N in ReadName]: Parameters<Reads[N]> }
+export type ReadAnswers = { readonly [N in ReadName]: Awaited<ReturnType<Reads[N]>> }
+
+/** Reads that all come to one method, which passes them on by name. */
+export abstract class ReadsByName implements Reads {
+  protected abstract read<N extends ReadName>(name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]>
+
+  page(...args: ReadArgs['page']): Promise<Page> {
+    return this.read('page', args)
+  }
+
+  stock(...args: ReadArgs['stock']): Promise<Stock> {
+    return this.read('stock', args)
+  }
+}
+
+/** Calls a read by its name, where they arrive. */
+export const readByName = <N extends ReadName>(
+  // `Reads`, spelled so that each name keeps its own arguments and answer.
+  reads: { readonly [R in ReadName]: (...args: ReadArgs[R]) => Promise<ReadAnswers[R]> },
+  name: N,
+  args: ReadArgs[N],
+): Promise<ReadAnswers[N]> => reads[name](...args)
+
+export interface Store extends Reads {
   /** 16 random bytes, made with the store. */
   readonly nodeId: Uint8Array
   /** Chains whose contract signatures can be asked about. */
@@ -124,19 +164,10 @@ export interface Store {
   ): Promise<readonly Claim[]>
 
   /**
-   * The next envelopes over all these topics, at least one if there is any.
-   * @throws StoreFailure
-   */
-  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
-
-  /** @throws StoreFailure */
-  stock(installationId: string): Promise<Stock>
-
-  /**
-   * Calls `listener` after each commit, also of other processes. A commit that a later `page` or
-   * `stock` did not show is emitted after that answer; one that it did show may be emitted before or
-   * after. Envelopes of one topic may come out of order if several processes store them: a reader
-   * that sees a sequence skipped reads the topic again.
+   * Calls `listener` after each commit, also of other processes. A commit that a later read did not
+   * show is emitted after that answer; one that it did show may be emitted before or after. Envelopes
+   * of one topic may come out of order if several processes store them: a reader that sees a sequence
+   * skipped reads the topic again.
    * @param interest which of other processes' commits are read.
    * @returns stops watching.
    */

@@ -7,7 +7,7 @@ import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
 import { integerOf, required, textOf } from '../rows.ts'
-import { StoreFailure } from '../store.ts'
+import { type Reads, readByName, StoreFailure } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { LoadedLedger } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
@@ -64,8 +64,7 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
     return {
       nodeId,
       run: (operations, nowNs) => database.run(operations, nowNs),
-      page: (cursors, limit) => readPage(pool, cursors, limit),
-      stock: (installationId, nowNs) => database.stock(installationId, nowNs),
+      read: (nowNs, name, args) => readByName(readsAt(pool, nowNs), name, args),
       sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
@@ -83,6 +82,16 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
 export const openPostgresStore = async (
   options: PostgresOptions & StoreOptions,
 ): Promise<GroupCommitStore> => new GroupCommitStore(await openPostgresCalls(options), options)
+
+const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+  page: (cursors, limit) => readPage(pool, cursors, limit),
+  async stock(installationId) {
+    const stocks = await runTransaction(pool, (session) =>
+      readStocks(session, [installationId], nowNs),
+    )
+    return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
+  },
+})
 
 class PostgresDatabase {
   readonly tail: Tail
@@ -125,13 +134,6 @@ class PostgresDatabase {
       ),
       nowNs,
     }
-  }
-
-  async stock(installationId: string, nowNs: bigint) {
-    const stocks = await runTransaction(this.#pool, (session) =>
-      readStocks(session, [installationId], nowNs),
-    )
-    return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
   }
 
   async #attempt<O extends Operation>(

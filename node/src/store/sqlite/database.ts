@@ -1,6 +1,5 @@
 /**
- * The embedded store itself: one SQLite file, every call synchronous. It runs on the thread that
- * opened it; `sqlite.ts` makes a `Store` of it, on this thread or on one of its own.
+ * The embedded database: one SQLite file, every call synchronous, on the thread that opened it.
  *
  * WAL with synchronous=FULL: a commit that was answered is on disk. The file is locked for this
  * process, because live streams are fed by the process that commits.
@@ -8,11 +7,13 @@
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
-import type { Operation, Outcome } from '../operations.ts'
+import { systemClock } from '../../clock.ts'
+import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
 import { bytesOf, integerOf, required } from '../rows.ts'
-import type { Claim, Cursor, Page, PageLimit, Stock } from '../store.ts'
+import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
+import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
@@ -25,6 +26,29 @@ export interface SqliteOptions {
   readonly file: string
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds?: readonly bigint[]
+}
+
+/** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
+export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
+  const database = new SqliteDatabase(options)
+  const { copy } = database
+  const stopTaking =
+    options.file === ':memory:' ? () => {} : takeBackupRequests(backupSocketOf(options.file), copy)
+  return {
+    nodeId: database.nodeId,
+    run: (operations, givenNs) =>
+      copy.between(() => {
+        const nowNs = givenNs ?? systemClock()
+        return { outcomes: database.run(operations, nowNs), nowNs }
+      }),
+    read: (nowNs, name, args) => readByName(database.readsAt(nowNs), name, args),
+    sweep: (nowNs, retentionNs) => copy.between(() => database.sweep(nowNs, retentionNs)),
+    close: async () => {
+      stopTaking()
+      await copy.stop()
+      database.close()
+    },
+  }
 }
 
 export class SqliteDatabase {
@@ -79,12 +103,12 @@ export class SqliteDatabase {
     }
   }
 
-  page(cursors: readonly Cursor[], limit: PageLimit): Page {
-    return this.#pages.page(cursors, limit)
-  }
-
-  stock(installationId: string, nowNs: bigint): Stock {
-    return this.#prekeys.stock(installationId, nowNs)
+  /** `async`, so that what the database throws rejects. */
+  readsAt(nowNs: bigint): Reads {
+    return {
+      page: async (cursors, limit) => this.#pages.page(cursors, limit),
+      stock: async (installationId) => this.#prekeys.stock(installationId, nowNs),
+    }
   }
 
   /** Forgets some of what is too old; true if there is more. */
