@@ -152,6 +152,17 @@ test('a server that came back as another chain is noticed', async () => {
   expect(await chains.verify(question)).toBe('valid')
 })
 
+test('a server that answers for another chain is trouble each time, and no other chain can be asked', async () => {
+  const { chains, reasons } = await startChain(({ method }) =>
+    method === 'eth_chainId' ? toHex(31_337) : 'healthy',
+  )
+  expect(await chains.verify(question)).toBe('unavailable')
+  expect(await chains.verify(question)).toBe('unavailable')
+  expect(reasons).toEqual(Array(2).fill('its server answers for chain 31337'))
+  expect(await chains.verify({ ...question, chainId: 5n })).toBe('unavailable')
+  expect(chains.ids).toEqual([7n])
+})
+
 test('an endless answer to a call is garbage of the contract, elsewhere trouble', async () => {
   const endless = (response: ServerResponse) => {
     response.writeHead(200, { 'content-type': 'application/json' })
