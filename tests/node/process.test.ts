@@ -170,6 +170,9 @@ test('the environment gives options too, and unknown ones are warnings', async (
   expect(await command.closed).toBe(0)
   expect(command.output).toContain(`data       ${data}`)
   expect(command.errors.map((line) => JSON.parse(line))).toEqual([
-    expect.objectContaining({ level: 40, message: 'PADLOCK_PROT is no option of this release.' }),
+    expect.objectContaining({
+      level: 40,
+      message: 'PADLOCK_PROT is not an option of this release.',
+    }),
   ])
 })

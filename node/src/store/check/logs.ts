@@ -1,6 +1,6 @@
 /**
- * Reads every topic from its first envelope to its last: numbers, times, digests, sizes, and the
- * signatures of what contact and revoked topics hold. Gathers what the tables must say by it.
+ * Reads every topic from its first envelope to its last and checks numbers, times, digests, sizes, and
+ * the signatures on contact and revoked topics. Gathers what the tables must hold.
  */
 import {
   type ContactBundle,
@@ -26,7 +26,7 @@ import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Expected } from './expected.ts'
 import type { Findings } from './report.ts'
 
-/** Topics and what lies on them, in order; of inboxes no message leaves the database. */
+/** Topics and their envelopes, in order. The messages of inboxes do not leave the database. */
 export const logStatement = `
 SELECT topic.id, topic.name, topic.sequence AS latest, topic.node_ns AS latest_ns,
   envelope.sequence, envelope.node_ns, CAST(envelope.size AS bigint) AS size, envelope.digest,
@@ -40,18 +40,18 @@ ORDER BY topic.id, envelope.sequence`
 interface Topic {
   readonly id: bigint
   readonly name: string
-  /** Absent: the name is of no kind. */
+  /** Absent if the name is not that of a topic. */
   readonly parts: TopicParts | undefined
   readonly latest: bigint
   readonly latestNs: bigint
-  /** Of the last envelope that was there; absent if there was none yet. */
+  /** The last envelope read; absent before the first. */
   seen: { readonly sequence: bigint; readonly nodeNs: bigint } | undefined
 }
 
 export interface LogOptions {
   readonly findings: Findings
   readonly expected: Expected
-  /** Whether what came after an envelope of this time may have been dropped while it was not. */
+  /** Whether later envelopes may have been dropped before one of this time. */
   readonly mayLackAfter: (kind: TopicKind, nodeNs: bigint) => boolean
 }
 
@@ -110,7 +110,7 @@ export class LogCheck {
     const latestNs = integerOf(row, 'latest_ns')
     this.#topic = { id, name, parts, latest, latestNs, seen: undefined }
     this.#findings.counts.topics += 1
-    if (parts === undefined) this.#report(this.#topic, 'this is no name of a topic')
+    if (parts === undefined) this.#report(this.#topic, 'this is not the name of a topic')
     else if ('installationId' in parts && latest > 0n) {
       this.#expected.addTopic(name, parts.installationId)
     }
@@ -169,13 +169,13 @@ export class LogCheck {
     if (parts?.kind === 'contact') {
       this.#findings.counts.bundles += 1
       const bundle = parseContactBundle(message)
-      if (!bundle.ok) wrong(`this is no contact bundle: ${bundle.why}`)
+      if (!bundle.ok) wrong(`this is not a contact bundle: ${bundle.why}`)
       else if (bundle.value.address !== parts.address) wrong('the bundle is of another address')
       else this.#checkBundle(bundle.value, sequence, nodeNs, wrong)
     } else if (parts?.kind === 'revoked') {
       this.#findings.counts.revocations += 1
       const revocation = parseRevocation(message)
-      if (!revocation.ok) wrong(`this is no revocation: ${revocation.why}`)
+      if (!revocation.ok) wrong(`this is not a revocation: ${revocation.why}`)
       else if (revocation.value.address !== parts.address) {
         wrong('the revocation is of another address')
       } else this.#checkRevocation(revocation.value, wrong)
@@ -248,6 +248,6 @@ export class LogCheck {
   }
 }
 
-/** Section 11: nothing is ever dropped from these. */
+/** Section 11: the node never drops anything from these. */
 const staysForEver = ({ parts }: Topic): boolean =>
   parts?.kind === 'contact' || parts?.kind === 'revoked'

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL database as one transaction sees it, while nodes go on with theirs: read only, and by
- * cursors, so that no more than some hundred rows are here at once.
+ * A PostgreSQL database as one read-only transaction sees it, while nodes keep running. Rows come by
+ * cursor, a few hundred at a time.
  */
 import pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
@@ -18,7 +18,7 @@ export async function openPostgresSource(url: string): Promise<CheckSource> {
     application_name: 'padlock-check',
     connectionTimeoutMillis: 5_000,
   })
-  // A connection that breaks fails the query that is under way.
+  // A connection that breaks fails its running query.
   client.on('error', () => {})
   await client.connect()
   const query = async (text: string): Promise<readonly Row[]> =>
@@ -57,7 +57,7 @@ async function describe(
   const nodeId = values.get('node_id')
   const schemaVersion = version instanceof Uint8Array ? (version[0] ?? 0) : 0
   const problems: string[] = []
-  if (schemaVersion === 0) problems.push('there is no data of a node')
+  if (schemaVersion === 0) problems.push('the database holds no data of a node')
   else if (schemaVersion > schemaSteps.length) {
     problems.push('the data was written by a newer release; check it with that')
   } else if (schemaVersion < schemaSteps.length) {
