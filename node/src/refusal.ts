@@ -7,7 +7,7 @@ import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
 export interface RefusalDetails {
   /** Which envelope of a publish request. */
   readonly envelopeIndex?: number
-  /** When trying again makes sense; 0 if the node has no opinion. */
+  /** After how long a retry makes sense; 0 if the node does not know. */
   readonly retryAfterMs?: number
 }
 

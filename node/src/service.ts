@@ -1,6 +1,6 @@
 /**
- * The RPCs of a node (docs/protocol.md section 5): checks what concerns a request as a whole, asks the
- * store, and says refusals in codes. What a topic accepts is in `rules/`, streams are in `streams/`.
+ * The RPCs of a node (docs/protocol.md section 5): checks a request as a whole, asks the store, and
+ * answers refusals by their codes. `rules/` says what a topic accepts, `streams/` has the streams.
  */
 import { create } from '@bufbuild/protobuf'
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
@@ -46,7 +46,7 @@ import { cursorOf, envelopeMessage, eventMessage, prekeyMessage } from './wire.t
 
 export interface NodeServiceOptions {
   readonly store: Store
-  /** Who is asked about contract signatures. */
+  /** The chains to ask about contract signatures. */
   readonly chains?: Chains
   /** What GetInfo says the node is. */
   readonly version?: string
@@ -54,9 +54,9 @@ export interface NodeServiceOptions {
   readonly retentionNs?: bigint
   /** Time between two heartbeats; the protocol allows at most 25 s. */
   readonly heartbeatMs?: number
-  /** How much may wait for a reader that does not keep up. */
+  /** Largest backlog of one subscriber. */
   readonly liveLimit?: PageLimit
-  /** How many bytes may wait for all readers together; beyond it the slowest are ended. */
+  /** Largest backlog of all subscribers together, in bytes; beyond it the slowest are disconnected. */
   readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits
@@ -69,7 +69,7 @@ export interface RunningService {
   routes(router: ConnectRouter): void
   /** How many subscriptions are open. */
   readonly subscribers: number
-  /** Bytes of envelopes that wait for them. */
+  /** The backlog of all of them, in bytes. */
   readonly waitingBytes: number
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
@@ -105,13 +105,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
-  /** Asks the chains that the rules turn out to need, one signature after another. */
+  /** Stores envelopes, asking chains on the way: one contract signature after another. */
   async function storeWithWords(envelopes: readonly NewEnvelope[], caller: string) {
     const statuses = new Map<number, SignatureStatus>()
     for (;;) {
       const outcome = await store.publish(envelopes, statuses)
       if (outcome.ok || 'code' in outcome) return outcome
-      // A store that asks what it was told would ask for ever.
+      // A store that repeats an answered question would repeat it for ever.
       if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
       admit(limits?.chainQuestion(caller))
       const status = await chains.verify(outcome.question)
@@ -235,13 +235,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
             try {
               yield* openSubscription(request, context)
             } catch (error) {
-              // The reader went away while it was being written to: nobody is left to answer.
+              // The reader disconnected in the middle of an answer: nobody is left to get an error.
               if (isBrokenConnection(error)) return
               throw calls.translate(error)
             }
           },
         },
-        // What is stored here is ciphertext: compressing answers costs time and gains nothing.
+        // Answers are mostly ciphertext: compressing them costs time and gains nothing.
         {
           readMaxBytes,
           // Timers take no more than 24 days; nobody waits a day for an answer.
@@ -265,13 +265,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
 
 type AllowedAccess = Extract<Access, { ok: true }>
 
-// Whatever was stored is of one of the four kinds.
+// A stored envelope has one of the four kinds.
 function kindOf(topic: string): StoredKind {
   const kind = topic.slice(0, topic.indexOf('-'))
   return kind === 'contact' || kind === 'revoked' || kind === 'prekey' ? kind : 'message'
 }
 
-/** What Node says when the other side of a stream is gone. */
+/** Whether Node reports that the other side of a stream is gone. */
 const isBrokenConnection = (error: unknown): boolean =>
   error instanceof Error &&
   'code' in error &&

@@ -1,6 +1,6 @@
 /**
- * The chains that this node can ask about contract accounts: each with a server, a time limit for
- * every question, and a bound on how many are asked and wait at a time.
+ * The chains that this node can ask about contract accounts: a server for each, a time limit for each
+ * question, and a bound on questions that run and wait.
  */
 import { hashMessage, toBytes } from 'viem'
 import { ChainTrouble, openChain } from '../../../src/chains/chain.ts'
@@ -16,14 +16,14 @@ export interface Chains {
    * time, when too many wait, for a chain that is not among `ids`, and after `close`.
    */
   verify(question: ContractQuestion): Promise<SignatureStatus>
-  /** Ends all that is under way with `unavailable`. */
+  /** Ends running questions with `unavailable`. */
   close(): void
 }
 
 export interface ChainsOptions {
-  /** For one question, waiting for its turn included. */
+  /** Time limit of one question, its wait included. */
   readonly timeoutMs?: number
-  /** Questions to one chain at a time. */
+  /** Concurrent questions to one chain. */
   readonly slots?: number
   /** Questions that may wait for a slot of one chain. */
   readonly queueLimit?: number

@@ -1,6 +1,6 @@
 /**
- * How much one caller, one inbox and one installation's stock may be asked of this process. Each rate
- * has a burst: what may come at once after a pause. A rate or limit of 0 is none.
+ * The default rates of this process for one caller, one inbox and one installation's stock. Each rate has
+ * a burst: how much may come at once after a pause. A rate or limit of 0 means unlimited.
  */
 
 export const rateDefaults = {

@@ -16,7 +16,7 @@ export interface AdminOptions {
   /** 0 for any free one. */
   readonly port: number
   readonly registry: MetricsSource
-  /** Whether requests should be sent here now. */
+  /** Whether the node should get requests now. */
   readonly isReady: () => Promise<boolean>
 }
 

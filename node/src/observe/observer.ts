@@ -15,16 +15,16 @@ export interface EndedCall {
   readonly caller: string
 }
 
-/** The kinds of topics, and what has none of them. */
+/** The kinds of topics. */
 export type StoredKind = 'contact' | 'revoked' | 'prekey' | 'message'
 export type StoreOperation = 'publish' | 'claim' | ReadName
 export type ClaimResult = 'one_time' | 'fallback' | 'not_available'
 
 export interface Observer {
   callEnded(call: EndedCall): void
-  /** A limit was passed; of claims: this many installations gave their fallback for it. */
+  /** A limit was passed. For claims, `count` installations gave their fallback key. */
   limited(kind: LimitKind, count: number): void
-  /** An envelope that was not stored before is on disk. */
+  /** A new envelope is on disk. */
   stored(kind: StoredKind, bytes: number): void
   /** Envelopes handed to a reader. */
   streamed(envelopes: number): void
@@ -32,7 +32,7 @@ export interface Observer {
   /** The store answered, or failed, after this time. */
   storeAnswered(operation: StoreOperation, durationMs: number): void
   chainAnswered(word: SignatureStatus): void
-  /** The store failed; the reason is its own and names nothing that was sent. */
+  /** The store failed; the reason names nothing that was sent. */
   storageFailed(reason: string): void
   /** Something that should not happen: the kind of error and where, without its message. */
   defect(where: string): void

@@ -1,8 +1,8 @@
-/** How the values of options are written: each kind reads a text, or says in words what it wants. */
+/** The kinds of option values: each reads a text, or says what it expects. */
 import { parseChainOptions } from '../chains/chain-option.ts'
 import { type Rates, rateDefaults } from '../limits/rates.ts'
 
-/** Why a value is none, as the end of a sentence that begins with the option. */
+/** Why a text is not a value, as the end of a sentence that begins with the option. */
 export class Problem {
   readonly why: string
 
@@ -15,7 +15,7 @@ export class Problem {
 export interface Kind<T> {
   /** What stands for a value in the help: `<folder>`. */
   readonly placeholder: string
-  /** May be given several times, or as several texts with commas between in its variable. */
+  /** May be given several times; in its variable, several texts with commas between. */
   readonly isRepeatable?: boolean
   read(texts: readonly string[]): T | Problem
 }

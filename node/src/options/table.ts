@@ -1,4 +1,4 @@
-/** Every option of a node, once: what is parsed, `--help` and docs/node.md all come from here. */
+/** Every option of a node, once: parsing, `--help` and docs/node.md all use this table. */
 import {
   aCount,
   aDatabase,
@@ -26,7 +26,7 @@ export type Group = (typeof groups)[number]
 export interface Option<T> {
   readonly group: Group
   readonly kind: Kind<T>
-  /** As it would be written; absent: nothing unless it is given. */
+  /** As it would be written; absent if there is no default. */
   readonly default?: string
   /** Sentences for an operator. */
   readonly help: string
@@ -34,7 +34,7 @@ export interface Option<T> {
 
 type Given<T> = Option<T> & { readonly default: string }
 
-// With a default there always is a value.
+// With a default there is always a value.
 function option<T>(described: Given<T>): Given<T>
 function option<T>(described: Option<T>): Option<T | undefined>
 function option<T>(described: Option<T>): Option<T | undefined> {

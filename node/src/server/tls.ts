@@ -1,6 +1,6 @@
 /**
- * TLS for connections that are handed over: 1.2 or later with Node's own choice of ciphers, the
- * protocol by ALPN, and a certificate that can be replaced while connections are open.
+ * TLS for connections that it is given: 1.2 or later with Node's default ciphers, the protocol by ALPN,
+ * and a certificate that can be replaced while connections are open.
  */
 import { X509Certificate } from 'node:crypto'
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
@@ -27,13 +27,13 @@ export type CertificateNews =
   | { readonly kind: 'refused'; readonly why: string }
 
 export interface TlsLayer {
-  /** Does the handshake; then `onConnection` of the layer gets it. A failed one is closed. */
+  /** Does the handshake and passes the connection to `onConnection`; closes it if that fails. */
   take(socket: Socket): void
   /** When the certificate in use expires. */
   readonly validUntil: Date
   /** Reads the files again. */
   reload(): void
-  /** Ends the watch over the files. */
+  /** Stops watching the files. */
   close(): void
 }
 
@@ -60,7 +60,7 @@ export function openTls(
     if (alpnProtocol === 'h2') onConnection('http2', socket)
     else onConnection(alpnProtocol === 'http/1.1' ? 'http1' : undefined, socket)
   })
-  // A scan, a client in clear, one that does not trust the certificate: it was closed.
+  // A scan, a client in clear, or one that does not trust the certificate.
   server.on('tlsClientError', (_, socket) => socket.destroy())
   options.onNews?.({ kind: 'loaded', validUntil: current.validUntil })
 
@@ -82,7 +82,7 @@ export function openTls(
     timer = setTimeout(reload, reloadDelayMs)
     timer.unref()
   }
-  // The folders, not the files: what renews certificates puts new files, or new links, in their place.
+  // Watches folders, not files: renewal tools replace the files, or links to them.
   const folders = new Set([options.certificate, options.key].map((file) => dirname(file)))
   const watchers = [...folders].flatMap((folder) => watchFolder(folder, later) ?? [])
 
@@ -102,7 +102,7 @@ export function openTls(
   }
 }
 
-/** Absent if the machine has no watches left: SIGHUP and a restart work then. */
+/** Absent if the machine has no watches left; SIGHUP and a restart still work. */
 function watchFolder(folder: string, onChange: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, onChange)
@@ -142,7 +142,7 @@ function reasonOf(error: unknown): string {
     : `not a certificate and its key in PEM (${error.message})`
 }
 
-/** The files cannot be used; the message is a sentence for whoever starts the node. */
+/** The files cannot be used; the message is a sentence for the operator. */
 export class CertificateProblem extends Error {
   constructor(cause: unknown) {
     super(`--tls-cert and --tls-key cannot be used: ${reasonOf(cause)}.`, { cause })
