@@ -1,6 +1,6 @@
 /**
- * What a topic accepts, in the order of docs/protocol.md section 13: kind of topic and size here,
- * the rest by kind. The caller has already answered bytes that lie on the topic.
+ * What a topic accepts, in the order of docs/protocol.md section 13: this file checks the kind of topic
+ * and the size, the others check the rest by kind. The caller has already answered known bytes.
  */
 import { messageLimitBytes, parseTopic } from '../../../src/protocol/topics.ts'
 import { acceptContact } from './contact.ts'
@@ -9,7 +9,7 @@ import { acceptRevocation } from './revocation.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
 
-/** Whether these bytes may be stored on this topic now, and what that changes. Stores nothing. */
+/** Decides whether a topic accepts these bytes now, and what that changes. Stores nothing. */
 export function acceptEnvelope(
   topic: string,
   message: Uint8Array,

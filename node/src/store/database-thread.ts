@@ -1,6 +1,6 @@
 /**
- * A store with its database on a thread of its own, so that neither writing to disk nor checking
- * signatures holds up the streams.
+ * A store with its database on a separate thread, so that neither writing to disk nor checking
+ * signatures delays the streams.
  */
 import { Worker } from 'node:worker_threads'
 import { GroupCommitStore, type StoreOptions } from './group-commit.ts'
@@ -24,7 +24,7 @@ export interface Call<M extends Method = Method> {
   readonly args: MethodArgs[M]
 }
 
-/** Its answer; id 0 is the database being open, with its node id as the value. */
+/** An answer to a call. Id 0 means that the database is open; the value is its node id. */
 export type Answer =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly reason: string }
@@ -32,7 +32,7 @@ export type Answer =
 
 export interface ThreadOptions extends StoreOptions {
   readonly source: DatabaseSource
-  /** Called if the thread ends before `close`: nothing can be stored or read from then on. */
+  /** Called if the thread ends before `close`: then the store can neither write nor read. */
   readonly onFailure?: (reason: string) => void
 }
 
@@ -68,11 +68,11 @@ class DatabaseThread {
   #closing = false
 
   constructor(options: ThreadOptions) {
-    // Beside this file there is the source when it runs from source, and the bundle when bundled.
+    // The worker is beside this file: as source when run from source, as a bundle when bundled.
     const file = import.meta.url.endsWith('.ts') ? './database-worker.ts' : './database-worker.js'
     this.#worker = new Worker(new URL(file, import.meta.url), {
       workerData: options.source,
-      // node:sqlite is a release candidate in Node 24 and says so at every start.
+      // node:sqlite is a release candidate in Node 24 and warns at every start.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     })
     this.opened = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }))
@@ -116,7 +116,7 @@ class DatabaseThread {
   async close(): Promise<void> {
     this.#closing = true
     await this.call('close', [])
-    // The database is closed: whatever else the thread still waits for does not matter.
+    // The database is closed; the thread has nothing else to finish.
     await this.#worker.terminate()
     await this.#ended
   }
@@ -131,7 +131,7 @@ class DatabaseThread {
     this.#pending.delete(answer.id)
     if (answer.ok) pending.resolve(answer.value)
     else {
-      // A database that did not open never will: its thread has nothing left to do.
+      // The database did not open, so its thread has nothing left to do.
       if (answer.id === 0) this.#closing = true
       pending.reject(new StoreFailure(answer.reason))
     }

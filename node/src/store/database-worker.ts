@@ -20,7 +20,7 @@ async function perform<M extends Method>(
   } catch (error) {
     answer({ id, ok: false, reason: reasonOf(error) })
   }
-  // Nothing listens any more, so the thread ends once this call is answered.
+  // Without a listener the thread ends once this call is answered.
   if (method === 'close') port.unref()
 }
 

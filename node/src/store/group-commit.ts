@@ -1,7 +1,6 @@
 /**
- * A database as the service sees it, on whatever thread it runs. Requests that arrive while a
- * transaction is written wait and share the next one (group commit), so that one write to disk serves
- * many of them.
+ * A database as the service sees it, on whatever thread it runs. Requests that arrive during a
+ * transaction wait and share the next one (group commit), so that one write to disk serves many.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
@@ -32,10 +31,10 @@ export interface StoreOptions {
   readonly retentionNs?: bigint
 }
 
-/** Bounds of one transaction: what comes after waits for the next. */
+/** Bounds of one transaction: further requests wait for the next. */
 const batchLimitOperations = 1_000
 const batchLimitBytes = 32 * 1024 * 1024
-/** Bounds of what waits: beyond them requests are turned away, to be tried again. */
+/** Bounds of the queue: beyond them requests are refused and may be retried. */
 const queueLimitOperations = 20_000
 const queueLimitBytes = 256 * 1024 * 1024
 
@@ -74,12 +73,12 @@ export class GroupCommitStore extends ReadsByName implements Store {
     this.#retentionNs = options.retentionNs ?? defaultRetentionNs
     this.#feed = new CommitFeed(this)
     calls.onNews?.((news) => this.#feed.onNews(news))
-    // What a sweep has not reached is not given out either, inboxes aside.
+    // Reads do not show what is too old and not swept yet, except on inboxes.
     this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
     this.#sweeper.unref()
   }
 
-  /** How many requests wait to be stored. */
+  /** Length of the queue. */
   get waiting(): number {
     return this.#queue.length
   }
@@ -129,7 +128,7 @@ export class GroupCommitStore extends ReadsByName implements Store {
     return this.#feed.watch(listener, interest)
   }
 
-  /** Forgets what is too old, in small steps: what is to be stored goes between them. */
+  /** Sweeps in small steps; writes go between them. */
   sweep(): Promise<void> {
     this.#sweeping ??= this.#sweepAll().finally(() => {
       this.#sweeping = undefined
@@ -148,7 +147,7 @@ export class GroupCommitStore extends ReadsByName implements Store {
 
   async #sweepAll(): Promise<void> {
     while (!this.#closed && (await this.#calls.sweep(this.clock(), this.#retentionNs))) {
-      // Whatever came meanwhile goes first.
+      // Waiting writes go first.
       await nextTurn()
       await this.#writing
     }
@@ -174,7 +173,7 @@ export class GroupCommitStore extends ReadsByName implements Store {
   }
 
   async #write(): Promise<void> {
-    // Let everything that arrives in this turn of the event loop share the first transaction.
+    // All requests of this turn of the event loop share the first transaction.
     await Promise.resolve()
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch()

@@ -1,6 +1,6 @@
 /**
- * Claims of prekeys: many at once, under the locks of the installations' prekey topics, so that no key
- * is given twice and a retried claim finds what the first one got (docs/protocol.md section 5).
+ * Claims of prekeys: many at once, under the locks of the installations' prekey topics. So no key is
+ * given twice, and a retried claim gets what the first one got (docs/protocol.md section 5).
  */
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
@@ -95,7 +95,7 @@ async function recall(session: Session, wishes: readonly Wish[], nowNs: bigint) 
   )
 }
 
-/** Takes a key for each wish out of the stock, and remembers it; the keys come in their order. */
+/** Takes a key for each wish out of the stock and remembers it. The keys come in the order of the wishes. */
 async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const counts = new Map<string, number>()
   for (const { id, isFallbackOnly } of wishes)
@@ -167,7 +167,7 @@ async function remember(
   )
 }
 
-/** The stocks of these installations, each with a value. */
+/** The stocks of these installations; none is missing. */
 export async function readStocks(
   session: Session,
   ids: readonly string[],

@@ -1,4 +1,4 @@
-/** Brings the tables forward at start, one process after another, and reads the node id. */
+/** Migrates the tables at start, one process after another, and reads the node id. */
 import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
@@ -6,13 +6,13 @@ import { bytesOf, required } from '../rows.ts'
 import { schemaSteps } from './schema.ts'
 import { runTransaction, type Session } from './session.ts'
 
-// Any number will do, as long as every release has the same.
+// Any number works, as long as all releases use the same.
 const lockKey = 7_025_381_906n
 
 /** @returns the node id. @throws Error if the database was made by a newer release. */
 export const migrate = (pool: pg.Pool): Promise<Uint8Array> =>
   runTransaction(pool, async (session) => {
-    // Until the end of the transaction: processes that start at once come one after another.
+    // Held until the end of the transaction: processes that start at once migrate one after another.
     await session.query('SELECT pg_advisory_xact_lock($1)', [lockKey])
     await session.query(
       'CREATE TABLE IF NOT EXISTS meta (name text PRIMARY KEY, value bytea NOT NULL)',

@@ -26,17 +26,17 @@ import { ringOthers, Tail } from './tail.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
-  /** postgres://user:password@host:port/database, and whatever else libpq's form allows. */
+  /** postgres://user:password@host:port/database, or another URL that libpq accepts. */
   readonly url: string
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds?: readonly bigint[]
-  /** How other processes' news come: by notification, or only by looking (for engines without). */
+  /** How news of other processes come: by notification, or by polling, for engines without. */
   readonly doorbell?: 'notify' | 'poll'
-  /** Connections of this process at most, beside the one of the doorbell. */
+  /** Maximum connections of this process, besides the one of the doorbell. */
   readonly connections?: number
 }
 
-/** Transactions that got in each other's way are run again this often. */
+/** How often a transaction with a conflict is tried. */
 const conflictLimit = 5
 
 type Publish = Extract<Operation, { kind: 'publish' }>
@@ -114,7 +114,7 @@ class PostgresDatabase {
     this.tail = new Tail({ pool, own: writer, ...bell })
   }
 
-  /** Requests that come together do not know of each other: publishes go first, claims after them. */
+  /** The requests of a batch are independent: publishes go first, then claims. */
   async run(operations: readonly Operation[], givenNs: bigint | undefined) {
     const publishes = operations.filter((operation) => operation.kind === 'publish')
     const claims = operations.filter((operation) => operation.kind === 'claim')
@@ -148,7 +148,7 @@ class PostgresDatabase {
         if (isConflict(error) && tries < conflictLimit) continue
         // Nobody knows whether it was stored; if it was, the list brings it to this process's readers too.
         this.tail.ring()
-        // One request that storage cannot take must not fail those that happened to come with it.
+        // A request that storage cannot take must not fail the others of its batch.
         if (isAboutValues(error) && operations.length > 1) {
           const parts: Outcome[] = []
           for (const one of operations) parts.push(...(await this.#attempt([one], step)))
@@ -166,7 +166,7 @@ class PostgresDatabase {
     const written = new Set<string>()
     const outcomes = await this.#store(async (session) => {
       const state = await loadState(session, needs, this.#known)
-      // Taken under the locks, so that it is later than whatever was stored before.
+      // Read under the locks, so that it is later than everything stored before.
       const nowNs = await clock.read(session)
       await loadStocks(session, needs, state, nowNs)
       const before = new Map([...state.topics].map(([name, { sequence }]) => [name, sequence]))
@@ -195,7 +195,7 @@ class PostgresDatabase {
     })
   }
 
-  /** Runs a step in a transaction that is listed for the other processes, and rings at them. */
+  /** Runs a step in a transaction that is listed for the other processes, and rings their bells. */
   async #store<T>(
     step: (session: Session) => Promise<{ readonly result: T; readonly changes: Changes }>,
   ): Promise<T> {
@@ -225,7 +225,7 @@ async function list(
      SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`,
     [writer, [...topics.keys()], [...topics.values()], installations],
   )
-  // Swept away as one of a process that is gone: it was asleep. Its next start has a number again.
+  // The process slept so long that its row was swept as that of a dead one; a new start adds a row.
   if (row === undefined)
     throw new StoreFailure('this process was away for too long; start it again')
   return integerOf(row, 'number')
@@ -240,7 +240,7 @@ async function readClock(session: Session): Promise<bigint> {
 
 const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
 
-/** The time of a batch: the database's, or the one that is given. */
+/** The time of a batch: the database's, or a given one. */
 class BatchClock {
   readonly #givenNs: bigint | undefined
   latestNs: bigint | undefined
@@ -263,7 +263,7 @@ async function addWriter(pool: pg.Pool): Promise<bigint> {
   return integerOf(required(row), 'id')
 }
 
-/** What is acknowledged must be on disk: a server that answers earlier is refused. */
+/** Acknowledged data must be on disk: a server that answers earlier is refused. */
 async function checkDurability(pool: pg.Pool): Promise<void> {
   for (const name of ['fsync', 'synchronous_commit', 'full_page_writes']) {
     const [row] = await runStatement(pool, 'SELECT current_setting($1, true) AS value', [name])

@@ -3,14 +3,14 @@ import pg from 'pg'
 import type { Row } from '../rows.ts'
 
 export interface Session {
-  /** Prepared once a connection. */
+  /** The statement is prepared once for each connection. */
   query(text: string, values?: readonly unknown[]): Promise<readonly Row[]>
 }
 
 const types = new pg.TypeOverrides()
 types.setTypeParser(pg.types.builtins.INT8, BigInt)
 
-/** How long a statement, or the wait for a lock, may take: then the request is to be tried again. */
+/** Time limits of a statement and of the wait for a lock; after them the request may be retried. */
 const statementLimitMs = 30_000
 const lockLimitMs = 10_000
 
@@ -26,7 +26,7 @@ export const makePool = (url: string, connections: number): pg.Pool => {
     statement_timeout: statementLimitMs,
     query_timeout: statementLimitMs + 5_000,
     lock_timeout: lockLimitMs,
-    // A process that hangs in the middle does not hold its locks for ever.
+    // A process that hangs in a transaction does not keep its locks for ever.
     idle_in_transaction_session_timeout: 60_000,
   })
   // An idle connection that breaks is replaced at the next use.
@@ -37,7 +37,7 @@ export const makePool = (url: string, connections: number): pg.Pool => {
   return pool
 }
 
-/** Statements get their name from their text: prepared once a connection, planned once. */
+/** A statement gets its name from its text, so a connection prepares and plans it once. */
 const names = new Map<string, string>()
 const nameOf = (text: string): string => {
   const known = names.get(text)
@@ -65,8 +65,8 @@ export async function runStatement(
 }
 
 /**
- * Runs a step in a transaction: everything of it is stored, or nothing. With READ COMMITTED, so that
- * what is read after a lock was waited for is what the lock protects.
+ * Runs a step in a transaction, which stores everything or nothing. READ COMMITTED, so that a read after
+ * the wait for a lock sees what the lock protects.
  */
 export async function runTransaction<T>(
   pool: pg.Pool,
@@ -99,15 +99,15 @@ async function useClient<T>(
     broken = !(error instanceof pg.DatabaseError)
     throw error
   } finally {
-    // What state a connection is in after anything but an error of the database is not known.
+    // After anything but an error of the database, the state of the connection is unknown.
     client.release(broken)
   }
 }
 
-/** Two transactions got in each other's way; the same again works. */
+/** Whether two transactions conflicted, so that a retry works. */
 export const isConflict = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01')
 
-/** The database took offence at the values themselves: alone they fail too, others do not. */
+/** Whether the database refused the values themselves: alone they fail again, others do not. */
 export const isAboutValues = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '')

@@ -13,9 +13,9 @@ const channel = 'padlock'
 /** How often the list is read without a bell; with one, in case a notification got lost. */
 const pollMs = 50
 const reassuranceMs = 1_000
-/** A failed connection is tried again after this. */
+/** Wait before a failed connection is tried again. */
 const retryMs = 1_000
-/** Transactions of one writer that are read at once. */
+/** How many transactions of one writer one statement reads. */
 const batchesAtOnce = 200
 
 const readBatches = `
@@ -35,7 +35,7 @@ export class Tail {
   readonly #url: string
   readonly #usesBell: boolean
   readonly #own: bigint
-  /** How far each writer was read. */
+  /** The last transaction read of each writer. */
   readonly #seen = new Map<bigint, bigint>()
   #listener: (news: News) => void = () => {}
   #bell: pg.Client | undefined
@@ -60,7 +60,7 @@ export class Tail {
     this.#listener = listener
   }
 
-  /** Begins after what there is now. */
+  /** Skips the transactions so far and begins after them. */
   async start(): Promise<void> {
     const writers = await runStatement(this.#pool, 'SELECT id, number FROM writer')
     for (const row of writers) this.#seen.set(integerOf(row, 'id'), integerOf(row, 'number'))
@@ -97,7 +97,7 @@ export class Tail {
         while (await this.#read());
         if (this.#usesBell && this.#bell === undefined) await this.#hang()
       } catch {
-        // The database is away: what was stored meanwhile is on the list when it is back.
+        // The database is away; when it is back, the list has what was stored meanwhile.
         await this.#pause(retryMs)
       }
     }
@@ -120,7 +120,7 @@ export class Tail {
       const latest = integerOf(row, 'latest')
       const position = positions.get(writer) ?? this.#seen.get(writer) ?? 0n
       const number = row.number === null ? undefined : integerOf(row, 'number')
-      // A new writer is read from its first transaction, or, if the list has lost that, is missed.
+      // A new writer is read from its first transaction; if the list no longer has it, news are missed.
       if (number === undefined || number > position + 1n) missed = true
       positions.set(writer, number ?? latest)
       if (number === undefined) continue
@@ -174,7 +174,7 @@ export class Tail {
   }
 }
 
-/** Rings at the other processes. */
+/** Rings the bells of the other processes. */
 export const ringOthers = async (pool: pg.Pool, own: bigint): Promise<void> => {
   await runStatement(pool, 'SELECT pg_notify($1, $2)', [channel, String(own)])
 }
@@ -187,7 +187,7 @@ function cursorsOf(row: Row): readonly Cursor[] {
   }))
 }
 
-/** One cursor a topic: from where on there is news. */
+/** One cursor a topic: its news begin after it. */
 function lowest(cursors: readonly Cursor[]): readonly Cursor[] {
   const byTopic = new Map<string, Cursor>()
   for (const cursor of cursors) {

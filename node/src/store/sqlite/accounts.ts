@@ -1,4 +1,4 @@
-/** Accounts and installations: what the rules ask, and what accepted bundles and revocations change. */
+/** Accounts and installations: answers the rules, and stores what bundles and revocations change. */
 import type { DatabaseSync } from 'node:sqlite'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { KnownInstallation, RuleState } from '../../rules/state.ts'
@@ -107,7 +107,7 @@ export class SqliteAccounts implements RuleState {
     this.#insertAccount.run(address, chainColumn(effect.wallet))
     for (const installationId of effect.installationIds) {
       this.#insertRevocation.run(address, installationId)
-      // Section 3: it concerns this account's bundles, not another's that has the same id.
+      // Section 3: a revocation concerns this account's bundles only, even if another has the same id.
       if (this.#markRevoked.run(installationId, address) > 0) this.#prekeys.dropAll(installationId)
     }
   }

@@ -1,8 +1,8 @@
 /**
  * The embedded database: one SQLite file, every call synchronous, on the thread that opened it.
  *
- * WAL with synchronous=FULL: a commit that was answered is on disk. The file is locked for this
- * process, because live streams are fed by the process that commits.
+ * WAL with synchronous=FULL: an acknowledged commit is on disk. The file is locked for this process,
+ * because the process that commits also feeds the live streams.
  */
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
@@ -54,7 +54,7 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
 export class SqliteDatabase {
   /** 16 random bytes, made with the file. */
   readonly nodeId: Uint8Array
-  /** Copies it while it is in use; whoever may ask for that writes only `between` its steps. */
+  /** Copies the database while it is in use; all writes go `between` its steps. */
   readonly copy: OnlineBackup
   readonly #database: DatabaseSync
   readonly #chainIds: readonly bigint[]
@@ -69,7 +69,7 @@ export class SqliteDatabase {
     const database = new DatabaseSync(options.file)
     this.#database = database
     try {
-      // Before the first access, so that WAL needs no shared memory and a second process is refused.
+      // Before the first access: then WAL needs no shared memory, and a second process is refused.
       database.exec('PRAGMA locking_mode = EXCLUSIVE')
       database.exec('PRAGMA journal_mode = WAL')
       database.exec('PRAGMA synchronous = FULL')
@@ -88,14 +88,14 @@ export class SqliteDatabase {
   }
 
   /**
-   * Does all of it in one transaction, so that one write to disk serves many requests. Each is atomic
-   * for itself. Outcomes come in the same order, after everything is on disk.
+   * Runs all operations in one transaction, so that one write to disk serves many requests. Each is
+   * atomic by itself. Outcomes come in the same order, after everything is on disk.
    */
   run(operations: readonly Operation[], nowNs: bigint): readonly Outcome[] {
     try {
       return this.#transaction(() => operations.map((operation) => this.#apply(operation, nowNs)))
     } catch (error) {
-      // One request that storage cannot take must not fail those that happened to come with it.
+      // A request that storage cannot take must not fail the others of its batch.
       if (operations.length > 1) {
         return operations.flatMap((operation) => this.run([operation], nowNs))
       }
@@ -111,7 +111,7 @@ export class SqliteDatabase {
     }
   }
 
-  /** Forgets some of what is too old; true if there is more. */
+  /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint, retentionNs: bigint): boolean {
     return this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
   }

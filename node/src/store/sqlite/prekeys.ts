@@ -1,4 +1,4 @@
-/** The stock of prekeys: uploads go in, claims take out (docs/protocol.md sections 5 and 6). */
+/** The stock of prekeys: uploads add keys, claims take them (docs/protocol.md sections 5 and 6). */
 import type { DatabaseSync } from 'node:sqlite'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
@@ -105,13 +105,13 @@ export class SqlitePrekeys {
     }
   }
 
-  /** A revoked installation's keys are of no use to anybody. */
+  /** For a revoked installation: nobody can use its keys. */
   dropAll(installationId: string): void {
     this.#dropOneTime.run(installationId)
     this.#dropFallback.run(installationId)
   }
 
-  /** Gives out one key, or the one that this claim got before; `took` if the stock shrank. */
+  /** Gives out one key, or the one that this claim got before; `took` says that the stock shrank. */
   claim(
     { claimId, installationId, isFallbackOnly }: ClaimRequest,
     nowNs: bigint,
@@ -143,7 +143,7 @@ export class SqlitePrekeys {
     return { claim: { installationId, prekey }, took: oneTime !== undefined }
   }
 
-  /** Forgets some of what is too old to matter; true if there is more. */
+  /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint): boolean {
     const claims = this.#forgetClaims.run(nowNs - claimMemoryNs, sweepLimit)
     const keys = this.#dropExpired.run(nowNs - oneTimeLifetimeNs, sweepLimit)
