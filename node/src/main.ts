@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Where `padlock-node` begins: checks Node's version before it loads anything that an old Node lacks. So
- * this file may import nothing but the check itself.
+ * Where `padlock-node` begins: checks Node's version before it loads anything that an old Node
+ * lacks. So this file may import nothing but the check itself.
  */
 import { whyTooOld } from './node-version.ts'
 

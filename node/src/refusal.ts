@@ -1,4 +1,6 @@
-/** Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13). */
+/**
+ * Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13).
+ */
 import { ConnectError } from '@connectrpc/connect'
 import { errorMessages } from '../../src/error-messages.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'

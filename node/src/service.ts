@@ -56,7 +56,9 @@ export interface NodeServiceOptions {
   readonly heartbeatMs?: number
   /** Largest backlog of one subscriber. */
   readonly liveLimit?: PageLimit
-  /** Largest backlog of all subscribers together, in bytes; beyond it the slowest are disconnected. */
+  /**
+   * Largest backlog of all subscribers together, in bytes; beyond it the slowest are disconnected.
+   */
   readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits

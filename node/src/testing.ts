@@ -1,6 +1,6 @@
 /**
- * A whole node in this process, without sockets: the real service on the real store, for tests of what
- * talks to a node.
+ * A whole node in this process, without sockets: the real service on the real store, for tests of
+ * what talks to a node.
  */
 import { createRouterTransport, type Transport } from '@connectrpc/connect'
 import { noChains } from './chains/chains.ts'

@@ -1,6 +1,6 @@
 /**
- * Requests that never become a message: their bytes are not protobuf or JSON, or are too many. Connect
- * refuses them before our code runs, and without a code of ours; here they get the one of
+ * Requests that never become a message: their bytes are not protobuf or JSON, or are too many.
+ * Connect refuses them before our code runs, and without a code of ours; here they get the one of
  * docs/protocol.md section 13.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'

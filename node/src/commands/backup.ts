@@ -1,6 +1,6 @@
 /**
- * `padlock-node backup`: copies everything of a SQLite node into one file. A running node makes the copy
- * itself; the data of a stopped one is copied here.
+ * `padlock-node backup`: copies everything of a SQLite node into one file. A running node makes the
+ * copy itself; the data of a stopped one is copied here.
  */
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -131,8 +131,8 @@ function finish(file: string): void {
   const copy = new DatabaseSync(file)
   try {
     copy.exec('PRAGMA journal_mode = DELETE')
-    // Checks every page, but not each index against its table: that takes minutes for large nodes, and
-    // `padlock-node check` does it.
+    // Checks every page, but not each index against its table: that takes minutes for large nodes,
+    // and `padlock-node check` does it.
     const found = copy.prepare('PRAGMA quick_check(1)').get()?.quick_check
     if (found !== 'ok') throw new CommandError(`the copy is damaged: ${String(found)}.`)
   } finally {

@@ -1,4 +1,6 @@
-/** What the commands around a node share: options, and error sentences for the person who runs them. */
+/**
+ * What the commands around a node share: options, and error sentences for the person who runs them.
+ */
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 
 /** A sentence for the person who runs the command, printed without a stack trace. */

@@ -1,6 +1,6 @@
 /**
- * Writes a file that exists completely or not at all: in a temporary folder beside its place, synced, and
- * named last. An existing file of that name is never touched.
+ * Writes a file that exists completely or not at all: in a temporary folder beside its place,
+ * synced, and named last. An existing file of that name is never touched.
  */
 import {
   chmodSync,

@@ -1,6 +1,6 @@
 /**
- * Remembers the decisions about recent claims. A repeated claim gets the same decision and counts once;
- * the store answers it from its own memory (docs/protocol.md section 5, "Prekeys").
+ * Remembers the decisions about recent claims. A repeated claim gets the same decision and counts
+ * once; the store answers it from its own memory (docs/protocol.md section 5, "Prekeys").
  */
 import { hash } from 'node:crypto'
 

@@ -1,7 +1,8 @@
 /**
- * The rate limits of this process: a request over a limit is `rate_limited` with the time to wait, and a
- * claim over a limit gets fallback keys (docs/protocol.md section 5, "Exhaustion"). A caller's own
- * buckets come before shared ones, so that refused requests do not use up what others share.
+ * The rate limits of this process: a request over a limit is `rate_limited` with the time to wait,
+ * and a claim over a limit gets fallback keys (docs/protocol.md section 5, "Exhaustion"). A
+ * caller's own buckets come before shared ones, so that refused requests do not use up what others
+ * share.
  */
 import { ClaimMemory } from './claim-memory.ts'
 import { type Rates, rateDefaults } from './rates.ts'
@@ -26,7 +27,10 @@ export type LimitKind = (typeof limitKinds)[number]
 /** A request that must wait. */
 export interface Limited {
   readonly kind: LimitKind
-  /** A retry after this time succeeds if the caller asks nothing else meanwhile; 0 if that is unknown. */
+  /**
+   * A retry after this time succeeds if the caller asks nothing else meanwhile; 0 if that is
+   * unknown.
+   */
   readonly retryAfterMs: number
   /** The envelope whose inbox is over its limit; absent for other limits. */
   readonly envelopeIndex?: number

@@ -35,7 +35,8 @@ export class TokenBuckets {
 
   /**
    * Whole milliseconds until so many tokens are there; 0 if they are. For more tokens than a bucket
-   * holds, a full bucket is enough: a retry after this time always succeeds, if nobody else takes them.
+   * holds, a full bucket is enough: a retry after this time always succeeds, if nobody else takes
+   * them.
    */
   waitMs(key: string, tokens: number, nowMs: number): number {
     const missingMs = Math.max(0, (this.#fullAtMs.get(key) ?? 0) - nowMs)

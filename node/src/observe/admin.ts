@@ -1,6 +1,6 @@
 /**
- * The operator's port: whether the process lives, whether it should be sent requests, and its metrics.
- * It is separate from the port that clients use, so that nobody outside has to reach it.
+ * The operator's port: whether the process lives, whether it should be sent requests, and its
+ * metrics. It is separate from the port that clients use, so that nobody outside has to reach it.
  */
 import http from 'node:http'
 import { isIPv6 } from 'node:net'

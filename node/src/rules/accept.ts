@@ -1,6 +1,7 @@
 /**
- * What a topic accepts, in the order of docs/protocol.md section 13: this file checks the kind of topic
- * and the size, the others check the rest by kind. The caller has already answered known bytes.
+ * What a topic accepts, in the order of docs/protocol.md section 13: this file checks the kind of
+ * topic and the size, the others check the rest by kind. The caller has already answered known
+ * bytes.
  */
 import { messageLimitBytes, parseTopic } from '../../../src/protocol/topics.ts'
 import { acceptContact } from './contact.ts'

@@ -1,4 +1,6 @@
-/** Anyone may read contact and revoked topics, only its owner an inbox (docs/protocol.md section 5). */
+/**
+ * Anyone may read contact and revoked topics, only its owner an inbox (docs/protocol.md section 5).
+ */
 import type { InboxProof as InboxProofMessage } from '../../../src/gen/padlock/v1/node_pb.ts'
 import { deriveInstallationId, type InstallationId } from '../../../src/protocol/ids.ts'
 import {
@@ -29,7 +31,10 @@ export interface AccessRequest {
   readonly nowNs: bigint
 }
 
-/** Checks that the reader may read all of these topics now; the first that it may not decides the code. */
+/**
+ * Checks that the reader may read all of these topics now; the first that it may not decides the
+ * code.
+ */
 export function checkAccess(request: AccessRequest): Access {
   if (request.topics.length > topicsLimit || request.proofs.length > topicsLimit) {
     return refused('too_large')

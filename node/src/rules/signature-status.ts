@@ -4,7 +4,9 @@
  */
 import type { Address } from '../../../src/protocol/ids.ts'
 
-/** Does this account's contract accept this signature over the EIP-191 hash of the text (ERC-1271)? */
+/**
+ * Does this account's contract accept this signature over the EIP-191 hash of the text (ERC-1271)?
+ */
 export interface ContractQuestion {
   readonly chainId: bigint
   readonly address: Address

@@ -6,8 +6,8 @@ import type { Refusal } from '../../../src/protocol/result.ts'
 import type { ContractQuestion } from './signature-status.ts'
 
 /**
- * The kind of signature that an account uses: a plain wallet's, or a contract's on one chain. An account
- * keeps its first kind (docs/protocol.md section 3).
+ * The kind of signature that an account uses: a plain wallet's, or a contract's on one chain. An
+ * account keeps its first kind (docs/protocol.md section 3).
  */
 export type WalletKind =
   | { readonly kind: 'eip191' }

@@ -22,8 +22,8 @@ export function nameCaller(address: string | undefined): string {
 }
 
 /**
- * Whether a caller, as `nameCaller` names it, is this machine: a proxy that does not name its callers,
- * the operator, or another program here.
+ * Whether a caller, as `nameCaller` names it, is this machine: a proxy that does not name its
+ * callers, the operator, or another program here.
  */
 export const isLocal = (caller: string): boolean => caller.startsWith('127.') || caller === '::/64'
 
@@ -46,7 +46,8 @@ export function callerOf(
   return forwarded === 'unknown' ? direct : forwarded
 }
 
-// Some proxies write the port too: 192.0.2.1:443, [2001:db8::1]:443 (RFC 7239 section 6 has the form).
+// Some proxies write the port too: 192.0.2.1:443, [2001:db8::1]:443 (RFC 7239 section 6 has the
+// form).
 function withoutPort(entry: string): string {
   const [, bracketed] = /^\[([^\]]+)\](?::\d+)?$/.exec(entry) ?? []
   if (bracketed !== undefined) return bracketed

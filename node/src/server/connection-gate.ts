@@ -29,7 +29,9 @@ export class ConnectionGate {
     return this.#refused
   }
 
-  /** Counts the connection until it closes. One too many is closed at once, and the result is false. */
+  /**
+   * Counts the connection until it closes. One too many is closed at once, and the result is false.
+   */
   admit(socket: Socket): boolean {
     const caller = nameCaller(socket.remoteAddress)
     const { total, perCaller, exempt } = this.#limits

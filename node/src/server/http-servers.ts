@@ -1,6 +1,6 @@
 /**
- * An HTTP/1.1 and an HTTP/2 server without ports: they serve connections that they are given, in clear
- * or decrypted, and end those that block others.
+ * An HTTP/1.1 and an HTTP/2 server without ports: they serve connections that they are given, in
+ * clear or decrypted, and end those that block others.
  */
 import http from 'node:http'
 import http2 from 'node:http2'

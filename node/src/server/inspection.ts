@@ -49,8 +49,8 @@ export const inspectedGzip: Compression = {
 
 /**
  * The body as one piece, counted as it arrives.
- * @throws ConnectError `rate_limited` if there is no room for it, `too_large` if it is too long or has
- * too many parts, `malformed` if it is not a message.
+ * @throws ConnectError `rate_limited` if there is no room for it, `too_large` if it is too long or
+ * has too many parts, `malformed` if it is not a message.
  */
 export async function* inspectBody(
   body: AsyncIterable<Uint8Array>,

@@ -66,11 +66,15 @@ export interface Listener {
   readonly certificateUntil: Date | undefined
   /** Reads the certificate again. */
   reloadCertificate(): void
-  /** Accepts no more connections, waits at most this long for running requests, then cuts the rest. */
+  /**
+   * Accepts no more connections, waits at most this long for running requests, then cuts the rest.
+   */
   close(graceMs: number): Promise<void>
 }
 
-/** @throws CertificateProblem, or Error with a `code` as of `net.Server.listen`, such as EADDRINUSE. */
+/**
+ * @throws CertificateProblem, or Error with a `code` as of `net.Server.listen`, such as EADDRINUSE.
+ */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const limits = { ...defaultServerLimits, ...options.limits }
   const { trustedHops = 0, exempt = isLocal } = options

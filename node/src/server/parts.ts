@@ -6,8 +6,8 @@ import type { DescMessage } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
 /**
- * Maximum fields, at all depths. The largest sensible request, 1,000 topics each with a proof, has about
- * 9,000.
+ * Maximum fields, at all depths. The largest sensible request, 1,000 topics each with a proof, has
+ * about 9,000.
  */
 const partsLimit = 16_384
 

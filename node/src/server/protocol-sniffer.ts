@@ -29,7 +29,8 @@ export function sniffProtocol(
     socket.pause()
     socket.unshift(seen)
     take(matches ? 'http2' : 'http1')
-    // An HTTP/2 session reads the bytes put back by itself; the HTTP/1.1 parser needs a flowing socket.
+    // An HTTP/2 session reads the bytes put back by itself; the HTTP/1.1 parser needs a flowing
+    // socket.
     if (!matches) socket.resume()
   }
   socket.on('close', stopTimer)

@@ -1,6 +1,6 @@
 /**
- * TLS for connections that it is given: 1.2 or later with Node's default ciphers, the protocol by ALPN,
- * and a certificate that can be replaced while connections are open.
+ * TLS for connections that it is given: 1.2 or later with Node's default ciphers, the protocol by
+ * ALPN, and a certificate that can be replaced while connections are open.
  */
 import { X509Certificate } from 'node:crypto'
 import { type FSWatcher, readFileSync, watch } from 'node:fs'

@@ -36,7 +36,9 @@ export interface ThreadOptions extends StoreOptions {
   readonly onFailure?: (reason: string) => void
 }
 
-/** @throws StoreFailure if the database cannot be opened, is in use, or was made by a newer release. */
+/**
+ * @throws StoreFailure if the database cannot be opened, is in use, or was made by a newer release.
+ */
 export async function openThreadStore(options: ThreadOptions): Promise<GroupCommitStore> {
   const thread = new DatabaseThread(options)
   const nodeId = await thread.opened

@@ -1,6 +1,6 @@
 /**
- * What the databases are asked, on whatever thread they run: operations in one transaction, reads, and
- * sweeps. `group-commit.ts` makes a `Store` of it.
+ * What the databases are asked, on whatever thread they run: operations in one transaction, reads,
+ * and sweeps. `group-commit.ts` makes a `Store` of it.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'

@@ -1,6 +1,6 @@
 /**
- * How a publish request becomes envelopes in either database (docs/protocol.md section 5): known bytes
- * first, then the rules, then one time for all and the next sequence on each topic.
+ * How a publish request becomes envelopes in either database (docs/protocol.md section 5): known
+ * bytes first, then the rules, then one time for all and the next sequence on each topic.
  */
 import { hash } from 'node:crypto'
 import { acceptEnvelope } from '../rules/accept.ts'

@@ -1,6 +1,6 @@
 /**
- * What the node asks of storage. Two databases implement it, in `sqlite/` and `postgres/`, and pass the
- * same contract tests. Every method is safe to call while others run.
+ * What the node asks of storage. Two databases implement it, in `sqlite/` and `postgres/`, and pass
+ * the same contract tests. Every method is safe to call while others run.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
@@ -93,8 +93,8 @@ export type PublishOutcome =
     }
 
 /**
- * Everything that can be read. A new read is a line here, one in `ReadsByName` and one in each database:
- * group commit, the timing and the database thread pass on whatever is named here.
+ * Everything that can be read. A new read is a line here, one in `ReadsByName` and one in each
+ * database: group commit, the timing and the database thread pass on whatever is named here.
  */
 export interface Reads {
   /**
@@ -154,7 +154,8 @@ export interface Store extends Reads {
   /**
    * One prekey for each installation, in the order asked. The same claim id gets the same key again
    * for ten minutes.
-   * @param fallbackOnly installations over a limit: they give their fallback key, never a one-time key.
+   * @param fallbackOnly installations over a limit: they give their fallback key, never a one-time
+   * key.
    * @throws StoreFailure
    */
   claim(

@@ -1,6 +1,7 @@
 /**
- * The backlog of one subscriber: envelopes that were stored and not sent yet. It is bounded: envelopes
- * that do not fit are dropped, `overflowed` says so, and the subscription decides what that means.
+ * The backlog of one subscriber: envelopes that were stored and not sent yet. It is bounded:
+ * envelopes that do not fit are dropped, `overflowed` says so, and the subscription decides what
+ * that means.
  */
 import type { PageLimit, Stock, StoredEnvelope } from '../store/store.ts'
 import type { LiveMemory, WaitingEnvelope } from './live-memory.ts'

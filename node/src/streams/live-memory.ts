@@ -67,7 +67,10 @@ export class LiveMemory {
     if (waiting.readers === 0) this.#waitingBytes -= waiting.bytes
   }
 
-  /** Counts a frame that is handed out. @returns to be called, once or more, when its reader took it. */
+  /**
+   * Counts a frame that is handed out.
+   * @returns to be called, once or more, when its reader took it.
+   */
   lend(envelopes: readonly StoredEnvelope[]): () => void {
     let bytes = 0
     for (const { message } of envelopes) bytes += message.length + overheadBytes

@@ -67,7 +67,8 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       const page = await store.page(cursors, feed.memory.frameLimit)
       yield* frameOf(moveOn(positions, page.envelopes))
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
-      // Section 5: catch-up goes at the reader's pace. If the buffer overflowed meanwhile, read again.
+      // Section 5: catch-up goes at the reader's pace. If the buffer overflowed meanwhile, read
+      // again.
       hasMore = page.hasMore || buffer.overflowed || buffer.missed
     }
   }

@@ -1,6 +1,6 @@
 /**
- * Verifies everything that a node stored: no envelope of a topic is missing, bytes are those that were
- * published, signatures verify, and the tables agree with the topics. Reads only.
+ * Verifies everything that a node stored: no envelope of a topic is missing, bytes are those that
+ * were published, signatures verify, and the tables agree with the topics. Reads only.
  */
 import { type Clock, dayNs, systemClock } from '../../clock.ts'
 import { defaultRetentionNs, uploadMemoryNs } from '../lifetimes.ts'

@@ -1,6 +1,6 @@
 /**
- * What the tables must hold according to the topics. It is gathered in a temporary database that SQLite
- * moves to disk once it grows, so a check needs little memory however much is stored.
+ * What the tables must hold according to the topics. It is gathered in a temporary database that
+ * SQLite moves to disk once it grows, so a check needs little memory however much is stored.
  */
 import { DatabaseSync } from 'node:sqlite'
 import { type Row, textOf } from '../rows.ts'

@@ -1,6 +1,6 @@
 /**
- * Reads every topic from its first envelope to its last and checks numbers, times, digests, sizes, and
- * the signatures on contact and revoked topics. Gathers what the tables must hold.
+ * Reads every topic from its first envelope to its last and checks numbers, times, digests, sizes,
+ * and the signatures on contact and revoked topics. Gathers what the tables must hold.
  */
 import {
   type ContactBundle,

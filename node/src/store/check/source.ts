@@ -1,6 +1,6 @@
 /**
- * A database under check, as it was at one moment. Both engines understand the statements of the check;
- * this interface hides where they differ.
+ * A database under check, as it was at one moment. Both engines understand the statements of the
+ * check; this interface hides where they differ.
  */
 import type { Row } from '../rows.ts'
 

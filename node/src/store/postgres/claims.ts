@@ -95,7 +95,10 @@ async function recall(session: Session, wishes: readonly Wish[], nowNs: bigint) 
   )
 }
 
-/** Takes a key for each wish out of the stock and remembers it. The keys come in the order of the wishes. */
+/**
+ * Takes a key for each wish out of the stock and remembers it. The keys come in the order of the
+ * wishes.
+ */
 async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const counts = new Map<string, number>()
   for (const { id, isFallbackOnly } of wishes)

@@ -1,6 +1,6 @@
 /**
- * The state of a transaction as publishing sees it, in memory: loaded under its locks and changed since.
- * Nothing reaches the database until all requests are decided.
+ * The state of a transaction as publishing sees it, in memory: loaded under its locks and changed
+ * since. Nothing reaches the database until all requests are decided.
  */
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
@@ -171,7 +171,8 @@ export class LoadedLedger implements Ledger {
       this.#set(this.#state.revocations, key, true)
       this.#set(this.newRevocations, key, { address, id })
       const known = this.installation(id)
-      // Section 3: a revocation concerns this account's bundles only, even if another has the same id.
+      // Section 3: a revocation concerns this account's bundles only, even if another has the same
+      // id.
       if (known === undefined || known.address !== address || known.revoked) continue
       this.#setInstallation(id, { ...known, revoked: true })
       const { granted, unrevoked } = this.countInstallations(address)

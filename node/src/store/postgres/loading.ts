@@ -1,9 +1,10 @@
 /**
  * Locks and loads the state that a batch of requests depends on.
  *
- * All locks are rows of `topic`, taken in the order of their names, so no two transactions deadlock. A
- * message depends on its installation not being revoked. So a revocation also locks the inboxes and
- * prekeys of the installations that it revokes, and a grant those of the one that it grants.
+ * All locks are rows of `topic`, taken in the order of their names, so no two transactions
+ * deadlock. A message depends on its installation not being revoked. So a revocation also locks the
+ * inboxes and prekeys of the installations that it revokes, and a grant those of the one that it
+ * grants.
  */
 import { parseContactBundle } from '../../../../src/protocol/contact.ts'
 import { parseRevocation } from '../../../../src/protocol/revocation.ts'

@@ -146,7 +146,8 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
-        // Nobody knows whether it was stored; if it was, the list brings it to this process's readers too.
+        // Nobody knows whether it was stored; if it was, the list brings it to this process's
+        // readers too.
         this.tail.ring()
         // A request that storage cannot take must not fail the others of its batch.
         if (isAboutValues(error) && operations.length > 1) {

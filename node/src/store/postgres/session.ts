@@ -65,8 +65,8 @@ export async function runStatement(
 }
 
 /**
- * Runs a step in a transaction, which stores everything or nothing. READ COMMITTED, so that a read after
- * the wait for a lock sees what the lock protects.
+ * Runs a step in a transaction, which stores everything or nothing. READ COMMITTED, so that a read
+ * after the wait for a lock sees what the lock protects.
  */
 export async function runTransaction<T>(
   pool: pg.Pool,

@@ -7,7 +7,10 @@ import { sweepLimit } from '../operations.ts'
 import { bytesOf } from '../rows.ts'
 import { runTransaction, type Session } from './session.ts'
 
-/** How long the batch list keeps a transaction; a process that is further behind reads its topics again. */
+/**
+ * How long the batch list keeps a transaction; a process that is further behind reads its topics
+ * again.
+ */
 const batchMemoryNs = 5n * minuteNs
 /** A process not seen for so long is gone; one that only slept has to be started again. */
 const writerMemoryNs = 7n * dayNs

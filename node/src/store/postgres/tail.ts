@@ -1,7 +1,7 @@
 /**
  * Reports what other processes store, as news. Each process lists its transactions under numbers of
- * its own, without gaps; the tail follows the lists of all others. A notification only rings the bell:
- * the news are always read from the list, so without notifications they come a little later.
+ * its own, without gaps; the tail follows the lists of all others. A notification only rings the
+ * bell: the news are always read from the list, so without notifications they come a little later.
  */
 import pg from 'pg'
 import type { News } from '../operations.ts'
@@ -120,7 +120,8 @@ export class Tail {
       const latest = integerOf(row, 'latest')
       const position = positions.get(writer) ?? this.#seen.get(writer) ?? 0n
       const number = row.number === null ? undefined : integerOf(row, 'number')
-      // A new writer is read from its first transaction; if the list no longer has it, news are missed.
+      // A new writer is read from its first transaction; if the list no longer has it, news are
+      // missed.
       if (number === undefined || number > position + 1n) missed = true
       positions.set(writer, number ?? latest)
       if (number === undefined) continue

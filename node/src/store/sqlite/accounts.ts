@@ -107,7 +107,8 @@ export class SqliteAccounts implements RuleState {
     this.#insertAccount.run(address, chainColumn(effect.wallet))
     for (const installationId of effect.installationIds) {
       this.#insertRevocation.run(address, installationId)
-      // Section 3: a revocation concerns this account's bundles only, even if another has the same id.
+      // Section 3: a revocation concerns this account's bundles only, even if another has the same
+      // id.
       if (this.#markRevoked.run(installationId, address) > 0) this.#prekeys.dropAll(installationId)
     }
   }

@@ -1,7 +1,7 @@
 /**
  * How `padlock-node backup` asks a running node for a copy of its database: by a socket in the data
- * folder that only the node's user can open. One line asks, and lines of progress answer. A client that
- * hangs up ends the copy.
+ * folder that only the node's user can open. One line asks, and lines of progress answer. A client
+ * that hangs up ends the copy.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
@@ -25,8 +25,8 @@ interface Reply {
 }
 
 /**
- * Takes requests until the returned function is called. The caller holds the lock of the database, so an
- * existing socket is a leftover. If no socket can be created, the node runs without one.
+ * Takes requests until the returned function is called. The caller holds the lock of the database,
+ * so an existing socket is a leftover. If no socket can be created, the node runs without one.
  */
 export function takeBackupRequests(path: string, copy: OnlineBackup): () => void {
   if (Buffer.byteLength(path) > socketPathLimitBytes) return () => {}

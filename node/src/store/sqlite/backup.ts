@@ -1,10 +1,10 @@
 /**
- * Copies a SQLite database in use, by SQLite's own backup. Writes through the same connection go into the
- * copy too, so it never starts over and at its end equals the database at that moment.
+ * Copies a SQLite database in use, by SQLite's own backup. Writes through the same connection go
+ * into the copy too, so it never starts over and at its end equals the database at that moment.
  *
- * SQLite copies nothing during a write transaction, so under full load a copy would make no progress
- * (seen: seconds without a page, then an error). Writes therefore wait for the running step, some
- * milliseconds, and run between steps.
+ * SQLite copies nothing during a write transaction, so under full load a copy would make no
+ * progress (seen: seconds without a page, then an error). Writes therefore wait for the running
+ * step, some milliseconds, and run between steps.
  */
 import { close, fdatasync, openSync, rmSync } from 'node:fs'
 import { backup, type DatabaseSync } from 'node:sqlite'
@@ -74,8 +74,8 @@ export class OnlineBackup {
   }
 
   async #copy(file: string, onProgress: (progress: BackupProgress) => void): Promise<void> {
-    // Created here and not by SQLite, so that nobody else can ever read it and no file is overwritten.
-    // Closed last: closing a file drops the locks that SQLite has on it.
+    // Created here and not by SQLite, so that nobody else can ever read it and no file is
+    // overwritten. Closed last: closing a file drops the locks that SQLite has on it.
     const handle = openSync(file, 'wx', 0o600)
     let syncing: Promise<void> | undefined
     let unsyncedPages = 0

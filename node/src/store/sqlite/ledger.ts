@@ -1,4 +1,6 @@
-/** The state of a SQLite transaction as publishing sees it: topics and envelopes, and the accounts. */
+/**
+ * The state of a SQLite transaction as publishing sees it: topics and envelopes, and the accounts.
+ */
 import type { DatabaseSync } from 'node:sqlite'
 import type { AcceptedEnvelope, Ledger } from '../publishing.ts'
 import { integerOf, required } from '../rows.ts'

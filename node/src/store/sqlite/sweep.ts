@@ -1,6 +1,6 @@
 /**
- * Drops old data, a little at a time (docs/protocol.md sections 5 and 11). Rows are stored in the order
- * of time, so a mark of how far the sweep came is enough and no index is needed.
+ * Drops old data, a little at a time (docs/protocol.md sections 5 and 11). Rows are stored in the
+ * order of time, so a mark of how far the sweep came is enough and no index is needed.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { uploadMemoryNs } from '../lifetimes.ts'
