@@ -12,6 +12,10 @@ export function integerOf(row: Row, column: string): bigint {
   return value
 }
 
+/** An integer, or undefined for NULL. */
+export const nullableIntegerOf = (row: Row, column: string): bigint | undefined =>
+  row[column] === null ? undefined : integerOf(row, column)
+
 export function textOf(row: Row, column: string): string {
   const value = row[column]
   if (typeof value !== 'string') throw unexpected(column)

@@ -17,7 +17,7 @@ import {
 } from '../../../../src/protocol/topics.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { digestOf } from '../publishing.ts'
-import { booleanOf, bytesOf, integerOf, textOf } from '../rows.ts'
+import { booleanOf, bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
 import type { NewEnvelope } from '../store.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
 import type { Session } from './session.ts'
@@ -186,8 +186,7 @@ async function loadInstallations(
       ed25519: bytesOf(row, 'ed25519'),
       revoked: booleanOf(row, 'revoked'),
       sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
-      newestUploadNs:
-        row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns'),
+      newestUploadNs: nullableIntegerOf(row, 'newest_upload_ns'),
     })
   }
 }

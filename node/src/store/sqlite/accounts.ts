@@ -3,8 +3,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { KnownInstallation, RuleState } from '../../rules/state.ts'
 import type { Effect, WalletKind } from '../../rules/verdict.ts'
-import { bytesOf, integerOf, textOf } from '../rows.ts'
-import { newestUploadOf, type SqlitePrekeys } from './prekeys.ts'
+import { bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
+import type { SqlitePrekeys } from './prekeys.ts'
 import { prepare, type Statement } from './statement.ts'
 
 export class SqliteAccounts implements RuleState {
@@ -61,7 +61,7 @@ export class SqliteAccounts implements RuleState {
       ed25519: bytesOf(row, 'ed25519'),
       revoked: integerOf(row, 'revoked') !== 0n,
       sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
-      newestUploadNs: newestUploadOf(row),
+      newestUploadNs: nullableIntegerOf(row, 'newest_upload_ns'),
     }
   }
 

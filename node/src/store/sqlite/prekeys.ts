@@ -5,7 +5,7 @@ import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import type { Effect } from '../../rules/verdict.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
-import { bytesOf, integerOf, type Row } from '../rows.ts'
+import { bytesOf, integerOf, nullableIntegerOf, type Row } from '../rows.ts'
 import type { Claim, Stock } from '../store.ts'
 import { prepare, type Statement } from './statement.ts'
 
@@ -101,7 +101,7 @@ export class SqlitePrekeys {
     return {
       installationId,
       oneTimeLeft: this.countOneTime(installationId, nowNs),
-      newestCreatedNs: row === undefined ? 0n : (newestUploadOf(row) ?? 0n),
+      newestCreatedNs: row === undefined ? 0n : (nullableIntegerOf(row, 'newest_upload_ns') ?? 0n),
     }
   }
 
@@ -157,7 +157,3 @@ const prekeyOf = (row: Row): SignedPrekey => ({
   createdNs: integerOf(row, 'created_ns'),
   signature: bytesOf(row, 'signature'),
 })
-
-/** The time inside the newest upload of an installation's row; absent if there was none. */
-export const newestUploadOf = (row: Row): bigint | undefined =>
-  row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns')
