@@ -13,8 +13,8 @@ export function prepare(database: DatabaseSync, sql: string): Statement {
   const statement = database.prepare(sql)
   statement.setReadBigInts(true)
   return {
-    get: (...values) => statement.get(...values),
-    all: (...values) => statement.all(...values),
+    get: statement.get.bind(statement),
+    all: statement.all.bind(statement),
     run: (...values) => Number(statement.run(...values).changes),
   }
 }
