@@ -1,5 +1,5 @@
 /**
- * What a person must hear about devices, theirs and others', and about a node that was caught: who
+ * What a person must know about devices, theirs and others', and about a node that was caught: who
  * controls a device reads what is sent to its account. Each notice stays until it is dismissed.
  */
 

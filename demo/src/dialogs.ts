@@ -44,7 +44,7 @@ export const ask = ({ title, text, yes }: Question): Promise<boolean> =>
     dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'))
   })
 
-/** Lets the person choose the node; `onSave` hears an address that has the right form. */
+/** Lets the person choose the node; `onSave` gets an address of the right form. */
 export const openSettings = (current: string, onSave: (address: string) => void): void => {
   const field = element('input', {
     id: 'node-address',

@@ -29,7 +29,7 @@ const sayText = (message: Message): string =>
     ? message.content
     : (message.fallback ?? 'A message of a kind that this page cannot show yet.')
 
-/** The words of a message for a screen reader that hears it arrive. */
+/** The words of an arriving message for a screen reader. */
 export const sayAloud = (message: Message): string => {
   const text = sayText(message)
   return text.length > 300 ? `${text.slice(0, 300)}…` : text

@@ -1,6 +1,6 @@
 /**
  * One client and its life: opened, tried again where that can help, listened to, closed. Views read
- * what it is now and are told of every change; there is one stream of messages for all of them.
+ * what it is now and get every change; there is one stream of messages for all of them.
  */
 
 import {
@@ -56,7 +56,7 @@ export class Session {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Opens the client; the phase tells how that went. */
+  /** Opens the client; the phase says how that went. */
   open(): void {
     this.#begin(false)
   }
@@ -138,7 +138,7 @@ export class Session {
         }
         return
       } catch (error) {
-        // Too many at once, in a tab that slept: what they told is in the store, the next ones matter.
+        // Too many at once, in a tab that slept: the store has what they brought, and only the next ones matter.
         if (error instanceof PadlockError && error.code === 'slow_reader') continue
         return this.#ended(error, signal)
       }

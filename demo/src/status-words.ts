@@ -38,7 +38,7 @@ const aboutConnection: ReadonlySet<PadlockErrorCode> = new Set([
   'clock_ahead',
 ])
 
-/** Harmless, or told with more words in a notice of its own (device-notices.ts). */
+/** Harmless, or explained by its own notice (device-notices.ts). */
 const unremarkable: ReadonlySet<PadlockErrorCode> = new Set([
   'duplicate_message',
   'sealing_key_too_soon',
