@@ -46,7 +46,7 @@ const kinds = (['sqlite', 'postgres'] as const).filter(
   (kind) => values.store === 'both' || values.store === kind,
 )
 if (kinds.length === 0 || !(seconds > 0) || !(rounds >= 1) || !(large >= 0)) {
-  throw new Error('--store is sqlite, postgres or both; the other figures are numbers')
+  throw new Error('--store is sqlite, postgres or both; the other options are numbers')
 }
 
 const start = performance.now()

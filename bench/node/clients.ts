@@ -116,13 +116,13 @@ const calls = {
     const bodies = new PublishBodies([owner.inbox], 1)
     const headers = headersOf('Publish')
     const delays: number[] = []
-    let heard: (counter: number) => void = () => {}
+    let onCounter: (counter: number) => void = () => {}
     const body = subscribeBody(owner, BigInt(replayEnvelopes), nodeId, expiresNs)
     const live = new Promise<void>((resolve, reject) => {
       follow(listener, body, (kind, bytes) => {
         if (kind === event.caughtUp) resolve()
         if (kind !== event.envelopes) return
-        for (const message of messagesOf(bytes)) heard(PublishBodies.counterOf(message) ?? -1)
+        for (const message of messagesOf(bytes)) onCounter(PublishBodies.counterOf(message) ?? -1)
       }).catch(reject)
     })
     await live
@@ -131,7 +131,7 @@ const calls = {
       const startedMs = performance.now()
       await new Promise<void>((resolve, reject) => {
         const waiting = setTimeout(() => reject(new Error('a message did not come')), 30_000)
-        heard = (counter) => {
+        onCounter = (counter) => {
           if (counter !== bodies.latest) return
           delays.push(performance.now() - startedMs)
           clearTimeout(waiting)

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { TestInstallation } from '../../tests/node/support.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from './engine-interface.ts'
 import { filledBytes, inboxCount, messageBytes, oneTimeKeys, replayEnvelopes } from './inboxes.ts'
 
 const now = '(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint'

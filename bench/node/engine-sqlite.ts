@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import type { TestInstallation } from '../../tests/node/support.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from './engine-interface.ts'
 import { filledBytes, inboxCount, messageBytes, oneTimeKeys, replayEnvelopes } from './inboxes.ts'
 
 const insertEnvelope = `

@@ -4,26 +4,10 @@
  */
 import type { DatabaseSource } from '../../node/src/store/database-thread.ts'
 import { answerCalls, watchCpu } from './children.ts'
+import type { Engine } from './engine-interface.ts'
 import { openPostgresEngine } from './engine-postgres.ts'
 import { openSqliteEngine } from './engine-sqlite.ts'
 import { makeInboxes } from './inboxes.ts'
-
-/** One database, its tables made by the node. Everything is on disk when a promise resolves. */
-export interface Engine {
-  /** Accounts, topics, prekeys, and the envelopes to replay. */
-  prepare(): Promise<void>
-  /** This many more small envelopes, spread over the inboxes. */
-  fill(envelopes: number): Promise<void>
-  /** Call before `write` if others have written: it numbers envelopes itself. */
-  refresh(): Promise<void>
-  /** One transaction with this many envelopes of 1 KiB, each to the next inbox. */
-  write(envelopes: number): Promise<void>
-  /** One page of 500. @returns how many came. */
-  read(): Promise<number>
-  /** One transaction that takes this many prekeys, each from another installation. */
-  claim(keys: number): Promise<void>
-  close(): Promise<void>
-}
 
 let engine: Engine | undefined
 

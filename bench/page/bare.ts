@@ -18,7 +18,7 @@ export type BareAnswer = readonly number[]
 
 const databaseName = 'bare'
 
-const settled = <T>(request: IDBRequest<T>): Promise<T> =>
+const resultOf = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result)
     request.onerror = () => reject(request.error)
@@ -30,7 +30,7 @@ const openDatabase = (): Promise<IDBDatabase> => {
     request.result.createObjectStore('state')
     request.result.createObjectStore('messages', { autoIncrement: true })
   }
-  return settled(request)
+  return resultOf(request)
 }
 
 const write = (
@@ -105,7 +105,7 @@ const answer = async (database: IDBDatabase, request: BareRequest): Promise<Bare
       const state = database.transaction('state', 'readwrite').objectStore('state')
       state.put(pickled, 'account')
       for (const [at, pickle] of pickles.entries()) state.put(pickle, `session ${at}`)
-      await settled(state.count())
+      await resultOf(state.count())
       return []
     }
     case 'backlog':
@@ -143,8 +143,8 @@ const answer = async (database: IDBDatabase, request: BareRequest): Promise<Bare
 const database = await openDatabase()
 const state = database.transaction('state', 'readonly').objectStore('state')
 const [pickledAccount, names] = await Promise.all([
-  settled(state.get('account')),
-  settled(state.getAll(IDBKeyRange.bound('session ', 'session ~'))),
+  resultOf(state.get('account')),
+  resultOf(state.getAll(IDBKeyRange.bound('session ', 'session ~'))),
 ])
 if (typeof pickledAccount === 'string') account.unpickle(pickleKey, pickledAccount)
 else account.create()

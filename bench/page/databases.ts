@@ -3,20 +3,20 @@
  * state, and the node, which still has what the first one received, sends it again.
  */
 
-const settled = <T>(request: IDBRequest<T>): Promise<T> =>
+const resultOf = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result)
     request.onerror = () => reject(request.error)
   })
 
 export const deleteDatabase = async (name: string): Promise<void> => {
-  await settled(indexedDB.deleteDatabase(name))
+  await resultOf(indexedDB.deleteDatabase(name))
 }
 
 /** Neither may be open. Replaces `to`. */
 export const copyDatabase = async (from: string, to: string): Promise<void> => {
   await deleteDatabase(to)
-  const source = await settled(indexedDB.open(from))
+  const source = await resultOf(indexedDB.open(from))
   const names = [...source.objectStoreNames]
   const reading = source.transaction(names, 'readonly')
   const layout = names.map((name) => {
@@ -34,10 +34,13 @@ export const copyDatabase = async (from: string, to: string): Promise<void> => {
       for (const index of indexes) store.createIndex(index.name, index.keyPath, index)
     }
   }
-  const target = await settled(opening)
+  const target = await resultOf(opening)
   for (const name of names) {
     const store = source.transaction(name, 'readonly').objectStore(name)
-    const [keys, values] = await Promise.all([settled(store.getAllKeys()), settled(store.getAll())])
+    const [keys, values] = await Promise.all([
+      resultOf(store.getAllKeys()),
+      resultOf(store.getAll()),
+    ])
     const transaction = target.transaction(name, 'readwrite')
     for (const [at, key] of keys.entries()) transaction.objectStore(name).put(values[at], key)
     await new Promise((resolve, reject) => {

@@ -129,14 +129,14 @@ export const makeConversationList = (
       )
   }
 
-  const hear = (message: Message): void => {
+  const onMessage = (message: Message): void => {
     if (!message.isOwn && message.conversationId !== selected) {
       unread.set(message.conversationId, (unread.get(message.conversationId) ?? 0) + 1)
     }
     refresh()
   }
   const stop = session.listen({
-    onMessage: hear,
+    onMessage,
     onEvent: ({ kind }) => {
       if (kind === 'conversation') refresh()
     },

@@ -80,7 +80,7 @@ export const makeDeviceNotices = ({
     }
   }
 
-  const tellAdded = async (device: Installation): Promise<void> => {
+  const reportAdded = async (device: Installation): Promise<void> => {
     const { id, address, isThis } = device
     if (isThis) return
     if (address === ownAddress()) {
@@ -92,7 +92,7 @@ export const makeDeviceNotices = ({
     }
   }
 
-  const tellRevoked = (device: Installation): void => {
+  const reportRevoked = (device: Installation): void => {
     const { id, address, isThis } = device
     // The status says it, and what to do.
     if (isThis) return
@@ -103,7 +103,7 @@ export const makeDeviceNotices = ({
     show(id, { sentence, isCalm: true, about: address })
   }
 
-  const tellAccused = ({
+  const reportAccused = ({
     code,
     account,
     claimant,
@@ -122,7 +122,7 @@ export const makeDeviceNotices = ({
     show(`${code} ${account} ${claimant.id}`, { sentence, about: account })
   }
 
-  const tellRestored = (unopened: number): void => {
+  const reportRestored = (unopened: number): void => {
     const lost =
       unopened === 0
         ? 'Nothing seems to be missing.'
@@ -136,10 +136,10 @@ export const makeDeviceNotices = ({
 
   const close = session.listen({
     onEvent: (event) => {
-      if (event.kind === 'installation-added') void tellAdded(event.installation)
-      else if (event.kind === 'installation-revoked') tellRevoked(event.installation)
-      else if (event.kind === 'node-accused') tellAccused(event)
-      else if (event.kind === 'restored') tellRestored(event.unopened)
+      if (event.kind === 'installation-added') void reportAdded(event.installation)
+      else if (event.kind === 'installation-revoked') reportRevoked(event.installation)
+      else if (event.kind === 'node-accused') reportAccused(event)
+      else if (event.kind === 'restored') reportRestored(event.unopened)
     },
   })
   return { root, close }

@@ -15,7 +15,7 @@ import { makeStatusLine, type StatusLine } from './status-line.ts'
 export interface WalletDesk {
   readonly root: HTMLElement
   /** The wallet changed to this account; the desk stays with its own. */
-  tellAccount(address: string): void
+  onAccount(address: string): void
   close(): void
 }
 
@@ -193,7 +193,7 @@ export const makeWalletDesk = ({
   const root = element('div', { class: 'desk', 'data-in-view': 'list' }, devices.root, side, chat)
   chat.append(nothing)
 
-  const tellAccount = (address: string): void => {
+  const onAccount = (address: string): void => {
     const isOwn = address.toLowerCase() === client.address.toLowerCase()
     const sentence = `Your wallet now uses ${shortAddress(address)}. These conversations stay with ${shortAddress(client.address)}; to use the other account, disconnect and connect again.`
     account.replaceChildren(
@@ -205,7 +205,7 @@ export const makeWalletDesk = ({
 
   return {
     root,
-    tellAccount,
+    onAccount,
     close: () => {
       clearInterval(looking)
       stop()

@@ -79,7 +79,7 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
     })
     session = made
     const stopListening = made.listen({ onPhase: () => showPhase(made, wallet) })
-    const stopWatching = watchAccount(wallet.provider, (account) => desk?.tellAccount(account))
+    const stopWatching = watchAccount(wallet.provider, (account) => desk?.onAccount(account))
     closeConnection = () => {
       stopListening()
       stopWatching()

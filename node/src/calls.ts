@@ -1,7 +1,7 @@
 /**
- * What all calls have in common: counted once each, however they end; refused before their body is
- * read if their caller asks too much; and what fails in this program told to its operator, not to the
- * caller.
+ * What all calls have in common: each is counted once, however it ends, and refused before its body
+ * is read if its caller asks too much. A failure of this program is reported to its operator, not to
+ * the caller.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
@@ -13,7 +13,7 @@ import { StoreFailure } from './store/store.ts'
 import { labelUndecodable } from './undecodable.ts'
 
 export interface Calls {
-  /** To be called when a call begins. @throws ConnectError `rate_limited` */
+  /** To be called first. @throws ConnectError `rate_limited` */
   begin(context: HandlerContext): void
   /** The error that a call ends with. */
   translate(error: unknown): ConnectError
@@ -66,7 +66,7 @@ export function createCalls(observer: Observer, limits: RateLimits | undefined):
   }
 }
 
-/** How a call ended that ended for this reason: ours in our codes, others in gRPC's. */
+/** The code that a call ended with: one of ours, or gRPC's for errors that are not ours. */
 function codeOf(reason: unknown): string {
   if (!(reason instanceof ConnectError)) return 'ok'
   const [detail] = reason.findDetails(ErrorDetailSchema)
@@ -74,6 +74,6 @@ function codeOf(reason: unknown): string {
   return Code[reason.code].replaceAll(/\B[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
 }
 
-// A message may quote what was being read; where it happened is enough to find a defect.
+// A message may quote input; the place in the code is enough to find a defect.
 const withoutMessage = (error: Error): string =>
   [error.name, ...(error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))].join('\n')

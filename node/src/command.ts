@@ -6,18 +6,18 @@ import { readOptions } from './options/read.ts'
 const { version } = packageJson
 
 interface Command {
-  /** Prints what it found or did; its exit code. */
+  /** Prints what it found or did. @returns its exit code. */
   run(args: readonly string[]): Promise<number>
 }
 
-// Each is loaded when it is called.
+// Each is loaded on demand.
 const commands = new Map<string, () => Promise<Command>>([
   ['backup', () => import('./commands/backup.ts')],
   ['restore', () => import('./commands/restore.ts')],
   ['check', () => import('./commands/check.ts')],
 ])
 
-/** Does what the arguments say; what goes wrong is a sentence on standard error and an exit code. */
+/** Does what the arguments say; a failure is a sentence on standard error and an exit code. */
 export async function runCommandLine(args: readonly string[]): Promise<void> {
   const [first = '', ...rest] = args
   const command = commands.get(first)

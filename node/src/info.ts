@@ -1,4 +1,4 @@
-/** What GetInfo tells about limits: names of docs/protocol.md section 11, in bytes or counts. */
+/** The limits that GetInfo reports: names of docs/protocol.md section 11, in bytes or counts. */
 import {
   claimLimitInstallations,
   contactLimitBytes,
@@ -15,7 +15,7 @@ import {
   topicsLimit,
 } from '../../src/protocol/limits.ts'
 
-/** By name; a client that knows none of them behaves correctly all the same. */
+/** By name; clients work without them. */
 export const limitsOfInfo: Record<string, bigint> = {
   envelope_bytes: BigInt(envelopeLimitBytes),
   contact_bytes: BigInt(contactLimitBytes),

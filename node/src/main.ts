@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Where `padlock-node` begins: looks at Node's version before anything loads that an old one does not
- * have. So nothing may be imported here but the question itself.
+ * Where `padlock-node` begins: checks Node's version before it loads anything that an old Node
+ * lacks. So this file may import nothing but the check itself.
  */
 import { whyTooOld } from './node-version.ts'
 

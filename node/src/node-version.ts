@@ -1,9 +1,9 @@
-/** Whether this release runs on a version of Node.js; node:sqlite, for one, came with 22. */
+/** Checks the version of Node.js: node:sqlite, for one, came with 22. */
 
-/** The oldest that it runs on, as `engines` in package.json says too. */
+/** The oldest version that works, as in `engines` of package.json. */
 export const oldestNode = { major: 22, minor: 16 } as const
 
-/** A sentence for whoever started it on this version, such as `20.19.4`; undefined if it will do. */
+/** A sentence for the operator if this version, such as `20.19.4`, is too old; else undefined. */
 export function whyTooOld(version: string): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const isNewEnough =

@@ -5,14 +5,14 @@ import { type ChainsOptions, openChains } from './chains/chains.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { createReadiness } from './observe/readiness.ts'
-import { addServerFigures } from './server/figures.ts'
 import { type ListenOptions, listen } from './server/listen.ts'
+import { addServerMetrics } from './server/metrics.ts'
 import { CertificateProblem } from './server/tls.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
 import { type DatabaseSource, openThreadStore } from './store/database-thread.ts'
 import type { PostgresOptions } from './store/postgres/postgres.ts'
 
-/** Where everything is kept: in a folder that is made if it is not there, or in a PostgreSQL. */
+/** Where the data is: in a folder, created if missing, or in a PostgreSQL database. */
 export type Storage =
   | { readonly data: string; readonly database?: undefined }
   | { readonly database: Omit<PostgresOptions, 'chainIds'>; readonly data?: undefined }
@@ -20,7 +20,7 @@ export type Storage =
 interface Parts
   extends Omit<NodeServiceOptions, 'store' | 'chains'>,
     Omit<ListenOptions, 'routes' | 'limits'> {
-  /** Servers of chains, by chain id; by default none. */
+  /** URLs of RPC servers by chain id; by default none. */
   readonly chains?: ReadonlyMap<bigint, string>
   readonly onChainTrouble?: ChainsOptions['onTrouble']
   readonly serverLimits?: ListenOptions['limits']
@@ -28,9 +28,9 @@ interface Parts
   readonly admin?: { readonly host: string; readonly port: number }
   /** What the second port shows; its observer is to be among those of the service. */
   readonly metrics?: Metrics
-  /** How long requests under way get at a stop. */
+  /** How long running requests may take after `close`. */
   readonly stopGraceMs?: number
-  /** Called if the node cannot go on: its database thread ended. */
+  /** Called if the database thread ended, so that the node cannot go on. */
   readonly onFailure?: (reason: string) => void
 }
 
@@ -42,11 +42,11 @@ export interface RunningNode {
   /** The second port; absent if there is none. */
   readonly adminUrl: string | undefined
   readonly nodeId: Uint8Array
-  /** How many connections may be open. */
+  /** Maximum open connections. */
   readonly connectionLimit: number
   /** Reads the certificate again. */
   reloadCertificate(): void
-  /** Is not ready any more, ends the streams, answers what is under way, closes the database. */
+  /** Stops being ready, ends the streams, answers running requests, closes the database. */
   close(): Promise<void>
 }
 
@@ -80,7 +80,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       streamBytes: service.waitingBytes,
       storeWaiting: store.waiting,
     }))
-    if (metrics) addServerFigures(metrics.registry, server)
+    if (metrics) addServerMetrics(metrics.registry, server)
     readiness.serve(store)
     return {
       url: server.url,
@@ -100,7 +100,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     throw error
   }
 
-  /** First, so that it can tell that the rest is still starting. */
+  /** First, so that it can report that the rest is still starting. */
   async function openAdmin(): Promise<AdminServer | undefined> {
     if (admin === undefined || metrics === undefined) return undefined
     const { registry } = metrics
@@ -127,7 +127,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       (async () => {
         if (data !== undefined) {
           mkdirSync(data, { recursive: true, mode: 0o700 })
-          // SQLite would speak of the disk instead.
+          // SQLite would blame the disk instead.
           assertWritable(join(data, 'node.sqlite'))
         }
         return openThreadStore({ ...options, source, chainIds })
@@ -147,7 +147,7 @@ export function showDatabase(text: string): string {
   return url === null ? 'postgres://…' : `postgres://${url.host}${url.pathname}`
 }
 
-/** The same, or the reason why not as a sentence about what was opened. */
+/** Awaits the opening; turns a failure into a sentence about what was opened. */
 async function named<T>(what: string, opening: Promise<T>): Promise<T> {
   try {
     return await opening
@@ -167,7 +167,7 @@ function sentence(error: unknown, what: string): string {
   if (code === 'EADDRNOTAVAIL') return `${what} is not an address of this machine.`
   if (/database is locked/.test(message)) return `${what} is in use by another node.`
   if (/not a database|malformed/.test(message)) return `${what} is not a node's, or is damaged.`
-  // What several addresses of one name failed with has no words of its own.
+  // An error of several addresses of one name has no message.
   if (message === '') return `${what} cannot be reached.`
   return `${what} cannot be used: ${message.replace(/\.$/, '')}.`
 }

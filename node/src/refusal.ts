@@ -1,4 +1,6 @@
-/** Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13). */
+/**
+ * Refusals as they travel: a gRPC status with one ErrorDetail (docs/protocol.md sections 5 and 13).
+ */
 import { ConnectError } from '@connectrpc/connect'
 import { errorMessages } from '../../src/error-messages.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
@@ -7,7 +9,7 @@ import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
 export interface RefusalDetails {
   /** Which envelope of a publish request. */
   readonly envelopeIndex?: number
-  /** When trying again makes sense; 0 if the node has no opinion. */
+  /** After how long a retry makes sense; 0 if the node does not know. */
   readonly retryAfterMs?: number
 }
 

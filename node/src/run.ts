@@ -76,12 +76,12 @@ async function start(version: string, settings: Settings, log: Log): Promise<Run
   }
 }
 
-/** From now on, so that a node that is told to stop while it starts ends as well as any. */
+/** From now on, so that a signal that comes while the node starts stops it too. */
 function stopOnSignals(starting: Promise<RunningNode>, log: Log, graceMs: number): void {
   let stopping = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      // A second one means now; what was acknowledged is on disk either way.
+      // A second signal means now; acknowledged data is on disk either way.
       if (stopping) process.exit(1)
       stopping = true
       console.log(`${signal}: stopping`)
@@ -95,14 +95,14 @@ function stopOnSignals(starting: Promise<RunningNode>, log: Log, graceMs: number
   process.on('SIGHUP', () => void starting.then((node) => node.reloadCertificate()))
 }
 
-/** What has not closed so long after the grace is left to the end of the process. */
+/** How long after the grace the process waits for the node to close. */
 const closeLimitMs = 15_000
 
 async function stop(starting: Promise<RunningNode>, log: Log, graceMs: number): Promise<void> {
   const node = await starting
   const late = new AbortController()
   const patience = wait(graceMs + closeLimitMs, true, { signal: late.signal }).catch(() => false)
-  // What was acknowledged is on disk, however this ends.
+  // Acknowledged data is on disk, however this ends.
   if ((await Promise.race([node.close().then(() => false), patience])) === true) {
     log.warn('The node did not close in time and is ended.')
   }
@@ -110,7 +110,7 @@ async function stop(starting: Promise<RunningNode>, log: Log, graceMs: number): 
   console.log('stopped')
 }
 
-/** What nobody caught leaves the process in no known state. Its message may quote what was sent. */
+/** After an uncaught error the state of the process is unknown. Its message may quote input. */
 function endOnDefects(log: Log): void {
   const end = (error: unknown): void => {
     const stack = error instanceof Error ? (error.stack ?? '').split('\n') : []

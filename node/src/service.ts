@@ -1,6 +1,6 @@
 /**
- * The RPCs of a node (docs/protocol.md section 5): checks what concerns a request as a whole, asks the
- * store, and says refusals in codes. What a topic accepts is in `rules/`, streams are in `streams/`.
+ * The RPCs of a node (docs/protocol.md section 5): checks a request as a whole, asks the store, and
+ * answers refusals by their codes. `rules/` says what a topic accepts, `streams/` has the streams.
  */
 import { create } from '@bufbuild/protobuf'
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
@@ -31,7 +31,7 @@ import { createCalls } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
-import { observeStore } from './observe/observed-store.ts'
+import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
@@ -46,21 +46,23 @@ import { cursorOf, envelopeMessage, eventMessage, prekeyMessage } from './wire.t
 
 export interface NodeServiceOptions {
   readonly store: Store
-  /** Who is asked about contract signatures. */
+  /** The chains to ask about contract signatures. */
   readonly chains?: Chains
   /** What GetInfo says the node is. */
   readonly version?: string
-  /** How long inboxes keep their envelopes, as it is announced; the store forgets them. */
+  /** How long inboxes keep their envelopes, as GetInfo says; the store drops them. */
   readonly retentionNs?: bigint
   /** Time between two heartbeats; the protocol allows at most 25 s. */
   readonly heartbeatMs?: number
-  /** How much may wait for a reader that does not keep up. */
+  /** Largest backlog of one subscriber. */
   readonly liveLimit?: PageLimit
-  /** How many bytes may wait for all readers together; beyond it the slowest are ended. */
+  /**
+   * Largest backlog of all subscribers together, in bytes; beyond it the slowest are disconnected.
+   */
   readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits
-  /** Hears what happens: calls, what is stored and streamed, failures that are not a client's. */
+  /** Gets the events: calls, what is stored and streamed, failures that are not a client's. */
   readonly observer?: Observer
 }
 
@@ -69,7 +71,7 @@ export interface RunningService {
   routes(router: ConnectRouter): void
   /** How many subscriptions are open. */
   readonly subscribers: number
-  /** Bytes of envelopes that wait for them. */
+  /** The backlog of all of them, in bytes. */
   readonly waitingBytes: number
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
@@ -82,7 +84,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   const { chains = noChains, heartbeatMs = 20_000, limits, observer = silentObserver } = options
   const { version = 'padlock/1', retentionNs = defaultRetentionNs } = options
   const store =
-    options.observer === undefined ? options.store : observeStore(options.store, observer)
+    options.observer === undefined ? options.store : new ObservedStore(options.store, observer)
   const { clock } = store
   const feed = new LiveFeed(
     store,
@@ -105,13 +107,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
-  /** Asks the chains that the rules turn out to need, one signature after another. */
+  /** Stores envelopes, asking chains on the way: one contract signature after another. */
   async function storeWithWords(envelopes: readonly NewEnvelope[], caller: string) {
     const statuses = new Map<number, SignatureStatus>()
     for (;;) {
       const outcome = await store.publish(envelopes, statuses)
       if (outcome.ok || 'code' in outcome) return outcome
-      // A store that asks what it was told would ask for ever.
+      // A store that repeats an answered question would repeat it for ever.
       if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
       admit(limits?.chainQuestion(caller))
       const status = await chains.verify(outcome.question)
@@ -187,9 +189,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
     const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
     if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
-    const sparing = limits?.claim(caller, claimId, installationIds)
-    if (sparing !== undefined && sparing.size > 0) observer.limited('claims', sparing.size)
-    const claims = await store.claim(claimId, installationIds, sparing)
+    const fallbackOnly = limits?.claim(caller, claimId, installationIds)
+    if (fallbackOnly !== undefined && fallbackOnly.size > 0)
+      observer.limited('claims', fallbackOnly.size)
+    const claims = await store.claim(claimId, installationIds, fallbackOnly)
     for (const { prekey } of claims) {
       if (prekey === undefined) observer.claimed('not_available')
       else observer.claimed(prekey.kind === 'fallback' ? 'fallback' : 'one_time')
@@ -234,13 +237,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
             try {
               yield* openSubscription(request, context)
             } catch (error) {
-              // The reader went away while it was being written to: nobody is left to answer.
+              // The reader disconnected in the middle of an answer: nobody is left to get an error.
               if (isBrokenConnection(error)) return
               throw calls.translate(error)
             }
           },
         },
-        // What is stored here is ciphertext: compressing answers costs time and gains nothing.
+        // Answers are mostly ciphertext: compressing them costs time and gains nothing.
         {
           readMaxBytes,
           // Timers take no more than 24 days; nobody waits a day for an answer.
@@ -264,13 +267,13 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
 
 type AllowedAccess = Extract<Access, { ok: true }>
 
-// Whatever was stored is of one of the four kinds.
+// A stored envelope has one of the four kinds.
 function kindOf(topic: string): StoredKind {
   const kind = topic.slice(0, topic.indexOf('-'))
   return kind === 'contact' || kind === 'revoked' || kind === 'prekey' ? kind : 'message'
 }
 
-/** What Node says when the other side of a stream is gone. */
+/** Whether Node reports that the other side of a stream is gone. */
 const isBrokenConnection = (error: unknown): boolean =>
   error instanceof Error &&
   'code' in error &&

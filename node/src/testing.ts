@@ -1,6 +1,6 @@
 /**
  * A whole node in this process, without sockets: the real service on the real store, for tests of
- * whatever talks to a node.
+ * what talks to a node.
  */
 import { createRouterTransport, type Transport } from '@connectrpc/connect'
 import { noChains } from './chains/chains.ts'
@@ -31,7 +31,7 @@ export function createInProcessNode(options: InProcessNodeOptions = {}): InProce
   return serveInProcess(openSqliteStore({ ...options, file, chainIds: chains.ids }), options)
 }
 
-/** A node on a store that is there already, and is closed with it. */
+/** A node on an open store, which it closes at its end. */
 export function serveInProcess(
   store: Store,
   options: Omit<NodeServiceOptions, 'store'> = {},

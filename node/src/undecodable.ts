@@ -1,7 +1,7 @@
 /**
- * Requests that never become a message: bytes that are no protobuf or JSON, or more of them than are
- * read. Connect refuses these before any code of ours runs, parsing errors as INTERNAL and without a
- * code of ours; here they get the one that docs/protocol.md section 13 has for them.
+ * Requests that never become a message: their bytes are not protobuf or JSON, or are too many.
+ * Connect refuses them before our code runs, and without a code of ours; here they get the one of
+ * docs/protocol.md section 13.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
 import { errorMessages } from '../../src/error-messages.ts'
@@ -17,7 +17,7 @@ const codeOf = new Map<Code, NodeCode>([
 /**
  * To be called when a call begins. Connect hands the error that a call fails with to the call's
  * signal before it is written out in the call's protocol, and that is the only place all of them
- * pass; `isOurs` tells those that the service itself threw.
+ * pass; `isOurs` recognises those that the service itself threw.
  */
 export function labelUndecodable(
   context: HandlerContext,
@@ -29,11 +29,11 @@ export function labelUndecodable(
     () => {
       const error: unknown = signal.reason
       if (!(error instanceof ConnectError) || isOurs(error)) return
-      // Refused while its body was read, with a code.
+      // Refused with a code while its body was read.
       if (error.findDetails(ErrorDetailSchema).length > 0) return
       const code = codeOf.get(error.code)
       if (code === undefined) return
-      // Its own words quote what was sent, and half of a character cannot be written to a trailer.
+      // Connect's words quote the input, and half a character cannot be written to a trailer.
       Object.assign(error, { code: nodeCodes[code], rawMessage: errorMessages[code] })
       error.details.push({ desc: ErrorDetailSchema, value: { code } })
     },

@@ -1,4 +1,4 @@
-/** What the store has as it travels (proto/padlock/v1/node.proto), and cursors the other way. */
+/** Converts between the store's types and the wire (proto/padlock/v1/node.proto). */
 import { create } from '@bufbuild/protobuf'
 import {
   EdDsaSignatureSchema,
@@ -17,7 +17,7 @@ import type { SignedPrekey } from '../../src/protocol/prekey.ts'
 import type { Cursor, StoredEnvelope } from './store/store.ts'
 import type { StreamEvent } from './streams/subscription.ts'
 
-// A cursor beyond what any topic reaches is at its end; SQLite's integers have 63 bits.
+// No topic reaches so far, so such a cursor is at the end; SQLite's integers have 63 bits.
 const greatestSequence = 2n ** 63n - 1n
 
 export const cursorOf = ({ topic, afterSequence }: TopicCursor): Cursor => ({

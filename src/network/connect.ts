@@ -12,7 +12,7 @@ import {
 } from '../gen/padlock/v1/node_pb.ts'
 import { isNodeCode } from '../protocol/node-codes.ts'
 import { readSignedPrekey } from '../protocol/prekey.ts'
-import { fetchGrpcWeb } from './grpc-web-fetch.ts'
+import { fetchGrpcWeb, ProxyRefusal } from './grpc-web-fetch.ts'
 import type { ClaimedKey, Network, NodeFrame } from './network.ts'
 
 /** How long a node may take. Tests shorten it. */
@@ -201,12 +201,17 @@ const toFrame = ({ event }: SubscribeResponse): NodeFrame | undefined => {
 }
 
 /**
- * Reads codes, never texts: the node's ErrorDetail first, then the gRPC status. A detail may carry
- * only node codes: the others are for this SDK to report.
+ * Reads codes, never texts: a proxy's refusal, else the node's ErrorDetail, else the gRPC status. A
+ * detail may carry only node codes: the others are for this SDK to report.
  */
 export const networkError = (error: unknown): PadlockError => {
   if (error instanceof PadlockError) return error
   if (!(error instanceof ConnectError)) return new PadlockError('bad_response', { cause: error })
+  if (error.cause instanceof ProxyRefusal) {
+    const { code, retryAfterMs } = error.cause
+    const details = retryAfterMs === undefined ? undefined : { retryAfterMs }
+    return new PadlockError(code, { details, cause: error })
+  }
   const [detail] = error.findDetails(ErrorDetailSchema)
   if (!detail) return new PadlockError(codeOfStatus(error.code), { cause: error })
   const details = {
@@ -222,7 +227,9 @@ export const networkError = (error: unknown): PadlockError => {
 
 /** Adds what was called and where; a code from the node itself says enough. */
 const withTried = (error: PadlockError, asked: string, how: string | undefined): PadlockError => {
-  if (!unexplained.has(error.code) || error.details?.tried !== undefined) return error
+  const isProxys = error.cause instanceof ConnectError && error.cause.cause instanceof ProxyRefusal
+  if (!(unexplained.has(error.code) || isProxys)) return error
+  if (error.details?.tried !== undefined) return error
   const tried = [asked, how ?? wordsOf(error.cause)].filter(Boolean).join(': ')
   return new PadlockError(error.code, { details: { ...error.details, tried }, cause: error.cause })
 }

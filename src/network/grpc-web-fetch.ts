@@ -6,6 +6,7 @@
 
 import { Code, ConnectError } from '@connectrpc/connect'
 import { pageLimitBytes } from '../protocol/limits.ts'
+import { readRetryAfter } from './retry-after.ts'
 
 /**
  * A page of envelopes is at most `pageLimitBytes` (docs/protocol.md section 5); no node sends four
@@ -14,6 +15,23 @@ import { pageLimitBytes } from '../protocol/limits.ts'
 const maxFrameBytes = 4 * pageLimitBytes
 const headerBytes = 5
 const trailerFlag = 0x80
+
+/**
+ * The cause of a ConnectError: a server in front of the node limits its callers (429), or says that it
+ * cannot serve now (503).
+ */
+export class ProxyRefusal extends Error {
+  readonly code: 'rate_limited' | 'unavailable'
+  /** What its Retry-After asked for; absent without one that can be read. */
+  readonly retryAfterMs: number | undefined
+
+  constructor({ status, headers }: Response) {
+    super()
+    this.code = status === 429 ? 'rate_limited' : 'unavailable'
+    // Pages see it of another origin only if the proxy names it in Access-Control-Expose-Headers.
+    this.retryAfterMs = readRetryAfter(headers.get('retry-after'), Date.now())
+  }
+}
 
 /**
  * @throws ConnectError UNAVAILABLE without an answer or when a server failed, RESOURCE_EXHAUSTED
@@ -26,8 +44,13 @@ export const fetchGrpcWeb: typeof fetch = async (input, init) => {
     throw new ConnectError('no answer', Code.Unavailable, undefined, undefined, cause)
   })
   // Mostly said by what stands in front of a node; Connect would call these unknown and unavailable.
-  if (response.status >= 500) throw new ConnectError('a server failed', Code.Unavailable)
-  if (response.status === 429) throw new ConnectError('too many requests', Code.ResourceExhausted)
+  if (response.status >= 500 || response.status === 429) {
+    const isRefusal = response.status === 429 || response.status === 503
+    const cause = isRefusal ? new ProxyRefusal(response) : undefined
+    throw response.status === 429
+      ? new ConnectError('too many requests', Code.ResourceExhausted, undefined, undefined, cause)
+      : new ConnectError('a server failed', Code.Unavailable, undefined, undefined, cause)
+  }
   // Every node has this call, whatever its release: where it is missing there is no node.
   if (response.status === 404 && String(input).endsWith('/GetInfo')) {
     throw new ConnectError('status 404', Code.Internal)

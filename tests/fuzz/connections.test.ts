@@ -8,7 +8,14 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, expect, test } from 'vitest'
 import { SubscribeRequestSchema } from '../../src/gen/padlock/v1/node_pb.ts'
-import { mail, minuteNs, nodeClient, readRefusal, register, TestStream } from '../node/support.ts'
+import {
+  inboxEnvelope,
+  minuteNs,
+  nodeClient,
+  readRefusal,
+  register,
+  TestStream,
+} from '../node/support.ts'
 import { frame, pathOf } from './calls.ts'
 import { type FuzzNode, type FuzzNodeOptions, faultsInOutput, startFuzzNode } from './fuzz-node.ts'
 
@@ -67,7 +74,7 @@ test('more connections than descriptors end neither the node nor what it stores'
   await openMany(node, 400)
   expect(node.alive).toBe(true)
   // The caller that was there first is still served.
-  await client.publish({ envelopes: [mail(bob, 'in between')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'in between')] })
   for (const socket of sockets) socket.destroy()
   const later = nodeClient(createGrpcTransport({ baseUrl: node.url }))
   // The node hears of four hundred ends first.
@@ -77,7 +84,7 @@ test('more connections than descriptors end neither the node nor what it stores'
       () => false,
     )
   await expect.poll(answers, { timeout: 60_000 }).toBe(true)
-  await later.publish({ envelopes: [mail(bob, 'afterwards')] })
+  await later.publish({ envelopes: [inboxEnvelope(bob, 'afterwards')] })
   expect(faultsInOutput(node.output, [])).toEqual([])
 })
 
@@ -96,7 +103,7 @@ test('subscribers that never read hold a bounded part of what is published', {
   const publish = async (count: number, name: string) => {
     for (let n = 0; n < count; n += 1) {
       const envelopes = Array.from({ length: 4 }, (_, m) =>
-        mail(bob, `${name} ${n} ${m}`, mebibyte),
+        inboxEnvelope(bob, `${name} ${n} ${m}`, mebibyte),
       )
       await client.publish({ envelopes })
     }

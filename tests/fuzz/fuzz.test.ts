@@ -4,7 +4,7 @@
  */
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { mail, nodeClient, register } from '../node/support.ts'
+import { inboxEnvelope, nodeClient, register } from '../node/support.ts'
 import { runSeed, seededRandom } from '../support/random.ts'
 import { faultOf, readOutcome } from './answers.ts'
 import { Campaign } from './campaign.ts'
@@ -25,7 +25,7 @@ const works = async (name: string) => {
   const client = nodeClient(createGrpcTransport({ baseUrl: node.url }))
   const { nodeNs } = await client.getInfo({})
   const bob = await register(client, name, nodeNs)
-  const { receipts } = await client.publish({ envelopes: [mail(bob, 'hello')] })
+  const { receipts } = await client.publish({ envelopes: [inboxEnvelope(bob, 'hello')] })
   expect(receipts).toMatchObject([{ sequence: 1n }])
 }
 

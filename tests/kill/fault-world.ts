@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -94,7 +94,7 @@ export class Inbox {
   }
 
   letter(name: string, length = 2_000) {
-    return mail(this.owner, name, length)
+    return inboxEnvelope(this.owner, name, length)
   }
 
   /** Sends one letter; the code it was refused with, if it was. */

@@ -1,6 +1,6 @@
 /** Clients that register, top up prekeys and revoke, each at a person's pace. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { mail, revocation } from '../node/support.ts'
+import { inboxEnvelope, revocation } from '../node/support.ts'
 import { type Client, type Member, nowNs, type World } from './world.ts'
 
 /** Registers new accounts, up to so many, of which a third are revoked again. */
@@ -19,12 +19,15 @@ export async function registerAccounts(world: World, limit: number): Promise<voi
 async function revoke(world: World, client: Client, { installation, stock }: Member) {
   const { caller } = client
   const { ledger } = world
-  const early = ledger.open([mail(installation, 'early'), await installation.bundle(nowNs() + 1n)])
+  const early = ledger.open([
+    inboxEnvelope(installation, 'early'),
+    await installation.bundle(nowNs() + 1n),
+  ])
   await world.publish(caller, early)
   const revoked = ledger.open([await revocation(installation.account, [installation])])
   await world.publish(caller, revoked)
   ledger.count('revocations')
-  const late = ledger.open([mail(installation, 'late')])
+  const late = ledger.open([inboxEnvelope(installation, 'late')])
   await world.publish(caller, late, { refused: { code: 'recipient_gone', index: 0 } })
   const upload = stock.next({ oneTime: 3, fallback: false, replace: false })
   const keys = ledger.open([upload.envelope])

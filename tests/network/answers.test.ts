@@ -139,7 +139,8 @@ const answers: readonly {
   { name: '429 of a proxy', answer: answerWith(429, {}), code: 'rate_limited' },
   { name: '500', answer: answerWith(500, {}, 'oops'), code: 'network_unavailable' },
   { name: '502', answer: answerWith(502, {}), code: 'network_unavailable' },
-  { name: '503', answer: answerWith(503, {}), code: 'network_unavailable' },
+  { name: '503 of a proxy', answer: answerWith(503, {}), code: 'unavailable' },
+  { name: '504', answer: answerWith(504, {}), code: 'network_unavailable' },
   {
     name: 'a redirect',
     answer: answerWith(302, { location: '/elsewhere' }),

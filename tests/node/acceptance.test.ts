@@ -127,16 +127,16 @@ test('an account keeps to its kind of signature, and an id to its account', asyn
   expect(verdictOf(bundle, { installation: () => elsewhere })).toBe('wrong_address')
 })
 
-test('mail is taken for who is known and not revoked, whatever it is, up to 1 MiB', () => {
-  const mail = (length: number) => ({ topic: bob.inbox, message: new Uint8Array(length) })
+test('an inbox whose owner is known and not revoked takes any envelope up to 1 MiB', () => {
+  const inboxEnvelope = (length: number) => ({ topic: bob.inbox, message: new Uint8Array(length) })
   const known = { installation: () => knownBob }
-  expect(verdictOf(mail(1_048_576), known)).toBe('accepted')
-  expect(verdictOf(mail(0), known)).toBe('accepted')
-  expect(verdictOf(mail(1_048_577), known)).toBe('too_large')
-  expect(verdictOf(mail(1))).toBe('recipient_gone')
-  expect(verdictOf(mail(1), { installation: () => ({ ...knownBob, revoked: true }) })).toBe(
-    'recipient_gone',
-  )
+  expect(verdictOf(inboxEnvelope(1_048_576), known)).toBe('accepted')
+  expect(verdictOf(inboxEnvelope(0), known)).toBe('accepted')
+  expect(verdictOf(inboxEnvelope(1_048_577), known)).toBe('too_large')
+  expect(verdictOf(inboxEnvelope(1))).toBe('recipient_gone')
+  expect(
+    verdictOf(inboxEnvelope(1), { installation: () => ({ ...knownBob, revoked: true }) }),
+  ).toBe('recipient_gone')
 })
 
 // Reading.

@@ -152,6 +152,17 @@ test('a server that came back as another chain is noticed', async () => {
   expect(await chains.verify(question)).toBe('valid')
 })
 
+test('a server that answers for another chain is trouble each time, and no other chain can be asked', async () => {
+  const { chains, reasons } = await startChain(({ method }) =>
+    method === 'eth_chainId' ? toHex(31_337) : 'healthy',
+  )
+  expect(await chains.verify(question)).toBe('unavailable')
+  expect(await chains.verify(question)).toBe('unavailable')
+  expect(reasons).toEqual(Array(2).fill('its server answers for chain 31337'))
+  expect(await chains.verify({ ...question, chainId: 5n })).toBe('unavailable')
+  expect(chains.ids).toEqual([7n])
+})
+
 test('an endless answer to a call is garbage of the contract, elsewhere trouble', async () => {
   const endless = (response: ServerResponse) => {
     response.writeHead(200, { 'content-type': 'application/json' })
@@ -197,7 +208,7 @@ test('a few are asked at a time, some wait, and the rest are unavailable at once
       held.push(() => sendJson(response, { result: accepted }))
       return undefined
     },
-    { places: 2, queueLimit: 3 },
+    { slots: 2, queueLimit: 3 },
   )
   const words = Array.from({ length: 8 }, () => chains.verify(question))
   expect(await Promise.all(words.slice(5))).toEqual(Array(3).fill('unavailable'))
@@ -220,7 +231,7 @@ test('a few are asked at a time, some wait, and the rest are unavailable at once
 test('who waits for a turn longer than the time limit is unavailable', async () => {
   const { server, chains } = await startChain(
     ({ method }) => (method === 'eth_call' ? undefined : 'healthy'),
-    { places: 1 },
+    { slots: 1 },
   )
   const turn = holdTime()
   const words = Promise.all([chains.verify(question), chains.verify(question)])
@@ -242,7 +253,7 @@ test('closing ends what is under way, and nothing is asked after it', async () =
   expect(server.asked).toHaveLength(1)
 })
 
-test('no trouble tells the URL, nor does the object that holds it', async () => {
+test('no trouble names the URL, nor does the object that holds it', async () => {
   const said: unknown[] = []
   const spies = (['log', 'warn', 'error', 'debug'] as const).map((name) =>
     vi.spyOn(console, name).mockImplementation((...line) => said.push(line)),

@@ -27,7 +27,7 @@ import type { Store } from '../../node/src/store/store.ts'
 import { type SpawnedNode, spawnNode } from '../support/node-process.ts'
 import { aDatabase } from '../support/postgres.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -103,7 +103,7 @@ const alice = new TestInstallation(testAccount('alice'), 'alice')
 const bob = new TestInstallation(testAccount('bob'), 'bob')
 const gone = new TestInstallation(testAccount('bob'), 'gone')
 
-/** Something of every kind: grants, a rotation, a revocation, uploads, claims, mail. */
+/** Something of every kind: grants, a rotation, a revocation, uploads, claims, envelopes. */
 async function fill(store: Store): Promise<void> {
   const publish = async (envelopes: Parameters<Store['publish']>[0]) => {
     expect(await store.publish(envelopes)).toMatchObject({ ok: true })
@@ -119,9 +119,10 @@ async function fill(store: Store): Promise<void> {
     gone.upload({ createdNs: nowNs, oneTime: 5, fallback: true }),
   ])
   await publish([await alice.bundle(nowNs + 1n)])
-  await publish([mail(gone, 'before')])
+  await publish([inboxEnvelope(gone, 'before')])
   await publish([await revocation(bob.account, [gone])])
-  for (let n = 0; n < 5; n += 1) await publish([mail(alice, `a ${n}`), mail(bob, `b ${n}`, 2_000)])
+  for (let n = 0; n < 5; n += 1)
+    await publish([inboxEnvelope(alice, `a ${n}`), inboxEnvelope(bob, `b ${n}`, 2_000)])
   for (let n = 0; n < 2; n += 1) await store.claim(new Uint8Array(16).fill(n), [alice.id, bob.id])
 }
 
@@ -140,7 +141,7 @@ test('a copy of a node that stores at full rate is sound and has what was acknow
     for (let n = 0; !stopped; n += 1) {
       const names = Array.from({ length: 20 }, (_, part) => `${name} ${n} ${part}`)
       const sinceMs = performance.now()
-      const envelopes = names.map((one) => mail(target, one, 4_096))
+      const envelopes = names.map((one) => inboxEnvelope(target, one, 4_096))
       const { receipts } = await node.client.publish({ envelopes })
       longestMs = Math.max(longestMs, performance.now() - sinceMs)
       for (const [part, { sequence }] of receipts.entries()) {
@@ -182,14 +183,14 @@ test('a copy of a node that stores at full rate is sound and has what was acknow
     (await inboxOf(second.client, target)).map(({ sequence, message }) => [sequence, message]),
   )
   for (const [name, sequence] of before) {
-    expect(kept.get(sequence)).toEqual(mail(target, name, 4_096).message)
+    expect(kept.get(sequence)).toEqual(inboxEnvelope(target, name, 4_096).message)
   }
 })
 
 test('a backup is never written over, and a node that stops takes its socket with it', async () => {
   const node = await startNode()
   const refused = await backup('--data', data, '--to', join(folder, 'missing', 'copy'))
-  expect(refused).toMatchObject({ code: 1, text: expect.stringMatching(/is not there/) })
+  expect(refused).toMatchObject({ code: 1, text: expect.stringMatching(/does not exist/) })
   expect(await backup('--data', data, '--to', copy)).toMatchObject({ code: 0 })
   const bytes = readFileSync(copy)
   const again = await backup('--data', data, '--to', copy)
@@ -205,14 +206,14 @@ test('a copy that is given up leaves nothing, and what waited for its steps is s
   const publish = (envelopes: { topic: string; message: Uint8Array }[]) =>
     database.run([{ kind: 'publish', envelopes }], nowNs)
   publish([await bob.bundle(nowNs)])
-  for (let n = 0; n < 40; n += 1) publish([mail(bob, `${n}`, 1_000_000)])
+  for (let n = 0; n < 40; n += 1) publish([inboxEnvelope(bob, `${n}`, 1_000_000)])
   const target = join(folder, 'copy')
   const order: string[] = []
   const stored: Promise<unknown>[] = []
   const store = (name: string) => {
     const work = () => {
       order.push(name)
-      return publish([mail(bob, name)])
+      return publish([inboxEnvelope(bob, name)])
     }
     stored.push(database.copy.between(work))
   }
@@ -248,7 +249,7 @@ test('the data of a stopped node, and of a killed one, is copied whole', async (
   expect(await check('--file', copy)).toMatchObject({ code: 0 })
 
   const node = await startNode()
-  await node.client.publish({ envelopes: [mail(bob, 'last')] })
+  await node.client.publish({ envelopes: [inboxEnvelope(bob, 'last')] })
   node.child.kill('SIGKILL')
   await node.ended
   expect(existsSync(`${file}-wal`)).toBe(true)
@@ -291,7 +292,7 @@ test('restore refuses what is not whole, and never writes where something is', a
   for (const from of [garbage, cut, damaged, missing]) {
     const refused = await restore('--from', from, '--data', elsewhere)
     expect(refused.code).toBe(1)
-    expect(refused.text).toMatch(/damaged|not sound|not there/)
+    expect(refused.text).toMatch(/damaged|does not exist/)
     expect(existsSync(elsewhere)).toBe(false)
   }
   expect(await restore('--from', copy, '--data', elsewhere)).toMatchObject({ code: 0 })
@@ -323,11 +324,11 @@ test('a node that runs is not checked, but sent for a backup', async () => {
 })
 
 test('a database of PostgreSQL is backed up by its own tools, and no password is printed', async () => {
-  const told = await backup('--database', 'postgres://me:secret@db.example/padlock', '--to', copy)
-  expect(told.code).toBe(1)
-  expect(told.text).toMatch(/pg_dump .*postgres:\/\/me@db\.example\/padlock/)
-  expect(told.text).toMatch(/restore --renew-id --database/)
-  expect(told.text).not.toContain('secret')
+  const answer = await backup('--database', 'postgres://me:secret@db.example/padlock', '--to', copy)
+  expect(answer.code).toBe(1)
+  expect(answer.text).toMatch(/pg_dump .*postgres:\/\/me@db\.example\/padlock/)
+  expect(answer.text).toMatch(/restore --renew-id --database/)
+  expect(answer.text).not.toContain('secret')
 })
 
 /** Damage by direct SQL that both engines understand, and what a check says to it. */

@@ -17,7 +17,7 @@ import { callerKey } from '../../node/src/server/caller.ts'
 import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
 import { until } from '../support/until.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -36,7 +36,7 @@ const noRates = Object.fromEntries(Object.keys(rateDefaults).map((name) => [name
   number
 >
 
-/** Milliseconds that only move when told to. */
+/** Milliseconds that only move when a test turns them. */
 function testTime() {
   const time = () => time.nowMs
   // As after three years without a restart: times are still exact.
@@ -70,7 +70,7 @@ test('a bucket gives its burst at once, then its rate, and says when there is en
   expect(take(1)).toBe(3_667)
 })
 
-test('after the time that it is told, a retry succeeds, whatever the rate and the amount', () => {
+test('after the time that a refusal names, a retry succeeds, whatever the rate and the amount', () => {
   const time = testTime()
   let seed = 7
   const random = (below: number) => {
@@ -366,8 +366,8 @@ test('past its bytes, its envelopes or those of an inbox nothing of a request is
     const topics = [{ topic: owner.inbox, afterSequence: 0n }]
     return (await alice.query({ topics, proofs })).envelopes.length
   }
-  await alice.publish({ envelopes: [mail(bob, 'a'), mail(bob, 'b')] })
-  const third = { envelopes: [mail(carol, 'c'), mail(bob, 'c')] }
+  await alice.publish({ envelopes: [inboxEnvelope(bob, 'a'), inboxEnvelope(bob, 'b')] })
+  const third = { envelopes: [inboxEnvelope(carol, 'c'), inboxEnvelope(bob, 'c')] }
   const refused = await refusalOf(alice.publish(third))
   expect(refused).toMatchObject({ code: 'rate_limited', envelopeIndex: 1, retryAfterMs: 1_000n })
   expect([await stored(bob), await stored(carol)]).toEqual([2, 0])
@@ -375,10 +375,10 @@ test('past its bytes, its envelopes or those of an inbox nothing of a request is
   await alice.publish(third)
   expect([await stored(bob), await stored(carol)]).toEqual([3, 1])
 
-  const large = { envelopes: [mail(carol, 'large', 6_000)] }
+  const large = { envelopes: [inboxEnvelope(carol, 'large', 6_000)] }
   const waitMs = await retryOf(alice.publish(large))
   expect(await stored(carol)).toBe(1)
-  await as('friend').publish({ envelopes: [mail(carol, 'friend')] })
+  await as('friend').publish({ envelopes: [inboxEnvelope(carol, 'friend')] })
   time.nowMs += waitMs
   await alice.publish(large)
   expect(await stored(carol)).toBe(3)

@@ -1,4 +1,4 @@
-/** What an operator sees: figures, log lines, and the port that says whether a node is well. */
+/** What an operator sees: metrics, log lines, and the port that says whether a node is well. */
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -20,7 +20,7 @@ import {
 } from '../../node/src/testing.ts'
 import { until } from '../support/until.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -77,10 +77,12 @@ test('every call is counted once by its RPC and how it ended', async () => {
 test('what is stored counts once, by kind and bytes; what is known or refused does not', async () => {
   const { node, client, read } = startMeasured()
   const bob = await register(client, 'bob', node.clock())
-  await client.publish({ envelopes: [mail(bob, 'a', 100), mail(bob, 'b', 50)] })
-  await client.publish({ envelopes: [mail(bob, 'a', 100), mail(bob, 'c', 7)] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a', 100), inboxEnvelope(bob, 'b', 50)] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a', 100), inboxEnvelope(bob, 'c', 7)] })
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
-  await refusalOf(client.publish({ envelopes: [mail(bob, 'd'), mail(nobody, 'd')] }))
+  await refusalOf(
+    client.publish({ envelopes: [inboxEnvelope(bob, 'd'), inboxEnvelope(nobody, 'd')] }),
+  )
   expect(await read('padlock_stored_envelopes_total{kind="message"}')).toBe(3)
   expect(await read('padlock_stored_bytes_total{kind="message"}')).toBe(157)
   expect(await read('padlock_stored_envelopes_total{kind="contact"}')).toBe(1)
@@ -115,7 +117,7 @@ test('requests that are limited are counted by the limit, which is there before 
   expect(await read('padlock_requests_total{rpc="GetInfo",code="rate_limited"}')).toBe(1)
 })
 
-test('streams, what they carry and what waits for them, and slow readers are figures', async () => {
+test('streams, what they carry and what waits for them, and slow readers are metrics', async () => {
   const { node, client, read } = startMeasured({ liveLimit: { envelopes: 10, bytes: 1_000_000 } })
   const bob = await register(client, 'bob', node.clock())
   const proofs = [bob.proof(node.store.nodeId, node.clock() + 5n * minuteNs)]
@@ -124,10 +126,10 @@ test('streams, what they carry and what waits for them, and slow readers are fig
   await stream.nextOf('caughtUp')
   expect(await read('padlock_streams')).toBe(1)
   expect(await read('padlock_store_queue')).toBe(3)
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   await stream.envelopes(1)
   expect(await read('padlock_streamed_envelopes_total')).toBe(1)
-  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [mail(bob, `${n}`)] })
+  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [inboxEnvelope(bob, `${n}`)] })
   expect((await stream.ending()).code).toBe('slow_reader')
   expect(await read('padlock_slow_readers_total')).toBe(1)
   expect(await read('padlock_requests_total{rpc="Subscribe",code="slow_reader"}')).toBe(1)
@@ -138,7 +140,7 @@ test('streams, what they carry and what waits for them, and slow readers are fig
   expect(await read('padlock_stream_buffer_bytes')).toBe(0)
 })
 
-test('the process itself has figures: memory, processor time, event-loop delay', async () => {
+test('the process itself has metrics: memory, processor time, event-loop delay', async () => {
   const { read } = startMeasured()
   expect(await read('process_resident_memory_bytes')).toBeGreaterThan(1_000_000)
   expect(await read('process_cpu_seconds_total')).toBeGreaterThan(0)
@@ -243,7 +245,7 @@ function startFailing(failure: () => Error, observer: Observer): NodeClient {
   return nodeClient(node.transport)
 }
 
-test('a store that fails is an error line and a figure, and the caller is told to come again', async () => {
+test('a store that fails is an error line and a metric, and the caller is asked to come again', async () => {
   const { lines, log } = startLog('info')
   const metrics = createMetrics()
   const observer = observeAll(observeByLog(log), metrics.observer, silentObserver)
@@ -289,12 +291,12 @@ test('the operator’s port answers three paths and nothing else', async () => {
   const { url } = await startAdmin(async () => true)
   expect(await get(`${url}/healthz`)).toMatchObject({ status: 200, text: 'alive\n' })
   expect(await get(`${url}/readyz?verbose`)).toMatchObject({ status: 200, text: 'ready\n' })
-  const figures = await get(`${url}/metrics`)
-  expect(figures).toMatchObject({
+  const metrics = await get(`${url}/metrics`)
+  expect(metrics).toMatchObject({
     status: 200,
     type: expect.stringMatching(/^text\/plain; version=0/),
   })
-  expect(figures.text).toContain('padlock_failures_total')
+  expect(metrics.text).toContain('padlock_failures_total')
   for (const path of ['/', '/metrics/', '/healthz/x', '/debug', '//metrics']) {
     expect(await get(url + path)).toMatchObject({ status: 404 })
   }

@@ -185,9 +185,9 @@ test('a problem names the variable if that is where it comes from', () => {
   )
 })
 
-test('a variable that is no option is told of, one of tests is not', () => {
+test('a variable that is not an option is a warning, one of the tests is not', () => {
   expect(readOptions([], { PADLOCK_PROT: '1', PADLOCK_TEST_STORE: 'x' })).toMatchObject({
-    warnings: ['PADLOCK_PROT is no option of this release'],
+    warnings: ['PADLOCK_PROT is not an option of this release'],
   })
 })
 

@@ -8,7 +8,7 @@ import { aDatabase } from '../support/postgres.ts'
 import {
   dayNs,
   everything,
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -110,7 +110,7 @@ test('a server that acknowledges before it wrote is refused', async () => {
 test('node time is the database’s, whatever a process believes', async () => {
   const { client, store } = await start()
   const bob = await register(client, 'bob', BigInt(Date.now()) * 1_000_000n)
-  const [receipt] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
+  const [receipt] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })).receipts
   const [{ now }] = (await ask(
     'SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint::text AS now',
   )) as [{ now: string }]
@@ -124,11 +124,13 @@ test('what one process stores is known to the others before any rule', async () 
   const [one, two] = await Promise.all([start(), start()])
   const nowNs = one.store.clock()
   const bob = await register(one.client, 'bob', nowNs)
-  const letter = mail(bob, 'letter')
+  const letter = inboxEnvelope(bob, 'letter')
   const first = await one.client.publish({ envelopes: [letter] })
   await one.client.publish({ envelopes: [await revocation(bob.account, [bob])] })
   expect((await two.client.publish({ envelopes: [letter] })).receipts).toEqual(first.receipts)
-  expect(await refusalOf(two.client.publish({ envelopes: [mail(bob, 'b')] }))).toMatchObject({
+  expect(
+    await refusalOf(two.client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })),
+  ).toMatchObject({
     code: 'recipient_gone',
   })
 })
@@ -138,7 +140,7 @@ test('the same bytes at all processes at once are stored once', async () => {
   const [one] = processes
   const bob = await register(one.client, 'bob', one.store.clock())
   for (let n = 0; n < 20; n += 1) {
-    const envelopes = [mail(bob, `letter ${n}`)]
+    const envelopes = [inboxEnvelope(bob, `letter ${n}`)]
     const answers = await Promise.all(processes.map(({ client }) => client.publish({ envelopes })))
     const receipts = new Set(answers.map(({ receipts: [r] }) => `${r?.sequence} ${r?.nodeNs}`))
     expect(receipts.size).toBe(1)
@@ -158,7 +160,7 @@ test('numbers have no gap and times rise when all processes write to the same to
         for (let n = 0; n < 15; n += 1) {
           // In another order each time: locks are taken in one order all the same.
           const order = [...owners.slice(n % 5), ...owners.slice(0, n % 5)]
-          const envelopes = order.map((owner) => mail(owner, `${p} ${caller} ${n}`))
+          const envelopes = order.map((owner) => inboxEnvelope(owner, `${p} ${caller} ${n}`))
           const answer = await client.publish({ envelopes })
           for (const [at, { sequence }] of answer.receipts.entries()) {
             const topic = envelopes[at]?.topic ?? ''
@@ -208,7 +210,7 @@ test('a key is claimed once, at whichever process, and a retry elsewhere gets it
   expect((await one.store.stock(bob.id)).oneTimeLeft).toBe(10)
 })
 
-test('mail and a revocation at once: nothing is taken after the revocation was acknowledged', async () => {
+test('envelopes and a revocation at once: nothing is taken after the revocation was acknowledged', async () => {
   const [one, two] = await Promise.all([start(), start()])
   const nowNs = one.store.clock()
   for (let round = 0; round < 5; round += 1) {
@@ -219,7 +221,7 @@ test('mail and a revocation at once: nothing is taken after the revocation was a
       [0, 1, 2, 3].map(async (writer) => {
         for (let n = 0; n < 60; n += 1) {
           const began = acknowledged
-          const envelopes = [mail(bob, `${writer} ${n}`)]
+          const envelopes = [inboxEnvelope(bob, `${writer} ${n}`)]
           const taken = await two.client.publish({ envelopes }).then(
             () => true,
             () => false,
@@ -252,7 +254,7 @@ test('an id that two accounts grant at once belongs to one of them', async () =>
 test('refused requests leave no topics behind', async () => {
   const { client } = await start()
   const stranger = new TestInstallation(testAccount('nobody'), 'nobody')
-  await refusalOf(client.publish({ envelopes: [mail(stranger, 'a')] }))
+  await refusalOf(client.publish({ envelopes: [inboxEnvelope(stranger, 'a')] }))
   expect(await ask('SELECT count(*)::int AS count FROM topic')).toEqual([{ count: 0 }])
 })
 
@@ -262,7 +264,7 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
     const bob = await register(one.client, 'bob', one.store.clock())
     const stream = await follow(two, [bob])
     for (let n = 0; n < 5; n += 1) {
-      await one.client.publish({ envelopes: [mail(bob, `letter ${n}`)] })
+      await one.client.publish({ envelopes: [inboxEnvelope(bob, `letter ${n}`)] })
       const [envelope] = await stream.envelopes(1)
       expect(envelope?.sequence).toBe(BigInt(n + 1))
     }
@@ -293,7 +295,9 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
     const each = 60
     const publish = async ({ client }: Process, name: string) => {
       for (let n = 0; n < each; n += 1) {
-        await client.publish({ envelopes: owners.map((owner) => mail(owner, `${name} ${n}`)) })
+        await client.publish({
+          envelopes: owners.map((owner) => inboxEnvelope(owner, `${name} ${n}`)),
+        })
       }
     }
     // The third one publishes too: its own and others' news go to the same readers.
@@ -313,7 +317,7 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
     await publishing
   })
 
-  test('connections that break delay what is told, and lose nothing', async () => {
+  test('connections that break delay news, and lose nothing', async () => {
     const [one, two] = await Promise.all([start({ doorbell }), start({ doorbell })])
     const bob = await register(one.client, 'bob', one.store.clock())
     const streams = await Promise.all(
@@ -330,7 +334,9 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
       }
       // As clients do: the same bytes again until there is an answer.
       for (;;) {
-        const answer = await one.client.publish({ envelopes: [mail(bob, name)] }).catch(() => null)
+        const answer = await one.client
+          .publish({ envelopes: [inboxEnvelope(bob, name)] })
+          .catch(() => null)
         if (answer !== null) break
       }
       stored += 1
@@ -370,10 +376,10 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
 test('a sweep forgets the list, and numbers go on', async () => {
   const { client, store } = await start()
   const bob = await register(client, 'bob', store.clock())
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   await ask('UPDATE batch SET stored_ns = stored_ns - $1::bigint', [dayNs])
   await store.sweep()
   expect(await ask('SELECT count(*)::int AS count FROM batch')).toEqual([{ count: 0 }])
-  const [receipt] = (await client.publish({ envelopes: [mail(bob, 'b')] })).receipts
+  const [receipt] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })).receipts
   expect(receipt?.sequence).toBe(2n)
 })

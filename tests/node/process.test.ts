@@ -7,7 +7,7 @@ import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { optionNames } from '../../node/src/options/table.ts'
 import { endAll, run, runWith } from './command.ts'
-import { mail, minuteNs, nodeClient, register, type TestInstallation } from './support.ts'
+import { inboxEnvelope, minuteNs, nodeClient, register, type TestInstallation } from './support.ts'
 
 let data: string
 beforeEach(() => {
@@ -90,7 +90,7 @@ test('it says what it is, stops cleanly on SIGTERM, and keeps everything', async
   const first = await startChild()
   const { nodeNs } = await first.client.getInfo({})
   const bob = await register(first.client, 'bob', nodeNs)
-  await first.client.publish({ envelopes: [mail(bob, 'a'), mail(bob, 'b')] })
+  await first.client.publish({ envelopes: [inboxEnvelope(bob, 'a'), inboxEnvelope(bob, 'b')] })
   // A stream that is open does not hold it up.
   const stream = first.client.subscribe({})[Symbol.asyncIterator]()
   await stream.next()
@@ -117,7 +117,7 @@ test('it says what it is, stops cleanly on SIGTERM, and keeps everything', async
   const second = await startChild()
   expect(second.output[1]).toBe(first.output[1])
   expect(await inboxOf(second.client, bob)).toMatchObject([{ sequence: 1n }, { sequence: 2n }])
-  const [next] = (await second.client.publish({ envelopes: [mail(bob, 'c')] })).receipts
+  const [next] = (await second.client.publish({ envelopes: [inboxEnvelope(bob, 'c')] })).receipts
   expect(next?.sequence).toBe(3n)
   second.child.kill('SIGINT')
   expect(await second.closed).toBe(0)
@@ -131,7 +131,7 @@ test('nothing that was acknowledged is lost when it is killed in the middle', as
   const publish = async (publisher: number) => {
     for (let n = 0; ; n += 1) {
       const names = [0, 1, 2].map((part) => `${publisher} ${n} ${part}`)
-      const envelopes = names.map((name) => mail(bob, name, 512))
+      const envelopes = names.map((name) => inboxEnvelope(bob, name, 512))
       const { receipts } = await first.client.publish({ envelopes })
       for (const [part, { sequence }] of receipts.entries()) {
         acknowledged.set(sequence, names[part] ?? '')
@@ -148,17 +148,17 @@ test('nothing that was acknowledged is lost when it is killed in the middle', as
   expect(envelopes.map(({ sequence }) => sequence)).toEqual(
     envelopes.map((_, index) => BigInt(index + 1)),
   )
-  // Requests are whole: three envelopes each, also those that nobody heard of any more.
+  // Requests are whole: three envelopes each, also those that nobody got an answer to.
   expect(envelopes.length % 3).toBe(0)
   const kept = new Map(envelopes.map(({ sequence, message }) => [sequence, message]))
   for (const [sequence, name] of acknowledged) {
-    expect(kept.get(sequence)).toEqual(mail(bob, name, 512).message)
+    expect(kept.get(sequence)).toEqual(inboxEnvelope(bob, name, 512).message)
   }
   second.child.kill('SIGTERM')
   expect(await second.closed).toBe(0)
 })
 
-test('the environment gives options too, and unknown ones are told of', async () => {
+test('the environment gives options too, and unknown ones are warnings', async () => {
   const command = runWith(
     { PADLOCK_DATA: data, PADLOCK_PORT: '0', PADLOCK_PROT: '1', PADLOCK_LOG_LEVEL: 'warn' },
     '--host',
@@ -170,6 +170,9 @@ test('the environment gives options too, and unknown ones are told of', async ()
   expect(await command.closed).toBe(0)
   expect(command.output).toContain(`data       ${data}`)
   expect(command.errors.map((line) => JSON.parse(line))).toEqual([
-    expect.objectContaining({ level: 40, message: 'PADLOCK_PROT is no option of this release.' }),
+    expect.objectContaining({
+      level: 40,
+      message: 'PADLOCK_PROT is not an option of this release.',
+    }),
   ])
 })

@@ -4,7 +4,7 @@
  */
 import { expect } from 'vitest'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   TestInstallation,
@@ -42,7 +42,7 @@ export async function readWhileOthersPublish(
     for (let n = 0; publishing; n += 1) {
       // Three topics a request, spread over all of them.
       const to = new Set([publisher * 7 + n, publisher * 31 + n * 3, n * 11].map(ownerAt))
-      const envelopes = Array.from(to, (one) => mail(one, `${publisher} ${n}`, 1024))
+      const envelopes = Array.from(to, (one) => inboxEnvelope(one, `${publisher} ${n}`, 1024))
       await client.publish({ envelopes })
       published += envelopes.length
       // In process nothing waits for a socket, and timers would starve.

@@ -27,7 +27,7 @@ interface Asked {
   readonly bytes: number
 }
 
-/** RPCs that keep what they were asked, and answer when they are told to. */
+/** RPCs that keep what they were asked, and answer when a test lets them. */
 async function start(options: Partial<ListenOptions> = {}) {
   const asked: Asked[] = []
   const held: (() => void)[] = []
@@ -399,20 +399,20 @@ describe('callers', () => {
     expect(await callerOf({ trustedHops: 1 }, headers, '2')).toBe('192.0.2.1')
   })
 
-  test('a proxy that is not trusted is told of once', async () => {
-    let told = 0
+  test('a proxy that is not trusted is reported once', async () => {
+    let reported = 0
     const { url } = await start({
       onUntrustedProxy: () => {
-        told += 1
+        reported += 1
       },
     })
     const transport = createConnectTransport({ baseUrl: url, httpVersion: '1.1' })
     const client = createClient(NodeService, transport)
     await client.getInfo({})
-    expect(told).toBe(0)
+    expect(reported).toBe(0)
     for (let n = 0; n < 3; n += 1) {
       await client.getInfo({}, { headers: { 'x-forwarded-for': '192.0.2.1' } })
     }
-    expect(told).toBe(1)
+    expect(reported).toBe(1)
   })
 })

@@ -11,7 +11,7 @@ import {
   bytesFor,
   dayNs,
   everything,
-  mail,
+  inboxEnvelope,
   minuteNs,
   TestInstallation,
   testAccount,
@@ -95,7 +95,7 @@ test('the digest of an upload is known for 90 days', async () => {
   const upload = bob.upload({ createdNs: nowNs, oneTime: 1 })
   publish([await bob.bundle(nowNs)])
   const first = receipt(publish([upload]))
-  publish([mail(bob, 'newer')])
+  publish([inboxEnvelope(bob, 'newer')])
   const lastNs = nowNs + 90n * dayNs - 1n
   database?.sweep(lastNs, 60n * dayNs)
   expect(receipt(publish([upload], lastNs))).toEqual({ ...first, fresh: false })
@@ -132,18 +132,19 @@ test('a request that storage cannot take fails alone', async () => {
     },
   }
   const outcomes = store.run(
-    [[mail(bob, 'a')], [broken], [mail(bob, 'b')]].map((envelopes) => ({
+    [[inboxEnvelope(bob, 'a')], [broken], [inboxEnvelope(bob, 'b')]].map((envelopes) => ({
       kind: 'publish',
       envelopes,
     })),
     nowNs,
   )
   expect(outcomes.map(({ kind }) => kind)).toEqual(['published', 'failed', 'published'])
-  const page = store.page([{ topic: bob.inbox, afterSequence: 0n }], everything)
+  const cursors = [{ topic: bob.inbox, afterSequence: 0n }]
+  const page = await store.readsAt(nowNs).page(cursors, everything)
   expect(page.envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n])
 })
 
-test('a thread that ends is told, and what waits for it is refused', async () => {
+test('a thread that ends is reported, and what waits for it is refused', async () => {
   let failed: string | undefined
   const store = await openThreadStore({
     source: { kind: 'sqlite', file },
@@ -155,6 +156,6 @@ test('a thread that ends is told, and what waits for it is refused', async () =>
   await store.close()
   // An orderly end is no failure.
   expect(failed).toBeUndefined()
-  await expect(store.publish([mail(bob, 'a')])).rejects.toThrow(/closed/)
+  await expect(store.publish([inboxEnvelope(bob, 'a')])).rejects.toThrow(/closed/)
   await expect(store.page([], everything)).rejects.toThrow(/closed/)
 })

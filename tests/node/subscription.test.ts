@@ -10,7 +10,7 @@ import type { Commit, Cursor, Store, StoredEnvelope } from '../../node/src/store
 import { LiveFeed } from '../../node/src/streams/live-feed.ts'
 import { type StreamEvent, subscribe } from '../../node/src/streams/subscription.ts'
 import { stockMinimum } from '../../src/protocol/limits.ts'
-import { mail, TestInstallation, testAccount, testClock } from './support.ts'
+import { inboxEnvelope, TestInstallation, testAccount, testClock } from './support.ts'
 
 const clock = testClock()
 const bob = new TestInstallation(testAccount('bob'), 'bob')
@@ -27,7 +27,7 @@ afterEach(async () => {
 })
 
 const publish = (from: number, count: number) =>
-  store.publish(Array.from({ length: count }, (_, n) => mail(bob, `${from + n}`)))
+  store.publish(Array.from({ length: count }, (_, n) => inboxEnvelope(bob, `${from + n}`)))
 
 function open(reading: Store, envelopes = 10) {
   feed = new LiveFeed(reading, { envelopes, bytes: 1024 * 1024 }, stockMinimum)
@@ -122,17 +122,17 @@ test('section 5: a reader that stands still too long after caught-up is ended', 
   await expect(next()).rejects.toThrow(/too slowly/)
 })
 
-/** A store that tells what other processes stored when and in whatever order it is asked to. */
-class ToldStore {
+/** A store that emits the commits of other processes when and in whatever order a test asks. */
+class ScriptedStore {
   readonly nodeId = new Uint8Array(16)
   readonly chainIds = []
   readonly clock = clock
   readonly stored: StoredEnvelope[] = []
   pages = 0
-  #tell: (commit: Commit) => void = () => {}
+  #listener: (commit: Commit) => void = () => {}
 
   watch(listener: (commit: Commit) => void) {
-    this.#tell = listener
+    this.#listener = listener
     return () => {}
   }
 
@@ -149,7 +149,7 @@ class ToldStore {
     return { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
   }
 
-  /** Stores so many on a topic, and tells nobody. */
+  /** Stores so many on a topic, and emits nothing. */
   add(topic: string, count: number, bytes = 8) {
     const before = this.stored.filter((envelope) => envelope.topic === topic).length
     const added = Array.from({ length: count }, (_, n) => ({
@@ -162,8 +162,8 @@ class ToldStore {
     return added
   }
 
-  announce(envelopes: readonly StoredEnvelope[], missed = false) {
-    this.#tell({ envelopes, stocks: [], missed })
+  emit(envelopes: readonly StoredEnvelope[], missed = false) {
+    this.#listener({ envelopes, stocks: [], missed })
   }
 
   publish = neverCalled
@@ -174,64 +174,64 @@ class ToldStore {
 
 const neverCalled = () => Promise.reject(new Error('nobody asks this here'))
 
-async function caughtUp(told: ToldStore, envelopes?: number) {
-  const next = open(told, envelopes)
+async function caughtUp(scripted: ScriptedStore, envelopes?: number) {
+  const next = open(scripted, envelopes)
   while ((await next()) !== 'caught-up') {
     // Whatever comes before is not what these tests are about.
   }
-  told.pages = 0
+  scripted.pages = 0
   return next
 }
 
-test('section 5: what is told in the wrong order is read from the store, and comes in order and once', async () => {
-  const told = new ToldStore()
-  told.add(bob.inbox, 3)
-  const next = await caughtUp(told)
-  const [fourth, fifth, sixth] = told.add(bob.inbox, 3)
+test('section 5: envelopes that are emitted in the wrong order are read from the store, and come in order and once', async () => {
+  const scripted = new ScriptedStore()
+  scripted.add(bob.inbox, 3)
+  const next = await caughtUp(scripted)
+  const [fourth, fifth, sixth] = scripted.add(bob.inbox, 3)
   if (!fourth || !fifth || !sixth) throw new Error('three were added')
-  told.announce([fifth])
-  told.announce([fourth])
+  scripted.emit([fifth])
+  scripted.emit([fourth])
   expect(await next()).toEqual([4, 5, 6])
-  expect(told.pages).toBe(1)
+  expect(scripted.pages).toBe(1)
   // The same ones again are known by their numbers; what follows goes on without a reading.
-  told.announce([fourth, fifth])
-  told.announce([sixth])
-  told.announce(told.add(bob.inbox, 1))
+  scripted.emit([fourth, fifth])
+  scripted.emit([sixth])
+  scripted.emit(scripted.add(bob.inbox, 1))
   expect(await next()).toEqual([7])
-  expect(told.pages).toBe(1)
+  expect(scripted.pages).toBe(1)
 })
 
 test('section 5: a number that is skipped inside what waits is noticed too', async () => {
-  const told = new ToldStore()
-  const next = await caughtUp(told)
-  const [first, second, third] = told.add(bob.inbox, 3)
+  const scripted = new ScriptedStore()
+  const next = await caughtUp(scripted)
+  const [first, second, third] = scripted.add(bob.inbox, 3)
   if (!first || !second || !third) throw new Error('three were added')
-  told.announce([first, third])
+  scripted.emit([first, third])
   expect(await next()).toEqual([1, 2, 3])
-  expect(told.pages).toBe(1)
+  expect(scripted.pages).toBe(1)
   expect(second.sequence).toBe(2n)
 })
 
 test('section 5: a number that is gone for good does not stop what comes after it', async () => {
-  const told = new ToldStore()
-  told.add(bob.inbox, 1)
-  const next = await caughtUp(told)
-  const [gone, here] = told.add(bob.inbox, 2)
+  const scripted = new ScriptedStore()
+  scripted.add(bob.inbox, 1)
+  const next = await caughtUp(scripted)
+  const [gone, here] = scripted.add(bob.inbox, 2)
   if (!gone || !here) throw new Error('two were added')
-  told.stored.splice(told.stored.indexOf(gone), 1)
-  told.announce([here])
+  scripted.stored.splice(scripted.stored.indexOf(gone), 1)
+  scripted.emit([here])
   expect(await next()).toEqual([3])
 })
 
-test('section 5: a reader is given what nobody told it of, once it hears that something was missed', async () => {
-  const told = new ToldStore()
-  const next = await caughtUp(told)
-  told.add(bob.inbox, 2)
+test('section 5: a reader gets envelopes that were never emitted once a commit was missed', async () => {
+  const scripted = new ScriptedStore()
+  const next = await caughtUp(scripted)
+  scripted.add(bob.inbox, 2)
   const waiting = next()
-  told.announce([], true)
+  scripted.emit([], true)
   expect(await waiting).toEqual([1, 2])
-  told.announce([], true)
-  told.announce(told.add(bob.inbox, 1))
+  scripted.emit([], true)
+  scripted.emit(scripted.add(bob.inbox, 1))
   expect(await next()).toEqual([3])
 })
 
@@ -241,14 +241,19 @@ const waiting = (reader: number, feed: LiveFeed) =>
   feed.open({ topics: [anInbox(reader)], installationIds: [] }).buffer
 
 test('what waits for all readers together is bounded: the fullest lose theirs, the others nothing', () => {
-  const told = new ToldStore()
-  const bounded = new LiveFeed(told, { envelopes: 1_000, bytes: 64 * mebibyte }, 0, 4 * mebibyte)
+  const scripted = new ScriptedStore()
+  const bounded = new LiveFeed(
+    scripted,
+    { envelopes: 1_000, bytes: 64 * mebibyte },
+    0,
+    4 * mebibyte,
+  )
   const buffers = Array.from({ length: 100 }, (_, reader) => waiting(reader, bounded))
   let most = 0
   for (let round = 0; round < 20; round += 1) {
     for (const reader of buffers.keys()) {
       // Every tenth gets four times what the others get.
-      told.announce(told.add(anInbox(reader), 1, reader % 10 === 0 ? 16_384 : 4_096))
+      scripted.emit(scripted.add(anInbox(reader), 1, reader % 10 === 0 ? 16_384 : 4_096))
       most = Math.max(most, bounded.memory.waitingBytes)
     }
   }
@@ -267,10 +272,10 @@ test('what waits for all readers together is bounded: the fullest lose theirs, t
 })
 
 test('an envelope that waits for a thousand readers is held, and counted, once', () => {
-  const told = new ToldStore()
-  const shared = new LiveFeed(told, { envelopes: 1_000, bytes: 64 * mebibyte }, 0, 4 * mebibyte)
+  const scripted = new ScriptedStore()
+  const shared = new LiveFeed(scripted, { envelopes: 1_000, bytes: 64 * mebibyte }, 0, 4 * mebibyte)
   const buffers = Array.from({ length: 1_000 }, () => waiting(0, shared))
-  for (let n = 0; n < 3; n += 1) told.announce(told.add(anInbox(0), 1, mebibyte))
+  for (let n = 0; n < 3; n += 1) scripted.emit(scripted.add(anInbox(0), 1, mebibyte))
   expect(shared.memory.waitingBytes).toBeLessThan(3.1 * mebibyte)
   expect(buffers.some(({ overflowed }) => overflowed)).toBe(false)
   const everything = { envelopes: 1_000, bytes: 64 * mebibyte }
@@ -283,14 +288,14 @@ test('an envelope that waits for a thousand readers is held, and counted, once',
 
 test('two thousand readers that take nothing hold no more memory than they may together', async () => {
   const limit = 64 * mebibyte
-  const told = new ToldStore()
-  const bounded = new LiveFeed(told, { envelopes: 8_192, bytes: 32 * mebibyte }, 0, limit)
+  const scripted = new ScriptedStore()
+  const bounded = new LiveFeed(scripted, { envelopes: 8_192, bytes: 32 * mebibyte }, 0, limit)
   const buffers = Array.from({ length: 2_000 }, (_, reader) => waiting(reader, bounded))
   const before = await heldBytes()
   // 4 KiB in turn for each, 512 MiB in all; nobody reads.
   for (let n = 0; n < 131_072; n += 1) {
     const envelope = { topic: anInbox(n % 2_000), sequence: 1n, nodeNs: 1n }
-    told.announce([{ ...envelope, message: new Uint8Array(4_096) }])
+    scripted.emit([{ ...envelope, message: new Uint8Array(4_096) }])
   }
   expect(buffers.some(({ overflowed }) => overflowed)).toBe(true)
   expect((await heldBytes()) - before).toBeLessThan(1.25 * limit)
@@ -311,11 +316,11 @@ async function heldBytes(): Promise<number> {
 }
 
 test('while many readers take nothing, frames are small', async () => {
-  const told = new ToldStore()
-  told.add(bob.inbox, 8, 256 * 1024)
-  const small = new LiveFeed(told, { envelopes: 100, bytes: mebibyte }, 0, 2 * mebibyte)
+  const scripted = new ScriptedStore()
+  scripted.add(bob.inbox, 8, 256 * 1024)
+  const small = new LiveFeed(scripted, { envelopes: 100, bytes: mebibyte }, 0, 2 * mebibyte)
   expect(small.memory.frameLimit.bytes).toBe(mebibyte)
-  const taken = small.memory.lend(told.stored)
+  const taken = small.memory.lend(scripted.stored)
   expect(small.memory.frameLimit.bytes).toBe(64 * 1024)
   taken()
   taken()

@@ -37,7 +37,7 @@ import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
 export const nodeClient = (transport: Transport) => createClient(NodeService, transport)
 export type NodeClient = ReturnType<typeof nodeClient>
 
-/** A node clock that only moves when told to. */
+/** A node clock that only moves when a test turns it. */
 export interface TestClock {
   (): bigint
   nowNs: bigint
@@ -216,8 +216,8 @@ export async function revocation(account: TestAccount, installations: TestInstal
   return { topic: `revoked-${account.address}`, message }
 }
 
-/** Mail of a given size whose bytes a name stands for. */
-export function mail(to: TestInstallation, name: string, length = 64) {
+/** An envelope for an inbox: so many bytes, made from a name. */
+export function inboxEnvelope(to: TestInstallation, name: string, length = 64) {
   const message = new Uint8Array(length)
   message.set(Buffer.from(name).subarray(0, length))
   return { topic: to.inbox, message }
@@ -265,7 +265,7 @@ export class TestStream {
     return envelopes
   }
 
-  /** Reads to the end and tells why it came. */
+  /** Reads to the end. @returns why it came. */
   async ending(): Promise<SeenRefusal> {
     try {
       for (;;) await this.next()

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RunningNode, startNode } from '../../node/src/node.ts'
 import type { CertificateNews } from '../../node/src/server/tls.ts'
 import { makeCertificate, type TestCertificate } from './certificates.ts'
-import { mail, minuteNs, nodeClient, register, TestStream } from './support.ts'
+import { inboxEnvelope, minuteNs, nodeClient, register, TestStream } from './support.ts'
 
 let folder: string
 let node: RunningNode
@@ -36,11 +36,11 @@ function replace({ certificate, key }: TestCertificate): void {
 /** The next news about the certificate after what `cause` does. */
 async function newsAfter(cause: () => void): Promise<CertificateNews | undefined> {
   const count = news.length
-  const told = new Promise<void>((resolve) => {
+  const arrived = new Promise<void>((resolve) => {
     onNews = resolve
   })
   cause()
-  if (news.length === count) await told
+  if (news.length === count) await arrived
   return news.at(-1)
 }
 
@@ -101,7 +101,7 @@ describe.each(Object.entries(transports))('%s over TLS', (name, transport) => {
     const topics = [{ topic: bob.inbox, afterSequence: 0n }]
     const stream = new TestStream(client, { topics, proofs })
     await stream.nextOf('caughtUp')
-    await client.publish({ envelopes: [mail(bob, 'large', 1024 * 1024)] })
+    await client.publish({ envelopes: [inboxEnvelope(bob, 'large', 1024 * 1024)] })
     expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1n }])
     stream.close()
   })
@@ -116,7 +116,7 @@ test('a client chooses HTTP/2 or HTTP/1.1 by ALPN, and gets neither below TLS 1.
   await expect(old).rejects.toThrow()
 })
 
-test('without ALPN the first bytes tell', async () => {
+test('without ALPN the first bytes decide', async () => {
   const { port } = new URL(node.url)
   const socket = tls.connect({ port: Number(port), host: '127.0.0.1', rejectUnauthorized: false })
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
@@ -149,7 +149,7 @@ test('a new certificate is used for new connections, and open streams go on', as
   const second = makeCertificate('second')
   expect(await newsAfter(() => replace(second))).toMatchObject({ kind: 'loaded' })
   expect(await shownName()).toContain('second')
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1n }])
 
   // A broken one changes nothing.
@@ -166,12 +166,12 @@ test('a new certificate is used for new connections, and open streams go on', as
   })
   expect(await shownName()).toContain('second')
 
-  await client.publish({ envelopes: [mail(bob, 'b')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 2n }])
   stream.close()
 })
 
-test('a certificate is read at once when it is told to', async () => {
+test('a certificate is read again at once on request', async () => {
   replace(makeCertificate('third'))
   node.reloadCertificate()
   expect(await shownName()).toContain('third')

@@ -16,7 +16,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { readWhileOthersPublish } from './seam.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   nodeClient,
   refusalOf,
@@ -65,8 +65,8 @@ describe.each(Object.keys(transports))('%s', (name) => {
     const bob = await register(one, `bob by ${name}`, nodeNs)
     const proofs = [bob.proof(nodeId, nodeNs + 5n * minuteNs)]
     const topics = [{ topic: bob.inbox, afterSequence: 0n }]
-    const large = mail(bob, 'large', 1024 * 1024)
-    await one.publish({ envelopes: [mail(bob, 'a'), large] })
+    const large = inboxEnvelope(bob, 'large', 1024 * 1024)
+    await one.publish({ envelopes: [inboxEnvelope(bob, 'a'), large] })
     expect((await one.query({ topics, proofs })).envelopes).toMatchObject([
       { sequence: 1n },
       { sequence: 2n, message: large.message },
@@ -75,7 +75,7 @@ describe.each(Object.keys(transports))('%s', (name) => {
     expect((await stream.nextOf('started')).nodeId).toEqual(node.nodeId)
     expect(await stream.envelopes(2)).toHaveLength(2)
     await stream.nextOf('caughtUp')
-    await one.publish({ envelopes: [mail(bob, 'b')] })
+    await one.publish({ envelopes: [inboxEnvelope(bob, 'b')] })
     expect(await stream.envelopes(1)).toMatchObject([{ sequence: 3n }])
     stream.close()
   })
@@ -85,7 +85,9 @@ describe.each(Object.keys(transports))('%s', (name) => {
     const one = client()
     const { nodeNs } = await one.getInfo({})
     const bob = await register(one, `bob refused by ${name}`, nodeNs)
-    const refused = one.publish({ envelopes: [mail(bob, 'a'), mail(nobody, 'b')] })
+    const refused = one.publish({
+      envelopes: [inboxEnvelope(bob, 'a'), inboxEnvelope(nobody, 'b')],
+    })
     expect(await refusalOf(refused)).toMatchObject({
       code: 'recipient_gone',
       status: Code.FailedPrecondition,

@@ -23,7 +23,7 @@ import { whyTooOld } from '../../node/src/node-version.ts'
 import { ensurePostgres } from '../../scripts/postgres.ts'
 import { startRpcServer } from '../node/rpc-server.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   nodeClient,
   refusalOf,
@@ -108,7 +108,7 @@ const useNode = async (...options: string[]): Promise<TestInstallation> => {
     const client = clientOf(node)
     const { nodeId, nodeNs } = await client.getInfo({})
     const bob = await register(client, 'bob', nodeNs)
-    await client.publish({ envelopes: [mail(bob, 'gm')] })
+    await client.publish({ envelopes: [inboxEnvelope(bob, 'gm')] })
     // Ed25519 is verified by the native package.
     const forged = bob.proof(nodeId, nodeNs + minuteNs)
     forged.signature = bob.proof(nodeId, nodeNs + 2n * minuteNs).signature

@@ -1,12 +1,12 @@
 /**
- * The chains that this node can ask about contract accounts: each with a server, a time limit for
- * every question, and a bound on how many are asked and wait at a time.
+ * The chains that this node can ask about contract accounts: a server for each, a time limit for each
+ * question, and a bound on questions that run and wait.
  */
 import { hashMessage, toBytes } from 'viem'
 import { ChainTrouble, openChain } from '../../../src/chains/chain.ts'
 import { openRpc } from '../../../src/chains/chain-rpc.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
-import { NoPlace, openPlaces } from './places.ts'
+import { openSemaphore, QueueFull } from './semaphore.ts'
 
 export interface Chains {
   /** The chains that can be asked, in the order of the options. */
@@ -16,18 +16,18 @@ export interface Chains {
    * time, when too many wait, for a chain that is not among `ids`, and after `close`.
    */
   verify(question: ContractQuestion): Promise<SignatureStatus>
-  /** Ends all that is under way with `unavailable`. */
+  /** Ends running questions with `unavailable`. */
   close(): void
 }
 
 export interface ChainsOptions {
-  /** For one question, waiting for its turn included. */
+  /** Time limit of one question, its wait included. */
   readonly timeoutMs?: number
-  /** Questions to one chain at a time. */
-  readonly places?: number
-  /** Questions that may wait for a place at one chain. */
+  /** Concurrent questions to one chain. */
+  readonly slots?: number
+  /** Questions that may wait for a slot of one chain. */
   readonly queueLimit?: number
-  /** Told why a chain could not be asked, in words that never hold its URL. */
+  /** Called with why a chain could not be asked, in words that never hold its URL. */
   readonly onTrouble?: (chainId: bigint, why: string) => void
 }
 
@@ -37,12 +37,12 @@ export interface ChainsOptions {
  */
 export function openChains(
   urls: ReadonlyMap<bigint, string>,
-  { timeoutMs = 8_000, places = 16, queueLimit = 256, onTrouble }: ChainsOptions = {},
+  { timeoutMs = 8_000, slots = 16, queueLimit = 256, onTrouble }: ChainsOptions = {},
 ): Chains {
   const chains = new Map(
     [...urls].map(([id, url]) => [
       id,
-      { chain: openChain(id, openRpc(url)), places: openPlaces(places, queueLimit) },
+      { chain: openChain(id, openRpc(url)), semaphore: openSemaphore(slots, queueLimit) },
     ]),
   )
   const underWay = new Set<AbortController>()
@@ -63,12 +63,12 @@ export function openChains(
       try {
         const { address, signature, text } = question
         const hash = toBytes(hashMessage(text))
-        const accepts = await asked.places.run(signal, () =>
+        const accepts = await asked.semaphore.run(signal, () =>
           asked.chain.accepts({ address, hash, signature }, signal),
         )
         return accepts ? 'valid' : 'invalid'
       } catch (error) {
-        const isKnown = error instanceof ChainTrouble || error instanceof NoPlace
+        const isKnown = error instanceof ChainTrouble || error instanceof QueueFull
         onTrouble?.(question.chainId, isKnown ? error.message : 'unexpected failure')
         return 'unavailable'
       } finally {

@@ -1,6 +1,6 @@
 /**
- * `padlock-node backup`: one file with everything that a SQLite node has, made while it runs, by the
- * node itself, or from the data of one that is stopped.
+ * `padlock-node backup`: copies everything of a SQLite node into one file. A running node makes the
+ * copy itself; the data of a stopped one is copied here.
  */
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,18 +27,17 @@ export const usage = `padlock-node backup: copies everything a node has into one
 
 Usage: padlock-node backup --to <file> [--data <folder>]
 
-  --to <file>       where the copy goes: a file that is not there yet
+  --to <file>       the file to create; it must not exist yet
   --data <folder>   the node's data (default: PADLOCK_DATA, else ./padlock-data)
   --help            print this
 
-The node may run meanwhile: it makes the copy itself, a few megabytes at a time between what it
-stores, and everything acknowledged before is in it. Its user must be able to write where the copy
-goes. The copy is checked for damage before it gets its name; nothing is ever written over. It can be
-read by its owner only: it holds no message in clear, but who has which installations and how much
-mail. Look at it with padlock-node check --file, bring it back with padlock-node restore.
+The node may keep running: it makes the copy itself, a few megabytes at a time between writes, and the
+copy has everything acknowledged before. The node's user must be able to write to the target folder.
+The copy is checked for damage before it gets its name; no file is ever overwritten. Only its owner can
+read it: it holds no message in clear, but shows who has which installations and how many envelopes.
+Verify it with padlock-node check --file, bring it back with padlock-node restore.
 
-A node with its data in PostgreSQL is backed up by PostgreSQL's own pg_dump; with --database <url>
-this command prints how.`
+Back up a node with its data in PostgreSQL with pg_dump; --database <url> prints how.`
 
 export const run = (argv: readonly string[]): Promise<number> =>
   runCommand('backup', async () => {
@@ -71,7 +70,7 @@ To bring one back, into an empty database and with all nodes stopped:
 
 async function backUp(data: string, to: string): Promise<void> {
   const source = join(data, 'node.sqlite')
-  if (!existsSync(source)) throw new CommandError(`there is no node's data in ${data}.`)
+  if (!existsSync(source)) throw new CommandError(`${data} holds no data of a node.`)
   const owner = statSync(source)
   const startedMs = performance.now()
   let how = ''
@@ -90,7 +89,7 @@ async function backUp(data: string, to: string): Promise<void> {
   console.log(`copied     ${how}, ${size} in ${seconds.toFixed(1)} s; no damage found`)
 }
 
-/** False if no node runs. */
+/** False if no node runs on this data. */
 async function copyFromNode(source: string, file: string): Promise<boolean> {
   try {
     return await askForBackup(backupSocketOf(source), file, showProgress())
@@ -109,7 +108,7 @@ async function copyFromNode(source: string, file: string): Promise<boolean> {
 async function copyStopped(source: string, file: string): Promise<void> {
   const database = new DatabaseSync(source)
   try {
-    // The lock of a node: nobody starts one in the middle.
+    // The lock of a node, so that none starts meanwhile.
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     database.exec('BEGIN IMMEDIATE; COMMIT')
     await new OnlineBackup(database).copyTo(file, showProgress())
@@ -127,13 +126,13 @@ async function copyStopped(source: string, file: string): Promise<void> {
   }
 }
 
-/** One file that needs nothing beside it, and whose pages are sound. */
+/** Makes it one file that needs no other, and checks its pages. */
 function finish(file: string): void {
   const copy = new DatabaseSync(file)
   try {
     copy.exec('PRAGMA journal_mode = DELETE')
-    // Every page, but not each index against its table: that takes minutes for large nodes, and is
-    // what a check does.
+    // Checks every page, but not each index against its table: that takes minutes for large nodes,
+    // and `padlock-node check` does it.
     const found = copy.prepare('PRAGMA quick_check(1)').get()?.quick_check
     if (found !== 'ok') throw new CommandError(`the copy is damaged: ${String(found)}.`)
   } finally {
@@ -142,10 +141,10 @@ function finish(file: string): void {
 }
 
 function showProgress(): (progress: BackupProgress) => void {
-  let toldMs = performance.now()
+  let reportedMs = performance.now()
   return ({ totalPages, remainingPages }) => {
-    if (performance.now() - toldMs < 5_000) return
-    toldMs = performance.now()
+    if (performance.now() - reportedMs < 5_000) return
+    reportedMs = performance.now()
     console.error(`${Math.floor((100 * (totalPages - remainingPages)) / totalPages)} % copied`)
   }
 }

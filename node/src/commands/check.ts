@@ -25,14 +25,14 @@ Usage: padlock-node check [--data <folder> | --file <file> | --database <url>]
   --file <file>     a file that padlock-node backup made
   --database <url>  a PostgreSQL database; nodes may run meanwhile (default: PADLOCK_DATABASE)
   --retention-days <number>
-                    how long the nodes keep mail (default: PADLOCK_RETENTION_DAYS, else 60):
-                    PostgreSQL is swept in any order, so older gaps are not counted
+                    how long the nodes keep messages (default: PADLOCK_RETENTION_DAYS, else 60);
+                    a node sweeps PostgreSQL in any order, so older gaps are not problems
   --help            print this
 
-Reads only. Numbers without gaps, times, digests and sizes of every envelope; the signatures of
-wallets and installations on contact and revoked topics and of every prekey; the tables against the
-topics. Signatures of contract accounts are counted, not checked: that takes their chain.
-Exit code 0 if all is well, 1 if not. It needs little memory and, for the tables of large nodes,
+Reads only. Checks numbers, times, digests and sizes of every envelope, the signatures of wallets and
+installations on contact and revoked topics, the signature of every prekey, and the tables against the
+topics. Signatures of contract accounts are counted, not checked: only their chain can check them.
+Exit code 0 if all is well, 1 if not. The check needs little memory and, for the tables of large nodes,
 some room in the folder for temporary files (SQLITE_TMPDIR).`
 
 const progressIntervalMs = 5_000
@@ -51,18 +51,18 @@ export const run = (argv: readonly string[]): Promise<number> =>
       return 0
     }
     const given = [options.data, options.file, options.database].filter((one) => one !== undefined)
-    if (given.length > 1) throw new CommandError('one of --data, --file and --database is enough.')
+    if (given.length > 1) throw new CommandError('give only one of --data, --file and --database.')
     const days = options['retention-days'] ?? (process.env.PADLOCK_RETENTION_DAYS || '60')
     if (!/^\d{1,6}$/.test(days)) throw new CommandError('--retention-days must be a whole number.')
     const { what, source } = await open(options)
     const startedMs = performance.now()
-    let toldMs = startedMs
+    let reportedMs = startedMs
     try {
       const report = await checkDatabase(source, {
         retentionNs: BigInt(days) * dayNs,
         onProgress: (envelopes) => {
-          if (performance.now() - toldMs < progressIntervalMs) return
-          toldMs = performance.now()
+          if (performance.now() - reportedMs < progressIntervalMs) return
+          reportedMs = performance.now()
           console.error(`${envelopes} envelopes read`)
         },
       })
@@ -88,7 +88,7 @@ async function open(options: {
   }
   const data = options.data ?? fromEnvironment.data ?? defaultData
   const file = options.file ?? join(data, 'node.sqlite')
-  if (!existsSync(file)) throw new CommandError(`${file} is not there.`)
+  if (!existsSync(file)) throw new CommandError(`${file} does not exist.`)
   try {
     return { what: file, source: openSqliteSource(file) }
   } catch (error) {

@@ -1,14 +1,16 @@
-/** What the commands beside the node itself share: options, and sentences for whoever runs them. */
+/**
+ * What the commands around a node share: options, and error sentences for the person who runs them.
+ */
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 
-/** Something to tell the person who runs it, without a trace. */
+/** A sentence for the person who runs the command, printed without a stack trace. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
 
 type Options = NonNullable<ParseArgsConfig['options']>
 
-/** @throws CommandError for an option that is not there, or a surplus argument. */
+/** @throws CommandError for an unknown option or a surplus argument. */
 export function readOptions<T extends Options>(argv: readonly string[], options: T) {
   try {
     return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values
@@ -19,7 +21,7 @@ export function readOptions<T extends Options>(argv: readonly string[], options:
   }
 }
 
-/** Runs a command to its exit code; what goes wrong is a sentence on standard error and 1. */
+/** Runs a command. @returns its exit code; a failure is a sentence on standard error and 1. */
 export async function runCommand(name: string, command: () => Promise<number>): Promise<number> {
   try {
     return await command()
@@ -29,7 +31,7 @@ export async function runCommand(name: string, command: () => Promise<number>): 
   }
 }
 
-/** A sentence of an error; errors of the system are put into words where they are common. */
+/** An error as a sentence; common errors of the system get their own words. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : 'unknown'
   if (error instanceof CommandError) return message
@@ -52,7 +54,7 @@ export const fromEnvironment = {
 
 export const defaultData = './padlock-data'
 
-/** A connection string as it may be printed: the password, if any, left out. */
+/** A connection string for printing, without its password. */
 export function printable(url: string): string {
   try {
     const parsed = new URL(url)
@@ -64,7 +66,7 @@ export function printable(url: string): string {
   }
 }
 
-/** @throws CommandError if it is no connection string of PostgreSQL. */
+/** @throws CommandError if it is not a connection string of PostgreSQL. */
 export function postgresUrl(given: string): string {
   if (!/^postgres(ql)?:\/\//.test(given)) {
     throw new CommandError('--database must begin with postgres://.')

@@ -1,6 +1,6 @@
 /**
- * A file that is there whole or not at all: written in a folder of its own beside its place, synced,
- * and given its name last. What lies at that name already is never touched.
+ * Writes a file that exists completely or not at all: in a temporary folder beside its place,
+ * synced, and named last. An existing file of that name is never touched.
  */
 import {
   chmodSync,
@@ -17,7 +17,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { CommandError } from './command-line.ts'
 
-/** Who is to write the file, if it is not this process's user. */
+/** The user who writes the file, if not this process's. */
 export interface Owner {
   readonly uid: number
   readonly gid: number
@@ -34,9 +34,9 @@ export async function placeNewFile(
   writer?: Owner,
 ): Promise<void> {
   const target = resolve(place)
-  const taken = new CommandError(`${place} exists already; nothing was written over.`)
+  const taken = new CommandError(`${place} exists already; nothing was overwritten.`)
   if (existsSync(target)) throw taken
-  if (!existsSync(dirname(target))) throw new CommandError(`${dirname(target)} is not there.`)
+  if (!existsSync(dirname(target))) throw new CommandError(`${dirname(target)} does not exist.`)
   const folder = mkdtempSync(join(dirname(target), `.${basename(target)}.partial-`))
   try {
     const uid = process.getuid?.()
@@ -47,14 +47,14 @@ export async function placeNewFile(
     await write(file)
     if (!existsSync(file)) {
       throw new CommandError(
-        `what was written is not to be seen at ${place}: does the node have a private /tmp?`,
+        `the copy does not appear at ${place}: does the node have a private /tmp?`,
       )
     }
     if (uid === 0 && writer !== undefined) chownSync(file, 0, 0)
     chmodSync(file, 0o600)
     sync(file)
     try {
-      // Unlike a rename it fails if somebody took the name meanwhile.
+      // Unlike a rename, a link fails if somebody took the name meanwhile.
       linkSync(file, target)
     } catch (error) {
       if (existsSync(target)) throw taken

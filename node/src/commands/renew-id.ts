@@ -1,5 +1,5 @@
 /**
- * A new node id for data that was brought back. Clients know a node by its id: at a new one they
+ * Gives restored data a new node id. Clients know a node by its id: at a new one they
  * publish again what may be missing, and read from the beginning (docs/protocol.md section 10).
  */
 import { randomBytes } from 'node:crypto'
@@ -7,7 +7,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { nodeIdBytes } from '../../../src/protocol/limits.ts'
-import { bytesOf, prepare } from '../store/sqlite/rows.ts'
+import { bytesOf } from '../store/rows.ts'
+import { prepare } from '../store/sqlite/statement.ts'
 import { CommandError } from './command-line.ts'
 
 export interface RenewedId {
@@ -15,7 +16,7 @@ export interface RenewedId {
   readonly now: Uint8Array
 }
 
-const noNode = () => new CommandError('this is no database of a node: it has no node id.')
+const noNode = () => new CommandError('this is not the database of a node: it has no node id.')
 
 export function renewSqliteId(database: DatabaseSync): RenewedId {
   const row = prepare(database, `SELECT value FROM meta WHERE name = 'node_id'`).get()
@@ -25,7 +26,7 @@ export function renewSqliteId(database: DatabaseSync): RenewedId {
   return { before: bytesOf(row, 'value'), now }
 }
 
-/** The server lets go of a node's connections a moment after it has stopped. */
+/** The server drops a node's connections a moment after the node has stopped. */
 const waitMs = 100
 const maxWaits = 20
 

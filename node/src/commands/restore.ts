@@ -27,13 +27,13 @@ Usage: padlock-node restore --from <file> [--data <folder>]
   --from <file>     a file that padlock-node backup made; it stays as it is
   --data <folder>   where the node's data goes: a folder that is empty or not there yet
                     (default: PADLOCK_DATA, else ./padlock-data)
-  --renew-id        only give data a new node id: after pg_restore, or where a folder came back from
-                    a snapshot of a disk
+  --renew-id        only give the data a new node id: after pg_restore, or when a folder came back
+                    from a snapshot of a disk
   --database <url>  the PostgreSQL database to renew the id of (default: PADLOCK_DATABASE)
   --help            print this
 
-The file is checked first, as padlock-node check does; with anything wrong nothing is written.
-The node id is renewed always: clients know by it that this node may lack what they published.`
+The command checks the file first, as padlock-node check does, and writes nothing if anything is wrong.
+It always renews the node id: by it clients notice that this node may lack what they published.`
 
 export const run = (argv: readonly string[]): Promise<number> =>
   runCommand('restore', async () => {
@@ -69,7 +69,7 @@ export const run = (argv: readonly string[]): Promise<number> =>
 
 function renewFolder(data: string) {
   const file = join(data, 'node.sqlite')
-  if (!existsSync(file)) throw new CommandError(`there is no node's data in ${data}.`)
+  if (!existsSync(file)) throw new CommandError(`${data} holds no data of a node.`)
   const database = new DatabaseSync(file)
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL')
@@ -80,13 +80,13 @@ function renewFolder(data: string) {
 }
 
 async function restore(from: string, data: string): Promise<number> {
-  if (!existsSync(from)) throw new CommandError(`${from} is not there.`)
+  if (!existsSync(from)) throw new CommandError(`${from} does not exist.`)
   if (existsSync(data) && readdirSync(data).length > 0) {
     throw new CommandError(`${data} is not empty: nothing was written.`)
   }
   if (existsSync(`${from}-wal`)) {
     throw new CommandError(
-      `${from} is no backup: a part of it lies in ${from}-wal. Make one of that folder with ` +
+      `${from} is not a backup: a part of it is in ${from}-wal. Make a backup of that folder with ` +
         `padlock-node backup.`,
     )
   }
@@ -94,18 +94,18 @@ async function restore(from: string, data: string): Promise<number> {
   const report = await checkDatabase(source).finally(() => source.close())
   if (report.problemCount > 0) {
     printReport(from, report)
-    throw new CommandError('the backup is not sound: nothing was written.')
+    throw new CommandError('the backup is damaged: nothing was written.')
   }
   mkdirSync(data, { recursive: true, mode: 0o700 })
   let renewed: RenewedId | undefined
   await placeNewFile(join(data, 'node.sqlite'), async (file) => {
-    // Where the file system can, no byte is copied.
+    // File systems that can share blocks copy nothing.
     copyFileSync(from, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-    // A backup that is kept safe may be read-only.
+    // The backup may be read-only.
     chmodSync(file, 0o600)
     const database = new DatabaseSync(file)
     try {
-      // Before the file has its name, so that no node ever starts on it with the old id.
+      // Before the file gets its name, so that no node ever starts on it with the old id.
       renewed = renewSqliteId(database)
     } finally {
       database.close()

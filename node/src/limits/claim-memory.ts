@@ -1,22 +1,22 @@
 /**
- * What was decided about recent claims. A claim that is sent again is decided the same and counts
+ * Remembers the decisions about recent claims. A repeated claim gets the same decision and counts
  * once; the store answers it from its own memory (docs/protocol.md section 5, "Prekeys").
  */
 import { hash } from 'node:crypto'
 
-// Less than the ten minutes of the store: a claim that is decided anew must be a new one there too,
-// or its key would be free.
+// Less than the ten minutes of the store: as long as a claim is remembered here, the store answers it
+// with the same key. Otherwise a repeated claim would get a new key that no limit counts.
 const memoryMs = 9 * 60_000
 
 interface Decision {
   readonly untilMs: number
-  /** '1' for each installation that only gave its fallback, in the order of the claim, else '0'. */
+  /** One character an installation, in the order of the claim: '1' for fallback only, else '0'. */
   readonly marks: string
 }
 
 export class ClaimMemory {
   readonly #claimsLimit: number
-  // In the order of their end.
+  // In the order in which they expire.
   readonly #decisions = new Map<string, Decision>()
 
   constructor(claimsLimit: number) {
@@ -37,11 +37,11 @@ export class ClaimMemory {
   remember(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing: ReadonlySet<string>,
+    fallbackOnly: ReadonlySet<string>,
     nowMs: number,
   ): void {
     const claim = claimName(claimId, installationIds)
-    const marks = installationIds.map((id) => (sparing.has(id) ? '1' : '0')).join('')
+    const marks = installationIds.map((id) => (fallbackOnly.has(id) ? '1' : '0')).join('')
     this.#decisions.delete(claim)
     this.#decisions.set(claim, { untilMs: nowMs + memoryMs, marks })
     for (const [oldest, { untilMs }] of this.#decisions) {

@@ -1,14 +1,14 @@
 /**
- * Who asks too much, of this process: `rate_limited` with the time after which it is not too much any
- * more, and claims that only get fallback keys (docs/protocol.md section 5, "Exhaustion"). Buckets of
- * a caller come before those that it shares with others, so that nobody can use up what is everybody's
- * with requests that are refused.
+ * The rate limits of this process: a request over a limit is `rate_limited` with the time to wait,
+ * and a claim over a limit gets fallback keys (docs/protocol.md section 5, "Exhaustion"). A
+ * caller's own buckets come before shared ones, so that refused requests do not use up what others
+ * share.
  */
 import { ClaimMemory } from './claim-memory.ts'
 import { type Rates, rateDefaults } from './rates.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
-/** Whose limit it was. */
+/** Which limit it was. */
 export const limitKinds = [
   'requests',
   'published_bytes',
@@ -27,13 +27,16 @@ export type LimitKind = (typeof limitKinds)[number]
 /** A request that must wait. */
 export interface Limited {
   readonly kind: LimitKind
-  /** A retry after this time succeeds, if nothing else is asked meanwhile; 0: nobody can know. */
+  /**
+   * A retry after this time succeeds if the caller asks nothing else meanwhile; 0 if that is
+   * unknown.
+   */
   readonly retryAfterMs: number
-  /** The envelope whose inbox it is; absent if it is not about one. */
+  /** The envelope whose inbox is over its limit; absent for other limits. */
   readonly envelopeIndex?: number
 }
 
-/** What comes back undefined may go on. What is limited costs nothing. */
+/** `undefined` means that the request may go on. A limited request takes no tokens. */
 export interface RateLimits {
   /** Any request, before its body is read. */
   request(caller: string): Limited | undefined
@@ -42,11 +45,11 @@ export interface RateLimits {
     envelopes: readonly { readonly topic: string; readonly message: Uint8Array }[],
   ): Limited | undefined
   query(caller: string, topics: number): Limited | undefined
-  /** A subscription; `close` is to be called once it ended. */
+  /** A subscription; call `close` when it ends. */
   openStream(caller: string): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
-  /** Of these installations those that only give their fallback key. Never refused. */
+  /** Those of these installations that give only their fallback key. A claim is never refused. */
   claim(
     caller: string,
     claimId: Uint8Array,
@@ -57,13 +60,13 @@ export interface RateLimits {
 export interface RateLimitsOptions {
   /** Milliseconds since any start; never goes back. */
   readonly clock?: () => number
-  /** Callers that nothing is counted of; by default none. */
+  /** Callers without limits; by default none. */
   readonly exempt?: (caller: string) => boolean
-  /** Keys remembered of each rate at most. */
+  /** Maximum keys remembered for each rate. */
   readonly keysLimit?: number
 }
 
-/** A row and its places in indexes, besides the message. */
+/** A row and its index entries, without the message. */
 const envelopeOverheadBytes = 256
 const topicsOfQuery = 100
 const hourSeconds = 3_600
@@ -77,8 +80,8 @@ interface Charge {
 }
 
 /**
- * Limits with these rates, and the defaults for those not named. Memory is bounded: with 100,000 keys
- * of each rate, which takes as many callers or inboxes, about 100 MB.
+ * Limits with these rates, and defaults for the others. Memory is bounded: 100,000 keys of each rate,
+ * which takes as many callers or inboxes, are about 100 MB.
  */
 export function createRateLimits(
   rates: Partial<Rates> = {},
@@ -105,7 +108,7 @@ export function createRateLimits(
   const claimMemory = new ClaimMemory(keysLimit)
   const open = new Map<string, number>()
 
-  /** Takes all of it, or nothing and says how long it takes until all of it is there. */
+  /** Takes all tokens, or none and says how long it takes until all are there. */
   function charge(charges: readonly Charge[]): Limited | undefined {
     const nowMs = clock()
     let worst: Limited | undefined
@@ -185,12 +188,12 @@ export function createRateLimits(
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
       if (known !== undefined) return known
-      const sparing = new Set<string>()
+      const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
-        if (charge(claimCharges(caller, id)) !== undefined) sparing.add(id)
+        if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
-      claimMemory.remember(claimId, installationIds, sparing, nowMs)
-      return sparing
+      claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
+      return fallbackOnly
     },
   }
 }

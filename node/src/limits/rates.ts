@@ -1,6 +1,6 @@
 /**
- * How much one caller, one inbox and one installation's stock may be asked of this process. Each rate
- * has a burst: what may come at once after a pause. A rate or limit of 0 is none.
+ * The default rates of this process for one caller, one inbox and one installation's stock. Each
+ * rate has a burst: how much may come at once after a pause. A rate or limit of 0 means unlimited.
  */
 
 export const rateDefaults = {
@@ -27,7 +27,10 @@ export const rateDefaults = {
   /** At once. */
   inboxEnvelopesBurst: 20_000,
 
-  /** Queries of a caller, a second; one counts once for each 100 topics that it names, or part of them. */
+  /**
+   * Queries of a caller, a second; one counts once for each 100 topics that it names, or part of
+   * them.
+   */
   queriesPerSecond: 50,
   /** At once: 200 pages over 1,000 topics. */
   queriesBurst: 2_000,

@@ -1,6 +1,6 @@
 /**
- * Token buckets by key. A bucket is one number, the time at which it is full again, so a full bucket
- * is no different from one that was never used, and forgetting it changes nothing.
+ * Token buckets by key. A bucket is one number, the time at which it is full again. So a full bucket
+ * equals one that was never used, and dropping it changes nothing.
  */
 
 export interface BucketOptions {
@@ -8,7 +8,7 @@ export interface BucketOptions {
   readonly perSecond: number
   /** Tokens in a full bucket. */
   readonly burst: number
-  /** Keys remembered at most; beyond that the ones used longest ago are forgotten. */
+  /** Maximum keys remembered; beyond it the least recently used are dropped. */
   readonly keysLimit: number
 }
 
@@ -34,9 +34,9 @@ export class TokenBuckets {
   }
 
   /**
-   * How long until so many tokens are there, 0 if they are, in whole milliseconds. More than a full
-   * bucket has are there when it is full: asking again after this time always succeeds, if nobody
-   * else takes them.
+   * Whole milliseconds until so many tokens are there; 0 if they are. For more tokens than a bucket
+   * holds, a full bucket is enough: a retry after this time always succeeds, if nobody else takes
+   * them.
    */
   waitMs(key: string, tokens: number, nowMs: number): number {
     const missingMs = Math.max(0, (this.#fullAtMs.get(key) ?? 0) - nowMs)
@@ -45,7 +45,7 @@ export class TokenBuckets {
     return overMs <= toleranceMs ? 0 : Math.ceil(overMs)
   }
 
-  /** Takes tokens, also ones that are not there: then it takes longer until there are any. */
+  /** Takes tokens, also more than there are: then the next ones take longer. */
   take(key: string, tokens: number, nowMs: number): void {
     const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(key) ?? 0) + tokens * this.#msPerToken
     this.#fullAtMs.delete(key)

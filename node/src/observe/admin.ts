@@ -1,12 +1,12 @@
 /**
- * The operator's port: whether the process lives, whether it should be sent requests, and its figures.
- * It is separate from the port of the clients, so that nobody outside has to reach it.
+ * The operator's port: whether the process lives, whether it should be sent requests, and its
+ * metrics. It is separate from the port that clients use, so that nobody outside has to reach it.
  */
 import http from 'node:http'
 import { isIPv6 } from 'node:net'
 
-/** What a registry of prom-client has. */
-export interface Figures {
+/** A registry of prom-client, as far as it is used here. */
+export interface MetricsSource {
   readonly contentType: string
   metrics(): Promise<string>
 }
@@ -15,8 +15,8 @@ export interface AdminOptions {
   readonly host: string
   /** 0 for any free one. */
   readonly port: number
-  readonly registry: Figures
-  /** Whether requests should be sent here now. */
+  readonly registry: MetricsSource
+  /** Whether the node should get requests now. */
   readonly isReady: () => Promise<boolean>
 }
 
@@ -59,7 +59,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   const server = http.createServer((request, response) => {
     const [path = ''] = (request.url ?? '').split('?', 1)
     answer(request.method ?? '', path)
-      .catch(() => plain(500, 'the figures could not be collected'))
+      .catch(() => plain(500, 'the metrics could not be collected'))
       .then(({ status, contentType, body }) => {
         response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' })
         response.end(body)

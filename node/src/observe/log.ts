@@ -1,6 +1,6 @@
 /**
  * The log: one line of JSON for each event, on standard error. What may be in a line is a closed list
- * of fields, so that no message, key or signature gets there; who calls is told at `debug` only.
+ * of fields, so that no message, key or signature gets there; callers are named at `debug` only.
  */
 import { type DestinationStream, type Level, pino } from 'pino'
 import { type Observer, silentObserver } from './observer.ts'
@@ -24,13 +24,13 @@ export interface LogFields {
   readonly count?: number
   readonly bytes?: number
   readonly chainId?: bigint
-  /** Why, in words of this program or of a library; long words in it are left out. */
+  /** Why, in words of this program or of a library; long words are replaced. */
   readonly reason?: string
   /** The kind of an error and where it came from, without its message. */
   readonly where?: string
 }
 
-/** What only `debug` may tell. */
+/** What a line may hold at `debug` only. */
 export interface DebugFields extends LogFields {
   readonly caller?: string
 }
@@ -73,7 +73,7 @@ export const observeByLog = (log: Log): Observer => ({
   defect: (where) => log.error('This is a defect of the node; please report it.', { where }),
 })
 
-// An object may have more than its type says: what is not named here is not written.
+// An object may have more than its type says: only fields named here are written.
 function lineOf(fields: DebugFields, isDebug: boolean) {
   const { version, url, nodeId, database, signal, rpc, code, count, bytes, where } = fields
   const { durationMs, chainId, reason, caller } = fields
@@ -97,6 +97,6 @@ function lineOf(fields: DebugFields, isDebug: boolean) {
 
 const reasonLimit = 300
 
-// Addresses, installation ids, keys and hashes are long words, and no sentence has such.
+// Addresses, installation ids, keys and hashes are long words; sentences have none.
 const withoutNames = (reason: string): string =>
   reason.replaceAll(/[\w+/=-]{24,}/g, '…').slice(0, reasonLimit)

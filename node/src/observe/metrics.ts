@@ -1,5 +1,5 @@
 /**
- * Figures for Prometheus. Every label has a fixed set of values, so that nobody outside can make
+ * Metrics for Prometheus. Every label has a fixed set of values, so that nobody outside can make
  * series of their own.
  */
 import {
@@ -13,7 +13,7 @@ import {
 import { limitKinds } from '../limits/rate-limits.ts'
 import { type Observer, silentObserver } from './observer.ts'
 
-/** What is asked at the moment of a scrape. */
+/** Read at each scrape. */
 export interface Levels {
   /** Subscriptions that are open. */
   readonly streams: number
@@ -26,13 +26,13 @@ export interface Levels {
 export interface Metrics {
   readonly registry: Registry<PrometheusContentType>
   readonly observer: Observer
-  /** From now on these are the levels; before there are none. */
+  /** Sets where the levels are read; until then all are 0. */
   watch(levels: () => Levels): void
 }
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-/** Counts from 0. Those of the process, event-loop delay among them, are prom-client's own. */
+/** Counts from 0. Metrics of the process, such as event-loop delay, come from prom-client. */
 export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })

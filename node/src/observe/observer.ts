@@ -1,9 +1,9 @@
 /**
- * What happens in a node, told to whoever counts it or writes it down. The service knows this
- * interface only; metrics and logs are two of its implementations.
+ * Events of a node, for metrics and logs. The service knows this interface only; both implement it.
  */
 import type { LimitKind } from '../limits/rate-limits.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
+import type { ReadName } from '../store/store.ts'
 
 /** A call from its first byte to its last. */
 export interface EndedCall {
@@ -15,16 +15,16 @@ export interface EndedCall {
   readonly caller: string
 }
 
-/** The kinds of topics, and what has none of them. */
+/** The kinds of topics. */
 export type StoredKind = 'contact' | 'revoked' | 'prekey' | 'message'
-export type StoreOperation = 'publish' | 'claim' | 'page' | 'stock'
+export type StoreOperation = 'publish' | 'claim' | ReadName
 export type ClaimResult = 'one_time' | 'fallback' | 'not_available'
 
 export interface Observer {
   callEnded(call: EndedCall): void
-  /** A limit was passed; of claims: this many installations gave their fallback for it. */
+  /** A limit was passed. For claims, `count` installations gave their fallback key. */
   limited(kind: LimitKind, count: number): void
-  /** An envelope that was not stored before is on disk. */
+  /** A new envelope is on disk. */
   stored(kind: StoredKind, bytes: number): void
   /** Envelopes handed to a reader. */
   streamed(envelopes: number): void
@@ -32,13 +32,13 @@ export interface Observer {
   /** The store answered, or failed, after this time. */
   storeAnswered(operation: StoreOperation, durationMs: number): void
   chainAnswered(word: SignatureStatus): void
-  /** The store failed; the reason is its own and names nothing that was sent. */
+  /** The store failed; the reason names nothing that was sent. */
   storageFailed(reason: string): void
   /** Something that should not happen: the kind of error and where, without its message. */
   defect(where: string): void
 }
 
-/** One that hears nothing. */
+/** An observer that ignores everything. */
 export const silentObserver: Observer = {
   callEnded() {},
   limited() {},
@@ -51,20 +51,20 @@ export const silentObserver: Observer = {
   defect() {},
 }
 
-/** Tells each of them. */
+/** Passes every event on to each of them. */
 export function observeAll(...observers: readonly Observer[]): Observer {
-  const tell = (one: (observer: Observer) => void): void => {
-    for (const observer of observers) one(observer)
+  const emit = (event: (observer: Observer) => void): void => {
+    for (const observer of observers) event(observer)
   }
   return {
-    callEnded: (call) => tell((each) => each.callEnded(call)),
-    limited: (kind, count) => tell((each) => each.limited(kind, count)),
-    stored: (kind, bytes) => tell((each) => each.stored(kind, bytes)),
-    streamed: (envelopes) => tell((each) => each.streamed(envelopes)),
-    claimed: (result) => tell((each) => each.claimed(result)),
-    storeAnswered: (operation, ms) => tell((each) => each.storeAnswered(operation, ms)),
-    chainAnswered: (word) => tell((each) => each.chainAnswered(word)),
-    storageFailed: (reason) => tell((each) => each.storageFailed(reason)),
-    defect: (where) => tell((each) => each.defect(where)),
+    callEnded: (call) => emit((each) => each.callEnded(call)),
+    limited: (kind, count) => emit((each) => each.limited(kind, count)),
+    stored: (kind, bytes) => emit((each) => each.stored(kind, bytes)),
+    streamed: (envelopes) => emit((each) => each.streamed(envelopes)),
+    claimed: (result) => emit((each) => each.claimed(result)),
+    storeAnswered: (operation, ms) => emit((each) => each.storeAnswered(operation, ms)),
+    chainAnswered: (word) => emit((each) => each.chainAnswered(word)),
+    storageFailed: (reason) => emit((each) => each.storageFailed(reason)),
+    defect: (where) => emit((each) => each.defect(where)),
   }
 }

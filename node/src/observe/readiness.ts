@@ -2,17 +2,17 @@
 import type { Store } from '../store/store.ts'
 
 export interface Readiness {
-  /** True if the store answers within this call's time limit. Never rejects. */
+  /** Whether the store answers in time. Never rejects. */
   isReady(): Promise<boolean>
   /** From now on the node is ready while this store answers. */
   serve(store: Pick<Store, 'stock'>): void
-  /** From now on it is not: it finishes what is under way. */
+  /** From now on the node is not ready: it finishes running requests. */
   drain(): void
 }
 
 /** How long the store may take to answer. */
 const probeLimitMs = 2_000
-// An installation that cannot be: looking for it costs one probe of an index.
+// An installation that cannot exist: looking for it costs one index probe.
 const nobody = 'A'.repeat(43)
 
 /** Not ready until `serve`. */
@@ -39,7 +39,7 @@ export function createReadiness(limitMs = probeLimitMs): Readiness {
   return {
     async isReady() {
       if (store === undefined) return false
-      // However often it is asked, the store is asked once at a time.
+      // The store is asked once at a time, however often this is called.
       probing ??= probe(store).finally(() => {
         probing = undefined
       })

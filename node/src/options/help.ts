@@ -1,4 +1,4 @@
-/** The table of options as people read it: `--help`, and the tables of docs/node.md. */
+/** Prints the table of options for people: `--help`, and the tables of docs/node.md. */
 import { rateDefaults } from '../limits/rates.ts'
 import { rateNames } from './kinds.ts'
 import { groups, type Option, optionNames, optionTable, variableOf } from './table.ts'
@@ -50,7 +50,7 @@ Usage: padlock-node [options]                      run a node
        padlock-node backup | restore | check ...   <command> --help says more
 
 Every option can be given in the environment too: --tls-cert is PADLOCK_TLS_CERT. The command line
-goes first. Times are 500ms, 30s, 2m or 1h (a bare number is seconds), sizes 64KiB, 32MiB or 1GiB.
+wins. Times are 500ms, 30s, 2m or 1h (a bare number is seconds), sizes 64KiB, 32MiB or 1GiB.
 
 ${optionsText}
 
@@ -61,16 +61,16 @@ ${ratesText()}
 
 Signals
   SIGTERM, SIGINT   stop: /readyz says no, subscriptions end with a code that clients retry, and
-                    requests under way finish within --stop-grace. A second one ends it at once.
-                    Nothing that was acknowledged is lost either way, nor by SIGKILL.
+                    running requests finish within --stop-grace. A second signal ends the process
+                    at once. Nothing acknowledged is lost either way, nor by SIGKILL.
   SIGHUP            read the certificate again.
 
 Exit codes
   0   stopped as asked
-  1   cannot start, or cannot go on: one sentence on standard error says why
+  1   cannot start or go on: one sentence on standard error says why
 
-Requests have limits of the protocol that no option changes: 1 MiB an envelope, 25 MiB and 500
-envelopes a request, 1,000 topics a subscription.`
+No option changes the limits of the protocol: 1 MiB an envelope, 25 MiB and 500 envelopes a request,
+1,000 topics a subscription.`
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 

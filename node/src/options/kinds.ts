@@ -1,8 +1,8 @@
-/** How the values of options are written: each kind reads a text, or says in words what it wants. */
+/** The kinds of option values: each reads a text, or says what it expects. */
 import { parseChainOptions } from '../chains/chain-option.ts'
 import { type Rates, rateDefaults } from '../limits/rates.ts'
 
-/** Why a value is none, as the end of a sentence that begins with the option. */
+/** Why a text is not a value, as the end of a sentence that begins with the option. */
 export class Problem {
   readonly why: string
 
@@ -15,7 +15,7 @@ export class Problem {
 export interface Kind<T> {
   /** What stands for a value in the help: `<folder>`. */
   readonly placeholder: string
-  /** May be given several times, or as several texts with commas between in its variable. */
+  /** May be given several times; in its variable, several texts with commas between. */
   readonly isRepeatable?: boolean
   read(texts: readonly string[]): T | Problem
 }
@@ -74,23 +74,24 @@ const units = (table: Readonly<Record<string, number>>, bare: number) => {
 const milliseconds = units({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }, 1_000)
 const bytes = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
 
-/** A time with its unit, in milliseconds; without a unit, of seconds. */
-export const aTime = (fromMs: number, toMs: number): Kind<number> =>
-  single('<time>', (text) => {
-    const value = milliseconds(text)
-    if (value !== undefined && value >= fromMs && value <= toMs) return value
-    const bounds = `${showTime(fromMs)} to ${showTime(toMs)}`
-    return new Problem(`${text} is not a time from ${bounds}, such as 500ms, 30s or 2m.`)
-  })
+interface Measure {
+  /** `time`, as the help and problems call it. */
+  readonly noun: string
+  readonly read: (text: string) => number | undefined
+  readonly show: (value: number) => string
+  readonly examples: string
+}
 
-/** An amount of bytes. */
-export const aSize = (from: number, to: number): Kind<number> =>
-  single('<size>', (text) => {
-    const value = bytes(text)
-    if (value !== undefined && value >= from && value <= to) return value
-    const bounds = `${showSize(from)} to ${showSize(to)}`
-    return new Problem(`${text} is not a size from ${bounds}, such as 64KiB, 32MiB or 1GiB.`)
-  })
+/** A measure within bounds, these included. */
+const within =
+  ({ noun, read, show, examples }: Measure) =>
+  (from: number, to: number): Kind<number> =>
+    single(`<${noun}>`, (text) => {
+      const value = read(text)
+      if (value !== undefined && value >= from && value <= to) return value
+      const bounds = `${show(from)} to ${show(to)}`
+      return new Problem(`${text} is not a ${noun} from ${bounds}, such as ${examples}.`)
+    })
 
 /** A time as it is written in an option. */
 export const showTime = (ms: number): string => {
@@ -109,6 +110,22 @@ export const showSize = (size: number): string => {
   }
   return `${size}`
 }
+
+/** A time with its unit, in milliseconds; without a unit, of seconds. */
+export const aTime = within({
+  noun: 'time',
+  read: milliseconds,
+  show: showTime,
+  examples: '500ms, 30s or 2m',
+})
+
+/** An amount of bytes. */
+export const aSize = within({
+  noun: 'size',
+  read: bytes,
+  show: showSize,
+  examples: '64KiB, 32MiB or 1GiB',
+})
 
 /** The connection string of a PostgreSQL. It may hold a password, so a problem repeats none of it. */
 export const aDatabase: Kind<string> = single('<url>', (text) => {

@@ -1,15 +1,15 @@
-/** What an operator decided, in the terms of the node's parts. */
+/** Turns the operator's settings into options of the node's parts. */
 
 import { dayNs } from '../clock.ts'
 import type { NodeOptions } from '../node.ts'
 import { isLocal } from '../server/caller.ts'
 import type { Settings } from './table.ts'
 
-/** Whom limits of callers leave out. */
+/** Callers without limits. */
 export const exemptionOf = (settings: Settings): ((caller: string) => boolean) =>
   settings['limit-local'] === 'yes' ? () => false : isLocal
 
-/** Everything but what watches the node. */
+/** All options except log and metrics. */
 export function nodeOptionsOf(settings: Settings): NodeOptions {
   const certificate = settings['tls-cert']
   const key = settings['tls-key']

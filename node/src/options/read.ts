@@ -1,4 +1,4 @@
-/** What was asked for on the command line and in the environment, or what is wrong with it. */
+/** Reads the command line and the environment: what they ask for, or what is wrong with them. */
 import { parseArgs } from 'node:util'
 import { Problem } from './kinds.ts'
 import {
@@ -16,10 +16,10 @@ export type Asked =
   | { readonly kind: 'run'; readonly settings: Settings; readonly warnings: readonly string[] }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
-  /** A sentence for whoever starts it; it holds no password. */
+  /** A sentence for the operator; it holds no password. */
   | { readonly kind: 'problem'; readonly sentence: string }
 
-/** The command line goes before the environment, and both before the defaults. */
+/** The command line wins over the environment, and both over the defaults. */
 export function readOptions(args: readonly string[], environment: Environment): Asked {
   try {
     const { values } = parseArgs({ args: [...args], options: parseArgsOptions })
@@ -44,7 +44,7 @@ export function readOptions(args: readonly string[], environment: Environment): 
   }
 }
 
-/** Ends the reading with a sentence. */
+/** Stops the reading; the message is a sentence. */
 class Refused extends Error {}
 
 interface Given {
@@ -69,7 +69,7 @@ function findGiven(
   if (Array.isArray(argument)) return { source: `--${name}`, texts: argument.map(String) }
   const variable = variableOf(name)
   const text = environment[variable]
-  // Compose files and units set what they leave out to nothing.
+  // Compose files and units set an option that they leave out to an empty text.
   if (text === undefined || text === '') return undefined
   const described: Option<unknown> = optionTable[name]
   const isRepeatable = described.kind.isRepeatable === true
@@ -86,7 +86,7 @@ function readSettings(given: ReadonlyMap<OptionName, Given>): Settings {
     if (value instanceof Problem) throw new Refused(`${source} ${value.why}`)
     read[name] = value
   }
-  // Each was read by the kind that stands in the table.
+  // Each value was read by the kind in the table.
   return read as Settings
 }
 
@@ -96,7 +96,7 @@ function byDefault(name: OptionName, described: Option<unknown>) {
   return { source, texts: described.default === '' ? [] : [described.default] }
 }
 
-/** What is wrong only in company. */
+/** Options that do not go together. */
 function checkTogether(settings: Settings, given: ReadonlyMap<OptionName, Given>): void {
   const both = (one: OptionName, other: OptionName) =>
     `${given.get(one)?.source} and ${given.get(other)?.source}`
@@ -118,10 +118,10 @@ function checkTogether(settings: Settings, given: ReadonlyMap<OptionName, Given>
   }
 }
 
-/** A variable that looks like an option and is none was meant for something. */
+/** A variable that looks like an option and is not one is probably a typing mistake. */
 function unknownVariables(environment: Environment): readonly string[] {
   const known = new Set(optionNames.map(variableOf))
   return Object.keys(environment)
     .filter((name) => /^PADLOCK_(?!TEST_)/.test(name) && !known.has(name))
-    .map((name) => `${name} is no option of this release`)
+    .map((name) => `${name} is not an option of this release`)
 }

@@ -1,4 +1,4 @@
-/** Every option of a node, once: what is parsed, `--help` and docs/node.md all come from here. */
+/** Every option of a node, once: parsing, `--help` and docs/node.md all use this table. */
 import {
   aCount,
   aDatabase,
@@ -26,7 +26,7 @@ export type Group = (typeof groups)[number]
 export interface Option<T> {
   readonly group: Group
   readonly kind: Kind<T>
-  /** As it would be written; absent: nothing unless it is given. */
+  /** As it would be written; absent if there is no default. */
   readonly default?: string
   /** Sentences for an operator. */
   readonly help: string
@@ -34,7 +34,7 @@ export interface Option<T> {
 
 type Given<T> = Option<T> & { readonly default: string }
 
-// With a default there always is a value.
+// With a default there is always a value.
 function option<T>(described: Given<T>): Given<T>
 function option<T>(described: Option<T>): Option<T | undefined>
 function option<T>(described: Option<T>): Option<T | undefined> {
@@ -53,36 +53,36 @@ export const optionTable = {
     group: 'Storage',
     kind: aText('<folder>'),
     default: './padlock-data',
-    help: 'Where everything is kept, in SQLite; made if missing, for one process at a time.',
+    help: 'The folder of the SQLite data, created if missing; one process at a time.',
   }),
   database: option({
     group: 'Storage',
     kind: aDatabase,
-    help: 'A PostgreSQL instead of a folder: postgres://user:password@host:5432/name. Any number of nodes may share one. Others on the machine can read a command line, so give a password in the environment.',
+    help: 'A PostgreSQL database instead of a folder: postgres://user:password@host:5432/name. Any number of nodes may share one. Other users of the machine can read a command line, so give a password in the environment.',
   }),
   doorbell: option({
     group: 'Storage',
     kind: oneOf('notify', 'poll'),
     default: 'notify',
-    help: 'How nodes on one PostgreSQL hear of each other: LISTEN and NOTIFY, or by looking several times a second, for engines and poolers without.',
+    help: "How nodes on one PostgreSQL learn of each other's commits: by LISTEN and NOTIFY, or by polling several times a second, for engines and poolers without them.",
   }),
   'database-connections': option({
     group: 'Storage',
     kind: aCount(2, 200),
     default: '8',
-    help: 'Connections of this process to PostgreSQL at most, beside one for the doorbell.',
+    help: 'Maximum connections of this process to PostgreSQL, besides one for the doorbell.',
   }),
   'retention-days': option({
     group: 'Storage',
     kind: aCount(1, 3_650),
     default: '60',
-    help: 'How long inboxes keep envelopes. Keys, grants and revocations are kept for ever.',
+    help: 'How many days inboxes keep envelopes. Keys, grants and revocations are kept for ever.',
   }),
   port: option({
     group: 'Listening',
     kind: aPort,
     default: '8787',
-    help: 'One port for gRPC, gRPC-web and Connect, over HTTP/2 and HTTP/1.1. 0 is any free one.',
+    help: 'The port for gRPC, gRPC-web and Connect, over HTTP/2 and HTTP/1.1. 0 takes any free one.',
   }),
   host: option({
     group: 'Listening',
@@ -93,36 +93,36 @@ export const optionTable = {
   'tls-cert': option({
     group: 'Listening',
     kind: aText('<file>'),
-    help: 'Certificate chain in PEM. With it the port speaks TLS (1.2 or later) only. Read again when it changes and on SIGHUP; open connections stay.',
+    help: 'Certificate chain in PEM. With it the port speaks only TLS (1.2 or later). The file is read again when it changes and on SIGHUP; open connections stay.',
   }),
   'tls-key': option({
     group: 'Listening',
     kind: aText('<file>'),
-    help: 'Its private key in PEM.',
+    help: 'The private key of --tls-cert, in PEM.',
   }),
   'trust-proxy': option({
     group: 'Listening',
     kind: aCount(0, 10),
     default: '0',
-    help: 'How many proxies of yours stand in front. The caller is then that many entries from the right in X-Forwarded-For. 0: the header is ignored. Never more than there are: callers could choose their address.',
+    help: 'How many of your proxies stand in front. The caller is that many entries from the right in X-Forwarded-For; 0 ignores the header. Never set it higher: callers could then choose their address.',
   }),
   'stop-grace': option({
     group: 'Listening',
     kind: aTime(0, hourMs),
     default: '10s',
-    help: 'How long requests under way may take to finish after SIGTERM.',
+    help: 'How long running requests may take to finish after SIGTERM.',
   }),
   chain: option({
     group: 'Contract wallets',
     kind: chains,
     default: '',
-    help: 'A chain and the RPC server to ask about contract wallets (ERC-1271, ERC-6492) on it; may be repeated, in the environment with commas between. Without it contract wallets are refused with chain_unknown.',
+    help: 'A chain and the RPC server to ask about its contract wallets (ERC-1271, ERC-6492); may be repeated, in the environment with commas between. Without it the node refuses contract wallets with chain_unknown.',
   }),
   'log-level': option({
     group: 'Watching',
     kind: oneOf('error', 'warn', 'info', 'debug'),
     default: 'info',
-    help: 'What is written to standard error, a JSON object a line. Only debug holds addresses; nothing holds messages, keys or signatures.',
+    help: 'How much goes to standard error, one JSON object a line. Addresses of callers appear at debug only; messages, keys and signatures never do.',
   }),
   'admin-port': option({
     group: 'Watching',
@@ -134,79 +134,79 @@ export const optionTable = {
     group: 'Watching',
     kind: aText('<address>'),
     default: '127.0.0.1',
-    help: 'The address of the second port. Never a public one.',
+    help: 'The address of the second port. Never use a public one.',
   }),
   rate: option({
     group: 'Limits of callers',
     kind: rates,
     default: '',
-    help: 'How much a caller, one IPv4 address or IPv6 /64, may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 is no limit, off no limit at all. Beyond it a request is refused with rate_limited and the time to wait, and a claim gets fallback keys.',
+    help: 'How much one caller (an IPv4 address or an IPv6 /64) may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 removes that limit, off removes all. A request over a limit is refused with rate_limited and the time to wait; a claim over a limit gets fallback keys.',
   }),
   'limit-local': option({
     group: 'Limits of callers',
     kind: oneOf('no', 'yes'),
     default: 'no',
-    help: 'Whether callers on this machine are limited like all others. A proxy on this machine that --trust-proxy does not count is one such caller.',
+    help: 'Whether callers on this machine are limited like all others. A proxy on this machine that --trust-proxy does not count is such a caller.',
   }),
   'max-connections': option({
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
     default: '10000',
-    help: 'Open connections at most, and never more than the limit of open files leaves; further ones are closed at once.',
+    help: 'Maximum open connections, and never more than the limit of open files leaves; further ones are closed at once.',
   }),
   'max-connections-per-caller': option({
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
     default: '200',
-    help: 'Of one caller. Not counted with --trust-proxy, where all come from the proxy: let it count.',
+    help: 'Maximum open connections of one caller. Ignored with --trust-proxy, where all come from the proxy: limit them there.',
   }),
   'max-streams': option({
     group: 'Limits of connections',
     kind: aCount(1, 100_000),
     default: '1000',
-    help: 'Requests and subscriptions at a time on one HTTP/2 connection; a client waits with further ones.',
+    help: 'Maximum requests and subscriptions at a time on one HTTP/2 connection; a client queues further ones.',
   }),
   'max-body-bytes': option({
     group: 'Limits of connections',
     kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
     default: '256MiB',
-    help: 'Bytes of request bodies in memory at a time, over all connections, and a quarter of it for one caller; beyond that a request is refused with rate_limited. One request is at most 25 MiB.',
+    help: 'Maximum bytes of request bodies in memory at a time, over all connections; one caller may use a quarter of it. Beyond that a request is refused with rate_limited. One request has at most 25 MiB.',
   }),
   'headers-timeout': option({
     group: 'Limits of connections',
     kind: aTime(100, hourMs),
     default: '30s',
-    help: 'How long a connection may take until its first request has begun, TLS included, and the headers of a later one to arrive.',
+    help: 'How long a connection may take until its first request begins, TLS included, and until the headers of a later request have arrived.',
   }),
   'request-timeout': option({
     group: 'Limits of connections',
     kind: aTime(100, hourMs),
     default: '2m',
-    help: 'How long a request may take to arrive as a whole.',
+    help: 'How long a request may take to arrive completely.',
   }),
   'idle-timeout': option({
     group: 'Limits of connections',
     kind: aTime(100, 24 * hourMs),
     default: '75s',
-    help: 'A connection without a request, and a stream whose reader takes nothing, is cut after this. Heartbeats, every 20 s, keep a subscription alive. A proxy should give up its idle connections earlier.',
+    help: 'A connection without a request is closed after this time, and so is a stream whose reader takes nothing. Heartbeats, every 20 s, keep a subscription alive. A proxy should close its idle connections earlier.',
   }),
   'live-envelopes': option({
     group: 'Limits of connections',
     kind: aCount(500, 1_000_000),
     default: '8192',
-    help: 'Live envelopes that may wait for one subscriber; one that falls further behind is ended with slow_reader and catches up when it comes again.',
+    help: 'How many live envelopes may wait for one subscriber. One that falls further behind is disconnected with slow_reader and catches up when it reconnects.',
   }),
   'live-bytes': option({
     group: 'Limits of connections',
     kind: aSize(25 * mebibyte, 1024 * mebibyte),
     default: '32MiB',
-    help: 'The same in bytes of messages.',
+    help: 'The same limit in bytes of messages.',
   }),
   'live-total-bytes': option({
     group: 'Limits of connections',
     kind: aSize(25 * mebibyte, 64 * 1024 * mebibyte),
     default: '512MiB',
-    help: 'The same for all subscribers together, each envelope counted once. Beyond it those that most waits for are ended with slow_reader.',
+    help: 'The same limit for all subscribers together, each envelope counted once. Beyond it the subscribers with the largest backlog are disconnected with slow_reader.',
   }),
 } as const satisfies Record<string, Option<unknown>>
 

@@ -1,6 +1,7 @@
 /**
- * What a topic accepts, in the order of docs/protocol.md section 13: kind of topic and size here,
- * the rest by kind. The caller has already answered bytes that lie on the topic.
+ * What a topic accepts, in the order of docs/protocol.md section 13: this file checks the kind of
+ * topic and the size, the others check the rest by kind. The caller has already answered known
+ * bytes.
  */
 import { messageLimitBytes, parseTopic } from '../../../src/protocol/topics.ts'
 import { acceptContact } from './contact.ts'
@@ -9,7 +10,7 @@ import { acceptRevocation } from './revocation.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
 
-/** Whether these bytes may be stored on this topic now, and what that changes. Stores nothing. */
+/** Decides whether a topic accepts these bytes now, and what that changes. Stores nothing. */
 export function acceptEnvelope(
   topic: string,
   message: Uint8Array,
@@ -27,13 +28,13 @@ export function acceptEnvelope(
     case 'prekey':
       return acceptPrekeys(parts.value.installationId, message, state, context)
     case 'message':
-      return acceptMail(parts.value.installationId, state)
+      return acceptMessage(parts.value.installationId, state)
   }
 }
 
-// What lies on an inbox is not parsed: the node knows neither sender nor content (section 13).
-function acceptMail(installationId: string, state: RuleState): Verdict {
+// A message is ciphertext and is not parsed: the node knows neither sender nor content (section 13).
+function acceptMessage(installationId: string, state: RuleState): Verdict {
   const installation = state.installation(installationId)
   if (installation === undefined || installation.revoked) return refused('recipient_gone')
-  return accepted({ kind: 'mail' })
+  return accepted({ kind: 'message' })
 }

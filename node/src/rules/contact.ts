@@ -38,7 +38,7 @@ export function acceptContact(
   if (wrongKind !== undefined) return wrongKind
   const notGranted = checkWalletSignature(bundle, grantText(bundle), context)
   if (notGranted !== undefined) return notGranted
-  // Section 3: the grant names the installation, and this names the wallet; only both make it valid.
+  // Section 3: the grant names the installation, and this signature the wallet; both are needed.
   if (!verifyStrict(sealingKeySignature(bundle))) return refused('bad_signature')
 
   if (state.isRevoked(address, installationId)) return refused('revoked')

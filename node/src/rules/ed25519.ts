@@ -13,7 +13,7 @@ import type { SignatureToVerify } from '../../../src/protocol/signing-bytes.ts'
 
 /** Whether the signature verifies strictly; false too for a key or signature of another length. */
 export function verifyStrict({ ed25519, message, signature }: SignatureToVerify): boolean {
-  // The native code would accept a longer signature and read its first 64 bytes.
+  // The native code would accept a longer signature and read only its first 64 bytes.
   if (ed25519.length !== keyBytes || signature.length !== ed25519SignatureBytes) return false
   return sodium.crypto_sign_verify_detached(signature, message, ed25519)
 }

@@ -1,4 +1,6 @@
-/** Who may read what: contact and revoked topics anyone, an inbox its owner (docs/protocol.md section 5). */
+/**
+ * Anyone may read contact and revoked topics, only its owner an inbox (docs/protocol.md section 5).
+ */
 import type { InboxProof as InboxProofMessage } from '../../../src/gen/padlock/v1/node_pb.ts'
 import { deriveInstallationId, type InstallationId } from '../../../src/protocol/ids.ts'
 import {
@@ -11,7 +13,7 @@ import { parseTopic } from '../../../src/protocol/topics.ts'
 import { verifyStrict } from './ed25519.ts'
 import { passOn, type Refused, refused } from './verdict.ts'
 
-/** What a reader asks for, checked. */
+/** A checked request of a reader. */
 export type Access =
   | {
       readonly ok: true
@@ -29,7 +31,10 @@ export interface AccessRequest {
   readonly nowNs: bigint
 }
 
-/** Whether all of these topics may be read now; the first that may not decides the code. */
+/**
+ * Checks that the reader may read all of these topics now; the first that it may not decides the
+ * code.
+ */
 export function checkAccess(request: AccessRequest): Access {
   if (request.topics.length > topicsLimit || request.proofs.length > topicsLimit) {
     return refused('too_large')
@@ -52,7 +57,7 @@ export function checkAccess(request: AccessRequest): Access {
   return { ok: true, topics, installationIds }
 }
 
-/** The proofs of a request by the installation they are about; each is verified once, when needed. */
+/** The proofs of a request by installation; each is verified once, on demand. */
 class ProofBook {
   readonly #request: AccessRequest
   readonly #proven = new Map<InstallationId, boolean>()

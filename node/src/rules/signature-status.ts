@@ -1,10 +1,12 @@
 /**
- * What a contract account's signature needs before a rule can judge it: a question to its chain, and
- * the chain's word. Rules ask no chain themselves, as they run inside a transaction.
+ * What a rule needs to judge the signature of a contract account: a question to its chain, and the
+ * chain's answer. Rules do not ask chains themselves, as they run inside a transaction.
  */
 import type { Address } from '../../../src/protocol/ids.ts'
 
-/** Whether this account's contract takes this signature over the EIP-191 hash of the text (ERC-1271). */
+/**
+ * Does this account's contract accept this signature over the EIP-191 hash of the text (ERC-1271)?
+ */
 export interface ContractQuestion {
   readonly chainId: bigint
   readonly address: Address

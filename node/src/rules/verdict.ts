@@ -6,8 +6,8 @@ import type { Refusal } from '../../../src/protocol/result.ts'
 import type { ContractQuestion } from './signature-status.ts'
 
 /**
- * Which kind of signature an account uses: a plain wallet's, or a contract's on one chain. An account
- * keeps to the first (docs/protocol.md section 3).
+ * The kind of signature that an account uses: a plain wallet's, or a contract's on one chain. An
+ * account keeps its first kind (docs/protocol.md section 3).
  */
 export type WalletKind =
   | { readonly kind: 'eip191' }
@@ -37,7 +37,7 @@ export type Effect =
       readonly fallback: SignedPrekey | undefined
       readonly replace: boolean
     }
-  | { readonly kind: 'mail' }
+  | { readonly kind: 'message' }
 
 /** A refusal by its code alone. */
 export interface Refused {
@@ -45,7 +45,7 @@ export interface Refused {
   readonly code: NodeCode
 }
 
-/** Neither: first a chain must be asked about a contract's signature. */
+/** Undecided: the caller must first ask a chain about a contract's signature. */
 export interface Asks {
   readonly ok: false
   readonly question: ContractQuestion
@@ -57,6 +57,6 @@ export const accepted = (effect: Effect): Verdict => ({ ok: true, effect })
 
 export const refused = (code: NodeCode): Refused => ({ ok: false, code })
 
-/** A refusal of the shared checks, as a node answers it. */
+/** Turns a refusal of the shared checks into a node's. */
 export const passOn = (refusal: Refusal): Refused =>
   refused(isNodeCode(refusal.code) ? refusal.code : 'malformed')

@@ -12,8 +12,8 @@ export const kindOf = ({ signature }: WalletAssociation): WalletKind =>
   signature.kind === 'eip191' ? { kind: 'eip191' } : { kind: 'erc1271', chainId: signature.chainId }
 
 /**
- * `chain_unknown` for a chain that this node cannot ask, `wrong_signature_kind` for another kind than
- * the account began with; absent if neither.
+ * Refuses a chain that this node cannot ask (`chain_unknown`), and another kind of signature than the
+ * account's first (`wrong_signature_kind`). Absent if neither applies.
  */
 export function checkWalletKind(
   association: WalletAssociation,

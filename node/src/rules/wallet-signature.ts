@@ -1,4 +1,4 @@
-/** Whether the wallet signed a grant or a revocation: checked here, or asked of its chain. */
+/** Checks whether the wallet signed a grant or a revocation, if need be by its chain's answer. */
 import {
   verifyAssociation,
   type WalletAssociation,
@@ -7,8 +7,8 @@ import type { RuleContext } from './state.ts'
 import { type Asks, passOn, type Refused, refused } from './verdict.ts'
 
 /**
- * Absent if the wallet signed this text. A contract's signature needs its chain's word: without it
- * the question is what comes back, and the caller tries again with the answer.
+ * Absent if the wallet signed this text. A contract's signature needs its chain's answer: without one
+ * this returns the question, and the caller tries again with the answer.
  */
 export function checkWalletSignature(
   association: WalletAssociation,

@@ -1,6 +1,6 @@
-/** Answers on their way: their reader must take them. */
+/** Times how fast readers take their answers. */
 
-/** How much an answer is written at a time: who takes less in the time limit takes nothing. */
+/** An answer is written in parts of this size; a reader that takes less in the limit has stalled. */
 const stepBytes = 256 * 1024
 
 export interface Taking {
@@ -12,8 +12,9 @@ export interface Taking {
 }
 
 /**
- * The same bytes, in parts whose taking is timed: whoever asks for the next one has written the one
- * before. Node's own time limit for a stream of HTTP/2 does not tell it from others on its connection.
+ * The same bytes, in parts that are timed: a consumer that asks for the next part has written the one
+ * before. Node's own time limit for a stream of HTTP/2 takes what other streams of its connection do
+ * for its own.
  */
 export async function* timeTaking(
   body: AsyncIterable<Uint8Array>,

@@ -1,8 +1,8 @@
-/** How many bytes of request bodies are in memory, in all and of each caller. */
+/** Counts the bytes of request bodies in memory, in all and by caller. */
 
-/** What one request has taken; to be given back once. */
+/** The bytes of one request. */
 export interface BodyShare {
-  /** False if that is more than is left: then the request is to be refused, and tried again. */
+  /** False if the budget does not have so many left: then refuse the request for now. */
   take(bytes: number): boolean
   /** Gives everything back; may be called again. */
   release(): void
@@ -17,7 +17,7 @@ export class BodyBudget {
 
   /**
    * @param limit bytes in all; one caller has a quarter, so that slow uploads of one do not stop all.
-   * @param exempt who may have all of it.
+   * @param exempt callers who may use all of it.
    */
   constructor(limit: number, exempt: (caller: string) => boolean) {
     this.#limit = limit
@@ -25,7 +25,7 @@ export class BodyBudget {
     this.#exempt = exempt
   }
 
-  /** Bytes that are taken. */
+  /** Bytes in use. */
   get used(): number {
     return this.#used
   }

@@ -1,16 +1,16 @@
-/** Who calls: what limits per caller are counted by. */
+/** Names callers, for the limits that count by caller. */
 import { isIP, type Socket } from 'node:net'
 import { type ContextKey, createContextKey } from '@connectrpc/connect'
 import ipaddr from 'ipaddr.js'
 
-/** The caller of a request, as `callerOf` names it; in a process of its own, without sockets, `unknown`. */
+/** The caller of a request, as `callerOf` names it; `unknown` in a process without sockets. */
 export const callerKey: ContextKey<string> = createContextKey('unknown', {
   description: 'IPv4 address or IPv6 /64 of the caller',
 })
 
 /**
- * An IPv4 address, or the /64 of an IPv6 address: whoever has one address there has all of them
- * (RFC 6177 section 2). IPv4-mapped addresses are IPv4. `unknown` if the text is no address.
+ * An IPv4 address, or the /64 of an IPv6 address: one caller has all addresses of its /64 (RFC 6177
+ * section 2). IPv4-mapped addresses are IPv4. `unknown` if the text is not an address.
  */
 export function nameCaller(address: string | undefined): string {
   // ipaddr.js alone also takes the old forms of IPv4: 1, 0x7f.1, 010.0.0.1.
@@ -22,17 +22,16 @@ export function nameCaller(address: string | undefined): string {
 }
 
 /**
- * Whether a caller, as `nameCaller` names it, is this machine itself: its proxy if it says nothing of
- * its callers, its operator, a program beside it.
+ * Whether a caller, as `nameCaller` names it, is this machine: a proxy that does not name its
+ * callers, the operator, or another program here.
  */
 export const isLocal = (caller: string): boolean => caller.startsWith('127.') || caller === '::/64'
 
 /**
- * The caller of a request that came through this many trusted proxies. Each of them appends to
- * X-Forwarded-For the address that it was called from, so the entry that the outermost of them wrote
- * is this many from the right; whatever stands left of it the caller may have written itself. With
- * fewer entries the leftmost is the best that a trusted proxy said. Without the header, or with an
- * entry that is no address, it is the address of the connection.
+ * The caller of a request that came through this many trusted proxies. Each proxy appends the address
+ * that called it to X-Forwarded-For, so the outermost one's entry is this many from the right; the
+ * caller may have written everything left of it. With fewer entries the leftmost one counts. Without
+ * the header, or if the entry is not an address, the address of the connection counts.
  */
 export function callerOf(
   socket: Pick<Socket, 'remoteAddress'>,
@@ -47,7 +46,8 @@ export function callerOf(
   return forwarded === 'unknown' ? direct : forwarded
 }
 
-// Some proxies write the port too: 192.0.2.1:443, [2001:db8::1]:443 (RFC 7239 section 6 has the form).
+// Some proxies write the port too: 192.0.2.1:443, [2001:db8::1]:443 (RFC 7239 section 6 has the
+// form).
 function withoutPort(entry: string): string {
   const [, bracketed] = /^\[([^\]]+)\](?::\d+)?$/.exec(entry) ?? []
   if (bracketed !== undefined) return bracketed

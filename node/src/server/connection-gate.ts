@@ -1,11 +1,11 @@
-/** How many connections are open, in all and of each caller. */
+/** Bounds the open connections, in all and by caller. */
 import type { Socket } from 'node:net'
 import { nameCaller } from './caller.ts'
 
 export interface ConnectionLimits {
   readonly total: number
   readonly perCaller: number
-  /** Whose connections count only in all. */
+  /** Callers whose connections count only in all. */
   readonly exempt: (caller: string) => boolean
 }
 
@@ -24,12 +24,14 @@ export class ConnectionGate {
     return this.#sockets.size
   }
 
-  /** How many were turned away since the start. */
+  /** How many were refused since the start. */
   get refused(): number {
     return this.#refused
   }
 
-  /** Counts the connection until it closes; false if it is one too many: then it is closed at once. */
+  /**
+   * Counts the connection until it closes. One too many is closed at once, and the result is false.
+   */
   admit(socket: Socket): boolean {
     const caller = nameCaller(socket.remoteAddress)
     const { total, perCaller, exempt } = this.#limits

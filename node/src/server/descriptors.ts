@@ -1,12 +1,12 @@
-/** How many files and connections this process may have open. */
+/** Reads how many files and connections this process may open. */
 import { readFileSync } from 'node:fs'
 
-/** Kept for the database, logs, the second port and what Node itself opens. */
+/** Reserved for the database, logs, the second port and Node itself. */
 const reserve = 128
 
 /**
- * How many connections the limit of open files leaves; Node raises it to the hard limit at its start.
- * `Infinity` where it cannot be read, which is everywhere but on Linux.
+ * How many connections the limit of open files leaves. Node raises that limit to the hard one at its
+ * start. `Infinity` where the limit cannot be read: everywhere but on Linux.
  */
 export function connectionsByDescriptors(): number {
   try {

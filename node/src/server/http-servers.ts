@@ -1,6 +1,6 @@
 /**
- * An HTTP/1.1 and an HTTP/2 server without ports of their own: they take connections that are handed
- * over, in clear or decrypted, and end those that keep others waiting.
+ * An HTTP/1.1 and an HTTP/2 server without ports: they serve connections that they are given, in
+ * clear or decrypted, and end those that block others.
  */
 import http from 'node:http'
 import http2 from 'node:http2'
@@ -12,7 +12,7 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number
   /** Until a request has arrived as a whole. */
   readonly requestTimeoutMs: number
-  /** How long nothing may move. */
+  /** How long a connection may stay without traffic. */
   readonly idleTimeoutMs: number
   /** Requests under way at a time on one HTTP/2 connection. */
   readonly concurrentStreams: number
@@ -20,16 +20,16 @@ export interface HttpLimits {
 
 export interface HttpServers {
   take(protocol: 'http1' | 'http2', socket: Duplex): void
-  /** Ends connections once nothing is under way on them. */
+  /** Ends each connection once no request runs on it. */
   drain(): void
-  /** Cancels what is under way over HTTP/2: some clients take a mere end for no answer yet. */
+  /** Cancels running HTTP/2 requests: some clients wait on after a connection that merely ends. */
   cut(): void
   close(): void
 }
 
 /**
- * How much a client may send ahead on an HTTP/2 connection and on each of its streams: 64 KiB, as it
- * would be, is 25 MiB in 40 seconds where a round trip takes 100 ms.
+ * How much a client may send ahead on an HTTP/2 connection and on each of its streams. With the
+ * default of 64 KiB and a round trip of 100 ms, 25 MiB would take 40 seconds.
  */
 const windowBytes = 1024 * 1024
 
@@ -78,7 +78,7 @@ export function createHttpServers(
     })
     endWhenUnused(session, idleTimeoutMs)
   })
-  // What a peer breaks, it breaks for itself; the session is gone already.
+  // A peer that breaks its session harms only itself; the session is gone already.
   http2Server.on('sessionError', () => {})
 
   // Connections are handed over; this starts the watch over slow requests.
@@ -104,14 +104,14 @@ export function createHttpServers(
   }
 }
 
-/** What Node's HTTP/1.1 server does for the body of each request, for a stream of HTTP/2. */
+/** Limits the body of an HTTP/2 request as Node's HTTP/1.1 server does. */
 function limitBody(stream: http2.ServerHttp2Stream, limitMs: number): void {
   const timer = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), limitMs)
   stream.once('end', () => clearTimeout(timer))
   stream.once('close', () => clearTimeout(timer))
 }
 
-/** Pings and settings keep a session busy, but they are no use of it. */
+/** Ends a session without requests, whatever pings and settings it gets. */
 function endWhenUnused(session: http2.ServerHttp2Session, idleTimeoutMs: number): void {
   let open = 0
   const timer = setTimeout(() => session.destroy(), idleTimeoutMs)

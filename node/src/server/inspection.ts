@@ -1,6 +1,6 @@
 /**
- * Looks at requests before they are parsed, in every protocol and behind compression: how many bytes
- * they have, also once inflated, and of how many parts they are made.
+ * Inspects requests before they are parsed, in every protocol and inside compression: counts their
+ * bytes, also inflated, and their parts.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { DescMessage } from '@bufbuild/protobuf'
@@ -11,29 +11,29 @@ import { refusal } from '../refusal.ts'
 import type { BodyShare } from './body-budget.ts'
 import { problemOfFields, problemOfMembers } from './parts.ts'
 
-/** More than any request that is read to its end: the largest as base64, and 4 MiB around it. */
+/** No valid request is longer: the largest as base64, and 4 MiB around it. */
 const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
-/** When a node that has too much in memory is asked to be tried again. */
+/** After how long a caller may retry when the memory for bodies is full. */
 const retryAfterMs = 1_000
-/** What gRPC, gRPC-web and Connect's streams put before a message: flags and length. */
+/** The prefix of a message in gRPC, gRPC-web and Connect's streams: flags and length. */
 const prefixBytes = 5
 const compressedFlag = 1
 
 export interface Inspected {
   readonly schema: DescMessage
   readonly contentType: string
-  /** As the header says it; absent: none. */
+  /** As in the header; absent without one. */
   readonly contentEncoding: string | undefined
   readonly share: BodyShare
 }
 
 const underWay = new AsyncLocalStorage<Inspected>()
 
-/** Runs a call; what is inflated in it is inspected too. */
+/** Runs a call, and inspects what is inflated in it too. */
 export const inspecting = <T>(inspected: Inspected, call: () => T): T =>
   underWay.run(inspected, call)
 
-/** gzip, whose results count as what they are. */
+/** gzip that counts and inspects inflated bytes. */
 export const inspectedGzip: Compression = {
   ...compressionGzip,
   async decompress(bytes, readMaxBytes) {
@@ -49,8 +49,8 @@ export const inspectedGzip: Compression = {
 
 /**
  * The body as one piece, counted as it arrives.
- * @throws ConnectError `rate_limited` when there is no room for it, `too_large` when it is too long, or
- * made of too many parts, `malformed` when it is no message.
+ * @throws ConnectError `rate_limited` if there is no room for it, `too_large` if it is too long or
+ * has too many parts, `malformed` if it is not a message.
  */
 export async function* inspectBody(
   body: AsyncIterable<Uint8Array>,
@@ -81,7 +81,7 @@ function inspect({ schema, contentType }: Inspected, message: Uint8Array): void 
   if (problem !== undefined) throw refusal(problem)
 }
 
-/** The messages in a body that are not compressed; those that are come by when they are inflated. */
+/** The uncompressed messages of a body; compressed ones are inspected when they are inflated. */
 function* messagesOf(body: Uint8Array, { contentType, contentEncoding }: Inspected) {
   if (!/^application\/(?:grpc|connect\+)/.test(contentType)) {
     if (contentEncoding === undefined || contentEncoding === 'identity') yield body

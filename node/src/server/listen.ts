@@ -17,7 +17,7 @@ import { type CertificateFiles, type CertificateNews, openTls, type TlsLayer } f
 export interface ServerLimits extends HttpLimits {
   /** Open connections; never more than the limit of open files leaves. */
   readonly connections: number
-  /** Of one caller; not counted behind a trusted proxy, where all come from it. */
+  /** Of one caller; ignored behind a trusted proxy, where all come from the proxy. */
   readonly connectionsOfCaller: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
@@ -42,23 +42,23 @@ export interface ListenOptions {
   /** Absent: in clear. */
   readonly tls?: CertificateFiles
   readonly onCertificate?: (news: CertificateNews) => void
-  /** How many proxies in front are trusted to say who calls; 0 by default. */
+  /** How many proxies in front are trusted to name callers; 0 by default. */
   readonly trustedHops?: number
-  /** Called once, when a proxy says who calls and none is trusted. */
+  /** Called once if a proxy names its callers and none is trusted. */
   readonly onUntrustedProxy?: () => void
   readonly limits?: Partial<ServerLimits>
-  /** Callers that are limited only together with all others; by default this machine itself. */
+  /** Callers without limits of their own; by default this machine. */
   readonly exempt?: (caller: string) => boolean
 }
 
 export interface Listener {
   /** Where clients reach it, without a slash at the end. */
   readonly url: string
-  /** How many connections may be open. */
+  /** Maximum open connections. */
   readonly connectionLimit: number
-  /** How many are. */
+  /** Open connections. */
   readonly connections: number
-  /** How many were turned away as too many. */
+  /** Connections refused as too many. */
   readonly connectionsRefused: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
@@ -66,11 +66,15 @@ export interface Listener {
   readonly certificateUntil: Date | undefined
   /** Reads the certificate again. */
   reloadCertificate(): void
-  /** Takes no more connections, waits for requests under way at most this long, then cuts the rest. */
+  /**
+   * Accepts no more connections, waits at most this long for running requests, then cuts the rest.
+   */
   close(graceMs: number): Promise<void>
 }
 
-/** @throws CertificateProblem, or Error with a `code` as of `net.Server.listen`, such as EADDRINUSE. */
+/**
+ * @throws CertificateProblem, or Error with a `code` as of `net.Server.listen`, such as EADDRINUSE.
+ */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const limits = { ...defaultServerLimits, ...options.limits }
   const { trustedHops = 0, exempt = isLocal } = options
@@ -83,7 +87,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
   const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies })
   const allowBrowsers = cors({
-    // Nothing here rests on who sends a request, so any page may talk to any node.
+    // The node does not rely on where a request comes from, so any page may talk to it.
     origin: '*',
     methods: [...corsLists.allowedMethods],
     allowedHeaders: [...corsLists.allowedHeaders],
@@ -135,9 +139,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       servers.drain()
       const timer = setTimeout(() => {
         servers.cut()
-        // A moment later, when what it said is out.
+        // A moment later, when the cancellation is sent.
         setImmediate(() => gate.destroyAll())
-        // One that was being handed over just then is cut a moment later.
+        // A connection that was being handed over just then is cut a moment later.
         cutting = setInterval(() => gate.destroyAll(), 500)
       }, graceMs)
       let cutting: NodeJS.Timeout | undefined

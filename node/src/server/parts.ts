@@ -1,17 +1,17 @@
 /**
- * Of how many parts a request is made, before any of them becomes an object: 34 MiB of empty ones,
- * 34 KiB with compression, would take gigabytes and stop everything else for seconds.
+ * Counts the parts of a request before they become objects: 34 MiB of empty parts, 34 KiB compressed,
+ * would take gigabytes and block everything else for seconds.
  */
 import type { DescMessage } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
 /**
- * Fields, at all depths. The largest request that makes sense, 1,000 topics each with a proof, has
+ * Maximum fields, at all depths. The largest sensible request, 1,000 topics each with a proof, has
  * about 9,000.
  */
 const partsLimit = 16_384
 
-/** What speaks against parsing these bytes as a message; nothing, if the parser may find out. */
+/** Why these bytes must not be parsed as a message; undefined if they may. */
 export function problemOfFields(
   schema: DescMessage,
   bytes: Uint8Array,
@@ -23,15 +23,15 @@ export function problemOfFields(
   }
 }
 
-/** How many of `left` are left; below 0 if they were too many. @throws Error for what is no message. */
-function countFields(schema: DescMessage, bytes: Uint8Array, left: number): number {
+/** Remaining budget; negative when exceeded. @throws Error if the bytes are not a message. */
+function countFields(schema: DescMessage, bytes: Uint8Array, budget: number): number {
   const reader = new BinaryReader(bytes)
-  let rest = left
+  let rest = budget
   while (reader.pos < reader.len) {
     rest -= 1
     if (rest < 0) return rest
     const [number, wireType] = reader.tag()
-    // A group holds fields without end, and no message here has one.
+    // A group can hold any number of fields, and no message here has one.
     if (wireType === WireType.StartGroup) throw new TypeError('a group')
     const inner = messageAt(schema, number)
     if (inner === undefined || wireType !== WireType.LengthDelimited) reader.skip(wireType, number)
@@ -44,7 +44,7 @@ function messageAt(schema: DescMessage, number: number): DescMessage | undefined
   return schema.fields.find((field) => field.number === number)?.message
 }
 
-/** The same of JSON: its members and elements. */
+/** The same for JSON: counts its members and elements. */
 export function problemOfMembers(bytes: Uint8Array): 'too_large' | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const hasFew = ['{', '[', ','].every((mark) => {

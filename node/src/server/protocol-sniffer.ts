@@ -7,8 +7,8 @@ import type { Socket } from 'node:net'
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 /**
- * Calls `take` once, with the socket as if nothing had been read from it, or never: if it closes, or
- * has not said within the limit which it is, however slowly it speaks.
+ * Calls `take` once, with the socket as if nothing had been read from it. If the first bytes do not
+ * decide within the limit, the socket is closed and `take` is never called.
  */
 export function sniffProtocol(
   socket: Socket,
@@ -29,7 +29,8 @@ export function sniffProtocol(
     socket.pause()
     socket.unshift(seen)
     take(matches ? 'http2' : 'http1')
-    // An HTTP/2 session reads what was put back by itself; the HTTP/1.1 parser waits for it to flow.
+    // An HTTP/2 session reads the bytes put back by itself; the HTTP/1.1 parser needs a flowing
+    // socket.
     if (!matches) socket.resume()
   }
   socket.on('close', stopTimer)

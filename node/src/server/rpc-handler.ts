@@ -1,7 +1,6 @@
 /**
- * Brings HTTP requests of both versions to the RPCs, each with its caller. `connectNodeAdapter` does
- * the same, but prints every connection that breaks in the middle, and lets an impossible Host header
- * end the process.
+ * Passes HTTP requests of both versions to the RPCs, each with its caller. `connectNodeAdapter` does
+ * the same, but prints every broken connection, and an invalid Host header ends the process.
  */
 import type http from 'node:http'
 import http2 from 'node:http2'
@@ -20,35 +19,35 @@ export type Response = http.ServerResponse | http2.Http2ServerResponse
 
 export interface RpcHandlerOptions {
   readonly routes: (router: ConnectRouter) => void
-  /** How many proxies in front are trusted to say who calls. */
+  /** How many proxies in front are trusted to name callers. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
-  /** How long a part of an answer may wait for its reader. */
+  /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
-  /** Called once, when a proxy says who calls and none is trusted. */
+  /** Called once if a proxy names its callers and none is trusted. */
   readonly onUntrustedProxy?: () => void
 }
 
 type Universal = ReturnType<typeof universalRequestFromNodeRequest>
 type Answer = Parameters<typeof universalResponseToNodeResponse>[0]
 
-/** Answers every request; a path that is no RPC with 404. */
+/** Answers every request; a path without an RPC gets 404. */
 export function createRpcHandler(
   options: RpcHandlerOptions,
 ): (request: Request, response: Response) => void {
   const router = createConnectRouter({
     acceptCompression: [inspectedGzip],
-    // Nobody reads them, and each would be an object.
+    // Unknown fields are never read, and each would be an object.
     binaryOptions: { readUnknownFields: false },
   })
   options.routes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
-  let hasTold = false
+  let hasWarned = false
   const callerBehind = ({ socket, headers }: Request): string => {
     const forwardedFor = headers['x-forwarded-for']
-    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasTold) {
-      hasTold = true
+    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasWarned) {
+      hasWarned = true
       options.onUntrustedProxy?.()
     }
     return callerOf(socket, forwardedFor, options.trustedHops)
@@ -71,13 +70,13 @@ export function createRpcHandler(
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, values)
     } catch {
-      // Without a Host header, or with one that makes no URL, there is nothing to call.
+      // The Host header is missing or does not make a URL.
       answerPlainly(response, 400, 'The request names no host.\n')
       return
     }
     const share = options.bodies.open(caller)
     response.once('close', share.release)
-    // What was written last must be taken too.
+    // The reader must take the last part too.
     response.once('finish', () => {
       const timer = setTimeout(cut, options.idleTimeoutMs)
       response.once('close', () => clearTimeout(timer))
@@ -88,7 +87,7 @@ export function createRpcHandler(
       contentEncoding: request.headers['content-encoding'],
       share,
     }
-    // Refusals are answers. What fails here is the connection, which its peer broke.
+    // Refusals are answers. Only a connection that its peer broke fails here.
     inspecting(inspected, () =>
       handler(withInspectedBody(universal))
         .then((answer) => universalResponseToNodeResponse(timed(answer), response))

@@ -1,6 +1,6 @@
 /**
- * TLS for connections that are handed over: 1.2 or later with Node's own choice of ciphers, the
- * protocol by ALPN, and a certificate that can be replaced while connections are open.
+ * TLS for connections that it is given: 1.2 or later with Node's default ciphers, the protocol by
+ * ALPN, and a certificate that can be replaced while connections are open.
  */
 import { X509Certificate } from 'node:crypto'
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
@@ -17,7 +17,7 @@ export interface CertificateFiles {
 
 export interface TlsOptions extends CertificateFiles {
   readonly handshakeTimeoutMs: number
-  /** Told what became of a new certificate. */
+  /** Called with what became of a new certificate. */
   readonly onNews?: (news: CertificateNews) => void
 }
 
@@ -27,18 +27,18 @@ export type CertificateNews =
   | { readonly kind: 'refused'; readonly why: string }
 
 export interface TlsLayer {
-  /** Does the handshake; then `onConnection` of the layer gets it. A failed one is closed. */
+  /** Does the handshake and passes the connection to `onConnection`; closes it if that fails. */
   take(socket: Socket): void
   /** When the certificate in use expires. */
   readonly validUntil: Date
   /** Reads the files again. */
   reload(): void
-  /** Ends the watch over the files. */
+  /** Stops watching the files. */
   close(): void
 }
 
 /** Certificate and key are two files, and tools write them one after the other. */
-const settleMs = 500
+const reloadDelayMs = 500
 
 /** @throws CertificateProblem if the files cannot be read or do not fit each other. */
 export function openTls(
@@ -56,11 +56,11 @@ export function openTls(
     // Resets are routine, and an error without a listener would end the process.
     socket.on('error', () => {})
     const { alpnProtocol } = socket
-    // Without ALPN the first bytes tell.
+    // Without ALPN the first bytes decide.
     if (alpnProtocol === 'h2') onConnection('http2', socket)
     else onConnection(alpnProtocol === 'http/1.1' ? 'http1' : undefined, socket)
   })
-  // A scan, a client in clear, one that does not trust the certificate: it was closed.
+  // A scan, a client in clear, or one that does not trust the certificate.
   server.on('tlsClientError', (_, socket) => socket.destroy())
   options.onNews?.({ kind: 'loaded', validUntil: current.validUntil })
 
@@ -79,10 +79,10 @@ export function openTls(
   let timer: NodeJS.Timeout | undefined
   const later = (): void => {
     clearTimeout(timer)
-    timer = setTimeout(reload, settleMs)
+    timer = setTimeout(reload, reloadDelayMs)
     timer.unref()
   }
-  // The folders, not the files: what renews certificates puts new files, or new links, in their place.
+  // Watches folders, not files: renewal tools replace the files, or links to them.
   const folders = new Set([options.certificate, options.key].map((file) => dirname(file)))
   const watchers = [...folders].flatMap((folder) => watchFolder(folder, later) ?? [])
 
@@ -102,7 +102,7 @@ export function openTls(
   }
 }
 
-/** Absent if the machine has no watches left: SIGHUP and a restart work then. */
+/** Absent if the machine has no watches left; SIGHUP and a restart still work. */
 function watchFolder(folder: string, onChange: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, onChange)
@@ -142,7 +142,7 @@ function reasonOf(error: unknown): string {
     : `not a certificate and its key in PEM (${error.message})`
 }
 
-/** The files cannot be used; the message is a sentence for whoever starts the node. */
+/** The files cannot be used; the message is a sentence for the operator. */
 export class CertificateProblem extends Error {
   constructor(cause: unknown) {
     super(`--tls-cert and --tls-key cannot be used: ${reasonOf(cause)}.`, { cause })

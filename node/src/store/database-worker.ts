@@ -1,38 +1,27 @@
-/** The thread that the database of a node runs on: does the calls it gets, and tells its news. */
+/** The thread that the database of a node runs on: answers calls and reports news. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Answer, Call, DatabaseSource } from './database-thread.ts'
-import type { DatabaseCalls } from './operations.ts'
+import type { Answer, Call, DatabaseSource, Method, MethodArgs } from './database-thread.ts'
 import { openPostgresCalls } from './postgres/postgres.ts'
-import { openSqliteCalls } from './sqlite/sqlite.ts'
+import { openSqliteCalls } from './sqlite/database.ts'
 
 if (parentPort === null) throw new Error('database-worker runs in a worker thread')
 const port = parentPort
 const answer = (message: Answer): void => port.postMessage(message)
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
 
-async function perform(database: DatabaseCalls, call: Call): Promise<void> {
-  try {
-    answer({ id: call.id, ok: true, value: await resultOf(database, call) })
-  } catch (error) {
-    answer({ id: call.id, ok: false, reason: reasonOf(error) })
-  }
-  // Nothing listens any more, so the thread ends once this call is answered.
-  if (call.method === 'close') port.unref()
-}
+type Database = { readonly [M in Method]: (...args: MethodArgs[M]) => Promise<unknown> }
 
-function resultOf(database: DatabaseCalls, call: Call): Promise<unknown> {
-  switch (call.method) {
-    case 'run':
-      return database.run(...call.args)
-    case 'page':
-      return database.page(...call.args)
-    case 'stock':
-      return database.stock(...call.args)
-    case 'sweep':
-      return database.sweep(...call.args)
-    case 'close':
-      return database.close()
+async function perform<M extends Method>(
+  database: Database,
+  { id, method, args }: Call<M>,
+): Promise<void> {
+  try {
+    answer({ id, ok: true, value: await database[method](...args) })
+  } catch (error) {
+    answer({ id, ok: false, reason: reasonOf(error) })
   }
+  // Without a listener the thread ends once this call is answered.
+  if (method === 'close') port.unref()
 }
 
 try {

@@ -1,24 +1,23 @@
 /**
- * A database as the service sees it, on whatever thread it runs. Requests that arrive while a
- * transaction is written wait and share the next one (group commit), so that one write to disk serves
- * many of them.
+ * A database as the service sees it, on whatever thread it runs. Requests that arrive during a
+ * transaction wait and share the next one (group commit), so that one write to disk serves many.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
-import { Announcer } from './announcer.ts'
+import { CommitFeed } from './commit-feed.ts'
 import { defaultRetentionNs } from './lifetimes.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
   type Commit,
-  type Cursor,
   type Interest,
   type NewEnvelope,
-  type Page,
-  type PageLimit,
   type PublishOutcome,
-  type Stock,
+  type ReadAnswers,
+  type ReadArgs,
+  type ReadName,
+  ReadsByName,
   type Store,
   StoreFailure,
 } from './store.ts'
@@ -32,10 +31,10 @@ export interface StoreOptions {
   readonly retentionNs?: bigint
 }
 
-/** Bounds of one transaction: what comes after waits for the next. */
+/** Bounds of one transaction: further requests wait for the next. */
 const batchLimitOperations = 1_000
 const batchLimitBytes = 32 * 1024 * 1024
-/** Bounds of what waits: beyond them requests are turned away, to be tried again. */
+/** Bounds of the queue: beyond them requests are refused and may be retried. */
 const queueLimitOperations = 20_000
 const queueLimitBytes = 256 * 1024 * 1024
 
@@ -44,17 +43,17 @@ const sweepIntervalMs = 60_000
 interface Waiting {
   readonly operation: Operation
   readonly bytes: number
-  readonly settle: (outcome: Outcome) => void
+  readonly resolve: (outcome: Outcome) => void
 }
 
-export class GroupCommitStore implements Store {
+export class GroupCommitStore extends ReadsByName implements Store {
   readonly nodeId: Uint8Array
   readonly chainIds: readonly bigint[]
   readonly clock: Clock
   readonly #calls: DatabaseCalls
   readonly #givenClock: Clock | undefined
   readonly #retentionNs: bigint
-  readonly #announcer: Announcer
+  readonly #feed: CommitFeed
   readonly #sweeper: NodeJS.Timeout
   #sweeping: Promise<void> | undefined
   /** How far the database's clock is ahead of this machine's. */
@@ -65,20 +64,21 @@ export class GroupCommitStore implements Store {
   #closed = false
 
   constructor(calls: DatabaseCalls, options: StoreOptions) {
+    super()
     this.nodeId = calls.nodeId
     this.chainIds = options.chainIds ?? []
     this.#calls = calls
     this.#givenClock = options.clock
     this.clock = options.clock ?? (() => systemClock() + this.#aheadNs)
     this.#retentionNs = options.retentionNs ?? defaultRetentionNs
-    this.#announcer = new Announcer(this)
-    calls.onNews?.((news) => this.#announcer.hear(news))
-    // What a sweep has not reached is not given out either, inboxes aside.
+    this.#feed = new CommitFeed(this)
+    calls.onNews?.((news) => this.#feed.onNews(news))
+    // Reads do not show what is too old and not swept yet, except on inboxes.
     this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
     this.#sweeper.unref()
   }
 
-  /** How many requests wait to be stored. */
+  /** Length of the queue. */
   get waiting(): number {
     return this.#queue.length
   }
@@ -106,34 +106,29 @@ export class GroupCommitStore implements Store {
   async claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing?: ReadonlySet<string>,
+    fallbackOnly?: ReadonlySet<string>,
   ): Promise<readonly Claim[]> {
     const operation = {
       kind: 'claim',
       claimId,
       installationIds,
-      ...(sparing && { sparing }),
+      ...(fallbackOnly && { fallbackOnly }),
     } as const
     const outcome = await this.#enqueue(operation, 0)
     if (outcome.kind === 'claimed') return outcome.claims
     throw failureOf(outcome)
   }
 
-  async page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page> {
+  protected async read<N extends ReadName>(name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]> {
     this.#assertOpen()
-    return this.#calls.page(cursors, limit).catch(asStoreFailure)
-  }
-
-  async stock(installationId: string): Promise<Stock> {
-    this.#assertOpen()
-    return this.#calls.stock(installationId, this.clock()).catch(asStoreFailure)
+    return this.#calls.read(this.clock(), name, args).catch(asStoreFailure)
   }
 
   watch(listener: (commit: Commit) => void, interest: Interest): () => void {
-    return this.#announcer.watch(listener, interest)
+    return this.#feed.watch(listener, interest)
   }
 
-  /** Forgets what is too old, in small steps: what is to be stored goes between them. */
+  /** Sweeps in small steps; writes go between them. */
   sweep(): Promise<void> {
     this.#sweeping ??= this.#sweepAll().finally(() => {
       this.#sweeping = undefined
@@ -152,7 +147,7 @@ export class GroupCommitStore implements Store {
 
   async #sweepAll(): Promise<void> {
     while (!this.#closed && (await this.#calls.sweep(this.clock(), this.#retentionNs))) {
-      // Whatever came meanwhile goes first.
+      // Waiting writes go first.
       await nextTurn()
       await this.#writing
     }
@@ -171,24 +166,24 @@ export class GroupCommitStore implements Store {
       ) {
         throw new StoreFailure('too much waits to be stored')
       }
-      this.#queue.push({ operation, bytes, settle: resolve })
+      this.#queue.push({ operation, bytes, resolve })
       this.#queueBytes += bytes
       this.#writing ??= this.#write()
     })
   }
 
   async #write(): Promise<void> {
-    // Let everything that arrives in this turn of the event loop share the first transaction.
+    // All requests of this turn of the event loop share the first transaction.
     await Promise.resolve()
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch()
       const outcomes = await this.#runBatch(batch)
-      this.#announcer.tell(
+      this.#feed.onCommit(
         batch.map(({ operation }) => operation),
         outcomes,
       )
-      for (const [index, { settle }] of batch.entries()) {
-        settle(outcomes[index] ?? { kind: 'failed', reason: 'no answer' })
+      for (const [index, { resolve }] of batch.entries()) {
+        resolve(outcomes[index] ?? { kind: 'failed', reason: 'no answer' })
       }
     }
     this.#writing = undefined

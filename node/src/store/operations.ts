@@ -1,12 +1,21 @@
 /**
- * What the databases are asked, wherever they run: operations in one transaction, pages, stocks,
- * and what has to be forgotten. `group-commit.ts` makes a `Store` of it.
+ * What the databases are asked, on whatever thread they run: operations in one transaction, reads,
+ * and sweeps. `group-commit.ts` makes a `Store` of it.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
-import type { Claim, Cursor, NewEnvelope, Page, PageLimit, Receipt, Stock } from './store.ts'
+import type {
+  Claim,
+  Cursor,
+  NewEnvelope,
+  ReadAnswers,
+  ReadArgs,
+  ReadName,
+  Receipt,
+  Stock,
+} from './store.ts'
 
-/** Something to be done in a transaction, alone or with others. */
+/** A write: it shares a transaction with others, or has its own. */
 export type Operation =
   | {
       readonly kind: 'publish'
@@ -18,11 +27,11 @@ export type Operation =
       readonly kind: 'claim'
       readonly claimId: Uint8Array
       readonly installationIds: readonly string[]
-      /** Those that only give their fallback key now. */
-      readonly sparing?: ReadonlySet<string>
+      /** Installations that give their fallback key, never a one-time key. */
+      readonly fallbackOnly?: ReadonlySet<string>
     }
 
-/** What became of it. */
+/** The result of an operation. */
 export type Outcome =
   | { readonly kind: 'published'; readonly receipts: readonly Receipt[] }
   | { readonly kind: 'refused'; readonly code: NodeCode; readonly envelopeIndex: number }
@@ -36,41 +45,41 @@ export type Outcome =
       readonly claims: readonly Claim[]
       readonly stocks: readonly Stock[]
     }
-  /** Storage failed; nothing of it is stored. */
+  /** Storage failed; nothing of the operation is stored. */
   | { readonly kind: 'failed'; readonly reason: string }
 
 /** What other processes on the same database stored. */
 export interface News {
-  /** Topics, each with the sequence that their news come after. */
+  /** Topics with news, each with the sequence before them. */
   readonly cursors: readonly Cursor[]
   /** The installations whose stock shrank. */
   readonly installationIds: readonly string[]
-  /** Some news are lost: whoever follows a topic must read it again. */
+  /** Some news are lost: subscribers must read their topics again. */
   readonly missed: boolean
 }
 
-/** How much a sweep forgets at most, so that nothing waits long for it. */
+/** The largest number of rows that one step of a sweep drops, so that no call waits long for it. */
 export const sweepLimit = 1_000
 
-/** The calls of a database. Those of one kind are answered in the order of the calls. */
+/** The calls of a database. Those of one method are answered in the order of the calls. */
 export interface DatabaseCalls {
   readonly nodeId: Uint8Array
   /**
-   * @param nowNs node time; absent: the database's own clock.
+   * @param nowNs node time; if absent, the database's own clock counts.
    * @returns the outcomes, in the order of the operations, and the time that counted.
    */
   run(
     operations: readonly Operation[],
     nowNs: bigint | undefined,
   ): Promise<{ readonly outcomes: readonly Outcome[]; readonly nowNs: bigint }>
-  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
-  stock(installationId: string, nowNs: bigint): Promise<Stock>
+  /** @param nowNs node time: what is too old by then is not shown. */
+  read<N extends ReadName>(nowNs: bigint, name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]>
   /**
-   * Forgets what is too old: claims, unused one-time keys, digests of uploads, and what lies on
-   * inboxes longer than `retentionNs`. @returns whether there is more.
+   * Drops what is too old: claims, unused one-time keys, digests of uploads, and envelopes that an
+   * inbox has kept longer than `retentionNs`. @returns whether there is more.
    */
   sweep(nowNs: bigint, retentionNs: bigint): Promise<boolean>
-  /** What other processes store, from now on; a database for one process has none. */
+  /** Reports what other processes store from now on; absent for a database of one process. */
   onNews?(listener: (news: News) => void): void
   close(): Promise<void>
 }

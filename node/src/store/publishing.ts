@@ -1,6 +1,6 @@
 /**
- * How a publish request becomes envelopes, whatever they are stored in (docs/protocol.md section 5):
- * known bytes first, then the rules, then one time for all and the next number on each topic.
+ * How a publish request becomes envelopes in either database (docs/protocol.md section 5): known
+ * bytes first, then the rules, then one time for all and the next sequence on each topic.
  */
 import { hash } from 'node:crypto'
 import { acceptEnvelope } from '../rules/accept.ts'
@@ -19,15 +19,15 @@ export interface AcceptedEnvelope {
   readonly effect: Effect
 }
 
-/** The state of a transaction as publishing sees it. What it is told shows in what it says next. */
+/** The state of a transaction as publishing sees it: every change shows in what is read next. */
 export interface Ledger extends RuleState {
-  /** What these bytes were answered when they were stored on that topic. */
+  /** The receipt that these bytes got when the topic stored them. */
   receipt(topic: string, digest: Uint8Array): Receipt | undefined
-  /** The newest `node_ns` on a topic, also of what is gone by now; 0 if nothing ever lay there. */
+  /** The newest `node_ns` of a topic, also of dropped envelopes; 0 if it never had one. */
   latestNs(topic: string): bigint
-  /** Stores it and what it changes; returns its sequence number. */
+  /** Stores an envelope and what it changes. @returns its sequence. */
   append(envelope: AcceptedEnvelope): bigint
-  /** Runs a step of which everything stays, or, if it returns false, nothing. */
+  /** Runs a step and undoes all of it if it returns false. */
   attempt(step: () => boolean): void
 }
 
@@ -48,7 +48,7 @@ export function publishRequest(
     const digest = digestOf(envelope.message)
     return { ...envelope, digest, known: ledger.receipt(envelope.topic, digest) }
   })
-  // One node_ns for everything that the request stores, above all that its topics had.
+  // One node_ns for all envelopes of the request, later than any of their topics.
   let nodeNs = nowNs
   for (const { topic, known } of digested) {
     if (known !== undefined) continue
@@ -56,14 +56,14 @@ export function publishRequest(
     if (nodeNs <= latestNs) nodeNs = latestNs + 1n
   }
   const receipts: Receipt[] = []
-  /** What this very request stored, by topic and digest. */
+  /** What this request stored, by topic and digest. */
   const own = new Map<string, Receipt>()
   let outcome: Outcome = { kind: 'published', receipts }
   ledger.attempt(() => {
     for (const [envelopeIndex, envelope] of digested.entries()) {
       const { topic, message, digest } = envelope
       const name = `${topic} ${Buffer.from(digest).toString('base64')}`
-      // Known bytes are answered before any other rule, and may be in this very request.
+      // Known bytes are answered before any other rule, also if this request stored them.
       const known = envelope.known ?? own.get(name)
       if (known !== undefined) {
         receipts.push(known)

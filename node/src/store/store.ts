@@ -1,5 +1,5 @@
 /**
- * What the node asks of storage. Two databases are beside it, in `sqlite/` and `postgres/`; both pass
+ * What the node asks of storage. Two databases implement it, in `sqlite/` and `postgres/`, and pass
  * the same contract tests. Every method is safe to call while others run.
  */
 import type { NodeCode } from '../../../src/protocol/node-codes.ts'
@@ -13,7 +13,7 @@ export interface NewEnvelope {
   readonly message: Uint8Array
 }
 
-/** An envelope as it lies on its topic. */
+/** An envelope on its topic. */
 export interface StoredEnvelope extends NewEnvelope {
   /** Per topic: 1, 2, 3 without gaps. */
   readonly sequence: bigint
@@ -23,11 +23,11 @@ export interface StoredEnvelope extends NewEnvelope {
 export interface Receipt {
   readonly sequence: bigint
   readonly nodeNs: bigint
-  /** False if these bytes lay on that topic before. */
+  /** False if the topic already had these bytes. */
   readonly fresh: boolean
 }
 
-/** Where a reader is on a topic: it has everything up to and including this sequence. */
+/** A reader's position on a topic: it has everything up to and including this sequence. */
 export interface Cursor {
   readonly topic: string
   readonly afterSequence: bigint
@@ -41,14 +41,14 @@ export interface Page {
 
 export interface Claim {
   readonly installationId: string
-  /** Absent: the installation is unknown or revoked, or has no key to give. */
+  /** Absent if the installation is unknown or revoked, or has no key left. */
   readonly prekey: SignedPrekey | undefined
 }
 
-/** How much a page may have; its first envelope may be larger. */
+/** The size of a page; its first envelope may exceed it. */
 export interface PageLimit {
   readonly envelopes: number
-  /** Of messages. */
+  /** Bytes of messages. */
   readonly bytes: number
 }
 
@@ -56,26 +56,26 @@ export interface PageLimit {
 export interface Stock {
   readonly installationId: string
   readonly oneTimeLeft: number
-  /** The time that the newest upload carries; 0 if there was none. */
+  /** The time inside the newest upload; 0 if there was none. */
   readonly newestCreatedNs: bigint
 }
 
-/** What became visible at one moment, in the order in which it was stored. */
+/** Envelopes and stocks that became visible at once, in the order in which they were stored. */
 export interface Commit {
   readonly envelopes: readonly StoredEnvelope[]
   /** The installations whose stock shrank. */
   readonly stocks: readonly Stock[]
-  /** Something before it was not announced: whoever follows a topic must read it again. */
+  /** An earlier commit was not emitted: whoever follows a topic must read it again. */
   readonly missed: boolean
 }
 
-/** What somebody here wants to hear of. */
+/** Which commits a watcher wants. */
 export interface Interest {
   topic(name: string): boolean
   installation(id: string): boolean
 }
 
-/** Why nothing of a request was stored, and which of its envelopes was the first at fault. */
+/** Why nothing of a request was stored, and the first of its envelopes at fault. */
 export interface PublishRefusal {
   readonly ok: false
   readonly code: NodeCode
@@ -85,26 +85,66 @@ export interface PublishRefusal {
 export type PublishOutcome =
   | { readonly ok: true; readonly receipts: readonly Receipt[] }
   | PublishRefusal
-  /** Nothing is stored before a chain was asked about this envelope. */
+  /** Nothing is stored until a chain has answered about this envelope. */
   | {
       readonly ok: false
       readonly question: ContractQuestion
       readonly envelopeIndex: number
     }
 
-export interface Store {
+/**
+ * Everything that can be read. A new read is a line here, one in `ReadsByName` and one in each
+ * database: group commit, the timing and the database thread pass on whatever is named here.
+ */
+export interface Reads {
+  /**
+   * The next envelopes over all these topics, at least one if there is any.
+   * @throws StoreFailure
+   */
+  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
+
+  /** @throws StoreFailure */
+  stock(installationId: string): Promise<Stock>
+}
+
+export type ReadName = keyof Reads
+export type ReadArgs = { readonly [N in ReadName]: Parameters<Reads[N]> }
+export type ReadAnswers = { readonly [N in ReadName]: Awaited<ReturnType<Reads[N]>> }
+
+/** Reads that all come to one method, which passes them on by name. */
+export abstract class ReadsByName implements Reads {
+  protected abstract read<N extends ReadName>(name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]>
+
+  page(...args: ReadArgs['page']): Promise<Page> {
+    return this.read('page', args)
+  }
+
+  stock(...args: ReadArgs['stock']): Promise<Stock> {
+    return this.read('stock', args)
+  }
+}
+
+/** Calls a read by its name, where they arrive. */
+export const readByName = <N extends ReadName>(
+  // `Reads`, spelled so that each name keeps its own arguments and answer.
+  reads: { readonly [R in ReadName]: (...args: ReadArgs[R]) => Promise<ReadAnswers[R]> },
+  name: N,
+  args: ReadArgs[N],
+): Promise<ReadAnswers[N]> => reads[name](...args)
+
+export interface Store extends Reads {
   /** 16 random bytes, made with the store. */
   readonly nodeId: Uint8Array
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds: readonly bigint[]
-  /** What node time is: the clock that `node_ns` is taken from. */
+  /** Node time: the clock that `node_ns` comes from. */
   readonly clock: Clock
 
   /**
    * Checks and stores all envelopes, or none (docs/protocol.md section 5). Receipts come in the
    * order of the envelopes, once everything is on disk.
-   * @param statuses what chains said about contract signatures, by index of the envelope.
-   * @throws StoreFailure if nothing could be stored for a reason that is not the request's.
+   * @param statuses answers of chains about contract signatures, by index of the envelope.
+   * @throws StoreFailure if nothing was stored, and not because of the request.
    */
   publish(
     envelopes: readonly NewEnvelope[],
@@ -114,42 +154,34 @@ export interface Store {
   /**
    * One prekey for each installation, in the order asked. The same claim id gets the same key again
    * for ten minutes.
-   * @param sparing installations that were asked for too often: they only give their fallback key.
+   * @param fallbackOnly installations over a limit: they give their fallback key, never a one-time
+   * key.
    * @throws StoreFailure
    */
   claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    sparing?: ReadonlySet<string>,
+    fallbackOnly?: ReadonlySet<string>,
   ): Promise<readonly Claim[]>
 
   /**
-   * The next envelopes over all these topics, at least one if there is any.
-   * @throws StoreFailure
-   */
-  page(cursors: readonly Cursor[], limit: PageLimit): Promise<Page>
-
-  /** @throws StoreFailure */
-  stock(installationId: string): Promise<Stock>
-
-  /**
-   * Calls `listener` after each commit, also of other processes. Whatever a `page` or `stock` asked
-   * later did not show is announced after its answer; whatever it did show may be announced before or
-   * after. Envelopes of one topic may come out of order if several processes store them: a reader
-   * that sees a number skipped reads the topic again.
-   * @param interest what of other processes' commits is worth reading.
-   * @returns ends it.
+   * Calls `listener` after each commit, also of other processes. A commit that a later read did not
+   * show is emitted after that answer; one that it did show may be emitted before or after. Envelopes
+   * of one topic may come out of order if several processes store them: a reader that sees a sequence
+   * skipped reads the topic again.
+   * @param interest which of other processes' commits are read.
+   * @returns stops watching.
    */
   watch(listener: (commit: Commit) => void, interest: Interest): () => void
 
-  /** Forgets what is too old, in small steps between which others are served. */
+  /** Drops what is too old, in small steps, and serves other calls between them. */
   sweep(): Promise<void>
 
-  /** Finishes what is under way, then refuses everything. */
+  /** Finishes running calls, then refuses new ones. */
   close(): Promise<void>
 }
 
-/** Storage did not do what it should: disk full, file gone, thread ended. Retrying may help. */
+/** Storage failed: disk full, file gone, thread ended. Retrying may help. */
 export class StoreFailure extends Error {
   override readonly name = 'StoreFailure'
 }

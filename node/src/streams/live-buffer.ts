@@ -1,11 +1,12 @@
 /**
- * What was stored for one reader and has not been sent to it yet. Bounded: what does not fit is lost
- * here, `overflowed` says so, and the reader's stream decides what that means.
+ * The backlog of one subscriber: envelopes that were stored and not sent yet. It is bounded:
+ * envelopes that do not fit are dropped, `overflowed` says so, and the subscription decides what
+ * that means.
  */
 import type { PageLimit, Stock, StoredEnvelope } from '../store/store.ts'
 import type { LiveMemory, WaitingEnvelope } from './live-memory.ts'
 
-/** How much may wait for one reader: at least one publish request at its largest, 25 MiB. */
+/** The largest backlog of one subscriber: room for the largest publish request, 25 MiB. */
 export const defaultLiveLimit: PageLimit = { envelopes: 8_192, bytes: 32 * 1024 * 1024 }
 
 export class LiveBuffer {
@@ -13,7 +14,7 @@ export class LiveBuffer {
   readonly #memory: LiveMemory
   #envelopes: WaitingEnvelope[] = []
   #bytes = 0
-  // By installation: of several notices about one stock only the newest matters.
+  // By installation: only the newest notice about a stock matters.
   #stocks = new Map<string, Stock>()
   #overflowed = false
   #missed = false
@@ -30,17 +31,17 @@ export class LiveBuffer {
     return this.#bytes
   }
 
-  /** Whether something was lost since the last `restart`. */
+  /** Whether envelopes were dropped since the last `restart`. */
   get overflowed(): boolean {
     return this.#overflowed
   }
 
-  /** Whether something came by that was not pushed, since the last `restart`. */
+  /** Whether a commit was missed since the last `restart`. */
   get missed(): boolean {
     return this.#missed
   }
 
-  /** Whether nothing comes any more, because the reader left or the node stops. */
+  /** Whether the subscription is over: the reader left or the node stops. */
   get ended(): boolean {
     return this.#ended
   }
@@ -58,7 +59,7 @@ export class LiveBuffer {
     this.#wake?.()
   }
 
-  /** Loses everything that waits. */
+  /** Drops the whole backlog. */
   overflow(): void {
     this.#overflowed = true
     this.#clear()
@@ -76,7 +77,7 @@ export class LiveBuffer {
     this.#wake?.()
   }
 
-  /** Forgets envelopes: what comes from here on is collected, what came before is read elsewhere. */
+  /** Drops the backlog and collects anew: the store has what came before. */
   restart(): void {
     this.#overflowed = false
     this.#missed = false
@@ -90,7 +91,7 @@ export class LiveBuffer {
     this.#wake?.()
   }
 
-  /** Takes as many envelopes as a frame may have, at least one; empty if none wait. */
+  /** Takes as many envelopes as fit a frame, at least one; empty if none wait. */
   take(limit: PageLimit): readonly StoredEnvelope[] {
     let count = 0
     let bytes = 0
@@ -115,20 +116,20 @@ export class LiveBuffer {
     return stocks
   }
 
-  /** Resolves when something is pushed or the buffer ends, at the latest after this many ms. */
+  /** Resolves when something is pushed, the buffer ends, or the time is over. */
   changed(timeoutMs: number): Promise<void> {
     const isQuiet = !(this.#ended || this.#overflowed || this.#missed)
     if (!isQuiet || this.#envelopes.length > 0 || this.#stocks.size > 0) return Promise.resolve()
     return new Promise((resolve) => {
-      const settle = (): void => {
+      const wake = (): void => {
         clearTimeout(timer)
         this.#wake = undefined
         resolve()
       }
-      const timer = setTimeout(settle, timeoutMs)
+      const timer = setTimeout(wake, timeoutMs)
       // A waiting stream does not keep a process alive; its connection does.
       timer.unref()
-      this.#wake = settle
+      this.#wake = wake
     })
   }
 

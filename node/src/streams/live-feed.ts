@@ -1,9 +1,9 @@
-/** Brings what the store commits to the streams that asked for it. */
+/** Passes commits of the store on to the subscriptions that want them. */
 import type { Commit, PageLimit, Store } from '../store/store.ts'
 import { LiveBuffer } from './live-buffer.ts'
 import { defaultTotalLimitBytes, LiveMemory, waitingOf } from './live-memory.ts'
 
-/** What one reader wants to hear of. */
+/** What one subscriber wants. */
 export interface Interest {
   /** Topics whose envelopes it wants. */
   readonly topics: Iterable<string>
@@ -12,7 +12,7 @@ export interface Interest {
 }
 
 export class LiveFeed {
-  /** What all its readers hold together. */
+  /** The memory of all backlogs together. */
   readonly memory: LiveMemory
   readonly #limit: PageLimit
   readonly #stockMinimum: number
@@ -23,8 +23,8 @@ export class LiveFeed {
   #closed = false
 
   /**
-   * @param limit what may wait for one reader.
-   * @param totalLimitBytes what may wait for all of them; beyond it the fullest ones lose it all.
+   * @param limit the largest backlog of one subscriber.
+   * @param totalLimitBytes the largest of all together; beyond it the fullest buffers are dropped.
    */
   constructor(
     store: Pick<Store, 'watch'>,
@@ -41,12 +41,12 @@ export class LiveFeed {
     })
   }
 
-  /** How many readers are connected. */
+  /** Connected subscribers. */
   get size(): number {
     return this.#buffers.size
   }
 
-  /** Collects from now on, until the returned function is called. */
+  /** Collects from now on, until `leave` is called. */
   open(interest: Interest): { readonly buffer: LiveBuffer; readonly leave: () => void } {
     const buffer = new LiveBuffer(this.#limit, this.memory)
     if (this.#closed) buffer.end()
@@ -62,7 +62,7 @@ export class LiveFeed {
     return { buffer, leave }
   }
 
-  /** Ends every stream. */
+  /** Ends every subscription. */
   close(): void {
     this.#closed = true
     this.#stopWatching()
@@ -86,7 +86,7 @@ export class LiveFeed {
     }
   }
 
-  /** Ends the readers that most waits for, so that one who reads is not ended for others. */
+  /** Disconnects the subscribers with the largest backlog, so that the others stay. */
   #relieve(): void {
     const fullestFirst = [...this.#buffers]
       .filter(({ bytes }) => bytes > 0)

@@ -1,6 +1,6 @@
 /**
- * How much memory streams hold: what waits for readers, counted once however many readers it waits
- * for, and the frames that were handed to readers who have not taken them yet.
+ * Counts the memory of streams: backlogs, with an envelope counted once however many readers it waits
+ * for, and frames that were handed to readers and not taken yet.
  */
 
 import { pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
@@ -13,18 +13,18 @@ export interface WaitingEnvelope {
   readers: number
 }
 
-/** What waits for all readers of a process together at most. */
+/** The largest backlog of all readers of a process together. */
 export const defaultTotalLimitBytes = 512 * 1024 * 1024
 
 // An object, its numbers and its topic, besides the message.
 const overheadBytes = 256
 
 /**
- * A frame may have 4 MiB (docs/protocol.md section 11). A reader that takes nothing holds two of them
- * in memory here, so they are smaller; of ordinary messages a frame has 500 all the same.
+ * A frame may have 4 MiB (docs/protocol.md section 11). A reader that takes nothing keeps two of them
+ * in memory, so they are smaller here; a frame still has room for 500 ordinary messages.
  */
 const largeFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 1024 * 1024 }
-/** While many readers take nothing. */
+/** For times when many readers take nothing. */
 const smallFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 64 * 1024 }
 
 export class LiveMemory {
@@ -40,12 +40,12 @@ export class LiveMemory {
     return this.#waitingBytes
   }
 
-  /** Whether readers have to be ended. */
+  /** Whether subscribers have to be disconnected. */
   get isFull(): boolean {
     return this.#waitingBytes > this.#limitBytes
   }
 
-  /** Whether enough of them were, so that the next envelope does not end another. */
+  /** Whether enough were disconnected, so that the next envelope does not cost another one. */
   get hasRoom(): boolean {
     return this.#waitingBytes <= this.#limitBytes * 0.75
   }
@@ -55,19 +55,22 @@ export class LiveMemory {
     return this.#frameBytes > this.#limitBytes / 2 ? smallFrame : largeFrame
   }
 
-  /** Waits for one more reader. */
+  /** The envelope waits for one more reader. */
   hold(waiting: WaitingEnvelope): void {
     if (waiting.readers === 0) this.#waitingBytes += waiting.bytes
     waiting.readers += 1
   }
 
-  /** Waits for one reader less. */
+  /** The envelope waits for one reader less. */
   release(waiting: WaitingEnvelope): void {
     waiting.readers -= 1
     if (waiting.readers === 0) this.#waitingBytes -= waiting.bytes
   }
 
-  /** A frame is handed out; the returned function says, once or more, that its reader took it. */
+  /**
+   * Counts a frame that is handed out.
+   * @returns to be called, once or more, when its reader took it.
+   */
   lend(envelopes: readonly StoredEnvelope[]): () => void {
     let bytes = 0
     for (const { message } of envelopes) bytes += message.length + overheadBytes
@@ -79,10 +82,10 @@ export class LiveMemory {
   }
 }
 
-/** To be pushed to each of its readers. A message that is a view into more bytes is copied. */
+/** The entry to push to each of its readers. A message that is a view into more bytes is copied. */
 export function waitingOf(envelope: StoredEnvelope): WaitingEnvelope {
   const { message } = envelope
-  // As a view it would keep all 25 MiB of its request as long as one slow reader.
+  // A view would keep all 25 MiB of its request in memory as long as one slow reader.
   const isWhole = message.byteLength === message.buffer.byteLength
   return {
     envelope: isWhole ? envelope : { ...envelope, message: Uint8Array.from(message) },

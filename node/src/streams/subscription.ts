@@ -1,6 +1,6 @@
 /**
- * One subscription from start to end: started, stock notices, everything after the cursors,
- * caught-up, then what is stored from then on, and heartbeats (docs/protocol.md section 5).
+ * One subscription from start to end: started, stock notices, all envelopes after the cursors,
+ * caught-up, then every new envelope, and heartbeats (docs/protocol.md section 5).
  */
 
 import type { Clock } from '../clock.ts'
@@ -22,7 +22,7 @@ export interface SubscriptionOptions {
   readonly heartbeatMs: number
   /** Where the reader is on each topic that it wants envelopes of. */
   readonly cursors: readonly Cursor[]
-  /** Installations whose stock it wants to know. */
+  /** Installations whose stock notices it wants. */
   readonly installationIds: readonly string[]
   /** Aborts when the reader is gone. */
   readonly signal: AbortSignal
@@ -41,7 +41,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     installationIds: options.installationIds,
   })
   let frameTaken = (): void => {}
-  // Also while the reader takes nothing: then this generator stands still and would notice nothing.
+  // Also while the reader takes nothing: then this generator is suspended and notices nothing.
   const gone = (): void => {
     leave()
     frameTaken()
@@ -49,7 +49,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
   signal.addEventListener('abort', gone, { once: true })
   const heartbeat = new Heartbeat(heartbeatMs)
 
-  // A reader asks for what comes next once it has taken this.
+  // A reader that asks for the next event has taken this frame.
   function* frameOf(envelopes: readonly StoredEnvelope[]): Generator<StreamEvent> {
     if (envelopes.length === 0) return
     frameTaken = feed.memory.lend(envelopes)
@@ -57,8 +57,8 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     frameTaken()
   }
 
-  // The buffer collects from before each page on, so the last page and the buffer together have
-  // everything; what is in both is dropped by its sequence.
+  // The buffer collects from before each page on, so the last page and the buffer together have every
+  // envelope; duplicates are dropped by sequence.
   async function* catchUp(): AsyncGenerator<StreamEvent> {
     let hasMore = positions.size > 0
     while (hasMore && !signal.aborted && !buffer.ended) {
@@ -67,7 +67,8 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       const page = await store.page(cursors, feed.memory.frameLimit)
       yield* frameOf(moveOn(positions, page.envelopes))
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
-      // Section 5: catch-up goes at the reader's pace. A buffer too small meanwhile is read again.
+      // Section 5: catch-up goes at the reader's pace. If the buffer overflowed meanwhile, read
+      // again.
       hasMore = page.hasMore || buffer.overflowed || buffer.missed
     }
   }
@@ -85,7 +86,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
       const taken = buffer.take(feed.memory.frameLimit)
-      // Several processes on one database may be heard of out of order: then the store tells it.
+      // Commits of several processes may come out of order: then the store has what was skipped.
       if (buffer.missed || skipsSome(positions, taken)) {
         yield* catchUp()
         continue
@@ -100,7 +101,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
   }
 }
 
-/** Whether some number between what the reader has and what comes is missing. */
+/** Whether a sequence is missing between the reader's position and these envelopes. */
 function skipsSome(
   positions: ReadonlyMap<string, bigint>,
   envelopes: readonly StoredEnvelope[],
@@ -114,7 +115,7 @@ function skipsSome(
   })
 }
 
-/** Those that the reader does not have yet; from now on it has them. */
+/** Returns the envelopes that the reader does not have yet, and moves its positions past them. */
 function moveOn(
   positions: Map<string, bigint>,
   envelopes: readonly StoredEnvelope[],
@@ -138,7 +139,7 @@ class Heartbeat {
     this.#nextMs = performance.now() + intervalMs
   }
 
-  /** Whether one is due, and if so sets the time of the next. */
+  /** Whether a heartbeat is due; if so, schedules the next. */
   isDue(): boolean {
     if (performance.now() < this.#nextMs) return false
     this.#nextMs = performance.now() + this.#intervalMs

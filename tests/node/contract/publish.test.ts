@@ -12,7 +12,7 @@ import {
 } from '../../../src/protocol/limits.ts'
 import {
   everything,
-  mail,
+  inboxEnvelope,
   type NodeClient,
   nodeClient,
   refusalOf,
@@ -42,50 +42,60 @@ const stored = async (topic: string) =>
   (await node.store.page([{ topic, afterSequence: 0n }], everything)).envelopes
 
 test('section 5: a topic counts 1, 2, 3 and keeps the bytes as they came', async () => {
-  for (const name of ['a', 'b', 'c']) await client.publish({ envelopes: [mail(bob, name)] })
+  for (const name of ['a', 'b', 'c'])
+    await client.publish({ envelopes: [inboxEnvelope(bob, name)] })
   const envelopes = await stored(bob.inbox)
   expect(envelopes.map(({ sequence }) => sequence)).toEqual([1n, 2n, 3n])
   expect(envelopes.map(({ message }) => message)).toEqual(
-    ['a', 'b', 'c'].map((name) => mail(bob, name).message),
+    ['a', 'b', 'c'].map((name) => inboxEnvelope(bob, name).message),
   )
 })
 
 test('section 5: everything of one request bears one node_ns, and a topic never goes back', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
   const first = await client.publish({
-    envelopes: [mail(bob, 'a'), mail(carol, 'b'), mail(bob, 'c')],
+    envelopes: [inboxEnvelope(bob, 'a'), inboxEnvelope(carol, 'b'), inboxEnvelope(bob, 'c')],
   })
   expect(new Set(first.receipts.map(({ nodeNs }) => nodeNs)).size).toBe(1)
   expect(first.receipts[0]?.nodeNs).toBe(clock.nowNs)
 
   // The clock stands still, then is set back: above the latest of those topics all the same.
-  const second = await client.publish({ envelopes: [mail(bob, 'd')] })
+  const second = await client.publish({ envelopes: [inboxEnvelope(bob, 'd')] })
   expect(second.receipts[0]?.nodeNs).toBe(clock.nowNs + 1n)
   clock.nowNs -= 3600n * secondNs
-  const third = await client.publish({ envelopes: [mail(bob, 'e'), mail(carol, 'f')] })
+  const third = await client.publish({
+    envelopes: [inboxEnvelope(bob, 'e'), inboxEnvelope(carol, 'f')],
+  })
   expect(third.receipts.map(({ nodeNs }) => nodeNs)).toEqual([
     clock.nowNs + 3600n * secondNs + 2n,
     clock.nowNs + 3600n * secondNs + 2n,
   ])
   // Known bytes are not written, so their topic has no say.
   const dave = await register(client, 'dave', clock.nowNs)
-  const mixed = await client.publish({ envelopes: [mail(bob, 'e'), mail(dave, 'g')] })
+  const mixed = await client.publish({
+    envelopes: [inboxEnvelope(bob, 'e'), inboxEnvelope(dave, 'g')],
+  })
   expect(mixed.receipts[1]?.nodeNs).toBe(clock.nowNs)
 })
 
 test('section 5: the same bytes again return the first receipt and store nothing', async () => {
-  const [first] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
+  const [first] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })).receipts
   clock.nowNs += secondNs
-  const [again] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
+  const [again] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })).receipts
   expect(again).toEqual(first)
   expect(await stored(bob.inbox)).toHaveLength(1)
 })
 
 test('section 5: a request may mix known and new envelopes, and name one twice', async () => {
-  const [first] = (await client.publish({ envelopes: [mail(bob, 'a')] })).receipts
+  const [first] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })).receipts
   clock.nowNs += secondNs
   const { receipts } = await client.publish({
-    envelopes: [mail(bob, 'b'), mail(bob, 'a'), mail(bob, 'b'), mail(bob, 'c')],
+    envelopes: [
+      inboxEnvelope(bob, 'b'),
+      inboxEnvelope(bob, 'a'),
+      inboxEnvelope(bob, 'b'),
+      inboxEnvelope(bob, 'c'),
+    ],
   })
   expect(receipts.map(({ sequence }) => sequence)).toEqual([2n, 1n, 2n, 3n])
   expect(receipts[1]).toEqual(first)
@@ -94,7 +104,7 @@ test('section 5: a request may mix known and new envelopes, and name one twice',
 
 test('section 5: the same bytes on another topic are another envelope', async () => {
   const carol = await register(client, 'carol', clock.nowNs)
-  await client.publish({ envelopes: [mail(bob, 'a'), mail(carol, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a'), inboxEnvelope(carol, 'a')] })
   expect(await stored(bob.inbox)).toHaveLength(1)
   expect(await stored(carol.inbox)).toHaveLength(1)
 })
@@ -112,7 +122,12 @@ test('section 5: all of a request or nothing, and the refusal names the envelope
   const nobody = new TestInstallation(testAccount('nobody'), 'nobody')
   const refusal = await refusalOf(
     client.publish({
-      envelopes: [mail(bob, 'a'), mail(bob, 'b'), mail(nobody, 'c'), mail(bob, 'd')],
+      envelopes: [
+        inboxEnvelope(bob, 'a'),
+        inboxEnvelope(bob, 'b'),
+        inboxEnvelope(nobody, 'c'),
+        inboxEnvelope(bob, 'd'),
+      ],
     }),
   )
   expect(refusal).toMatchObject({
@@ -121,7 +136,7 @@ test('section 5: all of a request or nothing, and the refusal names the envelope
     envelopeIndex: 2,
   })
   expect(await stored(bob.inbox)).toHaveLength(0)
-  const [next] = (await client.publish({ envelopes: [mail(bob, 'e')] })).receipts
+  const [next] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'e')] })).receipts
   expect(next?.sequence).toBe(1n)
 })
 
@@ -132,11 +147,13 @@ test('section 5: a refused registration leaves no trace of its good part', async
   const refusal = await refusalOf(client.publish({ envelopes: [bundle, upload] }))
   expect(refusal).toMatchObject({ code: 'stock_full', envelopeIndex: 1 })
   expect(await stored(bundle.topic)).toHaveLength(0)
-  expect((await refusalOf(client.publish({ envelopes: [mail(carol, 'a')] }))).code).toBe(
+  expect((await refusalOf(client.publish({ envelopes: [inboxEnvelope(carol, 'a')] }))).code).toBe(
     'recipient_gone',
   )
   const fits = carol.upload({ createdNs: clock.nowNs, oneTime: 100, fallback: true })
-  const { receipts } = await client.publish({ envelopes: [bundle, fits, mail(carol, 'a')] })
+  const { receipts } = await client.publish({
+    envelopes: [bundle, fits, inboxEnvelope(carol, 'a')],
+  })
   expect(receipts.map(({ sequence }) => sequence)).toEqual([1n, 1n, 1n])
   expect((await node.store.stock(carol.id)).oneTimeLeft).toBe(100)
 })
@@ -146,7 +163,10 @@ test('section 5: requests that share a transaction fail each for itself', async 
   const results = await Promise.allSettled(
     Array.from({ length: 40 }, (_, n) =>
       client.publish({
-        envelopes: [mail(bob, `x${n}`), mail(n % 4 === 3 ? nobody : bob, `y${n}`)],
+        envelopes: [
+          inboxEnvelope(bob, `x${n}`),
+          inboxEnvelope(n % 4 === 3 ? nobody : bob, `y${n}`),
+        ],
       }),
     ),
   )
@@ -161,7 +181,7 @@ test('section 5: sequences have no gap and times do not fall when many publish a
     for (let n = 0; n < 25; n += 1) {
       clock.nowNs += 1n
       const name = `${publisher} ${n}`
-      await client.publish({ envelopes: [mail(bob, name), mail(carol, name)] })
+      await client.publish({ envelopes: [inboxEnvelope(bob, name), inboxEnvelope(carol, name)] })
     }
   })
   await Promise.all(publishers)
@@ -177,8 +197,8 @@ test('section 5: sequences have no gap and times do not fall when many publish a
 })
 
 test('section 11: one envelope may have 1 MiB and not a byte more', async () => {
-  await client.publish({ envelopes: [mail(bob, 'a', envelopeLimitBytes)] })
-  const over = client.publish({ envelopes: [mail(bob, 'b', envelopeLimitBytes + 1)] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a', envelopeLimitBytes)] })
+  const over = client.publish({ envelopes: [inboxEnvelope(bob, 'b', envelopeLimitBytes + 1)] })
   expect((await refusalOf(over)).code).toBe('too_large')
   expect(await stored(bob.inbox)).toHaveLength(1)
   expect((await stored(bob.inbox))[0]?.message).toHaveLength(envelopeLimitBytes)
@@ -196,16 +216,19 @@ test.each([
 })
 
 test('section 11: a request may have 500 envelopes and 25 MiB, and nothing beyond', async () => {
-  const small = (count: number) => Array.from({ length: count }, (_, n) => mail(bob, `${n}`, 8))
+  const small = (count: number) =>
+    Array.from({ length: count }, (_, n) => inboxEnvelope(bob, `${n}`, 8))
   const full = await client.publish({ envelopes: small(requestLimitEnvelopes) })
   expect(full.receipts).toHaveLength(500)
   expect((await refusalOf(client.publish({ envelopes: small(501) }))).code).toBe('too_large')
 
   const carol = await register(client, 'carol', clock.nowNs)
-  const large = Array.from({ length: 25 }, (_, n) => mail(carol, `${n}`, envelopeLimitBytes))
+  const large = Array.from({ length: 25 }, (_, n) =>
+    inboxEnvelope(carol, `${n}`, envelopeLimitBytes),
+  )
   const sum = large.reduce((bytes, { message }) => bytes + message.length, 0)
   expect(sum).toBe(requestLimitBytes)
-  const over = client.publish({ envelopes: [...large, mail(carol, 'one more', 1)] })
+  const over = client.publish({ envelopes: [...large, inboxEnvelope(carol, 'one more', 1)] })
   expect((await refusalOf(over)).code).toBe('too_large')
   expect((await client.publish({ envelopes: large })).receipts).toHaveLength(25)
 })
@@ -226,7 +249,7 @@ test('section 5: a request without envelopes and topics of no kind are refused',
 
 test('when the disk fails, the request is unavailable and the one after it is stored', async () => {
   await node.close()
-  expect(await refusalOf(client.publish({ envelopes: [mail(bob, 'a')] }))).toMatchObject({
+  expect(await refusalOf(client.publish({ envelopes: [inboxEnvelope(bob, 'a')] }))).toMatchObject({
     code: 'unavailable',
     status: Code.Unavailable,
     retryAfterMs: 1_000n,

@@ -6,7 +6,7 @@ import type { InboxProof } from '../../../src/gen/padlock/v1/node_pb.ts'
 import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts'
 import {
   bytesFor,
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -60,7 +60,7 @@ test('section 5: pages go over all topics by time, then topic, then sequence', a
     clock.nowNs += n % 3 === 0 ? 0n : secondNs
     const to = n % 5 === 0 ? inboxes : [inboxes[n % 2] ?? bob]
     await client.publish({
-      envelopes: to.flatMap((one) => [mail(one, `${n} a`), mail(one, `${n} b`)]),
+      envelopes: to.flatMap((one) => [inboxEnvelope(one, `${n} a`), inboxEnvelope(one, `${n} b`)]),
     })
   }
   const proofs = inboxes.map(proofOf)
@@ -90,7 +90,7 @@ test('section 5: pages go over all topics by time, then topic, then sequence', a
 
 test('section 11: a page has at most 500 envelopes, whatever limit is asked for', async () => {
   for (const start of [0, 300]) {
-    const envelopes = Array.from({ length: 300 }, (_, n) => mail(bob, `${start + n}`, 16))
+    const envelopes = Array.from({ length: 300 }, (_, n) => inboxEnvelope(bob, `${start + n}`, 16))
     await client.publish({ envelopes })
   }
   const page = async (limit: number, after = 0n) => {
@@ -112,7 +112,7 @@ test('section 11: a page has at most 500 envelopes, whatever limit is asked for'
 })
 
 test('section 11: a page has at most 4 MiB, and always one envelope', async () => {
-  const large = (name: string, length = envelopeLimitBytes) => mail(bob, name, length)
+  const large = (name: string, length = envelopeLimitBytes) => inboxEnvelope(bob, name, length)
   await client.publish({ envelopes: [large('1'), large('2'), large('3'), large('4')] })
   await client.publish({
     envelopes: [large('5', 1), large('6'), large('7'), large('8', envelopeLimitBytes - 1)],
@@ -155,7 +155,7 @@ test('section 5: topics that are none are refused, and prekeys are not to be que
 })
 
 test('section 5: an inbox is served to its owner only', async () => {
-  await client.publish({ envelopes: [mail(bob, 'private')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'private')] })
   const query = (proofs: InboxProof[]) => client.query({ topics: [cursor(bob.inbox)], proofs })
   const refused = async (...proofs: InboxProof[]) => {
     expect(await refusalOf(query(proofs))).toMatchObject({
@@ -193,7 +193,7 @@ test('section 5: one who never registered may ask for his inbox, and it is empty
   expect(envelopes).toEqual([])
 })
 
-test('section 5: GetInfo tells who the node is and what time it has', async () => {
+test('section 5: GetInfo says who the node is and what time it has', async () => {
   const info = await client.getInfo({})
   expect(info.nodeId).toHaveLength(16)
   expect(info.nodeNs).toBe(clock.nowNs)

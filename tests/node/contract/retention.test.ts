@@ -4,7 +4,7 @@ import type { InProcessNode } from '../../../node/src/testing.ts'
 import {
   dayNs,
   everything,
-  mail,
+  inboxEnvelope,
   type NodeClient,
   nodeClient,
   register,
@@ -36,9 +36,10 @@ const read = async (topic: string, afterSequence = 0n) =>
 
 test('section 11: an inbox keeps its envelopes for the time announced, and its numbers for ever', async () => {
   const storedNs = clock.nowNs
-  for (let n = 0; n < 3; n += 1) await client.publish({ envelopes: [mail(bob, `old ${n}`)] })
+  for (let n = 0; n < 3; n += 1)
+    await client.publish({ envelopes: [inboxEnvelope(bob, `old ${n}`)] })
   clock.nowNs += 10n * dayNs
-  await client.publish({ envelopes: [mail(bob, 'newer')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'newer')] })
 
   clock.nowNs = storedNs + retentionNs - 1n
   await node.store.sweep()
@@ -47,16 +48,16 @@ test('section 11: an inbox keeps its envelopes for the time announced, and its n
   await node.store.sweep()
   expect((await read(bob.inbox)).map(({ sequence }) => sequence)).toEqual([4n])
   // The same bytes are news now, and nothing is numbered anew.
-  const { receipts } = await client.publish({ envelopes: [mail(bob, 'old 0')] })
+  const { receipts } = await client.publish({ envelopes: [inboxEnvelope(bob, 'old 0')] })
   expect(receipts[0]?.sequence).toBe(5n)
 })
 
 test('section 11: contact and revoked topics stay', async () => {
   const other = await register(client, 'other', clock.nowNs)
   await client.publish({ envelopes: [await revocation(other.account, [other])] })
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   clock.nowNs += 10n * retentionNs
-  await client.publish({ envelopes: [mail(bob, 'b')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })
   await node.store.sweep()
   expect(await read(bob.inbox)).toHaveLength(1)
   expect(await read(`contact-${bob.account.address}`)).toHaveLength(1)
@@ -66,13 +67,13 @@ test('section 11: contact and revoked topics stay', async () => {
 
 test('section 11: thousands of old envelopes go in small steps, and publishing goes on between them', async () => {
   const batch = (from: number) =>
-    Array.from({ length: 500 }, (_, n) => mail(bob, `${from + n}`, 128))
+    Array.from({ length: 500 }, (_, n) => inboxEnvelope(bob, `${from + n}`, 128))
   for (let n = 0; n < 8; n += 1) await client.publish({ envelopes: batch(n * 500) })
   clock.nowNs += retentionNs + secondNs
   const order: string[] = []
   const sweeping = node.store.sweep().then(() => order.push('swept'))
   const publishing = client
-    .publish({ envelopes: [mail(bob, 'meanwhile')] })
+    .publish({ envelopes: [inboxEnvelope(bob, 'meanwhile')] })
     .then(() => order.push('published'))
   await Promise.all([sweeping, publishing])
   expect(order).toEqual(['published', 'swept'])
@@ -84,9 +85,9 @@ test('section 11: thousands of old envelopes go in small steps, and publishing g
 })
 
 test('section 11: a subscription that is behind what was forgotten gets what is left, once', async () => {
-  await client.publish({ envelopes: [mail(bob, 'old')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'old')] })
   clock.nowNs += retentionNs + secondNs
-  await client.publish({ envelopes: [mail(bob, 'new')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'new')] })
   await node.store.sweep()
   const { nodeId, nodeNs } = await client.getInfo({})
   const { envelopes } = await client.query({

@@ -10,7 +10,7 @@ import {
   bytesFor,
   dayNs,
   everything,
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -87,16 +87,16 @@ test('section 1: an installation belongs to the first address that granted it', 
   const stolen = await new TestInstallation(mallory, 'bob').bundle(clock.nowNs, mallory.address)
   expect(await codeOf(stolen)).toBe('wrong_address')
   expect(await count(stolen.topic)).toBe(0)
-  await accept(mail(bob, 'still his'))
+  await accept(inboxEnvelope(bob, 'still his'))
 })
 
 test('section 3: a revocation concerns bundles of its own account only', async () => {
   const bob = await register(client, 'bob', clock.nowNs)
   const mallory = testAccount('mallory')
   await accept(await revocation(mallory, [bob]))
-  await accept(mail(bob, 'not gone'))
+  await accept(inboxEnvelope(bob, 'not gone'))
   await accept(await revocation(bob.account, [bob]))
-  expect(await codeOf(mail(bob, 'gone'))).toBe('recipient_gone')
+  expect(await codeOf(inboxEnvelope(bob, 'gone'))).toBe('recipient_gone')
 })
 
 test('section 3: an installation revoked before it was granted never comes', async () => {

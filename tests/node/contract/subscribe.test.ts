@@ -7,7 +7,7 @@ import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts
 import { until } from '../../support/until.ts'
 import { readWhileOthersPublish } from '../seam.ts'
 import {
-  mail,
+  inboxEnvelope,
   minuteNs,
   type NodeClient,
   nodeClient,
@@ -50,7 +50,8 @@ const open = (
 const openInbox = (after = 0n) => open([{ topic: bob.inbox, afterSequence: after }], [bob])
 
 test('section 5: started, everything after the cursor, caught-up, then what is stored from then on', async () => {
-  for (const name of ['a', 'b', 'c']) await client.publish({ envelopes: [mail(bob, name)] })
+  for (const name of ['a', 'b', 'c'])
+    await client.publish({ envelopes: [inboxEnvelope(bob, name)] })
   const stream = openInbox(1n)
   expect(await stream.next()).toMatchObject({
     case: 'started',
@@ -59,10 +60,12 @@ test('section 5: started, everything after the cursor, caught-up, then what is s
   const caughtUpWith = await stream.next()
   expect(caughtUpWith).toMatchObject({
     case: 'envelopes',
-    value: { envelopes: [{ sequence: 2n }, { sequence: 3n, message: mail(bob, 'c').message }] },
+    value: {
+      envelopes: [{ sequence: 2n }, { sequence: 3n, message: inboxEnvelope(bob, 'c').message }],
+    },
   })
   expect(await stream.next()).toMatchObject({ case: 'caughtUp' })
-  await client.publish({ envelopes: [mail(bob, 'd'), mail(bob, 'e')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'd'), inboxEnvelope(bob, 'e')] })
   const live = await stream.next()
   expect(live).toMatchObject({
     case: 'envelopes',
@@ -74,9 +77,9 @@ test('section 5: only the topics asked for arrive, and known bytes do not arrive
   const carol = await register(client, 'carol', clock.nowNs)
   const stream = openInbox()
   await stream.nextOf('caughtUp')
-  await client.publish({ envelopes: [mail(carol, 'a')] })
-  await client.publish({ envelopes: [mail(bob, 'b')] })
-  await client.publish({ envelopes: [mail(bob, 'b'), mail(bob, 'c')] })
+  await client.publish({ envelopes: [inboxEnvelope(carol, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'b')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'b'), inboxEnvelope(bob, 'c')] })
   const envelopes = await stream.envelopes(2)
   expect(envelopes.map(({ sequence, topic }) => [topic, sequence])).toEqual([
     [bob.inbox, 1n],
@@ -107,7 +110,8 @@ test('section 5: a heartbeat with the node’s time comes when nothing else does
   clock.nowNs += minuteNs
   let publishing = true
   const publisher = (async () => {
-    for (let n = 0; publishing; n += 1) await client.publish({ envelopes: [mail(bob, `${n}`)] })
+    for (let n = 0; publishing; n += 1)
+      await client.publish({ envelopes: [inboxEnvelope(bob, `${n}`)] })
   })()
   expect((await stream.nextOf('heartbeat')).nodeNs).toBe(clock.nowNs)
   expect((await stream.nextOf('heartbeat')).nodeNs).toBe(clock.nowNs)
@@ -120,7 +124,7 @@ test('section 5: a reader too slow for what is live is ended with slow_reader, a
   await start({ liveLimit: { envelopes: 10, bytes: 1024 * 1024 } })
   const stream = openInbox()
   await stream.nextOf('caughtUp')
-  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [mail(bob, `${n}`)] })
+  for (let n = 0; n < 40; n += 1) await client.publish({ envelopes: [inboxEnvelope(bob, `${n}`)] })
   expect(await stream.ending()).toMatchObject({
     code: 'slow_reader',
     status: Code.ResourceExhausted,
@@ -134,7 +138,9 @@ test('section 5: catch-up goes at the reader’s pace: what is stored meanwhile 
   await node.close()
   await start({ liveLimit: { envelopes: 10, bytes: 1024 * 1024 } })
   const batch = (label: string) =>
-    client.publish({ envelopes: Array.from({ length: 500 }, (_, n) => mail(bob, `${label} ${n}`)) })
+    client.publish({
+      envelopes: Array.from({ length: 500 }, (_, n) => inboxEnvelope(bob, `${label} ${n}`)),
+    })
   await batch('first')
   await batch('second')
   const stream = openInbox()
@@ -144,14 +150,16 @@ test('section 5: catch-up goes at the reader’s pace: what is stored meanwhile 
   await batch('third')
   expect(await stream.envelopes(1000)).toHaveLength(1000)
   await stream.nextOf('caughtUp')
-  await client.publish({ envelopes: [mail(bob, 'live')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'live')] })
   expect(await stream.envelopes(1)).toMatchObject([{ sequence: 1501n }])
 })
 
 test('section 5: a reader that keeps up takes the largest request there is', async () => {
   const stream = openInbox()
   await stream.nextOf('caughtUp')
-  const envelopes = Array.from({ length: 25 }, (_, n) => mail(bob, `${n}`, envelopeLimitBytes))
+  const envelopes = Array.from({ length: 25 }, (_, n) =>
+    inboxEnvelope(bob, `${n}`, envelopeLimitBytes),
+  )
   await client.publish({ envelopes })
   let count = 0
   while (count < 25) {
@@ -162,7 +170,7 @@ test('section 5: a reader that keeps up takes the largest request there is', asy
   }
 })
 
-test('section 5: stock is told after started, and on each claim that leaves less than 25', async () => {
+test('section 5: stock is reported after started, and on each claim that leaves less than 25', async () => {
   const topics = [{ topic: `prekey-${bob.id}`, afterSequence: 0n }]
   const createdNs = clock.nowNs
   const before = open(topics, [bob])
@@ -183,7 +191,7 @@ test('section 5: stock is told after started, and on each claim that leaves less
   await claim()
   await claim()
   // 25 are left: no notice, or it would come before this.
-  await client.publish({ envelopes: [mail(bob, 'a')] })
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })
   expect(await stream.next()).toMatchObject({ case: 'envelopes' })
   await claim()
   expect(await stream.next()).toMatchObject({ case: 'prekeyStock', value: { oneTimeLeft: 24 } })

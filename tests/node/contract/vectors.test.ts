@@ -101,12 +101,17 @@ for (const [file, count] of [
         expect(page.envelopes.at(-1)?.sequence).toBe(receipt?.sequence)
       }
       for (const id of output.revoked ?? []) {
-        const mail = { topic: `message-${id}`, message: new Uint8Array([1]) }
-        expect((await refusalOf(client.publish({ envelopes: [mail] }))).code).toBe('recipient_gone')
+        const envelope = { topic: `message-${id}`, message: new Uint8Array([1]) }
+        expect((await refusalOf(client.publish({ envelopes: [envelope] }))).code).toBe(
+          'recipient_gone',
+        )
       }
       if (output.installation_id !== undefined) {
-        const mail = { topic: `message-${output.installation_id}`, message: new Uint8Array([1]) }
-        expect((await client.publish({ envelopes: [mail] })).receipts[0]?.sequence).toBe(1n)
+        const envelope = {
+          topic: `message-${output.installation_id}`,
+          message: new Uint8Array([1]),
+        }
+        expect((await client.publish({ envelopes: [envelope] })).receipts[0]?.sequence).toBe(1n)
       }
     })
   })

@@ -1,7 +1,6 @@
 /**
- * Verifies everything that a node stored: that nothing is missing between the first and the last of a
- * topic, that bytes are those that were published, that signatures hold, and that the tables say what
- * the topics say. Reads only.
+ * Verifies everything that a node stored: no envelope of a topic is missing, bytes are those that
+ * were published, signatures verify, and the tables agree with the topics. Reads only.
  */
 import { type Clock, dayNs, systemClock } from '../../clock.ts'
 import { defaultRetentionNs, uploadMemoryNs } from '../lifetimes.ts'
@@ -12,14 +11,14 @@ import type { CheckSource } from './source.ts'
 import { checkTables } from './tables.ts'
 
 export interface CheckOptions {
-  /** How long the node keeps what lies on inboxes. */
+  /** How long inboxes keep their envelopes. */
   readonly retentionNs?: bigint
   readonly clock?: Clock
-  /** Called now and then with the number of envelopes that were read. */
+  /** Called now and then with the number of envelopes read. */
   readonly onProgress?: (envelopes: number) => void
 }
 
-/** @throws Error if the database cannot be read; what is wrong with what it says is in the report. */
+/** @throws Error if the database cannot be read; problems of its data are in the report. */
 export async function checkDatabase(
   source: CheckSource,
   options: CheckOptions = {},
@@ -36,7 +35,7 @@ export async function checkDatabase(
   })
   for (const problem of problems) findings.add('database', problem)
   if (problems.length > 0) return report()
-  if (nodeId === undefined) findings.add('database', 'there is no node id of 16 bytes')
+  if (nodeId === undefined) findings.add('database', 'the node id of 16 bytes is missing')
 
   const nowNs = clock()
   const expected = new Expected()
@@ -46,7 +45,7 @@ export async function checkDatabase(
       expected,
       mayLackAfter: (kind, nodeNs) =>
         source.dropsInAnyOrder &&
-        // A sweep that begins just now is a little ahead.
+        // A sweep that begins now is a little ahead.
         nodeNs <= nowNs - (kind === 'prekey' ? uploadMemoryNs : retentionNs) + dayNs / 24n,
     })
     for await (const chunk of source.rows(logStatement)) {

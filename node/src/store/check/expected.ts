@@ -1,9 +1,10 @@
 /**
- * What the tables must hold by the word of the logs. It is gathered in a temporary database that
- * SQLite keeps on disk once it grows, so that a check needs little memory however much is stored.
+ * What the tables must hold according to the topics. It is gathered in a temporary database that
+ * SQLite moves to disk once it grows, so a check needs little memory however much is stored.
  */
 import { DatabaseSync } from 'node:sqlite'
-import { prepare, type Row, type Statement, textOf } from '../sqlite/rows.ts'
+import { type Row, textOf } from '../rows.ts'
+import { prepare, type Statement } from '../sqlite/statement.ts'
 
 const schema = `
 PRAGMA journal_mode = OFF;
@@ -45,7 +46,7 @@ export class Expected {
 
   constructor() {
     this.#database.exec(schema)
-    // Never committed: it is thrown away.
+    // Never committed: the database is thrown away.
     this.#database.exec('BEGIN')
     const sql = (text: string): Statement => prepare(this.#database, text)
     this.#putAccount = sql('INSERT OR IGNORE INTO account VALUES (?, ?)')
@@ -84,7 +85,7 @@ export class Expected {
     return this.#revocation.get(...values) !== undefined
   }
 
-  /** The time of the newest upload that the table of installations has; for after that is loaded. */
+  /** The time of the newest upload in the table of installations, which must be loaded first. */
   newestUpload(id: string): bigint | undefined {
     this.#newestUpload ??= prepare(
       this.#database,
@@ -94,26 +95,26 @@ export class Expected {
     return typeof value === 'bigint' ? value : undefined
   }
 
-  /** A prekey or message topic that something was stored on. */
+  /** A prekey or message topic that holds or held something. */
   addTopic(name: string, installation: string): void {
     this.#putTopic.run(name, installation)
   }
 
-  /** Runs a statement on what was gathered, and on what `load` put beside it. */
+  /** Runs a statement on the gathered tables and on those that `load` added. */
   *select(text: string): Iterable<Row> {
     const statement = this.#database.prepare(text)
     statement.setReadBigInts(true)
     yield* statement.iterate()
   }
 
-  /** Makes a table of stored rows to compare with; returns what adds a row. */
+  /** Creates a table of stored rows to compare with. @returns the statement that adds a row. */
   load(table: string, columns: readonly string[]): Statement {
     this.#database.exec(`CREATE TABLE ${table} (${columns.join(', ')})`)
     const places = columns.map(() => '?').join(', ')
     return prepare(this.#database, `INSERT INTO ${table} VALUES (${places})`)
   }
 
-  /** So that tables are joined, not searched. */
+  /** Lets the comparisons join tables instead of searching them. */
   index(table: string, columns: string): void {
     this.#database.exec(`CREATE INDEX ${table}_index ON ${table} (${columns})`)
   }

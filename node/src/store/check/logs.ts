@@ -1,6 +1,6 @@
 /**
- * Reads every topic from its first envelope to its last: numbers, times, digests, sizes, and the
- * signatures of what contact and revoked topics hold. Gathers what the tables must say by it.
+ * Reads every topic from its first envelope to its last and checks numbers, times, digests, sizes,
+ * and the signatures on contact and revoked topics. Gathers what the tables must hold.
  */
 import {
   type ContactBundle,
@@ -22,13 +22,11 @@ import {
 } from '../../../../src/protocol/topics.ts'
 import { chainOf, type WalletAssociation } from '../../../../src/protocol/wallet-association.ts'
 import { verifyStrict } from '../../rules/ed25519.ts'
-import { bytesOf, integerOf, textOf } from '../postgres/session.ts'
-import { integerOf as integerOfExpected, textOf as textOfExpected } from '../sqlite/rows.ts'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Expected } from './expected.ts'
 import type { Findings } from './report.ts'
-import type { CheckedRow } from './source.ts'
 
-/** Topics and what lies on them, in order; of inboxes no message leaves the database. */
+/** Topics and their envelopes, in order. The messages of inboxes do not leave the database. */
 export const logStatement = `
 SELECT topic.id, topic.name, topic.sequence AS latest, topic.node_ns AS latest_ns,
   envelope.sequence, envelope.node_ns, CAST(envelope.size AS bigint) AS size, envelope.digest,
@@ -42,18 +40,18 @@ ORDER BY topic.id, envelope.sequence`
 interface Topic {
   readonly id: bigint
   readonly name: string
-  /** Absent: the name is of no kind. */
+  /** Absent if the name is not that of a topic. */
   readonly parts: TopicParts | undefined
   readonly latest: bigint
   readonly latestNs: bigint
-  /** Of the last envelope that was there; absent if there was none yet. */
+  /** The last envelope read; absent before the first. */
   seen: { readonly sequence: bigint; readonly nodeNs: bigint } | undefined
 }
 
 export interface LogOptions {
   readonly findings: Findings
   readonly expected: Expected
-  /** Whether what came after an envelope of this time may have been dropped while it was not. */
+  /** Whether later envelopes may have been dropped before one of this time. */
   readonly mayLackAfter: (kind: TopicKind, nodeNs: bigint) => boolean
 }
 
@@ -70,7 +68,7 @@ export class LogCheck {
   }
 
   /** The next row of `logStatement`. */
-  take(row: CheckedRow): void {
+  take(row: Row): void {
     const id = integerOf(row, 'id')
     if (this.#topic?.id !== id) this.#begin(id, row)
     const topic = this.#topic
@@ -92,17 +90,18 @@ export class LogCheck {
     if (topic === undefined) return
     const { seen, latest, latestNs } = topic
     if (seen === undefined) {
-      if (staysForEver(topic) && latest > 0n) this.#say(topic, 'all of its envelopes are missing')
+      if (staysForEver(topic) && latest > 0n)
+        this.#report(topic, 'all of its envelopes are missing')
     } else if (seen.sequence < latest && !this.#mayLack(topic, seen.nodeNs)) {
-      this.#say(topic, `the last is missing, up to ${latest}`, seen.sequence)
+      this.#report(topic, `the last is missing, up to ${latest}`, seen.sequence)
     } else if (seen.sequence > latest) {
-      this.#say(topic, `the topic counts only ${latest}`, seen.sequence)
+      this.#report(topic, `the topic counts only ${latest}`, seen.sequence)
     } else if (seen.sequence === latest && seen.nodeNs !== latestNs) {
-      this.#say(topic, 'the topic has another time for its latest envelope', seen.sequence)
+      this.#report(topic, 'the topic has another time for its latest envelope', seen.sequence)
     }
   }
 
-  #begin(id: bigint, row: CheckedRow): void {
+  #begin(id: bigint, row: Row): void {
     this.end()
     const name = textOf(row, 'name')
     const parsed = parseTopic(name)
@@ -111,7 +110,7 @@ export class LogCheck {
     const latestNs = integerOf(row, 'latest_ns')
     this.#topic = { id, name, parts, latest, latestNs, seen: undefined }
     this.#findings.counts.topics += 1
-    if (parts === undefined) this.#say(this.#topic, 'this is no name of a topic')
+    if (parts === undefined) this.#report(this.#topic, 'this is not the name of a topic')
     else if ('installationId' in parts && latest > 0n) {
       this.#expected.addTopic(name, parts.installationId)
     }
@@ -121,42 +120,44 @@ export class LogCheck {
     const { seen } = topic
     if (seen === undefined) {
       if (staysForEver(topic) && sequence !== 1n) {
-        this.#say(topic, 'the envelopes before it are missing', sequence)
-      } else if (sequence < 1n) this.#say(topic, 'numbers begin with 1', sequence)
+        this.#report(topic, 'the envelopes before it are missing', sequence)
+      } else if (sequence < 1n) this.#report(topic, 'numbers begin with 1', sequence)
       return
     }
     if (sequence !== seen.sequence + 1n && !this.#mayLack(topic, seen.nodeNs)) {
-      this.#say(topic, `envelopes between ${seen.sequence} and it are missing`, sequence)
+      this.#report(topic, `envelopes between ${seen.sequence} and it are missing`, sequence)
     }
-    if (nodeNs < seen.nodeNs) this.#say(topic, 'its time is before that of the previous', sequence)
+    if (nodeNs < seen.nodeNs)
+      this.#report(topic, 'its time is before that of the previous', sequence)
   }
 
   #mayLack(topic: Topic, nodeNs: bigint): boolean {
     return !staysForEver(topic) && this.#mayLackAfter(topic.parts?.kind ?? 'message', nodeNs)
   }
 
-  #checkBytes(topic: Topic, sequence: bigint, row: CheckedRow): boolean {
+  #checkBytes(topic: Topic, sequence: bigint, row: Row): boolean {
     const size = integerOf(row, 'size')
     const digest = bytesOf(row, 'digest')
     this.#findings.counts.bytes += Number(size)
     if (digest.length !== digestBytes) {
-      this.#say(topic, 'the digest is not 32 bytes', sequence)
+      this.#report(topic, 'the digest is not 32 bytes', sequence)
       return false
     }
     const kind = topic.parts?.kind
     if (kind !== undefined && size > BigInt(messageLimitBytes[kind])) {
-      this.#say(topic, `it is larger than a ${kind} envelope may be`, sequence)
+      this.#report(topic, `it is larger than a ${kind} envelope may be`, sequence)
     }
     if (row.actual_size === null) {
-      if (kind !== 'prekey') this.#say(topic, 'the message is missing', sequence)
+      if (kind !== 'prekey') this.#report(topic, 'the message is missing', sequence)
       return false
     }
-    if (kind === 'prekey') this.#say(topic, 'the bytes of an upload are not to be kept', sequence)
+    if (kind === 'prekey')
+      this.#report(topic, 'the bytes of an upload are not to be kept', sequence)
     if (integerOf(row, 'actual_size') !== size) {
-      this.#say(topic, 'the size is not that of the message', sequence)
+      this.#report(topic, 'the size is not that of the message', sequence)
     }
     if (!Buffer.from(digest).equals(bytesOf(row, 'actual_digest'))) {
-      this.#say(topic, 'the digest is not that of the message', sequence)
+      this.#report(topic, 'the digest is not that of the message', sequence)
       return false
     }
     return true
@@ -164,17 +165,17 @@ export class LogCheck {
 
   #checkContent(topic: Topic, sequence: bigint, nodeNs: bigint, message: Uint8Array): void {
     const { parts } = topic
-    const wrong = (what: string): void => this.#say(topic, what, sequence)
+    const wrong = (what: string): void => this.#report(topic, what, sequence)
     if (parts?.kind === 'contact') {
       this.#findings.counts.bundles += 1
       const bundle = parseContactBundle(message)
-      if (!bundle.ok) wrong(`this is no contact bundle: ${bundle.why}`)
+      if (!bundle.ok) wrong(`this is not a contact bundle: ${bundle.why}`)
       else if (bundle.value.address !== parts.address) wrong('the bundle is of another address')
       else this.#checkBundle(bundle.value, sequence, nodeNs, wrong)
     } else if (parts?.kind === 'revoked') {
       this.#findings.counts.revocations += 1
       const revocation = parseRevocation(message)
-      if (!revocation.ok) wrong(`this is no revocation: ${revocation.why}`)
+      if (!revocation.ok) wrong(`this is not a revocation: ${revocation.why}`)
       else if (revocation.value.address !== parts.address) {
         wrong('the revocation is of another address')
       } else this.#checkRevocation(revocation.value, wrong)
@@ -197,11 +198,11 @@ export class LogCheck {
     this.#checkWallet(bundle, wrong)
     const known = this.#expected.installation(installationId)
     if (known !== undefined) {
-      if (textOfExpected(known, 'address') !== address) {
+      if (textOf(known, 'address') !== address) {
         wrong('the installation is known under another address')
         return
       }
-      if (integerOfExpected(known, 'sealing_created_ns') >= sealingKey.createdNs) {
+      if (integerOf(known, 'sealing_created_ns') >= sealingKey.createdNs) {
         wrong('the sealing key is not newer than the one before')
       }
     }
@@ -242,11 +243,11 @@ export class LogCheck {
     }
   }
 
-  #say({ name }: Topic, what: string, sequence?: bigint): void {
+  #report({ name }: Topic, what: string, sequence?: bigint): void {
     this.#findings.add(name, what, sequence)
   }
 }
 
-/** Section 11: nothing is ever dropped from these. */
+/** Section 11: the node never drops anything from these. */
 const staysForEver = ({ parts }: Topic): boolean =>
   parts?.kind === 'contact' || parts?.kind === 'revoked'

@@ -1,11 +1,12 @@
 /**
- * A PostgreSQL database as one transaction sees it, while nodes go on with theirs: read only, and by
- * cursors, so that no more than some hundred rows are here at once.
+ * A PostgreSQL database as one read-only transaction sees it, while nodes keep running. Rows come by
+ * cursor, a few hundred at a time.
  */
 import pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
 import { schemaSteps } from '../postgres/schema.ts'
-import { type CheckedRow, type CheckSource, chunkRows, type SelfDescription } from './source.ts'
+import type { Row } from '../rows.ts'
+import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
 
 /** @throws Error if the database cannot be reached. */
 export async function openPostgresSource(url: string): Promise<CheckSource> {
@@ -17,11 +18,11 @@ export async function openPostgresSource(url: string): Promise<CheckSource> {
     application_name: 'padlock-check',
     connectionTimeoutMillis: 5_000,
   })
-  // A connection that breaks fails the query that is under way.
+  // A connection that breaks fails its running query.
   client.on('error', () => {})
   await client.connect()
-  const query = async (text: string): Promise<readonly CheckedRow[]> =>
-    (await client.query<CheckedRow>(text)).rows
+  const query = async (text: string): Promise<readonly Row[]> =>
+    (await client.query<Row>(text)).rows
   await query(`SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     SET cursor_tuple_fraction = 1.0`)
   await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
@@ -44,7 +45,7 @@ export async function openPostgresSource(url: string): Promise<CheckSource> {
 }
 
 async function describe(
-  query: (text: string) => Promise<readonly CheckedRow[]>,
+  query: (text: string) => Promise<readonly Row[]>,
 ): Promise<SelfDescription> {
   const [table] = await query(`SELECT to_regclass('meta') IS NOT NULL AS is_there`)
   const values = new Map<unknown, unknown>()
@@ -56,7 +57,7 @@ async function describe(
   const nodeId = values.get('node_id')
   const schemaVersion = version instanceof Uint8Array ? (version[0] ?? 0) : 0
   const problems: string[] = []
-  if (schemaVersion === 0) problems.push('there is no data of a node')
+  if (schemaVersion === 0) problems.push('the database holds no data of a node')
   else if (schemaVersion > schemaSteps.length) {
     problems.push('the data was written by a newer release; check it with that')
   } else if (schemaVersion < schemaSteps.length) {

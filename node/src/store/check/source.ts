@@ -1,18 +1,16 @@
 /**
- * A database that is being checked, as it was at one moment. Both engines understand the statements
- * of the check as they are; what differs between them is here.
+ * A database under check, as it was at one moment. Both engines understand the statements of the
+ * check; this interface hides where they differ.
  */
-
-/** Integers are bigint, bytes `Uint8Array`. */
-export type CheckedRow = Readonly<Record<string, unknown>>
+import type { Row } from '../rows.ts'
 
 /** What the database says of itself. */
 export interface SelfDescription {
-  /** Absent: it has none of the right length. */
+  /** Absent if it has none of the right length. */
   readonly nodeId: Uint8Array | undefined
-  /** Of its tables. */
+  /** The version of its tables. */
   readonly schemaVersion: number
-  /** What is wrong before a row is looked at. With any, reading on makes no sense. */
+  /** Problems found before a row is read. With any, reading on makes no sense. */
   readonly problems: readonly string[]
 }
 
@@ -20,14 +18,14 @@ export interface CheckSource {
   /** Checks the file itself, if there is one, and its tables. To be called first. */
   describe(): Promise<SelfDescription>
   /**
-   * The rows of a statement, some hundred at a time. There is a function `sha256` in it.
+   * The rows of a statement, some hundred at a time. Statements may call a function `sha256`.
    * @throws Error if the database cannot be read on.
    */
-  rows(statement: string): AsyncIterable<readonly CheckedRow[]>
-  /** Whether retention takes old envelopes of a topic in any order, so that some gaps are its doing. */
+  rows(statement: string): AsyncIterable<readonly Row[]>
+  /** Whether retention drops old envelopes of a topic in any order, which leaves gaps for a while. */
   readonly dropsInAnyOrder: boolean
   close(): Promise<void>
 }
 
-/** How many rows are at hand at once. */
+/** Rows in memory at a time. */
 export const chunkRows = 500

@@ -1,16 +1,17 @@
 /**
- * A SQLite file that no node has open, read only: a stopped node's data, or a backup. What a killed
- * node left in its log is read too.
+ * A SQLite file that no node has open, read only: a stopped node's data, or a backup. The log that a
+ * killed node left is read too.
  */
 import { hash } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
-import { bytesOf, integerOf, prepare } from '../sqlite/rows.ts'
+import { bytesOf, integerOf, type Row } from '../rows.ts'
 import { schemaSteps } from '../sqlite/schema.ts'
-import { type CheckedRow, type CheckSource, chunkRows, type SelfDescription } from './source.ts'
+import { prepare } from '../sqlite/statement.ts'
+import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
 
-/** @throws Error if the file cannot be read, is no database, or is in use by a node. */
+/** @throws Error if the file cannot be read, is not a database, or is in use by a node. */
 export function openSqliteSource(file: string): CheckSource {
   const sharedMemory = `${file}-shm`
   const hadSharedMemory = existsSync(sharedMemory)
@@ -18,7 +19,7 @@ export function openSqliteSource(file: string): CheckSource {
   const database = new DatabaseSync(file, { readOnly: true })
   const tidy = (): void => {
     database.close()
-    // A reader makes these and, as it may not write, leaves them.
+    // A reader creates these files and, as it may not write, cannot remove them.
     if (!hadSharedMemory) rmSync(sharedMemory, { force: true })
     if (!hadLog) rmSync(`${file}-wal`, { force: true })
   }
@@ -27,7 +28,7 @@ export function openSqliteSource(file: string): CheckSource {
     database.function('sha256', { deterministic: true }, (bytes) =>
       bytes instanceof Uint8Array ? hash('sha256', bytes, 'buffer') : null,
     )
-    // One state from here on; and no node starts meanwhile.
+    // One state from here on, and no node can start meanwhile.
     database.exec('BEGIN')
     prepare(database, 'SELECT COUNT(*) FROM sqlite_schema').get()
   } catch (error) {
@@ -40,7 +41,7 @@ export function openSqliteSource(file: string): CheckSource {
     async *rows(statement) {
       const prepared = database.prepare(statement)
       prepared.setReadBigInts(true)
-      let chunk: CheckedRow[] = []
+      let chunk: Row[] = []
       for (const row of prepared.iterate()) {
         chunk.push(row)
         if (chunk.length < chunkRows) continue

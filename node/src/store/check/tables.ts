@@ -1,19 +1,19 @@
 /**
- * Compares the tables with what the logs say they must hold, and verifies the prekeys, of which no log
- * is kept: what is there must be signed by an installation that is known and not revoked.
+ * Compares the tables with what the topics say they must hold, and verifies the prekeys, of which no
+ * topic keeps a copy: an installation that is known and not revoked must have signed each of them.
  */
 import { parseInstallationId } from '../../../../src/protocol/ids.ts'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import { prekeySignature } from '../../../../src/protocol/prekey.ts'
 import { verifyStrict } from '../../rules/ed25519.ts'
-import { bytesOf, integerOf, textOf } from '../postgres/session.ts'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Expected } from './expected.ts'
 import type { Findings } from './report.ts'
-import type { CheckedRow, CheckSource } from './source.ts'
+import type { CheckSource } from './source.ts'
 
 type Value = string | bigint | Uint8Array | null
 
-/** A table, read in columns that both engines give alike. */
+/** A table, in columns that both engines return alike. */
 interface Table {
   readonly name: 'account' | 'installation' | 'revocation' | 'accepted_bundle'
   readonly statement: string
@@ -51,7 +51,7 @@ const tables: readonly Table[] = [
   },
 ]
 
-/** Each gives the places where something is wrong, and what. */
+/** Each returns the places where something is wrong, and what is wrong. */
 const comparisons = [
   `SELECT 'contact-' || e.address AS place, 'the table has no such account' AS what
    FROM account e LEFT JOIN stored_account s ON s.address = e.address WHERE s.address IS NULL`,
@@ -101,7 +101,7 @@ const comparisons = [
    WHERE t.name LIKE 'prekey-%' AND s.newest_upload_ns IS NULL`,
 ]
 
-/** To be called after the logs were read. */
+/** To be called after the topics were read. */
 export async function checkTables(
   source: CheckSource,
   expected: Expected,
@@ -188,15 +188,11 @@ const doubles = [
   ],
 ] as const
 
-/** What is wrong with a key, as the end of a sentence; absent if nothing. */
-function wrongWithPrekey(
-  row: CheckedRow,
-  expected: Expected,
-  inStock: boolean,
-): string | undefined {
+/** What is wrong with a key, as the end of a sentence; absent if it is sound. */
+function wrongWithPrekey(row: Row, expected: Expected, inStock: boolean): string | undefined {
   const known = expected.installation(textOf(row, 'installation'))
   if (known === undefined) return 'is of an installation that no contact topic names'
-  // Section 5: nothing is given out of who is revoked; what was given out before is remembered.
+  // Section 5: a revoked installation gives out no keys; claims from before are remembered.
   if (inStock && expected.isRevoked(known)) return 'is of a revoked installation'
   const installationId = parseInstallationId(textOf(row, 'installation'))
   if (!installationId.ok) return 'has no proper installation'
@@ -210,7 +206,7 @@ function wrongWithPrekey(
   return verifyStrict(signature) ? undefined : 'has a signature that does not verify'
 }
 
-/** The time of the newest upload, of one installation after the other. */
+/** The time of the newest upload, for rows ordered by installation. */
 class NewestUploads {
   readonly #expected: Expected
   #id = ''
@@ -230,7 +226,7 @@ class NewestUploads {
   }
 }
 
-function comparable(row: CheckedRow, column: string): Value {
+function comparable(row: Row, column: string): Value {
   const value = row[column]
   if (value === null || typeof value === 'string' || typeof value === 'bigint') return value
   if (value instanceof Uint8Array) return value

@@ -1,13 +1,14 @@
 /**
- * Claims of prekeys: many at once, under the locks of the installations' prekey topics, so that no key
- * is given twice and a retried claim finds what the first one got (docs/protocol.md section 5).
+ * Claims of prekeys: many at once, under the locks of the installations' prekey topics. So no key is
+ * given twice, and a retried claim gets what the first one got (docs/protocol.md section 5).
  */
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import type { Operation, Outcome } from '../operations.ts'
+import { booleanOf, bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Claim, Stock } from '../store.ts'
-import { booleanOf, bytesOf, integerOf, type Row, type Session, textOf } from './session.ts'
+import type { Session } from './session.ts'
 
 type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 type Claimed = Extract<Outcome, { kind: 'claimed' }>
@@ -16,7 +17,7 @@ type Claimed = Extract<Outcome, { kind: 'claimed' }>
 interface Wish {
   readonly claimId: Uint8Array
   readonly id: string
-  readonly spare: boolean
+  readonly isFallbackOnly: boolean
 }
 
 export interface ClaimResult {
@@ -32,10 +33,11 @@ export async function claimPrekeys(
   now: () => Promise<bigint>,
 ): Promise<ClaimResult> {
   const wishes = new Map<string, Wish>()
-  for (const { claimId, installationIds, sparing } of operations) {
+  for (const { claimId, installationIds, fallbackOnly } of operations) {
     for (const id of installationIds) {
       const key = wishKey(claimId, id)
-      if (!wishes.has(key)) wishes.set(key, { claimId, id, spare: sparing?.has(id) === true })
+      if (!wishes.has(key))
+        wishes.set(key, { claimId, id, isFallbackOnly: fallbackOnly?.has(id) === true })
     }
   }
   const ids = [...new Set([...wishes.values()].map(({ id }) => id))]
@@ -55,7 +57,7 @@ export async function claimPrekeys(
     if (prekey !== undefined) given.set(key, prekey)
   }
   const stocks = await readStocks(session, taken.shrunk, nowNs)
-  const told = new Set<string>()
+  const reported = new Set<string>()
   const outcomes = operations.map(({ claimId, installationIds }): Claimed => {
     const claims = installationIds.map(
       (installationId): Claim => ({
@@ -63,8 +65,8 @@ export async function claimPrekeys(
         prekey: given.get(wishKey(claimId, installationId)),
       }),
     )
-    const fresh = installationIds.filter((id) => stocks.has(id) && !told.has(id))
-    for (const id of fresh) told.add(id)
+    const fresh = installationIds.filter((id) => stocks.has(id) && !reported.has(id))
+    for (const id of fresh) reported.add(id)
     return { kind: 'claimed', claims, stocks: fresh.flatMap((id) => stocks.get(id) ?? []) }
   })
   return { outcomes, shrunk: taken.shrunk }
@@ -93,10 +95,14 @@ async function recall(session: Session, wishes: readonly Wish[], nowNs: bigint) 
   )
 }
 
-/** Takes a key for each wish out of the stock, and remembers it; the keys come in their order. */
+/**
+ * Takes a key for each wish out of the stock and remembers it. The keys come in the order of the
+ * wishes.
+ */
 async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const counts = new Map<string, number>()
-  for (const { id, spare } of wishes) counts.set(id, (counts.get(id) ?? 0) + (spare ? 0 : 1))
+  for (const { id, isFallbackOnly } of wishes)
+    counts.set(id, (counts.get(id) ?? 0) + (isFallbackOnly ? 0 : 1))
   const ids = [...counts.keys()]
   const rows = await session.query(
     `SELECT wanted.id AS owner, key.id, key.is_fallback, curve25519, created_ns, signature
@@ -122,7 +128,7 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   const shrunk = new Set<string>()
   const remembered: { readonly wish: Wish; readonly prekey: SignedPrekey }[] = []
   const prekeys = wishes.map((wish) => {
-    const single = wish.spare ? undefined : oneTime.get(wish.id)?.shift()
+    const single = wish.isFallbackOnly ? undefined : oneTime.get(wish.id)?.shift()
     const row = single ?? fallbacks.get(wish.id)
     if (row === undefined) return undefined
     if (single !== undefined) {
@@ -164,7 +170,7 @@ async function remember(
   )
 }
 
-/** The stocks of these installations, each with a value. */
+/** The stocks of these installations; none is missing. */
 export async function readStocks(
   session: Session,
   ids: readonly string[],

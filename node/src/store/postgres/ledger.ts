@@ -1,6 +1,6 @@
 /**
- * The state of a transaction as publishing sees it, in memory: what was loaded under its locks, and
- * what was changed since. Nothing reaches the database before all requests are decided.
+ * The state of a transaction as publishing sees it, in memory: loaded under its locks and changed
+ * since. Nothing reaches the database until all requests are decided.
  */
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
@@ -9,7 +9,7 @@ import type { Effect, WalletKind } from '../../rules/verdict.ts'
 import type { AcceptedEnvelope, Ledger } from '../publishing.ts'
 import type { Receipt } from '../store.ts'
 
-/** A topic's latest numbers; both 0 if nothing ever lay there. */
+/** A topic's latest numbers; both 0 if it never had an envelope. */
 export interface TopicState {
   readonly id: bigint
   readonly sequence: bigint
@@ -21,14 +21,14 @@ export interface Counts {
   readonly unrevoked: number
 }
 
-/** What happened to an installation's prekeys. */
+/** Changes of an installation's prekeys. */
 export interface StockChange {
   readonly dropsOneTime: boolean
   readonly dropsFallback: boolean
   readonly added: readonly { readonly prekey: SignedPrekey; readonly storedNs: bigint }[]
 }
 
-/** What a batch of requests may ask about; what is not there is mapped to undefined or absent. */
+/** What a batch of requests may ask about. A missing row is undefined or absent. */
 export interface LoadedState {
   readonly topics: Map<string, TopicState>
   /** By `receiptKey`. */
@@ -171,12 +171,13 @@ export class LoadedLedger implements Ledger {
       this.#set(this.#state.revocations, key, true)
       this.#set(this.newRevocations, key, { address, id })
       const known = this.installation(id)
-      // Section 3: it concerns this account's bundles, not another's that has the same id.
+      // Section 3: a revocation concerns this account's bundles only, even if another has the same
+      // id.
       if (known === undefined || known.address !== address || known.revoked) continue
       this.#setInstallation(id, { ...known, revoked: true })
       const { granted, unrevoked } = this.countInstallations(address)
       this.#set(this.#state.counts, address, { granted, unrevoked: unrevoked - 1 })
-      // A revoked installation's keys are of no use to anybody.
+      // Nobody can use the keys of a revoked installation.
       this.#set(this.stockChanges, id, { dropsOneTime: true, dropsFallback: true, added: [] })
       this.#set(this.#state.stocks, id, 0)
     }
@@ -216,7 +217,7 @@ export class LoadedLedger implements Ledger {
     const before = map.get(key)
     const was = map.has(key)
     this.#undo.push(() => {
-      // `was` says that `before` is a value of the map, undefined included.
+      // `was` says that `before` is a value of the map, even if undefined.
       if (was) map.set(key, before as V)
       else map.delete(key)
     })
@@ -231,10 +232,11 @@ export class LoadedLedger implements Ledger {
 
 const unchanged: StockChange = { dropsOneTime: false, dropsFallback: false, added: [] }
 
-/** What was not loaded is not known to be absent: deciding by it would be a guess. */
+/** State that was not loaded may still exist: deciding without it would be a guess. */
 function loaded<V>(map: ReadonlyMap<string, V>, key: string): V {
   const value = map.get(key)
-  if (value === undefined && !map.has(key)) throw new Error('state that was not loaded is needed')
-  // Absent values are stored as such; the check above told them from missing keys.
+  if (value === undefined && !map.has(key))
+    throw new Error('a request needs state that was not loaded')
+  // Absent values are stored as such; the check above rules out missing keys.
   return value as V
 }

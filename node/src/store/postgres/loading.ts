@@ -1,9 +1,10 @@
 /**
- * What a batch of requests rests on, loaded under its locks: who locks what, and in which order.
+ * Locks and loads the state that a batch of requests depends on.
  *
- * All locks are rows of `topic`, taken in the order of their names, so no two transactions wait for
- * each other. A message rests on its installation not being revoked: so a revocation also locks the
- * inboxes and prekeys of those it revokes, and a grant those of the one it grants.
+ * All locks are rows of `topic`, taken in the order of their names, so no two transactions
+ * deadlock. A message depends on its installation not being revoked. So a revocation also locks the
+ * inboxes and prekeys of the installations that it revokes, and a grant those of the one that it
+ * grants.
  */
 import { parseContactBundle } from '../../../../src/protocol/contact.ts'
 import { parseRevocation } from '../../../../src/protocol/revocation.ts'
@@ -16,11 +17,12 @@ import {
 } from '../../../../src/protocol/topics.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { digestOf } from '../publishing.ts'
+import { booleanOf, bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
 import type { NewEnvelope } from '../store.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
-import { booleanOf, bytesOf, integerOf, type Session, textOf } from './session.ts'
+import type { Session } from './session.ts'
 
-/** Topics that something lies on or lay on: their rows are never deleted, so nobody has to add them. */
+/** Topics that have or had envelopes: their rows are never deleted, so no request has to add them. */
 export class KnownTopics {
   readonly #names = new Set<string>()
 
@@ -28,7 +30,7 @@ export class KnownTopics {
     return this.#names.has(name)
   }
 
-  /** To be called when what was written is committed. */
+  /** To be called after the commit. */
   add(names: Iterable<string>): void {
     if (this.#names.size > maxKnown) this.#names.clear()
     for (const name of names) this.#names.add(name)
@@ -37,9 +39,9 @@ export class KnownTopics {
 
 const maxKnown = 200_000
 
-/** What the envelopes of a batch need to know of. */
+/** What the envelopes of a batch depend on. */
 export class Needs {
-  /** Topics to be locked, those that are written to among them. */
+  /** Topics to lock, including those to be written. */
   readonly topics = new Set<string>()
   readonly installations = new Set<string>()
   readonly addresses = new Set<string>()
@@ -52,7 +54,7 @@ export class Needs {
 
   add({ topic, message }: NewEnvelope): void {
     const parts = parseTopic(topic)
-    // The rules refuse it without asking about anything.
+    // The rules refuse such an envelope without any state.
     if (!parts.ok) return
     this.topics.add(topic)
     this.digests.push({ topic, digest: digestOf(message) })
@@ -94,7 +96,7 @@ export class Needs {
 
 type InstallationIds = Parameters<typeof messageTopic>[0]
 
-/** Locks and loads all of it; topics that nobody wrote to have a row from here on, with sequence 0. */
+/** Locks and loads all of it. A topic without envelopes gets a row with sequence 0. */
 export async function loadState(
   session: Session,
   needs: Needs,
@@ -132,7 +134,7 @@ async function lockTopics(
 }
 
 /**
- * Inserted in the order of the locks too: whoever waits for a new row waits in that order.
+ * Rows are inserted in the order of the locks, so transactions wait for new rows in that order too.
  */
 async function addTopics(session: Session, names: readonly string[]): Promise<void> {
   await session.query(
@@ -184,8 +186,7 @@ async function loadInstallations(
       ed25519: bytesOf(row, 'ed25519'),
       revoked: booleanOf(row, 'revoked'),
       sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
-      newestUploadNs:
-        row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns'),
+      newestUploadNs: nullableIntegerOf(row, 'newest_upload_ns'),
     })
   }
 }
@@ -245,7 +246,7 @@ async function loadBundles(session: Session, needs: Needs, state: LoadedState): 
   }
 }
 
-/** To be called once the time is known: what is too old by then does not count. */
+/** To be called once the time is known: keys that are too old by then do not count. */
 export async function loadStocks(
   session: Session,
   needs: Needs,

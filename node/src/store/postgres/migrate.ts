@@ -1,17 +1,18 @@
-/** Brings the tables forward at start, one process after another, and reads the node id. */
+/** Migrates the tables at start, one process after another, and reads the node id. */
 import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
+import { bytesOf, required } from '../rows.ts'
 import { schemaSteps } from './schema.ts'
-import { bytesOf, runTransaction, type Session } from './session.ts'
+import { runTransaction, type Session } from './session.ts'
 
-// Any number will do, as long as every release has the same.
+// Any number works, as long as all releases use the same.
 const lockKey = 7_025_381_906n
 
 /** @returns the node id. @throws Error if the database was made by a newer release. */
 export const migrate = (pool: pg.Pool): Promise<Uint8Array> =>
   runTransaction(pool, async (session) => {
-    // Until the end of the transaction: processes that start at once come one after another.
+    // Held until the end of the transaction: processes that start at once migrate one after another.
     await session.query('SELECT pg_advisory_xact_lock($1)', [lockKey])
     await session.query(
       'CREATE TABLE IF NOT EXISTS meta (name text PRIMARY KEY, value bytea NOT NULL)',
@@ -35,8 +36,7 @@ export const migrate = (pool: pg.Pool): Promise<Uint8Array> =>
       [randomBytes(nodeIdBytes)],
     )
     const [row] = await session.query(`SELECT value FROM meta WHERE name = 'node_id'`)
-    if (row === undefined) throw new TypeError('no node id')
-    return Uint8Array.from(bytesOf(row, 'value'))
+    return Uint8Array.from(bytesOf(required(row), 'value'))
   })
 
 async function readVersion(session: Session): Promise<number> {

@@ -3,8 +3,9 @@
  * that has nothing new.
  */
 import type pg from 'pg'
+import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
 import type { Cursor, Page, PageLimit } from '../store.ts'
-import { bytesOf, integerOf, type Row, runStatement, textOf } from './session.ts'
+import { runStatement } from './session.ts'
 
 const candidatesOf = `
 SELECT topic.name, topic.id, next.sequence, next.node_ns, next.size::bigint AS size
@@ -16,7 +17,7 @@ CROSS JOIN LATERAL (
 ) AS next
 ORDER BY next.node_ns, topic.name, next.sequence`
 
-/** How many envelopes of each topic are looked at first; more where that turns out not to be enough. */
+/** How many envelopes of each topic are read first; more are read if that is not enough. */
 const firstShare = 8
 
 export async function readPage(
@@ -30,7 +31,7 @@ export async function readPage(
     const topic = textOf(row, 'name')
     const sequence = integerOf(row, 'sequence')
     const message = messages.get(`${topic} ${sequence}`)
-    // Retention may have taken it since.
+    // Retention may have dropped it since.
     return message === undefined
       ? []
       : [{ topic, sequence, nodeNs: integerOf(row, 'node_ns'), message }]
@@ -53,8 +54,8 @@ async function choose(pool: pg.Pool, cursors: readonly Cursor[], limit: PageLimi
 }
 
 /**
- * The rows that nothing unseen can come before: those up to the last one of the first topic that may
- * have more than was read.
+ * The rows that no unread row can precede: those up to the last row of the first topic that may have
+ * more.
  */
 function certainOf(rows: readonly Row[], share: number) {
   const counts = new Map<string, number>()

@@ -6,38 +6,37 @@ import type pg from 'pg'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
-import { StoreFailure } from '../store.ts'
+import { integerOf, required, textOf } from '../rows.ts'
+import { type Reads, readByName, StoreFailure } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { LoadedLedger } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { readPage } from './pages.ts'
 import {
-  integerOf,
   isAboutValues,
   isConflict,
   makePool,
   runStatement,
   runTransaction,
   type Session,
-  textOf,
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
-  /** postgres://user:password@host:port/database, and whatever else libpq's form allows. */
+  /** postgres://user:password@host:port/database, or another URL that libpq accepts. */
   readonly url: string
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds?: readonly bigint[]
-  /** How other processes' news come: by notification, or only by looking (for engines without). */
+  /** How news of other processes come: by notification, or by polling, for engines without. */
   readonly doorbell?: 'notify' | 'poll'
-  /** Connections of this process at most, beside the one of the doorbell. */
+  /** Maximum connections of this process, besides the one of the doorbell. */
   readonly connections?: number
 }
 
-/** Transactions that got in each other's way are run again this often. */
+/** How often a transaction with a conflict is tried. */
 const conflictLimit = 5
 
 type Publish = Extract<Operation, { kind: 'publish' }>
@@ -65,8 +64,7 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
     return {
       nodeId,
       run: (operations, nowNs) => database.run(operations, nowNs),
-      page: (cursors, limit) => readPage(pool, cursors, limit),
-      stock: (installationId, nowNs) => database.stock(installationId, nowNs),
+      read: (nowNs, name, args) => readByName(readsAt(pool, nowNs), name, args),
       sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
@@ -84,6 +82,16 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
 export const openPostgresStore = async (
   options: PostgresOptions & StoreOptions,
 ): Promise<GroupCommitStore> => new GroupCommitStore(await openPostgresCalls(options), options)
+
+const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+  page: (cursors, limit) => readPage(pool, cursors, limit),
+  async stock(installationId) {
+    const stocks = await runTransaction(pool, (session) =>
+      readStocks(session, [installationId], nowNs),
+    )
+    return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
+  },
+})
 
 class PostgresDatabase {
   readonly tail: Tail
@@ -106,7 +114,7 @@ class PostgresDatabase {
     this.tail = new Tail({ pool, own: writer, ...bell })
   }
 
-  /** Requests that come together do not know of each other: publishes go first, claims after them. */
+  /** The requests of a batch are independent: publishes go first, then claims. */
   async run(operations: readonly Operation[], givenNs: bigint | undefined) {
     const publishes = operations.filter((operation) => operation.kind === 'publish')
     const claims = operations.filter((operation) => operation.kind === 'claim')
@@ -128,13 +136,6 @@ class PostgresDatabase {
     }
   }
 
-  async stock(installationId: string, nowNs: bigint) {
-    const stocks = await runTransaction(this.#pool, (session) =>
-      readStocks(session, [installationId], nowNs),
-    )
-    return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
-  }
-
   async #attempt<O extends Operation>(
     operations: readonly O[],
     step: (operations: readonly O[]) => Promise<readonly Outcome[]>,
@@ -145,9 +146,10 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
-        // Whether it was stored is not known; if it was, the list tells our own readers too.
+        // Nobody knows whether it was stored; if it was, the list brings it to this process's
+        // readers too.
         this.tail.ring()
-        // One request that storage cannot take must not fail those that happened to come with it.
+        // A request that storage cannot take must not fail the others of its batch.
         if (isAboutValues(error) && operations.length > 1) {
           const parts: Outcome[] = []
           for (const one of operations) parts.push(...(await this.#attempt([one], step)))
@@ -165,7 +167,7 @@ class PostgresDatabase {
     const written = new Set<string>()
     const outcomes = await this.#store(async (session) => {
       const state = await loadState(session, needs, this.#known)
-      // Taken under the locks, so that it is later than whatever was stored before.
+      // Read under the locks, so that it is later than everything stored before.
       const nowNs = await clock.read(session)
       await loadStocks(session, needs, state, nowNs)
       const before = new Map([...state.topics].map(([name, { sequence }]) => [name, sequence]))
@@ -194,7 +196,7 @@ class PostgresDatabase {
     })
   }
 
-  /** Runs a step in a transaction that is listed for the other processes, and rings at them. */
+  /** Runs a step in a transaction that is listed for the other processes, and rings their bells. */
   async #store<T>(
     step: (session: Session) => Promise<{ readonly result: T; readonly changes: Changes }>,
   ): Promise<T> {
@@ -203,8 +205,8 @@ class PostgresDatabase {
       return { result, number: await list(session, this.writer, changes) }
     })
     if (number !== undefined) {
-      this.tail.told(number)
-      // A bell that is not heard delays: nothing waits for it.
+      this.tail.onOwnCommit(number)
+      // A notification that gets lost only delays: nothing waits for it.
       if (this.#usesBell) void ringOthers(this.#pool, this.writer).catch(() => {})
     }
     return result
@@ -224,7 +226,7 @@ async function list(
      SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`,
     [writer, [...topics.keys()], [...topics.values()], installations],
   )
-  // Swept away as one of a process that is gone: it was asleep. Its next start has a number again.
+  // The process slept so long that its row was swept as that of a dead one; a new start adds a row.
   if (row === undefined)
     throw new StoreFailure('this process was away for too long; start it again')
   return integerOf(row, 'number')
@@ -234,13 +236,12 @@ const clockText = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
 
 async function readClock(session: Session): Promise<bigint> {
   const [row] = await session.query(`SELECT ${clockText} AS now_ns`)
-  if (row === undefined) throw new TypeError('no time')
-  return integerOf(row, 'now_ns')
+  return integerOf(required(row), 'now_ns')
 }
 
 const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
 
-/** The time of a batch: the database's, or the one that is given. */
+/** The time of a batch: the database's, or a given one. */
 class BatchClock {
   readonly #givenNs: bigint | undefined
   latestNs: bigint | undefined
@@ -260,11 +261,10 @@ async function addWriter(pool: pg.Pool): Promise<bigint> {
     pool,
     `INSERT INTO writer (number, seen_ns) VALUES (0, ${clockText}) RETURNING id`,
   )
-  if (row === undefined) throw new TypeError('no writer')
-  return integerOf(row, 'id')
+  return integerOf(required(row), 'id')
 }
 
-/** What is acknowledged must be on disk: a server that answers earlier is refused. */
+/** Acknowledged data must be on disk: a server that answers earlier is refused. */
 async function checkDurability(pool: pg.Pool): Promise<void> {
   for (const name of ['fsync', 'synchronous_commit', 'full_page_writes']) {
     const [row] = await runStatement(pool, 'SELECT current_setting($1, true) AS value', [name])

@@ -1,6 +1,6 @@
 /**
- * The tables of the PostgreSQL store, as numbered steps: a database is brought forward by those it
- * lacks, in place. A step, once released, does not change.
+ * The tables of the PostgreSQL store, as numbered steps. A database gets the steps that it lacks, in
+ * place. A step, once released, does not change.
  */
 
 const first = `

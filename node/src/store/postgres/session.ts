@@ -1,51 +1,16 @@
-/** A connection to PostgreSQL: queries with typed rows, transactions, and what its errors mean. */
+/** A connection to PostgreSQL: queries, transactions, and what its errors mean. */
 import pg from 'pg'
-
-export type Row = Readonly<Record<string, unknown>>
-
-const unexpected = (column: string): TypeError => new TypeError(`unexpected value in ${column}`)
-
-/** A bigint column. */
-export function integerOf(row: Row, column: string): bigint {
-  const value = row[column]
-  if (typeof value !== 'bigint') throw unexpected(column)
-  return value
-}
-
-export function textOf(row: Row, column: string): string {
-  const value = row[column]
-  if (typeof value !== 'string') throw unexpected(column)
-  return value
-}
-
-export function bytesOf(row: Row, column: string): Uint8Array {
-  const value = row[column]
-  if (!(value instanceof Uint8Array)) throw unexpected(column)
-  return value
-}
-
-export function booleanOf(row: Row, column: string): boolean {
-  const value = row[column]
-  if (typeof value !== 'boolean') throw unexpected(column)
-  return value
-}
-
-/** A text[] or bigint[] column, each item as text. */
-export function textsOf(row: Row, column: string): readonly string[] {
-  const value = row[column]
-  if (!Array.isArray(value)) throw unexpected(column)
-  return value.map(String)
-}
+import type { Row } from '../rows.ts'
 
 export interface Session {
-  /** Prepared once a connection. */
+  /** The statement is prepared once for each connection. */
   query(text: string, values?: readonly unknown[]): Promise<readonly Row[]>
 }
 
 const types = new pg.TypeOverrides()
 types.setTypeParser(pg.types.builtins.INT8, BigInt)
 
-/** How long a statement, or the wait for a lock, may take: then the request is to be tried again. */
+/** Time limits of a statement and of the wait for a lock; after them the request may be retried. */
 const statementLimitMs = 30_000
 const lockLimitMs = 10_000
 
@@ -61,7 +26,7 @@ export const makePool = (url: string, connections: number): pg.Pool => {
     statement_timeout: statementLimitMs,
     query_timeout: statementLimitMs + 5_000,
     lock_timeout: lockLimitMs,
-    // A process that hangs in the middle does not hold its locks for ever.
+    // A process that hangs in a transaction does not keep its locks for ever.
     idle_in_transaction_session_timeout: 60_000,
   })
   // An idle connection that breaks is replaced at the next use.
@@ -72,7 +37,7 @@ export const makePool = (url: string, connections: number): pg.Pool => {
   return pool
 }
 
-/** Statements get their name from their text: prepared once a connection, planned once. */
+/** A statement gets its name from its text, so a connection prepares and plans it once. */
 const names = new Map<string, string>()
 const nameOf = (text: string): string => {
   const known = names.get(text)
@@ -100,8 +65,8 @@ export async function runStatement(
 }
 
 /**
- * Runs a step in a transaction: everything of it is stored, or nothing. With READ COMMITTED, so that
- * what is read after a lock was waited for is what the lock protects.
+ * Runs a step in a transaction, which stores everything or nothing. READ COMMITTED, so that a read
+ * after the wait for a lock sees what the lock protects.
  */
 export async function runTransaction<T>(
   pool: pg.Pool,
@@ -134,15 +99,15 @@ async function useClient<T>(
     broken = !(error instanceof pg.DatabaseError)
     throw error
   } finally {
-    // What state a connection is in after anything but an error of the database is not known.
+    // After anything but an error of the database, the state of the connection is unknown.
     client.release(broken)
   }
 }
 
-/** Two transactions got in each other's way; the same again works. */
+/** Whether two transactions conflicted, so that a retry works. */
 export const isConflict = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01')
 
-/** The database took offence at the values themselves: alone they fail too, others do not. */
+/** Whether the database refused the values themselves: alone they fail again, others do not. */
 export const isAboutValues = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '')

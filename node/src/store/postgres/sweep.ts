@@ -1,16 +1,20 @@
-/** What is forgotten with time, a little at a time (docs/protocol.md sections 5 and 11). */
+/** Drops old data, a little at a time (docs/protocol.md sections 5 and 11). */
 import type pg from 'pg'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import { dayNs, minuteNs } from '../../clock.ts'
 import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
-import { bytesOf, runTransaction, type Session } from './session.ts'
+import { bytesOf } from '../rows.ts'
+import { runTransaction, type Session } from './session.ts'
 
-/** What another process needs to hear of later than this it has to read again. */
+/**
+ * How long the batch list keeps a transaction; a process that is further behind reads its topics
+ * again.
+ */
 const batchMemoryNs = 5n * minuteNs
-/** A process that was not seen for so long is gone; one that only slept is told to start again. */
+/** A process not seen for so long is gone; one that only slept has to be started again. */
 const writerMemoryNs = 7n * dayNs
-/** Envelopes are stored in the order of time but for transactions that overlap. */
+/** Envelopes are stored in the order of time, except where transactions overlap. */
 const overlapNs = 60n * minuteNs
 
 const byAge = [
@@ -25,7 +29,7 @@ const byAge = [
    RETURNING 1`,
 ] as const
 
-/** Envelopes between two times whose topic is of a kind; sequence numbers lie with the topics. */
+/** Drops envelopes of one kind of topic between two times; the topics keep their latest sequences. */
 const dropEnvelopes = `
 DELETE FROM envelope WHERE ctid = ANY (ARRAY(
   SELECT envelope.ctid FROM envelope JOIN topic ON topic.id = envelope.topic
@@ -48,12 +52,12 @@ export const sweep = (
       const dropped = await session.query(text, [nowNs - (ages[at] ?? 0n)])
       isMore ||= dropped.length === sweepLimit
     }
-    const mail = await drop(session, 'message', nowNs - retentionNs)
+    const messages = await drop(session, 'message', nowNs - retentionNs)
     const uploads = await drop(session, 'prekey', nowNs - uploadMemoryNs)
-    return isMore || mail || uploads
+    return isMore || messages || uploads
   })
 
-/** The mark of how far it came keeps what stays for ever from being read again and again. */
+/** A mark of how far the sweep came saves reading what stays for ever again and again. */
 async function drop(session: Session, kind: string, untilNs: bigint): Promise<boolean> {
   const name = `retention_mark_${kind}`
   const [row] = await session.query('SELECT value FROM meta WHERE name = $1', [name])

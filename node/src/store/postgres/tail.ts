@@ -1,20 +1,21 @@
 /**
- * What other processes store, told as news. Each process lists its transactions under numbers of its
- * own, without gaps; here those of all others are followed. A notification only rings the bell: what
- * there is to tell is always read from the list, so without notifications it is told a little later.
+ * Reports what other processes store, as news. Each process lists its transactions under numbers of
+ * its own, without gaps; the tail follows the lists of all others. A notification only rings the
+ * bell: the news are always read from the list, so without notifications they come a little later.
  */
 import pg from 'pg'
 import type { News } from '../operations.ts'
+import { integerOf, type Row, textsOf } from '../rows.ts'
 import type { Cursor } from '../store.ts'
-import { integerOf, type Row, runStatement, textsOf } from './session.ts'
+import { runStatement } from './session.ts'
 
 const channel = 'padlock'
-/** How often the list is read without a bell; with one, in case it was not heard. */
+/** How often the list is read without a bell; with one, in case a notification got lost. */
 const pollMs = 50
 const reassuranceMs = 1_000
-/** A failed connection is tried again after this. */
+/** Wait before a failed connection is tried again. */
 const retryMs = 1_000
-/** Transactions of one writer that are read at once. */
+/** How many transactions of one writer one statement reads. */
 const batchesAtOnce = 200
 
 const readBatches = `
@@ -34,7 +35,7 @@ export class Tail {
   readonly #url: string
   readonly #usesBell: boolean
   readonly #own: bigint
-  /** How far each writer was read. */
+  /** The last transaction read of each writer. */
   readonly #seen = new Map<bigint, bigint>()
   #listener: (news: News) => void = () => {}
   #bell: pg.Client | undefined
@@ -59,7 +60,7 @@ export class Tail {
     this.#listener = listener
   }
 
-  /** Begins after what there is now. */
+  /** Skips the transactions so far and begins after them. */
   async start(): Promise<void> {
     const writers = await runStatement(this.#pool, 'SELECT id, number FROM writer')
     for (const row of writers) this.#seen.set(integerOf(row, 'id'), integerOf(row, 'number'))
@@ -67,10 +68,10 @@ export class Tail {
     this.#running = this.#run()
   }
 
-  /** This process stored a transaction and has told its readers already. */
-  told(number: bigint): void {
+  /** This process committed a transaction, and its own readers have it already. */
+  onOwnCommit(number: bigint): void {
     const seen = this.#seen.get(this.#own) ?? 0n
-    // After a commit whose outcome was not heard of, that one is read from the list.
+    // If a commit before it ended without an answer, that one is read from the list.
     if (number === seen + 1n) this.#seen.set(this.#own, number)
     else this.ring()
   }
@@ -96,7 +97,7 @@ export class Tail {
         while (await this.#read());
         if (this.#usesBell && this.#bell === undefined) await this.#hang()
       } catch {
-        // The database is away: what was stored meanwhile is on the list when it is back.
+        // The database is away; when it is back, the list has what was stored meanwhile.
         await this.#pause(retryMs)
       }
     }
@@ -119,7 +120,8 @@ export class Tail {
       const latest = integerOf(row, 'latest')
       const position = positions.get(writer) ?? this.#seen.get(writer) ?? 0n
       const number = row.number === null ? undefined : integerOf(row, 'number')
-      // A new writer is read from its first transaction, or, if the list has lost that, is missed.
+      // A new writer is read from its first transaction; if the list no longer has it, news are
+      // missed.
       if (number === undefined || number > position + 1n) missed = true
       positions.set(writer, number ?? latest)
       if (number === undefined) continue
@@ -173,7 +175,7 @@ export class Tail {
   }
 }
 
-/** Rings at the other processes. */
+/** Rings the bells of the other processes. */
 export const ringOthers = async (pool: pg.Pool, own: bigint): Promise<void> => {
   await runStatement(pool, 'SELECT pg_notify($1, $2)', [channel, String(own)])
 }
@@ -186,7 +188,7 @@ function cursorsOf(row: Row): readonly Cursor[] {
   }))
 }
 
-/** One cursor a topic: from where on there is news. */
+/** One cursor a topic: its news begin after it. */
 function lowest(cursors: readonly Cursor[]): readonly Cursor[] {
   const byTopic = new Map<string, Cursor>()
   for (const cursor of cursors) {

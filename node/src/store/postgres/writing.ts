@@ -1,4 +1,4 @@
-/** Writes what a batch of requests came to: one statement a table, whatever the number of requests. */
+/** Writes the changes of a batch: one statement a table, however many requests it has. */
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { LoadedLedger, LoadedState, NewRow } from './ledger.ts'
 import type { Session } from './session.ts'
@@ -155,7 +155,7 @@ async function writeStocks(session: Session, { stockChanges }: LoadedLedger): Pr
   )
 }
 
-/** Rows that were made to be locked, on topics that nothing lies on. */
+/** Drops the rows of topics without envelopes, which only served as locks. */
 async function dropEmptyTopics(session: Session, { topics }: LoadedState): Promise<void> {
   const empty = [...topics.values()].filter(({ sequence }) => sequence === 0n)
   if (empty.length === 0) return

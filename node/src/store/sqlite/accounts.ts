@@ -1,10 +1,11 @@
-/** Accounts and installations: what the rules ask, and what accepted bundles and revocations change. */
+/** Accounts and installations: answers the rules, and stores what bundles and revocations change. */
 import type { DatabaseSync } from 'node:sqlite'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { KnownInstallation, RuleState } from '../../rules/state.ts'
 import type { Effect, WalletKind } from '../../rules/verdict.ts'
-import { newestUploadOf, type SqlitePrekeys } from './prekeys.ts'
-import { bytesOf, integerOf, prepare, type Statement, textOf } from './rows.ts'
+import { bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
+import type { SqlitePrekeys } from './prekeys.ts'
+import { prepare, type Statement } from './statement.ts'
 
 export class SqliteAccounts implements RuleState {
   readonly #prekeys: SqlitePrekeys
@@ -60,7 +61,7 @@ export class SqliteAccounts implements RuleState {
       ed25519: bytesOf(row, 'ed25519'),
       revoked: integerOf(row, 'revoked') !== 0n,
       sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
-      newestUploadNs: newestUploadOf(row),
+      newestUploadNs: nullableIntegerOf(row, 'newest_upload_ns'),
     }
   }
 
@@ -106,7 +107,8 @@ export class SqliteAccounts implements RuleState {
     this.#insertAccount.run(address, chainColumn(effect.wallet))
     for (const installationId of effect.installationIds) {
       this.#insertRevocation.run(address, installationId)
-      // Section 3: it concerns this account's bundles, not another's that has the same id.
+      // Section 3: a revocation concerns this account's bundles only, even if another has the same
+      // id.
       if (this.#markRevoked.run(installationId, address) > 0) this.#prekeys.dropAll(installationId)
     }
   }

@@ -1,7 +1,7 @@
 /**
- * How `padlock-node backup` asks a running node for a copy of its database: a socket in the data
- * folder that only the node's own user can open. One line asks, lines of progress answer, and whoever
- * hangs up ends the copy.
+ * How `padlock-node backup` asks a running node for a copy of its database: by a socket in the data
+ * folder that only the node's user can open. One line asks, and lines of progress answer. A client
+ * that hangs up ends the copy.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
@@ -11,7 +11,7 @@ import type { BackupProgress, OnlineBackup } from './backup.ts'
 /** The socket beside a database file. */
 export const backupSocketOf = (file: string): string => join(dirname(file), 'backup.sock')
 
-/** A longer path does not fit a socket's address (unix(7): 108 bytes with the final zero). */
+/** The longest path that fits a socket's address (unix(7): 108 bytes with the final zero). */
 export const socketPathLimitBytes = 107
 
 const lineLimit = 8_192
@@ -25,9 +25,8 @@ interface Reply {
 }
 
 /**
- * Takes requests until the function it returns is called. The caller holds the lock of the database:
- * a socket that lies there belongs to nobody any more. Where no socket can be had, none is there, and
- * the node goes on without.
+ * Takes requests until the returned function is called. The caller holds the lock of the database,
+ * so an existing socket is a leftover. If no socket can be created, the node runs without one.
  */
 export function takeBackupRequests(path: string, copy: OnlineBackup): () => void {
   if (Buffer.byteLength(path) > socketPathLimitBytes) return () => {}
@@ -38,7 +37,7 @@ export function takeBackupRequests(path: string, copy: OnlineBackup): () => void
     answer(socket, copy)
   })
   server.on('error', () => {})
-  // Neither it nor who is connected keeps the thread alive.
+  // Neither the server nor its connections keep the thread alive.
   server.unref()
   try {
     rmSync(path, { force: true })
@@ -59,7 +58,7 @@ export function takeBackupRequests(path: string, copy: OnlineBackup): () => void
 }
 
 function answer(socket: Socket, copy: OnlineBackup): void {
-  const say = (reply: Reply): void => {
+  const send = (reply: Reply): void => {
     if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`)
   }
   socket.unref()
@@ -75,17 +74,17 @@ function answer(socket: Socket, copy: OnlineBackup): void {
       socket.end(`${JSON.stringify({ error: 'not a request for a backup' })}\n`)
       return
     }
-    let toldMs = 0
+    let reportedMs = 0
     copy
       .copyTo(file, (progress) => {
         if (socket.destroyed) throw new Error('nobody waits for it any more')
-        if (performance.now() - toldMs < progressIntervalMs) return
-        toldMs = performance.now()
-        say({ progress })
+        if (performance.now() - reportedMs < progressIntervalMs) return
+        reportedMs = performance.now()
+        send({ progress })
       })
       .then(
-        () => say({ done: true }),
-        (error: unknown) => say({ error: error instanceof Error ? error.message : 'unknown' }),
+        () => send({ done: true }),
+        (error: unknown) => send({ error: error instanceof Error ? error.message : 'unknown' }),
       )
       .finally(() => socket.end())
   })
@@ -101,9 +100,9 @@ function fileIn(line: string): string | undefined {
 }
 
 /**
- * Asks the node that has this socket for a copy at this path, absolute, of a file that is not there.
+ * Asks the node with this socket to write a copy to a new file, given by its absolute path.
  * @returns false if no node listens there.
- * @throws Error with what the node said, or that it ended meanwhile.
+ * @throws Error with the node's reason, or if the node ended meanwhile.
  */
 export async function askForBackup(
   path: string,
@@ -155,7 +154,7 @@ function parse(line: string): unknown {
   }
 }
 
-/** Calls `take` for each whole line; a line without end is not collected for ever. */
+/** Calls `take` for each complete line; cuts a connection whose line is too long. */
 function readLines(socket: Socket, take: (line: string) => void): void {
   let rest = ''
   socket.setEncoding('utf8')

@@ -1,25 +1,24 @@
 /**
- * A copy of a SQLite database while it is in use, by SQLite's own backup: what is written meanwhile
- * through the same connection goes into the copy too, so that it never begins again and is, at its
- * end, the database as it is at that moment.
+ * Copies a SQLite database in use, by SQLite's own backup. Writes through the same connection go
+ * into the copy too, so it never starts over and at its end equals the database at that moment.
  *
- * SQLite copies nothing while a transaction writes, so under full load it would never get on
- * (seen: seconds without a page, then an error). Writing therefore waits for the step that is under
- * way, some milliseconds, and is done between steps.
+ * SQLite copies nothing during a write transaction, so under full load a copy would make no
+ * progress (seen: seconds without a page, then an error). Writes therefore wait for the running
+ * step, some milliseconds, and run between steps.
  */
 import { close, fdatasync, openSync, rmSync } from 'node:fs'
 import { backup, type DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 
-/** How much there is to copy, in pages, and how much of it is left; what is written adds to both. */
+/** How many pages there are to copy, and how many are left; writes add to both. */
 export interface BackupProgress {
   readonly totalPages: number
   readonly remainingPages: number
 }
 
-/** 4 MiB: as long as a transaction of some hundred envelopes takes. */
+/** 4 MiB: about as long as a transaction of some hundred envelopes. */
 const pagesAStep = 1_024
-/** The disk is asked to write after so many, so that the last step has little left to wait for. */
+/** The disk is synced after so many pages, so that the last step need not wait long. */
 const pagesASync = 8_192
 
 export class OnlineBackup {
@@ -34,7 +33,7 @@ export class OnlineBackup {
     this.#database = database
   }
 
-  /** Does something that writes: now, or between two steps of a copy. In the order of the calls. */
+  /** Runs a write: now, or between two steps of a copy, in the order of the calls. */
   between<T>(work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const perform = (): void => {
@@ -50,11 +49,11 @@ export class OnlineBackup {
   }
 
   /**
-   * Copies everything into a new file that only this user may read. What was committed before the
-   * call is in it.
+   * Copies everything into a new file that only this user may read. The copy has everything committed
+   * before the call.
    * @param onProgress may throw, which ends the copy.
-   * @throws Error if the file exists or cannot be written, another copy is under way, or `stop` was
-   * called; then the file is gone again.
+   * @throws Error if the file exists or cannot be written, another copy is running, or `stop` was
+   * called; the file is removed again.
    */
   async copyTo(file: string, onProgress: (progress: BackupProgress) => void): Promise<void> {
     if (this.#stopped) throw new Error('the node is stopping')
@@ -68,15 +67,15 @@ export class OnlineBackup {
     }
   }
 
-  /** Ends a copy that is under way; resolves once nothing of it touches the database any more. */
+  /** Ends a running copy; resolves once it no longer uses the database. */
   async stop(): Promise<void> {
     this.#stopped = true
     await this.#running?.catch(() => {})
   }
 
   async #copy(file: string, onProgress: (progress: BackupProgress) => void): Promise<void> {
-    // Made here and not by SQLite, so that nobody else can read it at any time, and nothing that is
-    // there is written over. Closed last: closing a file drops the locks that SQLite has on it.
+    // Created here and not by SQLite, so that nobody else can ever read it and no file is
+    // overwritten. Closed last: closing a file drops the locks that SQLite has on it.
     const handle = openSync(file, 'wx', 0o600)
     let syncing: Promise<void> | undefined
     let unsyncedPages = 0
@@ -86,7 +85,7 @@ export class OnlineBackup {
         if (syncing === undefined && unsyncedPages >= pagesASync) {
           unsyncedPages = 0
           syncing = promisify(fdatasync)(handle)
-            // SQLite itself syncs at the end, and says what is wrong.
+            // SQLite syncs at the end and reports errors.
             .catch(() => {})
             .finally(() => {
               syncing = undefined

@@ -1,22 +1,24 @@
 /**
- * The embedded store itself: one SQLite file, every call synchronous. It runs on the thread that
- * opened it; `sqlite.ts` makes a `Store` of it, on this thread or on one of its own.
+ * The embedded database: one SQLite file, every call synchronous, on the thread that opened it.
  *
- * WAL with synchronous=FULL: a commit that was answered is on disk. The file is locked for this
- * process, because live streams are fed by the process that commits.
+ * WAL with synchronous=FULL: an acknowledged commit is on disk. The file is locked for this process,
+ * because the process that commits also feeds the live streams.
  */
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
-import type { Operation, Outcome } from '../operations.ts'
+import { systemClock } from '../../clock.ts'
+import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
-import type { Claim, Cursor, Page, PageLimit, Stock } from '../store.ts'
+import { bytesOf, integerOf, required } from '../rows.ts'
+import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
+import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
-import { bytesOf, integerOf, prepare, required } from './rows.ts'
 import { schemaSteps } from './schema.ts'
+import { prepare } from './statement.ts'
 import { SqliteSweep } from './sweep.ts'
 
 export interface SqliteOptions {
@@ -26,10 +28,33 @@ export interface SqliteOptions {
   readonly chainIds?: readonly bigint[]
 }
 
+/** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
+export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
+  const database = new SqliteDatabase(options)
+  const { copy } = database
+  const stopTaking =
+    options.file === ':memory:' ? () => {} : takeBackupRequests(backupSocketOf(options.file), copy)
+  return {
+    nodeId: database.nodeId,
+    run: (operations, givenNs) =>
+      copy.between(() => {
+        const nowNs = givenNs ?? systemClock()
+        return { outcomes: database.run(operations, nowNs), nowNs }
+      }),
+    read: (nowNs, name, args) => readByName(database.readsAt(nowNs), name, args),
+    sweep: (nowNs, retentionNs) => copy.between(() => database.sweep(nowNs, retentionNs)),
+    close: async () => {
+      stopTaking()
+      await copy.stop()
+      database.close()
+    },
+  }
+}
+
 export class SqliteDatabase {
   /** 16 random bytes, made with the file. */
   readonly nodeId: Uint8Array
-  /** Copies it while it is in use; whoever may ask for that writes only `between` its steps. */
+  /** Copies the database while it is in use; all writes go `between` its steps. */
   readonly copy: OnlineBackup
   readonly #database: DatabaseSync
   readonly #chainIds: readonly bigint[]
@@ -44,7 +69,7 @@ export class SqliteDatabase {
     const database = new DatabaseSync(options.file)
     this.#database = database
     try {
-      // Before the first access, so that WAL needs no shared memory and a second process is refused.
+      // Before the first access: then WAL needs no shared memory, and a second process is refused.
       database.exec('PRAGMA locking_mode = EXCLUSIVE')
       database.exec('PRAGMA journal_mode = WAL')
       database.exec('PRAGMA synchronous = FULL')
@@ -63,14 +88,14 @@ export class SqliteDatabase {
   }
 
   /**
-   * Does all of it in one transaction, so that one write to disk serves many requests. Each is atomic
-   * for itself. Outcomes come in the same order, after everything is on disk.
+   * Runs all operations in one transaction, so that one write to disk serves many requests. Each is
+   * atomic by itself. Outcomes come in the same order, after everything is on disk.
    */
   run(operations: readonly Operation[], nowNs: bigint): readonly Outcome[] {
     try {
       return this.#transaction(() => operations.map((operation) => this.#apply(operation, nowNs)))
     } catch (error) {
-      // One request that storage cannot take must not fail those that happened to come with it.
+      // A request that storage cannot take must not fail the others of its batch.
       if (operations.length > 1) {
         return operations.flatMap((operation) => this.run([operation], nowNs))
       }
@@ -78,15 +103,15 @@ export class SqliteDatabase {
     }
   }
 
-  page(cursors: readonly Cursor[], limit: PageLimit): Page {
-    return this.#pages.page(cursors, limit)
+  /** `async`, so that what the database throws rejects. */
+  readsAt(nowNs: bigint): Reads {
+    return {
+      page: async (cursors, limit) => this.#pages.page(cursors, limit),
+      stock: async (installationId) => this.#prekeys.stock(installationId, nowNs),
+    }
   }
 
-  stock(installationId: string, nowNs: bigint): Stock {
-    return this.#prekeys.stock(installationId, nowNs)
-  }
-
-  /** Forgets some of what is too old; true if there is more. */
+  /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint, retentionNs: bigint): boolean {
     return this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
   }
@@ -105,8 +130,8 @@ export class SqliteDatabase {
     const claims: Claim[] = []
     const shrunk = new Set<string>()
     for (const installationId of operation.installationIds) {
-      const spare = operation.sparing?.has(installationId) === true
-      const asked = { claimId: operation.claimId, installationId, spare }
+      const isFallbackOnly = operation.fallbackOnly?.has(installationId) === true
+      const asked = { claimId: operation.claimId, installationId, isFallbackOnly }
       const { claim, took } = this.#prekeys.claim(asked, nowNs)
       claims.push(claim)
       if (took) shrunk.add(installationId)

@@ -1,14 +1,17 @@
-/** The state of a SQLite transaction as publishing sees it: topics and envelopes, and the accounts. */
+/**
+ * The state of a SQLite transaction as publishing sees it: topics and envelopes, and the accounts.
+ */
 import type { DatabaseSync } from 'node:sqlite'
 import type { AcceptedEnvelope, Ledger } from '../publishing.ts'
+import { integerOf, required } from '../rows.ts'
 import type { Receipt } from '../store.ts'
 import { SqliteAccounts } from './accounts.ts'
 import type { SqlitePrekeys } from './prekeys.ts'
-import { integerOf, prepare, required, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
-// No topic is longer, so a longer name cannot be stored and is not looked for.
+// No topic name is longer, so longer ones are not looked up.
 const topicNameLimit = 64
-/** Topics whose numbers stay in memory. */
+/** Maximum topics whose numbers stay in memory. */
 const maxTopics = 100_000
 
 interface Topic {
@@ -27,7 +30,7 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
   readonly #insertEnvelope: Statement
   /** Numbers of topics as the transaction has them. */
   readonly #topics = new Map<string, Topic>()
-  /** What they were before the request under way. */
+  /** Their numbers before the current request. */
   readonly #changed = new Map<string, Topic | undefined>()
 
   constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
@@ -58,7 +61,7 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
     return this.#find(topic)?.nodeNs ?? 0n
   }
 
-  /** The transaction was undone: what is in memory may be of it. */
+  /** Drops the numbers in memory, which may come from a transaction that was rolled back. */
   forget(): void {
     this.#topics.clear()
   }
@@ -79,7 +82,7 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
     return topic
   }
 
-  /** Takes the next number on a topic. */
+  /** Takes the next sequence of a topic. */
   #advance(name: string, nodeNs: bigint): Topic {
     const known = this.#find(name)
     this.#changed.set(name, this.#changed.has(name) ? this.#changed.get(name) : known)

@@ -3,8 +3,9 @@
  * with one index probe for each topic that has nothing new.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import { bytesOf, integerOf } from '../rows.ts'
 import type { Cursor, Page, PageLimit, StoredEnvelope } from '../store.ts'
-import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 /** An envelope that may be next on its topic; its message is read once it is chosen. */
 interface Candidate {
@@ -24,7 +25,7 @@ interface Source {
   chunk: number
 }
 
-/** How many envelopes of one topic are looked at ahead of need. */
+/** Maximum envelopes of one topic that are read ahead. */
 const readAheadLimit = 500
 
 export class SqlitePages {
@@ -68,7 +69,7 @@ export class SqlitePages {
       if (row === undefined || integerOf(row, 'sequence') <= afterSequence) continue
       fresh.push({ topic, topicId: integerOf(row, 'id'), afterSequence })
     }
-    // An even share each to begin with; topics that turn out to give more are read in larger chunks.
+    // Each topic begins with an even share; topics that use theirs up are read in larger chunks.
     const chunk = Math.ceil((count + 1) / Math.max(1, fresh.length))
     const sources: Source[] = []
     for (const { topic, topicId, afterSequence } of fresh) {
@@ -111,7 +112,7 @@ function comesBefore(a: Source, b: Source): boolean {
   return a.topic < b.topic
 }
 
-/** A binary heap: the first of its items by `comesBefore` is at hand. */
+/** A binary heap: `peek` returns its first item by `comesBefore`. */
 class Heap<T> {
   readonly #items: T[]
   readonly #comesBefore: (a: T, b: T) => boolean
@@ -133,7 +134,7 @@ class Heap<T> {
     this.sink()
   }
 
-  /** Puts an item that may have grown, the first one by default, where it belongs. */
+  /** Moves an item that may have grown, by default the first, to its place. */
   sink(from = 0): void {
     const items = this.#items
     let index = from

@@ -1,18 +1,19 @@
-/** The stock of prekeys: uploads go in, claims take out (docs/protocol.md sections 5 and 6). */
+/** The stock of prekeys: uploads add keys, claims take them (docs/protocol.md sections 5 and 6). */
 import type { DatabaseSync } from 'node:sqlite'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import type { Effect } from '../../rules/verdict.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
+import { bytesOf, integerOf, nullableIntegerOf, type Row } from '../rows.ts'
 import type { Claim, Stock } from '../store.ts'
-import { bytesOf, integerOf, prepare, type Row, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 interface ClaimRequest {
   readonly claimId: Uint8Array
   readonly installationId: string
-  /** Give the fallback only. */
-  readonly spare: boolean
+  /** Give the fallback key, never a one-time key. */
+  readonly isFallbackOnly: boolean
 }
 
 export class SqlitePrekeys {
@@ -100,19 +101,19 @@ export class SqlitePrekeys {
     return {
       installationId,
       oneTimeLeft: this.countOneTime(installationId, nowNs),
-      newestCreatedNs: row === undefined ? 0n : (newestUploadOf(row) ?? 0n),
+      newestCreatedNs: row === undefined ? 0n : (nullableIntegerOf(row, 'newest_upload_ns') ?? 0n),
     }
   }
 
-  /** A revoked installation's keys are of no use to anybody. */
+  /** For a revoked installation: nobody can use its keys. */
   dropAll(installationId: string): void {
     this.#dropOneTime.run(installationId)
     this.#dropFallback.run(installationId)
   }
 
-  /** Gives out one key, or the one that this claim got before; `took` if the stock shrank. */
+  /** Gives out one key, or the one that this claim got before; `took` says that the stock shrank. */
   claim(
-    { claimId, installationId, spare }: ClaimRequest,
+    { claimId, installationId, isFallbackOnly }: ClaimRequest,
     nowNs: bigint,
   ): { readonly claim: Claim; readonly took: boolean } {
     const remembered = this.#recall.get(claimId, installationId, nowNs - claimMemoryNs)
@@ -123,7 +124,7 @@ export class SqlitePrekeys {
     if (installation === undefined || integerOf(installation, 'revoked') !== 0n) {
       return { claim: { installationId, prekey: undefined }, took: false }
     }
-    const oneTime = spare
+    const oneTime = isFallbackOnly
       ? undefined
       : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
     const row = oneTime ?? this.#fallback.get(installationId)
@@ -142,7 +143,7 @@ export class SqlitePrekeys {
     return { claim: { installationId, prekey }, took: oneTime !== undefined }
   }
 
-  /** Forgets some of what is too old to matter; true if there is more. */
+  /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint): boolean {
     const claims = this.#forgetClaims.run(nowNs - claimMemoryNs, sweepLimit)
     const keys = this.#dropExpired.run(nowNs - oneTimeLifetimeNs, sweepLimit)
@@ -156,7 +157,3 @@ const prekeyOf = (row: Row): SignedPrekey => ({
   createdNs: integerOf(row, 'created_ns'),
   signature: bytesOf(row, 'signature'),
 })
-
-/** The time inside the newest upload of an installation's row; absent if there was none. */
-export const newestUploadOf = (row: Row): bigint | undefined =>
-  row.newest_upload_ns === null ? undefined : integerOf(row, 'newest_upload_ns')

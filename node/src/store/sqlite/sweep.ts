@@ -1,12 +1,13 @@
 /**
- * What is forgotten with time, a little at a time (docs/protocol.md sections 5 and 11). Rows are stored
- * in the order of time, so a mark of how far it came is enough: no index is kept for it.
+ * Drops old data, a little at a time (docs/protocol.md sections 5 and 11). Rows are stored in the
+ * order of time, so a mark of how far the sweep came is enough and no index is needed.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
+import { bytesOf, integerOf } from '../rows.ts'
 import type { SqlitePrekeys } from './prekeys.ts'
-import { bytesOf, integerOf, prepare, type Statement } from './rows.ts'
+import { prepare, type Statement } from './statement.ts'
 
 export class SqliteSweep {
   readonly #prekeys: SqlitePrekeys
@@ -19,7 +20,7 @@ export class SqliteSweep {
   constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
     this.#prekeys = prekeys
     const sql = (text: string): Statement => prepare(database, text)
-    // The newest row stays: SQLite would give its number again, below the mark.
+    // The newest row stays: otherwise SQLite would reuse its id, below the mark.
     this.#forgetUploads = sql(
       `DELETE FROM envelope WHERE id IN (SELECT id FROM envelope
        WHERE message IS NULL AND node_ns <= ? AND id < (SELECT MAX(id) FROM envelope)
@@ -41,12 +42,12 @@ export class SqliteSweep {
   run(nowNs: bigint, retentionNs: bigint): boolean {
     const keysAreLeft = this.#prekeys.sweep(nowNs)
     const uploads = this.#forgetUploads.run(nowNs - uploadMemoryNs, sweepLimit)
-    const mailIsLeft = this.#dropMail(nowNs - retentionNs)
-    return keysAreLeft || uploads === sweepLimit || mailIsLeft
+    const messagesAreLeft = this.#dropMessages(nowNs - retentionNs)
+    return keysAreLeft || uploads === sweepLimit || messagesAreLeft
   }
 
-  /** Sequence numbers lie with the topics, so nothing is numbered anew. */
-  #dropMail(untilNs: bigint): boolean {
+  /** The topics keep their latest sequences, so no sequence is reused. */
+  #dropMessages(untilNs: bigint): boolean {
     const row = this.#mark.get()
     const from = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
     let to = from

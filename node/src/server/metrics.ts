@@ -1,9 +1,9 @@
-/** What the port of the clients adds to the figures for Prometheus. */
+/** The metrics of the port that clients use. */
 import { Gauge, type Registry } from 'prom-client'
 import type { Listener } from './listen.ts'
 
 /** Adds gauges that are read at each scrape. */
-export function addServerFigures(
+export function addServerMetrics(
   registry: Pick<Registry, 'registerMetric'>,
   server: Listener,
 ): void {

@@ -1,15 +1,15 @@
 /**
- * Tells watchers what was stored: what this process stored at once, with the bytes that are still here;
- * what others stored, by reading the topics that somebody here wants.
+ * Emits commits to watchers: those of this process at once, with the bytes that are still in memory;
+ * those of other processes by reading the topics that a watcher here wants.
  */
 import type { News, Operation, Outcome } from './operations.ts'
 import type { Commit, Interest, PageLimit, Stock, Store, StoredEnvelope } from './store.ts'
 
-/** News that wait to be read at most; beyond that watchers are told to read everything again. */
+/** Unread news at most; beyond that watchers get `missed` and read everything again. */
 const newsLimit = 1_000
 const pageLimit: PageLimit = { envelopes: 500, bytes: 4 * 1024 * 1024 }
 
-export class Announcer {
+export class CommitFeed {
   readonly #store: Pick<Store, 'page' | 'stock'>
   readonly #watchers = new Map<(commit: Commit) => void, Interest>()
   #news: News[] = []
@@ -26,8 +26,8 @@ export class Announcer {
     }
   }
 
-  /** What this process stored, with the operations that asked for it. */
-  tell(operations: readonly Operation[], outcomes: readonly Outcome[]): void {
+  /** A commit of this process: its operations and what became of them. */
+  onCommit(operations: readonly Operation[], outcomes: readonly Outcome[]): void {
     const envelopes: StoredEnvelope[] = []
     const stocks: Stock[] = []
     for (const [index, operation] of operations.entries()) {
@@ -41,12 +41,12 @@ export class Announcer {
       }
     }
     if (envelopes.length > 0 || stocks.length > 0) {
-      this.#announce({ envelopes, stocks, missed: false })
+      this.#emit({ envelopes, stocks, missed: false })
     }
   }
 
-  /** Another process stored something. */
-  hear(news: News): void {
+  /** Commits of other processes. */
+  onNews(news: News): void {
     if (this.#news.length >= newsLimit) this.#news = [missedAll]
     else this.#news.push(news)
     this.#reading ??= this.#readNews()
@@ -57,22 +57,22 @@ export class Announcer {
       try {
         await this.#read(news)
       } catch {
-        // The database did not answer: whoever reads again waits until it does.
-        this.#announce(missedSome)
+        // The database did not answer: watchers that read again wait until it does.
+        this.#emit(missedSome)
       }
     }
     this.#reading = undefined
   }
 
   async #read({ cursors, installationIds, missed }: News): Promise<void> {
-    if (missed) this.#announce(missedSome)
+    if (missed) this.#emit(missedSome)
     const interests = [...this.#watchers.values()]
     const stocks: Stock[] = []
     for (const id of installationIds) {
       const isWanted = interests.some((interest) => interest.installation(id))
       if (isWanted) stocks.push(await this.#store.stock(id))
     }
-    if (stocks.length > 0) this.#announce({ envelopes: [], stocks, missed: false })
+    if (stocks.length > 0) this.#emit({ envelopes: [], stocks, missed: false })
 
     const wanted = cursors.filter(({ topic }) => interests.some((each) => each.topic(topic)))
     const positions = new Map(wanted.map(({ topic, afterSequence }) => [topic, afterSequence]))
@@ -81,13 +81,13 @@ export class Announcer {
       const page = await this.#store.page(from, pageLimit)
       for (const { topic, sequence } of page.envelopes) positions.set(topic, sequence)
       if (page.envelopes.length > 0) {
-        this.#announce({ envelopes: page.envelopes, stocks: [], missed: false })
+        this.#emit({ envelopes: page.envelopes, stocks: [], missed: false })
       }
       hasMore = page.hasMore
     }
   }
 
-  #announce(commit: Commit): void {
+  #emit(commit: Commit): void {
     for (const listener of this.#watchers.keys()) listener(commit)
   }
 }
