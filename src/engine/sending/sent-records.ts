@@ -23,7 +23,7 @@ export interface SentBatch {
   readonly asked: readonly { readonly digest: Uint8Array; readonly messageId: string }[]
 }
 
-/** @param messageIds of the messages, in the order of their envelopes in `rows`; '' for none */
+/** @param messageIds of the messages whose envelopes are in `rows`, in the same order */
 export const sentWrite = (
   { store, time }: Context,
   rows: readonly (readonly FanoutRow[])[],
