@@ -20,6 +20,7 @@ export type {
   Installation,
   Message,
   MessageBase,
+  MessageOf,
   Status,
   TextMessage,
   UnknownMessage,

@@ -1,6 +1,6 @@
 /**
- * Makes the parts of the engine, tells each whom to call, and loads what they keep in memory. A part
- * gets those below it, and a listener for what it reports upwards; nothing is assigned afterwards.
+ * Creates the parts of the engine, connects them, and loads what they keep in memory. A part gets
+ * the parts below it, and a listener for what it reports upwards; nothing is assigned afterwards.
  */
 
 import { type Chains, noChains } from '../chains/chains.ts'
@@ -40,7 +40,7 @@ import { Sealing } from './sending/sealing.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { Connection } from './subscription/connection.ts'
 
-/** What the engine itself needs of the parts, and whatever works in the background. */
+/** The parts that the engine itself uses, and those that run in the background. */
 export interface Parts {
   readonly directory: Directory
   readonly conversations: Conversations
@@ -50,7 +50,7 @@ export interface Parts {
   readonly background: readonly { run(): Promise<void> }[]
 }
 
-/** Keys, membership, messages and sessions: what sending and receiving both stand on. */
+/** Keys, membership, messages and sessions: the base of both sending and receiving. */
 const makeFoundations = (context: Context, listener: DirectoryListener) => {
   const cursors = new Cursors(context.store)
   const pending = new PendingVerifications(context.store)
@@ -69,7 +69,7 @@ const makeFoundations = (context: Context, listener: DirectoryListener) => {
 
 type Foundations = ReturnType<typeof makeFoundations>
 
-/** What turns messages into envelopes and publishes them. */
+/** The parts that turn messages into envelopes and publish them. */
 const makeSending = (context: Context, foundations: Foundations) => {
   const { cursors, directory, sessions, heads, conversations } = foundations
   const fanout = new Fanout(context, sessions, heads)
@@ -100,7 +100,7 @@ const makeRetransmission = (context: Context, foundations: Foundations, sending:
   return { requester, pendingRequests: new PendingRequests(context, new Responder(context, parts)) }
 }
 
-/** What takes envelopes in. */
+/** The parts that process received envelopes. */
 const makeReceiving = (
   context: Context,
   foundations: Foundations,
@@ -135,7 +135,7 @@ const makeReceiving = (
 }
 
 /**
- * @param observe stands between the inbox and what listens to it, for tests of receiving alone.
+ * @param observe wraps the inbox's listener, for tests of receiving alone
  * @throws PadlockError storage_*
  */
 export const assemble = async (
@@ -154,7 +154,7 @@ export const assemble = async (
       deferred.retry()
       outbox.retry(address)
       if (address === account.address) void lifecycle.checkRevoked()
-      // Before that, everything parked is looked at once when all is read.
+      // Before that, all parked envelopes are processed once, when the backlog is read.
       if (status.current.state === 'live')
         receiving.parkedSenders.workOffKnown(address).catch(warnOf)
     },

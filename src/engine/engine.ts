@@ -1,6 +1,6 @@
 /**
- * The engine: its parts put together, opened, started and closed. It owns one database and one
- * installation, and answers what the facade asks.
+ * The engine: opens, starts and closes the parts, and serves the facade's calls. It owns one
+ * database and one installation.
  */
 
 import type { Crypto, Curves } from '../crypto/crypto.ts'
@@ -20,9 +20,9 @@ import { Mutex } from './runtime/mutex.ts'
 import { NodeTime } from './runtime/node-time.ts'
 import { StatusBoard } from './runtime/status.ts'
 
-/** A second tab waits this long for a closing one before it is told (docs/architecture.md section 4). */
+/** How long a second tab waits for a closing one, then fails (docs/architecture.md section 4). */
 const lockWaitMs = 3_000
-/** Long polls answer empty after this; the caller asks again. */
+/** Long polls return empty after this; the caller polls again. */
 const pollMs = 25_000
 const maxConversations = 1_000
 
@@ -33,11 +33,11 @@ export interface EngineOptions extends Signer {
   readonly curves?: Curves | undefined
   readonly network: Network
   readonly platform: Platform
-  /** Whether to make new keys if this installation was revoked. */
+  /** Whether to create new keys if this installation was revoked. */
   readonly renew?: boolean
-  /** Opens the store of the database; `onLost` is called when it is taken away. */
+  /** Opens the store; `onLost` is called if the database is deleted or a newer release needs it. */
   openStore(onLost: () => void): Promise<Store>
-  /** Gets what happens, in order. */
+  /** Receives the client's events, in order. */
   emit(event: ClientEvent): void
 }
 
@@ -79,7 +79,7 @@ export class Engine {
     let engine: Engine | undefined
     try {
       store = await options.openStore(() => {
-        // Whatever still fails then fails for this reason.
+        // Whatever still fails after this fails for this reason.
         engine?.close().catch(() => undefined)
       })
       if (options.renew) await forgetIfRevoked(store)
@@ -167,7 +167,7 @@ export class Engine {
     )
   }
 
-  /** Of any account, as its topics tell now; of one's own without an address. */
+  /** The installations of an account, as its topics list them now; without an address, our own. */
   async installations(address: string | undefined): Promise<readonly Installation[]> {
     const account = address === undefined ? this.#context.account.address : checkAddress(address)
     await this.#parts.directory.reread(account)
@@ -182,13 +182,13 @@ export class Engine {
     return (await this.installations(address)).some(({ state }) => state === 'valid')
   }
 
-  /** Revokes installations of one's own account; the wallet is asked once. */
+  /** Revokes installations of our own account; the wallet is asked once. */
   async revoke(ids: readonly string[], signal: AbortSignal): Promise<void> {
     await revokeInstallations(this.#context, this.#parts.directory, this.#signer, ids, signal)
     await this.#parts.contractAccounts.check(this.#context.account.address)
   }
 
-  /** Ends everything; what was stored stays. */
+  /** Stops everything; stored data is kept. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -196,7 +196,7 @@ export class Engine {
     this.#context.status.setState('closed')
     try {
       await this.#running
-      // A transaction that is under way ends before the database does.
+      // A running transaction ends before the database is closed.
       await this.#context.ratchetLock.runExclusive(async () => undefined)
     } finally {
       this.#context.store.close()

@@ -1,7 +1,7 @@
 /**
- * What the parts of the engine do as the connection comes and goes, in which order: registering at a
- * node that does not know us, detecting a rollback before anything is sent, going live, going down,
- * and stopping for good when this installation was revoked.
+ * The order in which the parts of the engine act as the connection changes: registering at a node
+ * that does not know us, detecting a rollback before anything is sent, going live, going down, and
+ * stopping permanently when this installation was revoked.
  */
 
 import type { NodeInfo } from '../network/network.ts'
@@ -20,7 +20,7 @@ import type { Context } from './runtime/context.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import type { ConnectionListener } from './subscription/connection.ts'
 
-/** Works in the background, and only while the client is live. */
+/** A part that works in the background, and only while the client is live. */
 export interface LivePart {
   setLive(isLive: boolean): void
   run(): Promise<void>
@@ -41,9 +41,9 @@ export interface LifecycleParts {
 export class Lifecycle implements ConnectionListener {
   readonly #context: Context
   readonly #parts: LifecycleParts
-  /** Of the prekey uploads that the node has. */
+  /** `created_ns` of the newest prekey upload that the node has. */
   #newestUploadNs = 0n
-  /** What the node said before it was known whether this is an older copy of our own database. */
+  /** The stock that the node reported before the check for a rollback. */
   #stockAtStart: number | undefined
 
   constructor(context: Context, parts: LifecycleParts) {
@@ -51,7 +51,7 @@ export class Lifecycle implements ConnectionListener {
     this.#parts = parts
   }
 
-  /** Stops sending for good if this installation was revoked. */
+  /** Stops sending permanently if this installation was revoked. */
   async checkRevoked(): Promise<void> {
     const { account, status } = this.#context
     const own = (await this.#parts.directory.account(account.address)).get(account.installationId)
@@ -93,7 +93,7 @@ export class Lifecycle implements ConnectionListener {
 
   onStock(oneTimeLeft: number, newestCreatedNs: bigint): void {
     this.#newestUploadNs = newestCreatedNs
-    // Before it is known that this is no older copy of our own database, nothing is uploaded.
+    // Nothing is uploaded before the check for a rollback.
     if (this.#context.status.current.state === 'live') {
       void this.#parts.prekeys.onStock(oneTimeLeft, newestCreatedNs)
     } else this.#stockAtStart = oneTimeLeft

@@ -1,6 +1,6 @@
 /**
- * What falls due now and then while live (docs/protocol.md sections 2, 6 and 7): keys are rotated and
- * dropped, old sessions and records removed. Each task fails for itself and is tried again an hour later.
+ * Periodic work while live (docs/protocol.md sections 2, 6 and 7): rotates and drops keys, and
+ * removes old sessions and records. Each task fails independently and is retried an hour later.
  */
 
 import { hourMs } from '../protocol/limits.ts'
@@ -35,7 +35,7 @@ export class Maintenance {
       () => parts.sealingKeys.rotateIfDue(),
       () => parts.prekeys.rotateIfDue(),
       async () => {
-        // Once: whatever changes from then on is in memory.
+        // Once: sessions that change from then on are in memory.
         if (!this.#hasLeftOver) return
         await parts.sessions.loadLeftOver(time.passedMs())
         this.#hasLeftOver = false
@@ -46,13 +46,13 @@ export class Maintenance {
     ]
   }
 
-  /** The connection came or went. */
+  /** The connection was established or lost. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (isLive) this.#loop.wake()
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }

@@ -1,20 +1,20 @@
 /**
- * What the engine tells the outside: plain readonly data, times in milliseconds, addresses with
+ * What the engine returns and emits: plain readonly data, times in milliseconds, addresses with
  * their EIP-55 checksum. These are also the public API's types.
  */
 
 import type { ContentOf, ContentTypes } from '../content/registry.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 
-/** What every message has, whatever its type. */
+/** The fields of every message, whatever its type. */
 export interface MessageBase {
   /** The same on every installation of both people. */
   readonly id: string
-  /** Where the message stands in the order of arrival: pass it as `since` or `before`. Opaque. */
+  /** The message's place in the order of arrival: pass it as `since` or `before`. Opaque. */
   readonly cursor: string
   /**
-   * Where it stands in its conversation, the same on every installation: compare as strings. Changes
-   * when a pending message is sent. Opaque.
+   * Its place in the conversation, the same on every installation: compare as strings. Changes when
+   * a pending message is sent. Opaque.
    */
   readonly order: string
   readonly conversationId: string
@@ -25,11 +25,11 @@ export interface MessageBase {
   readonly isOwn: boolean
   /** When it was written, by the writer's clock if that is plausible. */
   readonly sentAtMs: number
-  /** `pending`: only here yet. `sent`: the node has it. `received`: from someone else. */
+  /** `pending`: only stored here so far. `sent`: the node has it. `received`: from someone else. */
   readonly state: 'pending' | 'sent' | 'received'
   /** Why a pending message waits, such as `no_installation`. */
   readonly reason?: PadlockErrorCode
-  /** What to show when the content cannot be. */
+  /** What to show if the content cannot be shown. */
   readonly fallback?: string
 }
 
@@ -47,7 +47,7 @@ export interface UnknownMessage extends MessageBase {
 }
 
 /**
- * A message, told apart by `type`.
+ * A message, discriminated by `type`.
  *
  * @example
  * for (const message of await chat.history()) {
@@ -60,25 +60,25 @@ export type Message =
 
 export interface ConversationInfo {
   readonly id: string
-  /** The other account; one's own in a note to self. */
+  /** The other account; this client's own in a note to self. */
   readonly peer: string
   readonly createdAtMs: number
-  /** Of the newest message; undefined when there is none. */
+  /** When the newest message was sent; undefined if there is none. */
   readonly lastMessageAtMs: number | undefined
 }
 
 export interface Installation {
   readonly id: string
   readonly address: string
-  /** Whether it is the one that asks. */
+  /** Whether it is this client's installation. */
   readonly isThis: boolean
-  /** When the node first had it. */
+  /** When the node received it first. */
   readonly createdAtMs: number
-  /** Its keys as the wallet was shown them when it granted it: unpadded standard base64. */
+  /** Its keys, as shown in the wallet when it was granted: unpadded standard base64. */
   readonly keys: { readonly curve25519: string; readonly ed25519: string }
   /**
-   * `unverified`: of a contract account whose chain did not confirm its grant, or a revocation of it,
-   * yet. Nothing is sent to it.
+   * `unverified`: it belongs to a contract account whose chain has not yet confirmed its grant, or
+   * a revocation of it. Nothing is sent to it.
    */
   readonly state: 'valid' | 'unverified' | 'revoked'
 }
@@ -92,15 +92,15 @@ export interface Warning {
   readonly count: number
 }
 
-/** What a client is doing, and what went wrong. */
+/** A client's state, and what went wrong. */
 export interface Status {
   readonly state: ClientState
-  /** One for each code, newest last: why it is offline, what arrived and could not be kept. */
+  /** One per code, newest last: why the client is offline, which envelopes could not be kept. */
   readonly warnings: readonly Warning[]
 }
 
 /**
- * What happens in a client, told apart by `kind`.
+ * An event of a client, discriminated by `kind`.
  *
  * @example
  * for await (const event of client.events({ signal })) {
@@ -112,28 +112,29 @@ export type ClientEvent =
   /** A stored message changed its state. */
   | { readonly kind: 'message-state'; readonly message: Message }
   | { readonly kind: 'conversation'; readonly conversation: ConversationInfo }
-  /** Either account of a conversation, or one's own, gained an installation. */
+  /** An account of a conversation, or this client's account, gained an installation. */
   | { readonly kind: 'installation-added'; readonly installation: Installation }
   | { readonly kind: 'installation-revoked'; readonly installation: Installation }
   /**
-   * This is an older copy of its database and repaired itself; so many envelopes were sealed to keys
-   * that the copy does not have, and are lost here.
+   * The database was rolled back, and the client repaired itself. `unopened` envelopes were sealed
+   * to keys that this copy does not have, and are lost here.
    */
   | { readonly kind: 'restored'; readonly unopened: number }
   /**
-   * An installation of oneself or a peer saw another history at the node than this one: entries are
-   * withheld here (`node_withholding`), or replaced (`node_equivocating`). It may lie.
+   * Another installation, of this account or a peer, claims that the node showed it another
+   * history: entries are withheld here (`node_withholding`), or replaced (`node_equivocating`). It
+   * may lie.
    */
   | {
       readonly kind: 'node-accused'
       readonly code: 'node_withholding' | 'node_equivocating'
-      /** Whose devices the history is of. */
+      /** The account whose installations the history lists. */
       readonly account: string
       readonly claimant: Installation
     }
-  /** An installation could not decrypt what was sent to it, and got it again. */
+  /** An installation could not decrypt messages from this one, and was sent them again. */
   | { readonly kind: 'retransmitted'; readonly to: Installation; readonly count: number }
-  /** Envelopes of the inbox that were not kept. */
+  /** Received envelopes that were not kept. */
   | {
       readonly kind: 'envelopes'
       readonly outcome: 'duplicate' | 'rejected' | 'undecryptable' | 'unsupported_version'

@@ -3,6 +3,7 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import { type Client, Code, ConnectError, createClient, type Transport } from '@connectrpc/connect'
 import { createGrpcWebTransport } from '@connectrpc/connect-web'
+import { onAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import {
   ErrorDetailSchema,
@@ -73,9 +74,7 @@ export const networkOver = (
   ): Promise<T> => {
     const timeout = new AbortController()
     const timer = setTimeout(() => timeout.abort(), limits.callMs + moreMs)
-    const forward = () => timeout.abort()
-    signal?.addEventListener('abort', forward, { once: true })
-    if (signal?.aborted) timeout.abort()
+    const stopListening = onAbort(signal, () => timeout.abort())
     try {
       return await run({ signal: timeout.signal })
     } catch (error) {
@@ -85,7 +84,7 @@ export const networkOver = (
       throw withTried(networkError(error), `${name} at ${address}`, how)
     } finally {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', forward)
+      stopListening()
     }
   }
 
@@ -143,13 +142,11 @@ async function* watchSilence(
   address: string,
 ): AsyncGenerator<NodeFrame> {
   const end = new AbortController()
-  const forward = () => end.abort()
-  signal.addEventListener('abort', forward, { once: true })
-  if (signal.aborted) end.abort()
+  const stopListening = onAbort(signal, () => end.abort())
   let timer: ReturnType<typeof setTimeout> | undefined
   const listen = () => {
     clearTimeout(timer)
-    timer = setTimeout(forward, silenceMs)
+    timer = setTimeout(() => end.abort(), silenceMs)
   }
   try {
     listen()
@@ -172,7 +169,7 @@ async function* watchSilence(
     }
   } finally {
     clearTimeout(timer)
-    signal.removeEventListener('abort', forward)
+    stopListening()
     end.abort()
   }
 }

@@ -85,7 +85,7 @@ export const proofLifetimeLimitNs = 10n * minuteNs
 /** How long clients make their proofs valid (section 1). */
 export const proofLifetimeNs = 5n * minuteNs
 /** The period in which an installation's sealing keys are counted (section 5). */
-export const sealingKeyWindowNs = dayNs
+export const sealingKeyWindowNs = 24n * hourNs
 /** Sealing keys in that period, including the registration's. */
 export const sealingKeysPerWindow = 4
 /** A sealing key is replaced after this time (section 2). */

@@ -136,7 +136,7 @@ export function checkHeaderHash(plaintext: Uint8Array, headerHash: Uint8Array): 
 }
 
 /** Whether both accounts take part; a copy to one's own device names oneself twice. */
-export function checkParticipants(
+function checkParticipants(
   payload: Pick<Payload, 'participants'>,
   sender: Address,
   recipient: Address,

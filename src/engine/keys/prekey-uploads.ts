@@ -12,7 +12,9 @@ export interface PrekeySecret {
   readonly createdNs: bigint
 }
 
-/** What an upload is for; all but `more` bring a fallback key, and a `replacement` drops the stock. */
+/**
+ * Why an upload is made; all but `more` carry a fallback key, and a `replacement` drops the stock.
+ */
 export type UploadKind = 'first' | 'more' | 'rotation' | 'replacement'
 
 interface Signer {
@@ -26,11 +28,13 @@ interface Wanted {
   /** One-time keys. */
   readonly count: number
   readonly kind: UploadKind
-  /** A fallback key that an upload was to bring and did not: the same key, signed again. */
+  /**
+   * The fallback key of an earlier upload that the node did not accept: the same key, signed again.
+   */
   readonly carried?: PrekeySecret | undefined
 }
 
-/** Secrets to store, and the upload that publishes their other halves. */
+/** Secrets to store, and the upload that publishes their public keys. */
 export const makePrekeys = (
   { crypto, identity, installationId, createdNs }: Signer,
   { count, kind, carried }: Wanted,

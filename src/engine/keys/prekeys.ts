@@ -1,7 +1,7 @@
 /**
- * The own prekeys (docs/protocol.md section 6): used once, topped up, rotated, dropped when nobody can
- * use them any more. One upload at a time; the one-time secrets lie apart from the identity, as only
- * prekey messages need them.
+ * Our own prekeys (docs/protocol.md section 6): used once, topped up, rotated, and dropped when
+ * nobody can use them any more. One upload at a time; the one-time secrets are stored apart from
+ * the identity, as only prekey messages need them.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -21,17 +21,17 @@ import { type Change, commit, joinChanges, recordUpdate } from '../runtime/chang
 import type { Context } from '../runtime/context.ts'
 import { makePrekeys, type PrekeySecret, type UploadKind } from './prekey-uploads.ts'
 
-/** One-time secrets: a node that wants new keys for ever gets no more. */
+/** Limit of one-time secrets, for a node that keeps requesting new keys. */
 const maxOneTime = 1_000
 
-/** What the node has of ours, as far as is known. */
+/** Our prekeys at the node, as far as is known. */
 interface Stock {
   readonly oneTimeLeft: number
-  /** `created_ns` of the newest upload it took. */
+  /** `created_ns` of the newest upload it accepted. */
   readonly newestCreatedNs: bigint
 }
 
-/** Secrets and bytes of an upload that is not stored yet. */
+/** Secrets and bytes of an upload that is not yet stored. */
 export interface MadeUpload {
   readonly createdNs: bigint
   readonly upload: Uint8Array
@@ -42,7 +42,7 @@ export interface MadeUpload {
 export class Prekeys {
   readonly #context: Context
   #oneTime = new Map<string, PrekeySecret>()
-  /** Newest first; the previous one is kept until the next rotation. */
+  /** Newest first; the previous key is kept until the next rotation. */
   #fallback: readonly PrekeySecret[] = []
   #pendingUpload: Uint8Array = new Uint8Array()
   #lastCreatedNs = 0n
@@ -66,19 +66,19 @@ export class Prekeys {
     this.#lastCreatedNs = times.value.lastCreatedNs
   }
 
-  /** The secret of a public prekey, or undefined if it is used, dropped or never was. */
+  /** The secret of a public prekey, or undefined if it was used, dropped or never ours. */
   find(publicKey: Uint8Array): Uint8Array | undefined {
     const oneTime = this.#oneTime.get(encodeBase64Url(publicKey))
     if (oneTime) return oneTime.secret
     return this.#fallback.find((fallback) => equalBytes(fallback.publicKey, publicKey))?.secret
   }
 
-  /** Whether it is used up by one session; fallback keys are not. */
+  /** Whether one session uses the key up; fallback keys are not used up. */
   isOneTime(publicKey: Uint8Array): boolean {
     return this.#oneTime.has(encodeBase64Url(publicKey))
   }
 
-  /** Deletes these one-time keys, which sessions have used. */
+  /** Deletes the one-time keys among these, which sessions have used. */
   usedChange(used: readonly Uint8Array[]): Change {
     const gone = new Set(used.map(encodeBase64Url).filter((key) => this.#oneTime.has(key)))
     if (gone.size === 0) return { writes: [] }
@@ -92,7 +92,7 @@ export class Prekeys {
     }
   }
 
-  /** Whoever used a key had claimed it: the node has that many fewer. */
+  /** A peer that used a key had claimed it: the node has that many fewer. */
   #onClaimed(count: number): void {
     if (!this.#stock) return
     const { oneTimeLeft, newestCreatedNs } = this.#stock
@@ -100,19 +100,19 @@ export class Prekeys {
     if (this.#isLow()) void this.refill()
   }
 
-  /** The node said how much it has. */
+  /** The node reported its stock. */
   onStock(oneTimeLeft: number, newestCreatedNs: bigint): Promise<void> {
     const isTrue = this.#context.time.mayBeCreated(newestCreatedNs)
     this.#stock = { oneTimeLeft, newestCreatedNs: isTrue ? newestCreatedNs : 0n }
     return this.#isLow() || this.#pendingUpload.length > 0 ? this.refill() : Promise.resolve()
   }
 
-  /** Whether the node took an upload that is not known here: this is an older copy of itself. */
+  /** Whether the node accepted an upload that is not known here: the database was rolled back. */
   isBehind(newestCreatedNs: bigint): boolean {
     return newestCreatedNs > this.#lastCreatedNs
   }
 
-  /** While live: drops what nobody can use any more, and rotates the fallback key. */
+  /** Runs while live: drops keys that nobody can use any more, and rotates the fallback key. */
   async rotateIfDue(): Promise<void> {
     const { time } = this.#context
     const now = time.passedNs()
@@ -124,8 +124,8 @@ export class Prekeys {
   }
 
   /**
-   * Sends what was not acknowledged, with the same bytes; else fills the stock up to 50. What fails
-   * is tried again at the next notice, connect or hour.
+   * Sends the upload that was not acknowledged, with the same bytes; without one, fills the stock
+   * up to 50. A failure is retried at the next notice, connect or hour.
    */
   refill(kind: UploadKind = 'more'): Promise<void> {
     this.#refilling ??= this.#refill(kind)
@@ -139,13 +139,14 @@ export class Prekeys {
     return this.#refilling
   }
 
-  /** A full new stock for a node that has none of ours: new one-time keys and a new fallback. */
+  /** Publishes a full new stock to a node that has none: new one-time keys and a new fallback. */
   async replace(): Promise<void> {
     await this.#refilling
-    // One that was not acknowledged goes again with the same bytes (section 6).
+    // A replacement that was not acknowledged is sent again with the same bytes (section 6).
     const pending = parsePrekeyUpload(this.#pendingUpload)
     if (!pending.ok || !pending.value.replace) {
-      // No other fallback is made while one is not acknowledged: the one before it may be in use.
+      // An unacknowledged fallback is kept: a new one would push out the one before, perhaps in
+      // use.
       const carried = this.#pendingFallback()
       await this.#context.ratchetLock.runExclusive(() => this.#prepare('replacement', carried))
     }
@@ -153,10 +154,10 @@ export class Prekeys {
   }
 
   /**
-   * A replacement, for a transaction that does more (section 10, restored client). It goes out with the
-   * next `refill`.
+   * A replacement, for a transaction that does more (section 10, restored client). The next
+   * `refill` sends it.
    *
-   * @param newestCreatedNs what the new `created_ns` must be above.
+   * @param newestCreatedNs the new `created_ns` must be above this.
    */
   makeReplacement(newestCreatedNs: bigint): MadeUpload {
     return this.#make('replacement', stockTarget, newestCreatedNs)
@@ -181,7 +182,7 @@ export class Prekeys {
     await this.#save(this.#make(kind, count, this.#stock?.newestCreatedNs ?? 0n, carried))
   }
 
-  /** How many one-time keys to make. Those of a replacement take the room of the oldest. */
+  /** How many one-time keys to make. Those of a replacement push out the oldest. */
   #wanted(kind: UploadKind, left: number): number {
     const room = kind === 'replacement' ? stockTarget : maxOneTime - this.#oneTime.size
     return Math.max(0, Math.min(stockTarget - left, room))
@@ -204,17 +205,17 @@ export class Prekeys {
       createdNs,
       upload: made.upload,
       oneTime: made.oneTime,
-      // The one before is kept until the next rotation: mail to it may be under way.
+      // The previous key is kept until the next rotation: prekey messages to it may be in flight.
       fallback: [...made.fallback, ...others].slice(0, 2),
     }
   }
 
-  /** Secrets are on the disk before their public halves leave. */
+  /** Secrets are on disk before their public keys are sent. */
   async #save(made: MadeUpload): Promise<void> {
     await commit(this.#context.store, this.uploadChange(made), 'strict')
   }
 
-  /** The secrets of an upload and its bytes, to be saved before it leaves. */
+  /** Stores the secrets of an upload and its bytes. Commit this before the upload is sent. */
   uploadChange(made: MadeUpload): Change {
     const { createdNs, upload } = made
     const oneTime = [...this.#oneTime.values(), ...made.oneTime].slice(-maxOneTime)
@@ -273,8 +274,8 @@ export class Prekeys {
   }
 
   /**
-   * The node will never serve these keys: their secrets go. A fallback among them comes with the next
-   * upload, signed again (section 6).
+   * Deletes the secrets of keys that the node will never serve. A fallback among them goes into the
+   * next upload, signed again (section 6).
    */
   async #discard(createdNs: bigint): Promise<void> {
     const pending = parsePrekeyUpload(this.#pendingUpload)
@@ -283,7 +284,7 @@ export class Prekeys {
       if (secret.createdNs === createdNs) this.#oneTime.delete(key)
     }
     this.#pendingUpload = new Uint8Array()
-    // What a replacement was to drop is still there.
+    // The stock that a replacement was to drop is still at the node.
     const replaces = pending.ok && pending.value.replace
     const left = replaces ? 0 : (this.#stock?.oneTimeLeft ?? 0)
     const kind = replaces ? 'replacement' : carried ? 'rotation' : 'more'
@@ -293,7 +294,7 @@ export class Prekeys {
     await this.#save(made)
   }
 
-  /** The fallback key that the upload which is not acknowledged carries. */
+  /** The fallback key of the unacknowledged upload. */
   #pendingFallback(): PrekeySecret | undefined {
     const pending = parsePrekeyUpload(this.#pendingUpload)
     const key = pending.ok ? pending.value.fallback?.key : undefined

@@ -1,7 +1,8 @@
 /**
- * The own installation: opened from the store, or made, granted by the wallet and published.
- * Secrets are stored before their public halves leave; the two envelopes of a registration are
- * stored with them, so a retry sends the same bytes and never asks the wallet again.
+ * This client's installation: opened from the store, or created, granted by the wallet and
+ * published. Secrets are stored before their public keys are sent; the two envelopes of a
+ * registration are stored with them, so a retry sends the same bytes and never asks the wallet
+ * again.
  */
 
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
@@ -27,6 +28,8 @@ import type { Prekeys } from './prekeys.ts'
 import { type Signer, signAsWallet } from './signing.ts'
 
 /**
+ * Opens the installation of this account, and registers it first if it is new.
+ *
  * @throws PadlockError other_account, wallet_*, network_unavailable and the node's refusals
  */
 export const openAccount = async (
@@ -70,8 +73,9 @@ export const openAccount = async (
 }
 
 /**
- * Another node, or one that lost its data, does not know this installation: the same bundle goes
- * there again, and new prekeys, as those of the upload may be used (docs/protocol.md section 10).
+ * Registers this installation at a node that does not know it: another node, or one that lost its
+ * data. It gets the same bundle and new prekeys, as those of the first upload may have been used
+ * (docs/protocol.md section 10).
  */
 export const registerAtNode = async (
   context: Context,
@@ -92,7 +96,7 @@ export const registerAtNode = async (
       status.setState('revoked')
       return
     }
-    // The node has a newer bundle: this is an older copy of itself, which the next step notices.
+    // The node has a newer bundle: the database was rolled back, which the next step detects.
     if (code !== 'sealing_key_not_newer') throw error
   }
   await prekeys.replace()
@@ -103,20 +107,20 @@ export const registerAtNode = async (
   )
 }
 
-/** A node that never heard of them would take revoked devices for valid (section 10). */
+/** A node that never received them would serve revoked devices as valid (section 10). */
 const republishRevocations = async ({ store, network, account, closing }: Context) => {
   const topic = revokedTopic(account.address)
   for await (const { value } of scanAll(store, tables.revocations)) {
     try {
       await network.publish([{ topic, message: value.message }], closing)
     } catch (error) {
-      // One that revokes nothing more, or that the node's rules do not take, must not end it all.
+      // A revocation that is moot, or that the node refuses, must not stop the others.
       if (!(error instanceof PadlockError) || error.retryable) throw error
     }
   }
 }
 
-/** The node time of the newest envelope that was processed; 0 if none was. */
+/** The node time of the newest processed envelope; 0 if there is none. */
 const newestProcessed = async (store: Store): Promise<bigint> => {
   let newest = 0n
   for await (const { value } of scanAll(store, tables.seen)) {
@@ -125,14 +129,14 @@ const newestProcessed = async (store: Store): Promise<bigint> => {
   return newest
 }
 
-/** Makes the keys, asks the wallet, and stores everything in one transaction. */
+/** Creates the keys, asks the wallet, and stores everything in one transaction. */
 const register = async (
   { crypto, store, network, platform, time }: Surroundings,
   address: Address,
   signer: Signer,
   signal: AbortSignal,
 ): Promise<void> => {
-  // Before the wallet is asked, so that nobody signs for a node that is not there.
+  // Before the wallet is asked, so that nobody signs for a node that is unreachable.
   const { nodeNs, nodeId } = await network.getInfo(signal)
   time.onNodeTime(nodeNs)
 
@@ -184,19 +188,19 @@ const register = async (
         put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
         put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
         put(tables.times, 'times', {
-          // Of an installation that was here before; its history stays.
+          // Left by an earlier installation in this database, whose history is kept.
           lastComposedNs: rows.get(tables.times, 'times')?.value.lastComposedNs ?? 0n,
           lastCreatedNs: createdNs,
         }),
       ],
       result: undefined,
-      // Public halves without their secrets would be a device that nobody can write to.
+      // Public keys without their secrets would be a device that nobody can write to.
     }),
     'strict',
   )
 }
 
-/** With these the node will never take these bytes, and it has not taken them before, or it would have said so. */
+/** The node will never accept these bytes; had it accepted them earlier, it would have said so. */
 const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
   'malformed',
   'bad_signature',
@@ -210,7 +214,7 @@ const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
 const isRefusal = (error: unknown): boolean =>
   error instanceof PadlockError && finalRefusals.has(error.code)
 
-/** Our own signatures are valid, so `bad_signature` here means that a contract refused the wallet's. */
+/** Our own signatures are valid, so `bad_signature` means that a contract refused the wallet's. */
 const asWalletError = (error: unknown, contactBundle: Uint8Array): unknown => {
   const bundle = parseContactBundle(contactBundle)
   const isContracts = bundle.ok && bundle.value.signature.kind === 'erc1271'
@@ -219,7 +223,7 @@ const asWalletError = (error: unknown, contactBundle: Uint8Array): unknown => {
     : error
 }
 
-/** Keys that no node takes are of no use: the next try makes new ones and asks the wallet again. */
+/** Drops keys that no node accepts: the next attempt makes new ones and asks the wallet again. */
 const forgetRegistration = (store: Store): Promise<void> =>
   commit(store, {
     writes: [

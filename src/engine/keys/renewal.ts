@@ -1,4 +1,7 @@
-/** A revoked installation makes new keys, and keeps its history (docs/protocol.md section 9). */
+/**
+ * Lets a revoked installation start over with new keys; its history stays (docs/protocol.md section
+ * 9).
+ */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import { deriveInstallationId } from '../../protocol/ids.ts'
@@ -6,7 +9,9 @@ import type { Read, Store, Write } from '../../store/store.ts'
 import { joinKey, put, remove, tables } from '../../store/tables.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 
-/** Forgets the keys of this installation if it was revoked, so that the next registration makes new ones. */
+/**
+ * Deletes this installation's keys if it was revoked, so that the next registration makes new ones.
+ */
 export const forgetIfRevoked = async (store: Store): Promise<void> => {
   const identity = (await store.get(tables.identity, 'identity'))?.value
   const id = identity && deriveInstallationId(identity)
@@ -25,7 +30,7 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     const key = joinKey(value.installationId, encodeBase64Url(value.sessionId))
     writes.push(remove(tables.sessions, key))
   }
-  // What others sealed to the old keys, and what was to be sent or asked for under the old name.
+  // Envelopes sealed to the old keys, and messages and requests pending under the old id.
   for await (const { number } of scanAll(store, tables.parked)) {
     writes.push(remove(tables.parked, number))
   }
@@ -44,7 +49,7 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
   await store.transaction(reads, (rows) => ({
     writes: [
       ...writes,
-      // Their ids are those of the old installation's messages: they stay what they are, unsent.
+      // Message ids are derived from the old installation's id: these messages stay unsent.
       ...messageIds.flatMap((key) => {
         const row = rows.get(tables.messages, key)
         return row

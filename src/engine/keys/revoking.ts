@@ -1,4 +1,7 @@
-/** Revoking installations of one's own account with one wallet signature (docs/protocol.md sections 3 and 9). */
+/**
+ * Revokes installations of our own account with one wallet signature (docs/protocol.md sections 3
+ * and 9).
+ */
 
 import { PadlockError } from '../../errors.ts'
 import { parseContactBundle } from '../../protocol/contact.ts'
@@ -15,8 +18,8 @@ import type { Context } from '../runtime/context.ts'
 import { type Signer, signAs } from './signing.ts'
 
 /**
- * Revokes these for ever, and returns when the node has it. Those that are revoked already are passed
- * over; the wallet is not asked if none is left.
+ * Revokes these forever, and returns when the node has the revocation. Those already revoked are
+ * skipped; if none is left, the wallet is not asked.
  *
  * @throws PadlockError invalid_argument for an id that the account never granted, wallet_*,
  * network_unavailable and the node's refusals
@@ -44,7 +47,7 @@ export const revokeInstallations = async (
   }
   if (chosen.size === 0) return
 
-  // In ascending order of id, as the text and the message want it.
+  // In ascending order of id, as the signed text and the message require.
   const installations = [...chosen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, keys]) => keys)
   const currentTime = formatCurrentTime(platform.nowMs())
   const buildText = (chainId: bigint | undefined) => {
@@ -62,13 +65,13 @@ export const revokeInstallations = async (
   try {
     await network.publish([{ topic: revokedTopic(address), message }], closing)
   } catch (error) {
-    // Somebody else did it meanwhile, which is what was wanted.
+    // Another installation revoked them meanwhile.
     if (!(error instanceof PadlockError) || error.code !== 'already_revoked') throw error
   }
   await directory.reread(address)
 }
 
-/** Of which chain's contract the own grant is; undefined: the wallet's key signed it. */
+/** The chain whose contract signed our own grant; undefined if the wallet's key signed it. */
 const ownChain = async (store: Store): Promise<bigint | undefined> => {
   const identity = await store.get(tables.identity, 'identity')
   const bundle = identity && parseContactBundle(identity.value.contactBundle)

@@ -1,7 +1,7 @@
 /**
- * An older copy of its own database, put back by a backup or a cloned profile (docs/protocol.md
- * section 10): noticed at connect, before anything is sent, and repaired. What it had sent since, it
- * would otherwise encrypt again under the same message keys.
+ * Detects and repairs a rolled-back database, restored from a backup or a cloned profile
+ * (docs/protocol.md section 10). Runs at connect, before anything is sent: the old ratchets would
+ * encrypt new messages under message keys that were already used.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -20,10 +20,10 @@ export interface RollbackParts {
 }
 
 /**
- * To be called when the own topics were read to their end.
+ * Call this when our own topics were read to their end.
  *
  * @param newestCreatedNs of the prekey uploads that the node has.
- * @param unopened how many envelopes no sealing key here opened.
+ * @param unopened how many envelopes none of our sealing keys opened.
  */
 export const repairIfRolledBack = async (
   context: Context,
@@ -33,7 +33,7 @@ export const repairIfRolledBack = async (
 ): Promise<void> => {
   const { account, ratchetLock, status, store, time } = context
   const own = (await directory.account(account.address)).get(account.installationId)
-  // One newer than the node's was made by an earlier repair that it has not heard of yet.
+  // A key of ours newer than the node's comes from an earlier repair that it has not received yet.
   const hasNewerKey =
     own !== undefined &&
     own.sealingKey.length > 0 &&
@@ -43,9 +43,9 @@ export const repairIfRolledBack = async (
   if (!hasNewerKey && !hasNewerUpload) return
 
   await ratchetLock.runExclusive(async () => {
-    // One that no node took yet is as good as a new one. Making another would push out the secret of
-    // the one that is published, and with it all mail: a node that lies may ask for a repair at each
-    // connect, and takes four keys a day.
+    // A key that no node accepted yet is as good as a new one. Making another would push out the
+    // secret of the published key, and with it every envelope sealed to it: a lying node can force
+    // a repair at each connect, and accepts four keys a day.
     const isKept = sealingKeys.isPending && !hasNewerKey
     const key = isKept ? undefined : await sealingKeys.make(own?.sealingCreatedNs ?? 0n)
     const stock = prekeys.makeReplacement(hasNewerUpload ? newestCreatedNs : 0n)
@@ -61,7 +61,7 @@ export const repairIfRolledBack = async (
   try {
     await sealingKeys.publishPending()
   } catch (error) {
-    // Tried again while live; until then mail comes to the one that is published.
+    // Retried while live; until then peers seal to the published key.
     if (!(error instanceof PadlockError) || error.code !== 'sealing_key_too_soon') throw error
     status.warnOf(error)
   }

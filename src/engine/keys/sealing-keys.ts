@@ -1,6 +1,7 @@
 /**
- * The own sealing keys (docs/protocol.md sections 2 and 9): the newest is in the contact bundle, the two
- * before it open late mail. A new one is stored with the bundle that publishes it, before it leaves.
+ * Our own sealing keys (docs/protocol.md sections 2 and 9): the newest is in the contact bundle,
+ * the two before it open late envelopes. A new key is stored with the bundle that publishes it,
+ * before the bundle is sent.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -13,7 +14,7 @@ import { put, tables } from '../../store/tables.ts'
 import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 
-/** The current one and two before it (section 2). */
+/** The current key and the two before it (section 2). */
 const maxSecrets = 3
 
 interface SealingSecret {
@@ -49,22 +50,22 @@ export class SealingKeys {
     return this.#secrets.map(({ secret }) => secret)
   }
 
-  /** When the newest was made, published or not. */
+  /** When the newest key was made, published or not. */
   get newestCreatedNs(): bigint {
     return this.#secrets[0]?.createdNs ?? 0n
   }
 
-  /** Whether the newest was made and no node took it yet. */
+  /** Whether no node has accepted the newest key yet. */
   get isPending(): boolean {
     return this.#pendingBundle.length > 0
   }
 
-  /** Whether the secret of this public key is here. */
+  /** Whether we have the secret of this public key. */
   has(publicKey: Uint8Array): boolean {
     return this.#secrets.some((secret) => equalBytes(secret.publicKey, publicKey))
   }
 
-  /** While live: publishes what was not acknowledged, and rotates after 30 days. */
+  /** Runs while live: publishes a key that was not acknowledged, and rotates after 30 days. */
   async rotateIfDue(): Promise<void> {
     const { time, ratchetLock, store } = this.#context
     const [newest] = this.#secrets
@@ -80,7 +81,7 @@ export class SealingKeys {
     await this.publishPending()
   }
 
-  /** A new key under the same grant. @param aboveNs what its `created_ns` must be above. */
+  /** A new key under the same grant. @param aboveNs its `created_ns` must be above this. */
   async make(aboveNs: bigint): Promise<MadeSealingKey> {
     const { crypto, account, store, time } = this.#context
     const identity = (await store.get(tables.identity, 'identity'))?.value
@@ -110,7 +111,7 @@ export class SealingKeys {
     }
   }
 
-  /** The secret of a new key and the bundle that publishes it, to be saved before it leaves. */
+  /** Stores a new key and the bundle that publishes it. Commit this before the bundle is sent. */
   newKeyChange({ secrets, bundle }: MadeSealingKey): Change {
     return {
       writes: [put(tables.sealing, 'sealing', { secrets: [...secrets], pendingBundle: bundle })],
@@ -130,7 +131,8 @@ export class SealingKeys {
     try {
       await network.publish([{ topic: contactTopic(account.address), message: bundle }], closing)
     } catch (error) {
-      // The node has a newer one of ours: this is an older copy of itself, which connecting notices.
+      // The node has a newer key of ours: the database was rolled back, which the next connect
+      // detects.
       if (!(error instanceof PadlockError) || error.code !== 'sealing_key_not_newer') throw error
       isTaken = false
     }

@@ -1,6 +1,6 @@
 /**
- * Asks the wallet for its signature over a grant or a revocation: of a plain account, or of a contract
- * account, whose text ends with its chain (docs/protocol.md section 3).
+ * Asks the wallet to sign a grant or a revocation, for a plain account or for a contract account,
+ * whose text ends with its chain (docs/protocol.md section 3).
  */
 
 import { raceAbort } from '../../async.ts'
@@ -15,17 +15,19 @@ import type { WalletChain } from '../../wallet/wallet.ts'
 /** Gets the wallet's EIP-191 signature over a text. */
 export type SignText = (text: string, address: Address, signal: AbortSignal) => Promise<Uint8Array>
 
-/** The wallet as the engine asks it, and what is known of its account. */
+/** The wallet as the engine uses it, and what is known of its account. */
 export interface Signer {
   readonly signText: SignText
-  /** The chain that the application says its contract account is on. */
+  /** The contract account's chain, as given by the application. */
   readonly contractChainId?: bigint | undefined
-  /** The wallet's own chain, and whether the address is a contract there; absent if it names none. */
+  /**
+   * The wallet's own chain, and whether the address is a contract there; absent if it names none.
+   */
   readonly findChain?: (address: Address, signal: AbortSignal) => Promise<WalletChain | undefined>
   readonly chains?: Chains | undefined
 }
 
-/** What is signed: the text depends on the chain. */
+/** The statement to sign: its text depends on the chain. */
 export interface Signing {
   readonly address: Address
   readonly currentTime: string
@@ -33,9 +35,9 @@ export interface Signing {
 }
 
 /**
- * A signature whose kind the wallet decides, as for the first grant.
+ * Signs in the kind that fits the wallet, as for the first grant.
  *
- * @throws PadlockError wallet_*, invalid_argument when a contract account signed that names no chain
+ * @throws PadlockError wallet_*, invalid_argument if a contract account signed on an unknown chain
  */
 export const signAsWallet = async (
   signer: Signer,
@@ -49,7 +51,8 @@ export const signAsWallet = async (
   if (found?.isContract) return signAsContract(signer, signing, found.chainId, signal)
   const plain = await askPlain(signer, signing, signal)
   if (recovers(plain, signing)) return plain
-  // A contract account that is not deployed yet has no code either, and asks for the chain so.
+  // The address of a contract account that is not deployed yet has no code either: sign with its
+  // chain.
   if (found) return signAsContract(signer, signing, found.chainId, signal)
   if (plain.signature.length === walletSignatureBytes)
     throw new PadlockError('wallet_wrong_account')
@@ -60,7 +63,7 @@ export const signAsWallet = async (
 }
 
 /**
- * A signature of the kind that the account has already: all of an account are of one.
+ * Signs in the kind that the account already uses: all signatures of an account are of one kind.
  *
  * @throws PadlockError wallet_*
  */
@@ -72,7 +75,7 @@ export const signAs = async (
 ): Promise<WalletSignature> => {
   if (chainId !== undefined) return signAsContract(signer, signing, chainId, signal)
   const plain = await askPlain(signer, signing, signal)
-  // A wallet that signed with another key would leave something that nobody accepts.
+  // Nobody would accept a signature by another key.
   if (!recovers(plain, signing)) throw new PadlockError('wallet_wrong_account')
   return plain
 }
@@ -96,13 +99,14 @@ const signAsContract = async (
   const signature = await ask(signText, text, address, signal)
   if (signature.length > contractSignatureLimitBytes) throw new PadlockError('wallet_failed')
   const hash = hashPersonalMessage(text)
-  // Where the chain can be asked, nobody publishes what nobody accepts; else the node asks it.
+  // Where we can reach the chain, a signature that nobody accepts is not published; else the node
+  // asks.
   const status = await chains?.verify({ chainId, address, hash, signature }, signal)
   if (signal.aborted) throw new PadlockError('aborted')
   if (status === 'invalid') throw new PadlockError('wallet_wrong_account')
   return { kind: 'erc1271', chainId, signature }
 }
 
-/** A wallet may never answer, and need not know of signals. */
+/** A wallet may never answer, and need not support signals. */
 const ask = (signText: SignText, text: string, address: Address, signal: AbortSignal) =>
   raceAbort(signText(text, address, signal), signal, () => new PadlockError('aborted'))

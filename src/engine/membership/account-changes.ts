@@ -1,4 +1,4 @@
-/** What one transaction changes in what is known of accounts, and what is news of it. */
+/** Collects one transaction's changes to known accounts, and which of them to report. */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { joinKey } from '../../store/tables.ts'
@@ -18,19 +18,19 @@ export interface InstallationNews {
   readonly gained: boolean
 }
 
-/** What became different by some updates. */
+/** The effect of some updates. */
 export interface Difference {
   readonly news: readonly InstallationNews[]
-  /** Those that may be written to now and could not be before. */
+  /** Installations that messages may be encrypted to now, but not before. */
   readonly usable: readonly KnownInstallation[]
 }
 
 export class AccountChanges {
   readonly accounts = new Map<Address, Map<InstallationId, KnownInstallation>>()
   readonly #touched = new Map<string, KnownInstallation>()
-  /** What is reported to the application. */
+  /** Reported to the application. */
   readonly news: InstallationNews[] = []
-  /** Installations that may be written to now, and get what was deferred for them. */
+  /** Installations that became usable, and get the messages deferred for them. */
   readonly gained: KnownInstallation[] = []
 
   /** An account as changed so far. @param before as it was */
@@ -40,7 +40,7 @@ export class AccountChanges {
     return account
   }
 
-  /** Applies updates to an account. Whether its news are reported is for the caller to say. */
+  /** Applies updates to an account. The caller decides whether to report the resulting news. */
   apply(
     account: Map<InstallationId, KnownInstallation>,
     updates: readonly KnownInstallation[],
@@ -59,7 +59,7 @@ export class AccountChanges {
     return { news, usable }
   }
 
-  /** Writes all that was applied; `remember` takes over the accounts once that is committed. */
+  /** Writes everything that was applied; `remember` takes over the accounts after the commit. */
   recordsChange(remember: (address: Address, account: KnownAccount) => void): Change {
     return {
       writes: [...this.#touched.values()].map(installationWrite),

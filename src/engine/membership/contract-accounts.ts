@@ -1,7 +1,7 @@
 /**
- * Has chains verify the grants and revocations of contract accounts (docs/protocol.md section 3): while
- * live, when an account is needed, and again after a while where a chain did not confirm. What a chain
- * confirms goes to the directory; the rest stays `unverified`.
+ * Has chains verify the grants and revocations of contract accounts (docs/protocol.md section 3):
+ * while live, when an account is needed, and again later if a chain did not confirm. Confirmed
+ * statements go to the directory; the rest stays `unverified`.
  */
 
 import type { Chains, SignatureStatus } from '../../chains/chains.ts'
@@ -22,15 +22,15 @@ import {
 } from './known-installations.ts'
 import type { PendingVerification, PendingVerifications } from './pending-verification.ts'
 
-/** Chains are asked about so many at a time. */
+/** How many statements chains verify at a time. */
 const batchSize = 4
-/** Anyone can cause these, and whoever runs the chain's server may charge for them. */
+/** Chain requests. Anyone can cause them, and the chain's server may charge for them. */
 const perMinute = 120
-/** A server that refuses may be a few blocks behind, or the contract's owner may have changed since. */
+/** After a refusal: the server may be a few blocks behind, or the contract's owner may change. */
 const refusedRetryMs = hourMs
-/** Whoever needs an account need not wait for the back-off of its chain, but for this. */
+/** Replaces the back-off of a chain when one of its accounts is needed. */
 const neededRetryMs = 2_000
-/** A chain that takes longer holds nothing up. */
+/** How long sending and receiving wait for a chain. */
 const momentMs = 2_000
 /** How long the loop rests when nothing is due. */
 const idleMs = hourMs
@@ -41,9 +41,9 @@ export class ContractAccounts {
   readonly #directory: Directory
   readonly #pending: PendingVerifications
   readonly #mutex = new Mutex()
-  /** When a chain is asked again after a no; monotonic, as all times here. */
+  /** When to ask a chain again after it refused; monotonic, like all times here. */
   readonly #nextMs = new Map<number, number>()
-  /** Of chains that could not be reached. */
+  /** Chains that could not be reached. */
   readonly #away = new Map<bigint, { readonly backoff: Backoff; askedMs: number; nextMs: number }>()
   readonly #loop: TaskLoop
   #isLive = false
@@ -65,7 +65,7 @@ export class ContractAccounts {
     })
   }
 
-  /** The connection came or went. Coming ends every back-off. */
+  /** The connection was established or lost. Establishing it ends every back-off. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (!isLive) return
@@ -74,12 +74,12 @@ export class ContractAccounts {
     this.wake()
   }
 
-  /** There may be something new to verify. */
+  /** Call this when there may be something new to verify. */
   wake(): void {
     this.#loop.wake()
   }
 
-  /** Somebody wants to write to these, or they wrote. */
+  /** Call this when a message is to be sent to these accounts, or arrived from them. */
   need(addresses: readonly Address[]): void {
     if (this.#away.size === 0) return
     const wanted = new Set(addresses)
@@ -94,8 +94,8 @@ export class ContractAccounts {
   }
 
   /**
-   * Waits briefly for the pending verifications of these accounts: whoever is confirmed in time need not
-   * wait or be parked.
+   * Waits briefly for the pending verifications of these accounts: if they are confirmed in time,
+   * their messages need not wait or be parked.
    */
   async awaitVerification(addresses: readonly Address[]): Promise<void> {
     this.need(addresses)
@@ -110,12 +110,12 @@ export class ContractAccounts {
     }
   }
 
-  /** Asks all that can be asked about an account now. Never throws for what a chain does. */
+  /** Verifies what can be verified of an account now. Never throws because of a chain. */
   async check(address: Address): Promise<void> {
     while (await this.#mutex.runExclusive(() => this.#askSome(address)));
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }
@@ -125,7 +125,7 @@ export class ContractAccounts {
     return this.#untilNextMs()
   }
 
-  /** @returns whether anything was asked. */
+  /** @returns whether any chain was asked */
   async #askSome(address: Address | undefined): Promise<boolean> {
     if (this.#context.closing.aborted) return false
     const batch: PendingVerification[] = []
@@ -190,7 +190,7 @@ export class ContractAccounts {
     if (status === 'unreachable') {
       const backoff = this.#away.get(chainId)?.backoff ?? new Backoff(this.#context.platform)
       const { nextMs = 0 } = this.#away.get(chainId) ?? {}
-      // Those asked at the same time failed together: that is one failure.
+      // Requests made at the same time failed together: that counts as one failure.
       if (nextMs > nowMs) return
       this.#away.set(chainId, { backoff, askedMs: nowMs, nextMs: nowMs + backoff.next() })
       return
@@ -202,14 +202,14 @@ export class ContractAccounts {
     } else this.#nextMs.set(number, nowMs + refusedRetryMs)
   }
 
-  /** Milliseconds until the next one is due. */
+  /** Milliseconds until the next verification is due. */
   #untilNextMs(): number {
     const nowMs = this.#context.platform.monotonicMs()
     const waits = this.#pending
       .all()
       .filter(({ chainId }) => this.#chains.ids.has(chainId))
       .map((pending) => this.#dueMs(pending) - nowMs)
-    // What is due and was not asked waits for a grant of its account, or for the next minute.
+    // A due statement that was not asked about waits for a grant of its account, or a minute.
     const soonest = Math.min(idleMs, ...waits.map((ms) => (ms > 0 ? ms : minuteMs)))
     return this.#isLive ? soonest : idleMs
   }

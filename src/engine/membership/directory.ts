@@ -1,7 +1,7 @@
 /**
- * Who has which installations: built from contact and revoked topics, every signature checked here,
- * as a node is not trusted (docs/protocol.md sections 3 and 8). An account is covered while its two
- * topics are in the live subscription; any other is queried when it matters.
+ * Which installations each account has: built from contact and revoked topics, with every signature
+ * checked here, as the node is not trusted (docs/protocol.md sections 3 and 8). An account is
+ * covered while its two topics are in the live subscription; any other is queried when it matters.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -33,27 +33,27 @@ import {
 } from './known-installations.ts'
 import type { NewVerification, PendingVerifications } from './pending-verification.ts'
 
-/** Accounts in memory; others are read from the store again. */
+/** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
 /** Addresses of one query: two topics each, at most 1,000 topics. */
 const addressesPerQuery = 500
-/** Pages of one look-up; what is read stays read, so the next look-up goes on from there. */
+/** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
 const maxPages = 100
 
 export type { KnownInstallation } from './known-installations.ts'
 
-/** What others do when the directory learns something. */
+/** Receives what the directory learns. */
 export interface DirectoryListener {
-  /** Commits that these may be written to from now on, together with what is deferred for them. */
+  /** Commits that these are usable from now on, together with the messages deferred for them. */
   gained(
     installations: readonly KnownInstallation[],
     commit: (more: Change) => Promise<void>,
   ): Promise<void>
-  /** An account's topics brought something: it may have gained or lost installations. */
+  /** An account's topics delivered something: it may have gained or lost installations. */
   onChange(address: Address): void
-  /** A chain has to confirm what was read. */
+  /** A statement was read that a chain has to confirm. */
   onUnverified(): void
-  /** Has the chains of these accounts asked, and resolves soon, whether or not they answer. */
+  /** Asks the chains of these accounts, and resolves soon, whether or not they answer. */
   awaitVerification(addresses: readonly Address[]): Promise<void>
 }
 
@@ -80,8 +80,8 @@ export class Directory {
   }
 
   /**
-   * To be called when all that came before is processed: whoever was revoked by now gets nothing in any
-   * more, whatever time the node gives it (section 8, step 3).
+   * Call this when everything received so far is processed: from then on, an installation revoked
+   * by now is rejected whatever time the node gives its envelopes (section 8, step 3).
    */
   rememberRevoked(): Promise<void> {
     return this.#mutex.runExclusive(async () => {
@@ -101,7 +101,7 @@ export class Directory {
     })
   }
 
-  /** All that is known of an account, revoked installations included. */
+  /** The known installations of an account, including revoked ones. */
   async account(address: Address): Promise<KnownAccount> {
     const known = this.#accounts.get(address)
     if (known) return known
@@ -117,7 +117,7 @@ export class Directory {
     return now ?? this.#remember(address, account)
   }
 
-  /** Installations that messages may be encrypted to, this one left out. */
+  /** Installations that messages may be encrypted to, except this one. */
   async recipients(address: Address): Promise<readonly KnownInstallation[]> {
     const account = await this.account(address)
     return [...account.values()].filter(
@@ -126,7 +126,7 @@ export class Directory {
     )
   }
 
-  /** Asks the node about those accounts that the subscription does not cover. */
+  /** Queries the node for the accounts that the subscription does not cover. */
   async refresh(addresses: readonly Address[]): Promise<void> {
     const uncovered = addresses.filter((address) => !this.coverage.isCovered(address))
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
@@ -135,7 +135,7 @@ export class Directory {
     await this.#listener.awaitVerification(addresses)
   }
 
-  /** Asks the node whether or not the accounts are covered. */
+  /** Queries the node for an account even if it is covered. */
   async reread(address: Address): Promise<void> {
     await this.#query([address])
   }
@@ -146,24 +146,24 @@ export class Directory {
     const asked = new Set<string>(topics)
     const { nodeId } = this.#cursors
     for (let hasMore = true, pages = 0; hasMore; pages += 1) {
-      // Nor does one that always has something new keep us here.
+      // Nor may a node that always has something new keep us here.
       if (pages === maxPages) throw new PadlockError('bad_response')
       const positions = await Promise.all(
         topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
       )
       const page = await network.query(positions, closing)
-      // What another node answered is not counted as this one's.
+      // The connection may have moved to another node: this answer is not for its cursors.
       if (this.#cursors.nodeId !== nodeId) return this.#query(addresses)
-      // What nobody asked for could fill the store with accounts that nobody knows.
+      // Topics that were not asked for could fill the store with unknown accounts.
       const isNews = await this.apply(page.envelopes.filter(({ topic }) => asked.has(topic)))
-      // A node that promises more and sends nothing new would keep us here for ever.
+      // A node that promises more and sends nothing new would keep us here forever.
       hasMore = page.hasMore && isNews
     }
     this.coverage.onQueried(addresses)
   }
 
   /**
-   * Takes envelopes of contact and revoked topics, in order; those seen before are skipped.
+   * Processes envelopes of contact and revoked topics, in order; those seen before are skipped.
    *
    * @returns whether any was new
    */
@@ -185,7 +185,7 @@ export class Directory {
       const position =
         positions.get(envelope.topic) ?? (await this.#cursors.position(envelope.topic))
       if (envelope.sequence <= position.sequence) continue
-      // These topics are kept for ever: what is missing is withheld (section 5).
+      // These topics are kept forever: a missing envelope is withheld (section 5).
       const missing = envelope.sequence - position.sequence - 1n
       if (missing > 0n) this.#context.status.warn('gap', Number(missing))
       if (position.sequence > 0n)
@@ -196,7 +196,7 @@ export class Directory {
       })
       const before = await this.account(address)
       const account = changes.of(address, before)
-      // At another node every position is 0 again, and what is new there is news all the same.
+      // At another node every position is 0 again, but new envelopes there are still news.
       const wasKnown = position.sequence > 0n || this.coverage.wasRead(address) || before.size > 0
       const { message, nodeNs } = envelope
       const isGrant = kind === 'contact'
@@ -211,7 +211,7 @@ export class Directory {
       changes.news.push(...news)
       changes.gained.push(...usable)
     }
-    // What was read of one node is no position at another.
+    // A position at one node means nothing at another.
     if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
 
     const moved = Array.from(positions, ([topic, { sequence, head }]) =>
@@ -237,23 +237,23 @@ export class Directory {
       const changes = new AccountChanges()
       const account = changes.of(address, await this.account(address))
       const { news, usable } = changes.apply(account, confirm(statement, record.nodeNs, account))
-      // When an account was first read, which of its devices could be written to was not known yet.
+      // Devices found on the first read of an account are not news, even if confirmed only now.
       if (record.isNews) changes.news.push(...news)
-      // To others of the account something may have gone meanwhile.
+      // Messages may have gone to the account's other installations meanwhile.
       changes.gained.push(...usable)
       const writes = isGrant ? [] : this.#ownRevocationWrites(address, record.message)
       await this.#save(changes, joinChanges({ writes }, this.#pending.removalChange([number])))
     })
   }
 
-  /** Our account's revocations are published again at a node that does not have them (section 10). */
+  /** Keeps our account's revocations, to republish them at a node that lacks them (section 10). */
   #ownRevocationWrites(address: Address, message: Uint8Array): readonly Write[] {
     if (address !== this.#context.account.address) return []
     const number = this.#context.store.nextNumber(tables.revocations)
     return [put(tables.revocations, number, { message })]
   }
 
-  /** Commits the changes with the messages deferred for newly usable installations, then emits events. */
+  /** Commits the changes and the messages deferred for newly usable installations, then reports. */
   async #save(changes: AccountChanges, more: Change): Promise<void> {
     const decided = [...changes.accounts].flatMap(([address, account]) =>
       this.#pending.done(address, account, isMoot),
@@ -272,7 +272,8 @@ export class Directory {
         installation: this.describe(installation),
       })
     }
-    // Also when the same bundle came again: at a restored node it says that someone is back.
+    // Also when the same bundle came again: at a restored node it means that the installation is
+    // back.
     for (const address of changes.accounts.keys()) this.#listener.onChange(address)
   }
 
@@ -284,7 +285,7 @@ export class Directory {
     return account
   }
 
-  /** An installation as applications see it. */
+  /** An installation as the application sees it. */
   describe(installation: KnownInstallation): Installation {
     return {
       id: installation.id,

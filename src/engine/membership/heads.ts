@@ -1,7 +1,7 @@
 /**
- * Heads (docs/protocol.md section 8): tells peers how far contact and revoked topics were seen here, and
- * compares what they tell, so that a node that shows people different histories is noticed. A report
- * is all that follows from it. The chains themselves lie with the cursors.
+ * Heads (docs/protocol.md section 8): sends peers how far contact and revoked topics were seen
+ * here, and compares the heads they send, to detect a node that shows people different histories.
+ * The only consequence is a report. The hash chains themselves are stored with the cursors.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -17,25 +17,25 @@ import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 
-/** Claims that wait to be compared: four of an installation at most. */
+/** Limit of claims waiting to be compared: at most four per installation. */
 const maxWaiting = 1_000
-/** Topics and claimants that were reported within a day; the newest of them are known after a reload too. */
+/** Limits of reports (topic and claimant) kept for a day, in memory and across a reload. */
 const maxReported = 10_000
 const maxReportedStored = 1_000
 const reportPauseMs = dayMs
 const digestBytes = 16
-/** A session tells of one account and one peer; those among one's own devices of many. */
+/** Digests kept per session: those between our own devices carry the heads of many accounts. */
 const maxTold = 8
 
-/** The heads of both accounts of a conversation, as they are now. */
+/** The current heads of both accounts of a conversation. */
 export interface OwnHeads {
   readonly heads: readonly TopicHead[]
   readonly nodeId: Uint8Array
-  /** Names these heads in a session's `headsTold`. */
+  /** Identifies these heads in a session's `headsTold`. */
   readonly digest: Uint8Array
 }
 
-/** What another installation says that the node showed it. */
+/** The heads that another installation claims the node showed it. */
 export interface HeadsClaim {
   readonly claimant: KnownInstallation
   readonly heads: readonly TopicHead[]
@@ -59,7 +59,7 @@ export class Heads {
   readonly #cursors: Cursors
   readonly #directory: Directory
   readonly #waiting = new Map<string, Waiting>()
-  /** By topic and claimant, the newest last. */
+  /** By topic and claimant, newest last. */
   readonly #reported = new Map<string, Report>()
   #isComparing = false
 
@@ -77,18 +77,18 @@ export class Heads {
     }
   }
 
-  /** Brings what `of` needs of these accounts and one's own into memory. */
+  /** Loads what `of` needs for these accounts and our own. */
   async loadPositions(addresses: readonly Address[]): Promise<void> {
     const topics = headTopics([...addresses, this.#context.account.address])
     await Promise.all(Array.from(topics, (topic) => this.#cursors.position(topic)))
   }
 
-  /** Undefined while they are not in memory: they go with a later message. */
+  /** Our heads; undefined while they are not in memory: a later message carries them. */
   of(conversationId: ConversationId, participants: readonly Address[]): OwnHeads | undefined {
     const { nodeId } = this.#cursors
     if (nodeId.length === 0) return undefined
     const heads: TopicHead[] = []
-    // In one order, so that the same heads have the same digest.
+    // In a fixed order, so that the same heads have the same digest.
     for (const topic of headTopics([...participants].sort())) {
       const position = this.#cursors.peek(topic)
       if (!position) return undefined
@@ -99,7 +99,7 @@ export class Heads {
     return digest && { heads, nodeId, digest: digest.subarray(0, digestBytes) }
   }
 
-  /** Takes what authentic payloads carried; to be called after their transaction. */
+  /** Queues the claims of authentic payloads. Call this after their transaction. */
   onClaims(claims: readonly HeadsClaim[]): void {
     for (const { claimant, heads, nodeId } of claims) {
       if (!nodeId || !equalBytes(nodeId, this.#cursors.nodeId)) continue
@@ -113,7 +113,7 @@ export class Heads {
     void this.compare()
   }
 
-  /** Compares what waits; what the node cannot be asked about now waits on. Never throws. */
+  /** Compares the waiting claims; they keep waiting if the node cannot be queried. Never throws. */
   async compare(): Promise<void> {
     if (this.#isComparing) return
     this.#isComparing = true
@@ -125,8 +125,8 @@ export class Heads {
           if (this.#waiting.get(name) === waiting) this.#waiting.delete(name)
           if (code && !this.#isReported(name)) await this.#report(name, code, waiting)
         } catch {
-          // The network failed, or the store: tried again with the next claim, or when live again, and
-          // then behind the others.
+          // The network or the store failed: retried with the next claim, or when live again, after
+          // the others.
           this.#waiting.delete(name)
           this.#waiting.set(name, waiting)
           break
@@ -149,13 +149,13 @@ export class Heads {
         : sequence < position.sequence
           ? await this.#cursors.earlierHead(topic, sequence)
           : undefined
-    // It may be another node by now.
+    // The client may be connected to another node by now.
     if (!equalBytes(nodeId, this.#cursors.nodeId)) return undefined
     if (!own) return 'node_withholding'
     return equalBytes(own, hash) ? undefined : 'node_equivocating'
   }
 
-  /** A lying peer can cause it, so it names who said so, and is said once a day, also after a reload. */
+  /** A lying peer can cause a report, so it names the claimant, and comes at most once a day. */
   async #report(
     name: string,
     code: 'node_withholding' | 'node_equivocating',
@@ -186,7 +186,7 @@ export class Heads {
   #isReported(name: string): boolean {
     const report = this.#reported.get(name)
     if (!report) return false
-    // A clock that was set back would keep a report for as long again.
+    // A clock that was set back must not prolong a report's pause.
     const ageMs = this.#context.platform.nowMs() - report.reportedMs
     return ageMs >= 0 && ageMs < reportPauseMs
   }
@@ -194,14 +194,14 @@ export class Heads {
 
 const nameOf = (topic: string, installationId: string): string => `${topic} ${installationId}`
 
-/** Which account's topic it is. */
+/** The account that a topic belongs to. */
 const accountOf = (topic: string): Address => {
   const parts = parseTopic(topic)
   if (!parts.ok || !('address' in parts.value)) throw new PadlockError('internal')
   return parts.value.address
 }
 
-/** Whether a session told these heads. */
+/** Whether these heads were already sent on a session. */
 export const wasTold = (told: Uint8Array | undefined, digest: Uint8Array): boolean => {
   if (!told) return false
   for (let at = 0; at < told.length; at += digestBytes) {
@@ -210,6 +210,6 @@ export const wasTold = (told: Uint8Array | undefined, digest: Uint8Array): boole
   return false
 }
 
-/** What the session told with these too. */
+/** The digests of heads sent on a session, with this one added. */
 export const addTold = (told: Uint8Array | undefined, digest: Uint8Array): Uint8Array =>
   concatBytes(digest, told ?? new Uint8Array()).slice(0, maxTold * digestBytes)

@@ -1,4 +1,4 @@
-/** Installations as they lie in the store, and back. */
+/** Converts installations to store records and back. */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import type { Write } from '../../store/store.ts'
@@ -8,7 +8,7 @@ import { changedStates, type KnownInstallation } from './known-installations.ts'
 const stateNumbers = { unknown: 0, valid: 1, unverified: 2 } as const
 const stateNames = ['unknown', 'valid', 'unverified'] as const
 
-/** The installations of an account out of their records. */
+/** Builds the installations of an account from their records. */
 export const fromRecords = (
   address: Address,
   records: readonly InstallationRecord[],

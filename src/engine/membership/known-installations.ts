@@ -1,7 +1,7 @@
 /**
- * What is known of an account's installations, and what grants and revocations change in it: rules
- * without I/O (docs/protocol.md section 3). A contract account's signature waits for its chain; until
- * the chain confirms it, its grant is `unverified`, and so is whatever its revocation names.
+ * The known installations of an account, and how grants and revocations change them: rules without
+ * I/O (docs/protocol.md section 3). A contract account's signature waits for its chain; until the
+ * chain confirms it, a grant is `unverified`, and so is every installation that a revocation names.
  */
 
 import type { Crypto } from '../../crypto/crypto.ts'
@@ -25,43 +25,43 @@ export interface KnownInstallation {
   readonly address: Address
   readonly id: InstallationId
   readonly keys: IdentityKeys
-  /** Empty until a bundle was seen: a revocation may come first. */
+  /** Empty until a bundle is seen: a revocation may come first. */
   readonly sealingKey: Uint8Array
   readonly sealingCreatedNs: bigint
   readonly firstSeenNs: bigint
   /** 0 while not revoked. */
   readonly revokedNs: bigint
-  /** This client was live past its revocation. */
+  /** Whether this client was live after the revocation. */
   readonly isPast: boolean
-  /** What its grant is worth by itself. */
+  /** The state of its grant alone. */
   readonly grant: InstallationState
-  /** The chain that its grant needs; 0: the wallet's key signed. */
+  /** The chain that must confirm its grant; 0 if the wallet's key signed. */
   readonly chainId: bigint
-  /** The chain that confirmed its revocation; 0: the wallet's key signed, or it is not revoked. */
+  /** The chain that confirmed its revocation; 0 if not revoked, or by the wallet's key. */
   readonly revokedChainId: bigint
-  /** Chains of revocations that name it and are not confirmed. */
+  /** Chains of the unconfirmed revocations that name it. */
   readonly contestedBy: readonly bigint[]
-  /** What it may be used for, in view of all that is known of the account: see `changedStates`. */
+  /** Its effective state, in view of the whole account: see `changedStates`. */
   readonly state: InstallationState
 }
 
 export type KnownAccount = ReadonlyMap<InstallationId, KnownInstallation>
 
-/** What an envelope changes; `asks`: its chain must confirm it, so it has to be kept. */
+/** What an envelope changes; `asks`: keep the envelope, as its chain must confirm it. */
 export interface ReadEnvelope {
   readonly updates: readonly KnownInstallation[]
   readonly asks: boolean
 }
 
-/** A contract's grant or revocation that was kept for its chain. */
+/** A contract's grant or revocation that waits for its chain. */
 export type ContractStatement =
   | { readonly kind: 'grant'; readonly chainId: bigint; readonly bundle: ContactBundle }
   | { readonly kind: 'revocation'; readonly chainId: bigint; readonly revocation: ParsedRevocation }
 
-/** Stands for the wallet's own key where chains are named: the wire's chain ids begin at 1 here. */
+/** Stands for the wallet's own key among chain ids: those on the wire begin at 1. */
 const ownKey = 0n
 
-/** Installations of an account that an unconfirmed revocation may add; a cheating node makes them up. */
+/** Installations that unconfirmed revocations may add to an account; a node can make them up. */
 const maxContested = 1_500
 const maxContestingChains = 16
 
@@ -71,15 +71,15 @@ export const isUsable = ({ state, revokedNs }: KnownInstallation): boolean =>
   state === 'valid' && revokedNs === 0n
 
 /**
- * Whether it counts as one of its account's: a revocation that nobody confirmed keeps it from use, and is
- * not told as a loss, as anyone's node can make one up.
+ * Whether an installation counts as a member of its account. An unconfirmed revocation keeps it
+ * from being used, but is not reported as a loss, as any node can make one up.
  */
 export const isMember = ({ grant, chainId, state, contestedBy, revokedNs }: KnownInstallation) =>
   revokedNs === 0n && grant === 'valid' && (state === 'valid' || contestedBy.includes(chainId))
 
 /**
- * The one kind of an account's signatures: the chain of the first bundle that could be verified, or 0 for
- * the wallet's own key, which goes before any chain: who has the key is no contract.
+ * The one kind of an account's signatures: the chain of the first bundle that could be verified, or
+ * 0 for the wallet's own key, which overrides any chain: an address with a key is not a contract.
  */
 export const kindOf = (account: KnownAccount): bigint | undefined => {
   let kind: bigint | undefined
@@ -91,13 +91,13 @@ export const kindOf = (account: KnownAccount): bigint | undefined => {
   return kind
 }
 
-/** Whether a signature of this chain may still count in the account. */
+/** Whether a signature of this chain may still count for the account. */
 const mayCount = (account: KnownAccount, chainId: bigint): boolean => {
   const kind = kindOf(account)
   return chainId !== ownKey && (kind === undefined || kind === chainId)
 }
 
-/** Those whose state is another one in view of the whole account, as they are to be. */
+/** The installations whose state must change in view of the whole account, already updated. */
 export const changedStates = (account: KnownAccount): readonly KnownInstallation[] => {
   const kind = kindOf(account)
   return [...account.values()].flatMap((installation) => {
@@ -111,12 +111,12 @@ const stateOf = (
   kind: bigint | undefined,
 ): InstallationState => {
   if (grant !== 'valid') return grant
-  // A revocation that cannot be checked may be true: never valid until it was.
+  // A revocation that was not checked yet may be genuine: not valid until it is.
   if (chainId !== kind || contestedBy.includes(chainId)) return 'unverified'
   return 'valid'
 }
 
-/** Reads a contact bundle. Sealing keys only ever go forward (section 9). */
+/** Reads a contact bundle. A sealing key is only ever replaced by a newer one (section 9). */
 export const readBundle = (
   crypto: Crypto,
   address: Address,
@@ -132,7 +132,7 @@ export const readBundle = (
   if (!isByKey && !mayCount(account, chainId)) return nothing
   const known = account.get(bundle.installationId)
   const isNewer = hasNewerKey(bundle, known)
-  // Of a grant that counts already only a newer sealing key is news; the wallet's key beats a chain.
+  // For a valid grant only a newer sealing key is news; but the wallet's key overrides a chain.
   const isGranted = known?.grant === 'valid' && (!isByKey || known.chainId === ownKey)
   if (isGranted && !isNewer) return nothing
   const [sealed] = crypto.verify([sealingKeySignature(bundle)])
@@ -141,7 +141,7 @@ export const readBundle = (
     if (!verifyGrant(bundle).ok) return nothing
     return { updates: [granted(bundle, 'valid', ownKey, nodeNs, known)], asks: false }
   }
-  // A positive result is kept: the installation itself signed the newer key.
+  // The grant stays valid: the installation itself signed the newer key.
   if (isGranted) {
     return { updates: [granted(bundle, 'valid', chainId, nodeNs, known)], asks: false }
   }
@@ -174,7 +174,7 @@ const hasNewerKey = (
   known: KnownInstallation | undefined,
 ): boolean => !known || known.grant === 'unknown' || sealingKey.createdNs > known.sealingCreatedNs
 
-/** Reads a revocation. It holds for installations that were never granted too (section 3). */
+/** Reads a revocation. It also holds for installations that were never granted (section 3). */
 export const readRevocation = (
   address: Address,
   message: Uint8Array,
@@ -214,7 +214,7 @@ const revoked = (
       const since = nodeNs > 0n ? nodeNs : 1n
       return [{ ...installation, revokedNs: since, revokedChainId: chainId, isPast: false }]
     }
-    // Final already; but the wallet's key says more about the account than a chain did.
+    // Already final; but a signature by the wallet's key is stronger than a chain's.
     const isStronger = chainId === ownKey && revokedChainId !== ownKey
     return isStronger ? [{ ...installation, revokedChainId: ownKey }] : []
   })
@@ -248,7 +248,7 @@ const unknownInstallation = (
   state: 'unknown',
 })
 
-/** A contract's grant or revocation out of the bytes that were published; undefined if it is none. */
+/** Parses a contract's grant or revocation from the published bytes; undefined if it is neither. */
 export const parseContractStatement = (
   message: Uint8Array,
   isGrant: boolean,
@@ -268,8 +268,8 @@ export const parseContractStatement = (
 }
 
 /**
- * Whether a chain's word about this would change anything. A revocation is asked about once the account is
- * known to be one of that chain: another chain's contract has no say in it.
+ * Whether the chain's answer would change anything. A revocation is verified only once the account
+ * is known to belong to that chain: a contract on another chain has no say in it.
  */
 export const isWorthVerifying = (
   account: KnownAccount,
@@ -278,11 +278,11 @@ export const isWorthVerifying = (
 
 export type ContractStatementKind = Pick<ContractStatement, 'kind' | 'chainId'>
 
-/** Whether no word of its chain can count any more. */
+/** Whether its chain's answer can no longer count. */
 export const isMoot = (account: KnownAccount, { chainId }: ContractStatementKind): boolean =>
   !mayCount(account, chainId)
 
-/** What a chain's yes changes. */
+/** What the chain's confirmation changes. */
 export const confirm = (
   statement: ContractStatement,
   nodeNs: bigint,
@@ -296,7 +296,7 @@ export const confirm = (
   return [granted(bundle, 'valid', chainId, nodeNs, account.get(bundle.installationId))]
 }
 
-/** The account with these changes, and all that changes in it with them. */
+/** Applies the updates to the account, with all changes of state that follow from them. */
 export const change = (
   account: KnownAccount,
   updates: readonly KnownInstallation[],

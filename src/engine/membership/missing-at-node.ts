@@ -1,6 +1,6 @@
 /**
- * Installations that a node never had, because it lost its data and they have not come back to it yet
- * (docs/protocol.md section 10); in contrast to those that a node denies.
+ * Detects installations that a node never had, because it lost its data and they have not
+ * registered again yet (docs/protocol.md section 10), as opposed to those that a node denies.
  */
 
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -12,17 +12,17 @@ import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 import type { KnownInstallation } from './known-installations.ts'
 
-/** An account has a thousand installations at most, whose sealing keys change once a month. */
+/** An account has at most a thousand installations, whose sealing keys change once a month. */
 const maxEnvelopes = 100_000
-/** Of 256 envelopes at least, but a node that cheats makes them smaller. */
+/** A page has at least 256 envelopes, but a cheating node makes pages smaller. */
 const maxPages = 400
 
 /**
- * Whether the node never had a bundle of this installation under its present id: none is in the topic
- * from its beginning, and that is the very topic that the node has shown before. False also if the
- * node shows another one, or too much.
+ * Whether the node, under its current id, never had a bundle of this installation: the topic, read
+ * from its beginning, has none, and its history is the one that the node showed before. Also false
+ * if the node shows another history, or too much.
  *
- * @throws PadlockError if the node cannot be asked
+ * @throws PadlockError if the node cannot be queried
  */
 export const isMissingAtNode = async (
   { network, closing }: Context,

@@ -1,6 +1,6 @@
 /**
- * Grants and revocations of contract accounts that wait for their chain (docs/protocol.md section 3):
- * kept as they were published, bounded, until the chain confirms them or no chain can any more.
+ * Grants and revocations of contract accounts that wait for their chain (docs/protocol.md section
+ * 3): kept as published, bounded, until the chain confirms them or no chain can any more.
  */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
@@ -15,22 +15,22 @@ import {
   parseContractStatement,
 } from './known-installations.ts'
 
-/** In bytes as published: a thousand usual ones of an account. A node that cheats can make up any number. */
+/** Bytes as published: about a thousand statements. A cheating node can make up any number. */
 const maxBytesPerAccount = 1024 * 1024
 const maxBytes = 16 * 1024 * 1024
-/** Grants of one installation: an honest one has one, or two when its sealing key was replaced. */
+/** Grants per installation: an honest one has one, or two after its sealing key was replaced. */
 const maxGrants = 4
 
 export interface PendingVerification extends ContractStatementKind {
   readonly number: number
   readonly address: Address
-  /** Whose grant it is; undefined: a revocation. */
+  /** The installation that it grants; undefined for a revocation. */
   readonly installationId: InstallationId | undefined
   readonly bytes: number
   readonly digest: string
 }
 
-/** What an envelope asks a chain, and where it was. */
+/** A statement that a chain must confirm, and the envelope it came in. */
 export interface NewVerification {
   readonly address: Address
   readonly message: Uint8Array
@@ -67,15 +67,15 @@ export class PendingVerifications {
     return this.#kept.get(number)
   }
 
-  /** As published; undefined if it is not kept any more. */
+  /** The statement as published; undefined if it is no longer kept. */
   async read(number: number): Promise<UnverifiedRecord | undefined> {
     if (!this.#kept.has(number)) return undefined
     return (await this.#store.get(tables.unverified, number))?.value
   }
 
   /**
-   * Lets these wait too, except those that wait already, find no room, or that no chain can decide any
-   * more. `count`: how many are new.
+   * Adds statements, except those that already wait, exceed a limit, or can no longer be decided by
+   * a chain. `count`: how many are new.
    */
   additionChange(
     news: readonly NewVerification[],
@@ -113,7 +113,7 @@ export class PendingVerifications {
     }
   }
 
-  /** Those of an account that have their answer, or that no chain can decide any more. */
+  /** The statements of an account that are answered, or that no chain can decide any more. */
   done(address: Address, account: KnownAccount, isMoot: IsMoot): readonly number[] {
     return this.of(address).flatMap((statement) => {
       const { number, installationId: id } = statement
@@ -154,7 +154,7 @@ const hasRoom = (all: readonly PendingVerification[], one: PendingVerification):
   for (const { address, bytes, digest, installationId } of all) {
     total += bytes
     if (address !== one.address) continue
-    // It was read before, at another node or again.
+    // A duplicate, from another node or read again.
     if (digest === one.digest) return false
     ofAccount += bytes
     if (installationId !== undefined && installationId === one.installationId) grants += 1

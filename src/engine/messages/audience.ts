@@ -1,6 +1,6 @@
 /**
- * Who a conversation is between, and where its messages go. This is the one place that reads a
- * conversation's id: everything else asks for the audience, whatever kinds of conversation there are.
+ * Who takes part in a conversation, and where its messages go. Only this file reads a
+ * conversation's id: everything else asks for the audience, whatever the kind of conversation.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -14,7 +14,7 @@ import {
 export interface Audience {
   /** The accounts whose installations get each message, ours last. */
   readonly participants: readonly Address[]
-  /** The accounts other than ours; none in a note to self. A message reaches each of them, or waits. */
+  /** All accounts but ours; none in a note to self. A message reaches each of them, or waits. */
   readonly others: readonly Address[]
 }
 
@@ -28,7 +28,7 @@ export const audienceOf = (id: ConversationId, own: Address): Audience => {
   return { participants: [...others, own], others }
 }
 
-/** The conversation between our account and another one; with ourselves, the note to self. */
+/** The conversation between our account and another one; for our own address, the note to self. */
 export const directConversation = (own: Address, other: Address): ConversationId =>
   buildConversationId(own, other)
 

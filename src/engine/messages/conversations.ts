@@ -1,6 +1,6 @@
 /**
- * Conversations and their messages as they lie in the store: listing, paging, the order of arrival,
- * and the record of a new message. The store is the truth; nothing here is kept but a small cache.
+ * Conversations and their messages in the store: listing, paging, the order of arrival, and the
+ * record of a new message. The store is authoritative; only a small cache is kept here.
  */
 
 import { deferred, onAbort } from '../../async.ts'
@@ -35,7 +35,7 @@ import { audienceOf, directConversation } from './audience.ts'
 
 const maxCached = 1_000
 const maxPage = 500
-/** A sender's clock may be this far ahead of the node's before it is not shown (section 8, Order). */
+/** If the sender's clock is further ahead of the node's, node time is shown (section 8, Order). */
 const shownAheadNs = 300_000_000_000n
 
 export interface NewMessage {
@@ -70,7 +70,7 @@ export const toMessageRecord = (message: NewMessage) => ({
 export class Conversations {
   readonly #context: Context
   readonly #known = new Map<ConversationId, ConversationRecord>()
-  /** Those who wait for something to arrive. */
+  /** Wakes the readers that wait for a message. */
   readonly #waiting = new Set<() => void>()
   #lastArrival: number
 
@@ -100,7 +100,7 @@ export class Conversations {
     return this.describe(made)
   }
 
-  /** All conversations, those with the newest messages first. */
+  /** Conversations, those with the newest messages first. */
   async list(limit: number): Promise<readonly ConversationInfo[]> {
     const rows = await this.#context.store.list(tables.conversations, {
       group: allConversations,
@@ -110,14 +110,14 @@ export class Conversations {
     return rows.map(({ value }) => this.describe(value))
   }
 
-  /** The accounts that the newest conversations are with. */
+  /** The other accounts of the newest conversations. */
   async peers(limit: number): Promise<ReadonlySet<Address>> {
     const own = this.#context.account.address
     const ids = await this.ids(limit)
     return new Set(ids.flatMap((id) => audienceOf(id, own).others))
   }
 
-  /** The newest conversations. */
+  /** The ids of the newest conversations. */
   async ids(limit: number): Promise<readonly ConversationId[]> {
     const rows = await this.#context.store.list(tables.conversations, {
       group: allConversations,
@@ -128,8 +128,8 @@ export class Conversations {
   }
 
   /**
-   * A message of this time comes in or goes out. The conversation must have been loaded; it is made if
-   * there is none.
+   * Records that a message of this time came in or goes out. The conversation must have been
+   * loaded; it is created if there is none.
    */
   activityChange(id: ConversationId, messageMs: number): Change {
     const known = this.#known.get(id)
@@ -148,8 +148,8 @@ export class Conversations {
   }
 
   /**
-   * Adds messages that came in, except those that are there already; their conversations must have been
-   * loaded. `added` tells after the commit how many were new.
+   * Adds received messages, except duplicates; their conversations must have been loaded. After the
+   * commit, `added` returns how many were new.
    */
   additionChange(messages: readonly NewMessage[]): Change & { added(): number } {
     const { store } = this.#context
@@ -157,7 +157,7 @@ export class Conversations {
     let numbers: readonly number[] = []
     const addition = (rows: Rows): readonly Write[] => {
       const fresh = messages.filter(({ id }) => !rows.exists(tables.messages, id))
-      // Within the transaction's own stretch, as `nextArrival` says.
+      // In the synchronous stretch of the transaction, as `nextArrival` requires.
       numbers = fresh.map(() => store.nextNumber(tables.messages))
       activity = this.#activityOf(fresh)
       const adds = fresh.map((message, at) =>
@@ -216,14 +216,16 @@ export class Conversations {
     if (before === undefined) return this.#describePage(await list({}), page)
     const last = (await this.#at(readCursor(before))).value
     const place = messageOrder(last.nodeNs, last.composedNs)
-    // Messages of the same place are told apart by their ids, which the store does not order by.
+    // Messages in the same place are ordered by their ids, which the store's index does not have.
     const beside = (await list({ at: place })).filter(
       ({ value }) => value.messageId < last.messageId,
     )
     return this.#describePage([...beside, ...(await list({ before: place }))], page)
   }
 
-  /** In the order of docs/protocol.md section 8, newest first: ties are broken by the message id. */
+  /**
+   * In the order of docs/protocol.md section 8, newest first: ties are broken by the message id.
+   */
   #describePage(rows: readonly Row<MessageRecord>[], limit: number): Promise<readonly Message[]> {
     const sorted = [...rows].sort((a, b) => compareMessages(b.value, a.value))
     return Promise.all(sorted.slice(0, limit).map((row) => this.describeMessage(row)))
@@ -239,21 +241,21 @@ export class Conversations {
     return row
   }
 
-  /** The cursor after which everything is still to come. */
+  /** The cursor of the newest message: everything after it is yet to arrive. */
   lastCursor(): string {
     return String(this.#lastArrival)
   }
 
   /**
-   * The running number of a new message. To be taken in the same synchronous stretch as the call of
-   * `advance` that stores it: transactions run in the order of their creation, so that numbers
-   * are committed in ascending order and no stream can pass one by.
+   * The running number of a new message. Call this in the same synchronous stretch as the
+   * `transaction` that stores it: transactions run in the order of their creation, so that numbers
+   * are committed in ascending order and no stream can skip one.
    */
   nextArrival(): number {
     return this.#context.store.nextNumber(tables.messages)
   }
 
-  /** What arrived after a cursor, oldest first; waits up to `waitMs` if there is nothing. */
+  /** Messages that arrived after a cursor, oldest first; waits up to `waitMs` if there are none. */
   async next(
     after: string,
     conversationId: ConversationId | undefined,
@@ -344,7 +346,7 @@ export class Conversations {
   }
 }
 
-/** `composed_ns`, or `node_ns` where the sender's clock is too far ahead; display only. */
+/** `composed_ns`, or `node_ns` if the sender's clock is too far ahead; for display only. */
 const shownNs = ({ composedNs, nodeNs }: MessageRecord): bigint =>
   nodeNs > 0n && composedNs > nodeNs + shownAheadNs ? nodeNs : composedNs
 

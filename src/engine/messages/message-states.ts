@@ -1,4 +1,4 @@
-/** What becomes of one's own messages after they are stored: why they wait, and that they are sent. */
+/** The states of our own messages after they are stored: why they wait, and that they are sent. */
 
 import { onAbort } from '../../async.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
@@ -9,7 +9,7 @@ import { type Change, commitWith } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Conversations } from './conversations.ts'
 
-/** A message that the node has, and since when by its clock. */
+/** A message that the node has, and the node time at which it received it. */
 export interface SentMessage {
   readonly messageId: string
   readonly nodeNs: bigint
@@ -47,7 +47,7 @@ export class MessageStates {
     for (const row of changed) await this.#emitState(row)
   }
 
-  /** Says why a message stays pending, together with `more`. */
+  /** Stores why a message stays pending, together with `more`. */
   async setReason(
     messageId: string,
     reason: PadlockErrorCode,

@@ -1,6 +1,7 @@
 /**
- * Step 3 of receiving (docs/protocol.md section 8): who sent an envelope, and did they sign its header.
- * Envelopes of senders that are not known yet are parked, and so is what comes behind them.
+ * Step 3 of receiving (docs/protocol.md section 8): who sent an envelope, and whether they signed
+ * its header. Envelopes of unknown senders are parked, and so are later envelopes from the same
+ * sender.
  */
 
 import { headerSignature } from '../../protocol/envelope.ts'
@@ -21,7 +22,7 @@ export class Authentication {
   readonly #directory: Directory
   readonly #parking: Parking
   readonly #rejections: RejectionCounts
-  /** Something came from an account whose chain has to confirm an installation. */
+  /** An envelope came from an account whose chain has to confirm an installation. */
   readonly #onUnverified: (address: Address) => void
 
   constructor(
@@ -39,8 +40,8 @@ export class Authentication {
   }
 
   /**
-   * @param unsure accounts that are out of date: their envelopes wait for the next look-up.
-   * @param wereParked whether these come out of parking: an unknown sender is rejected then.
+   * @param unsure accounts whose state may be stale: their envelopes wait for the next look-up.
+   * @param wereParked whether these were parked: if so, an unknown sender is rejected.
    */
   async authenticate(
     addressed: readonly Addressed[],
@@ -78,7 +79,7 @@ export class Authentication {
     const signatures = candidates.map(({ opened, metadata, sender }) =>
       headerSignature(opened.enc, metadata, sender.keys.ed25519),
     )
-    // The directory took these keys by the strict rule; any RFC 8032 verifier may do the rest.
+    // The directory accepted these keys by the strict rule; any RFC 8032 verifier may do the rest.
     const verified = (await curves?.verify(signatures)) ?? crypto.verify(signatures)
     return candidates.filter((_, at) => {
       if (verified[at]) return true
@@ -88,8 +89,8 @@ export class Authentication {
   }
 
   /**
-   * Whether the sender was revoked when the node received this. Once live, whatever time the node
-   * gives an envelope: a revoked installation gets nothing in any more.
+   * Whether the sender was revoked when the node received this. Once live, a revoked installation
+   * is always rejected, whatever time the node gives its envelopes.
    */
   #isRevoked({ revokedNs, isPast }: KnownInstallation, { envelope }: Addressed): boolean {
     if (revokedNs === 0n) return false

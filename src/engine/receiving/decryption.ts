@@ -1,6 +1,6 @@
 /**
- * Step 4 of receiving (docs/protocol.md section 8): the session of each envelope, its plaintext, and
- * the states to save. A failure saves no session and uses up no prekey.
+ * Step 4 of receiving (docs/protocol.md section 8): finds the session of each envelope, decrypts
+ * it, and returns the states to save. A failure saves no session and uses up no prekey.
  */
 
 import type { CryptoCode, PrekeyMessageParts } from '../../crypto/crypto.ts'
@@ -17,13 +17,13 @@ import { newSession, type Session } from '../sessions/session-rules.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Authentic, Decrypted, DecryptionResult } from './envelope-stages.ts'
 
-/** Of each processed envelope this much of its digest is kept (section 7, Replays). */
+/** How much of each processed envelope's digest is kept (section 7, Replays). */
 const seenBytes = 8
-/** The default retention of nodes (section 11); and what one may say at most, as digests take room. */
+/** A node's default retention (section 11), and the longest we honour, as digests take space. */
 const usualRetentionNs = 60n * dayNs
 const longestRetentionNs = 400n * dayNs
 
-/** Envelopes of one session, with their places in the batch. */
+/** Envelopes of one session, with their indexes in the batch. */
 interface Group {
   readonly known: Session | undefined
   readonly members: { readonly at: number; readonly one: Authentic }[]
@@ -33,7 +33,7 @@ export class Decryption {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #prekeys: Prekeys
-  /** How long the node keeps envelopes, as it says. */
+  /** How long the node claims to keep envelopes. */
   #retentionNs = usualRetentionNs
 
   constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
@@ -42,14 +42,14 @@ export class Decryption {
     this.#prekeys = prekeys
   }
 
-  /** The node says how long it keeps envelopes. */
+  /** The node reported how long it keeps envelopes. */
   onRetention(retentionNs: bigint): void {
     this.#retentionNs = retentionNs
   }
 
   /**
-   * Digests are kept for the node's retention and a day (section 7): no older envelope is served again.
-   * Not for less than is usual, as it may have been more a while ago.
+   * Drops digests older than the node's retention plus a day (section 7): no older envelope is
+   * served again. The default retention is the minimum, as the node's may have been longer before.
    */
   async forgetOld(): Promise<void> {
     const { store, time } = this.#context
@@ -88,7 +88,7 @@ export class Decryption {
     for (const { known, members } of groups.values()) {
       let session = known
       let rest = members
-      // A prekey message for an unknown id makes the session; until one does, the others fail.
+      // A prekey message for an unknown id creates the session; until one does, the others fail.
       while (!session && rest.length > 0) {
         const [first, ...later] = rest
         if (!first) break
@@ -108,13 +108,13 @@ export class Decryption {
       const lastAt = members.filter(({ at }) => results[at]?.ok).at(-1)?.at
       if (session && lastAt !== undefined) decrypting.push({ session, lastAt })
     }
-    // In the order of their last envelopes, so that the one to send on is the one that decrypted last.
+    // In the order of their last envelopes: the session to send on is the one that decrypted last.
     decrypting.sort((a, b) => a.lastAt - b.lastAt)
     const latestMs = new Map<InstallationId, number>()
     for (const { session } of decrypting) {
       const { installationId } = session
       const before = latestMs.get(installationId) ?? this.#sessions.latestMs(installationId)
-      // Whatever the clock did meanwhile: later than all that was (section 7).
+      // Always later than all earlier times, even if the clock was set back (section 7).
       const now = Math.max(platform.nowMs(), before + 1)
       latestMs.set(installationId, now)
       const first = session.firstDecryptedMs > 0 ? session.firstDecryptedMs : now
@@ -137,13 +137,13 @@ export class Decryption {
     }
   }
 
-  /** Remembers what was processed (section 7, Replays). */
+  /** Remembers the processed envelopes (section 7, Replays). */
   #seenChange(digests: readonly Uint8Array[], nodeNs: bigint): readonly Change[] {
     if (digests.length === 0) return []
     const { store, time } = this.#context
     const record = {
       prefixes: concatBytes(...digests.map((digest) => digest.subarray(0, seenBytes))),
-      // A node that misdates into the future makes nothing stay forever.
+      // A node that dates envelopes into the future must not make digests stay forever.
       nodeNs: time.notAhead(nodeNs),
     }
     return [{ writes: [put(tables.seen, store.nextNumber(tables.seen), record)] }]
@@ -183,7 +183,7 @@ export class Decryption {
     return { ok: true, session, payload: made.payload, usedOneTime } as const
   }
 
-  /** @returns the session's next state, or undefined if nothing decrypted. */
+  /** @returns the session's next state, or undefined if nothing decrypted */
   #decryptWith(
     session: Session,
     members: Group['members'],
@@ -231,7 +231,7 @@ export class Decryption {
     return any ? { ...session, state: decrypted.state } : undefined
   }
 
-  /** A failure of an envelope that was processed before is a duplicate (section 7, Replays). */
+  /** A failed envelope that was processed before is a duplicate (section 7, Replays). */
   async #markReplays(
     results: (DecryptionResult | undefined)[],
     digests: readonly Uint8Array[],
@@ -265,7 +265,7 @@ export class Decryption {
   }
 }
 
-/** A prekey message's own session id and identity key are the ones that the metadata claims. */
+/** Whether a prekey message's session id and identity key are those that the metadata claims. */
 const belongs = (parts: PrekeyMessageParts, { metadata, sender }: Authentic): boolean =>
   equalBytes(parts.sessionId, metadata.sessionId) &&
   equalBytes(parts.identityKey, sender.keys.curve25519)

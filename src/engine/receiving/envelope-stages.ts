@@ -1,4 +1,4 @@
-/** An envelope on its way in, as far as it was checked (docs/protocol.md section 8, In). */
+/** The stages of a received envelope, by what was checked (docs/protocol.md section 8, In). */
 
 import type { OpenedEnvelope } from '../../crypto/crypto.ts'
 import type { PadlockErrorCode } from '../../errors.ts'
@@ -13,7 +13,7 @@ export interface InboxEnvelope {
   readonly nodeNs: bigint
 }
 
-/** A batch that is opened and waits to be committed. */
+/** An opened batch that waits to be committed. */
 export interface Prepared {
   readonly addressed: readonly Addressed[]
   /** Sender accounts whose cached state may be stale. */
@@ -22,21 +22,21 @@ export interface Prepared {
   readonly last: bigint | undefined
 }
 
-/** An envelope whose first part opened and that is for this installation. */
+/** An envelope for this installation, whose sealed metadata was opened. */
 export interface Addressed {
   readonly envelope: InboxEnvelope
   readonly opened: OpenedEnvelope
   readonly metadata: SealedMetadata
 }
 
-/** An envelope whose sender is known and signed its header. */
+/** An envelope whose known sender signed its header. */
 export interface Authentic extends Addressed {
   readonly sender: KnownInstallation
 }
 
 /** A decrypted payload, before step 5. */
 export type Decrypted = DecryptionResult & {
-  /** Of the envelope, 32 bytes. */
+  /** The envelope's digest, 32 bytes. */
   readonly digest: Uint8Array
 }
 

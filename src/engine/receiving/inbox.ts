@@ -1,7 +1,8 @@
 /**
- * What arrives (docs/protocol.md section 8, In), in batches: opened and checked with nothing stored,
- * authenticated and decrypted, then ratchets, used prekeys, messages and cursor saved in one
- * transaction. One bad envelope never stops the ones behind it: outcomes are values.
+ * Processes received envelopes (docs/protocol.md section 8, In) in batches: opens and checks them
+ * with nothing stored, authenticates and decrypts them, then saves ratchets, used prekeys, messages
+ * and cursor in one transaction. One bad envelope never stops the ones behind it: outcomes are
+ * values.
  */
 
 import type { Address } from '../../protocol/ids.ts'
@@ -24,15 +25,15 @@ import type { RejectionCounts } from './rejection-counts.ts'
 import type { SenderLookup } from './sender-lookup.ts'
 import type { Unsealing } from './unsealing.ts'
 
-/** What others do with what arrives. */
+/** Receives what the inbox learns. */
 export interface InboxListener {
-  /** Something came that claims to be of an account whose chain has to confirm an installation. */
+  /** An envelope claims to be from an account whose chain has to confirm an installation. */
   onUnverified(address: Address): void
-  /** Something authentic came from this installation. */
+  /** An authentic envelope came from this installation. */
   onAuthentic(sender: KnownInstallation): void
   /** Authentic payloads carried heads. */
   onHeads(claims: readonly HeadsClaim[]): void
-  /** What others could not decrypt and ask for, to be saved with the batch. */
+  /** Requests from others for what they could not decrypt, to be saved with the batch. */
   requestsChange(requests: readonly RetransmitRequest[]): Change
 }
 
@@ -54,11 +55,11 @@ export class Inbox {
   readonly #parts: InboxParts
   readonly #listener: InboxListener
   readonly #topic: string
-  /** The sequence number that the next envelope must have; undefined before a subscription. */
+  /** The sequence number expected of the next envelope; undefined before a subscription. */
   #next: bigint | undefined
-  /** Sequence numbers that are prepared and not committed. */
+  /** Sequence numbers that are prepared but not committed. */
   readonly #underWay = new Set<bigint>()
-  /** Up to this node time everything was processed at other nodes before (section 5). */
+  /** Everything up to this node time was already processed at other nodes (section 5). */
   #readBeforeNs = 0n
 
   constructor(context: Context, parts: InboxParts, listener: InboxListener) {
@@ -68,7 +69,7 @@ export class Inbox {
     this.#topic = messageTopic(context.account.installationId)
   }
 
-  /** A subscription begins after the cursor. */
+  /** Call this when a subscription begins, after the cursor. */
   async begin(): Promise<void> {
     const { cursors, rejections } = this.#parts
     rejections.begin()
@@ -79,12 +80,13 @@ export class Inbox {
   }
 
   /**
-   * Opens what arrived and looks up its senders; stores nothing, so the next batch may be prepared
-   * while this one is committed. To be called in order of arrival.
+   * Opens envelopes and looks up their senders; stores nothing, so the next batch may be prepared
+   * while this one is committed. Call this in order of arrival.
    */
   async prepare(envelopes: readonly InboxEnvelope[]): Promise<Prepared> {
     const position = await this.#parts.cursors.load(this.#topic)
-    // Two streams may bring the same, and a node may repeat what is not committed yet.
+    // Two streams may deliver the same envelope, and a node may repeat one that is not committed
+    // yet.
     const news = envelopes.filter(({ sequence }) => {
       if (sequence <= position || this.#underWay.has(sequence)) return false
       this.#underWay.add(sequence)
@@ -97,7 +99,7 @@ export class Inbox {
     return { addressed, unsure, last: greatest(news.map(({ sequence }) => sequence)) }
   }
 
-  /** Decrypts and saves a prepared batch. Throws only if the store does; nothing is saved then. */
+  /** Decrypts and saves a prepared batch. Throws only if the store does; then nothing is saved. */
   async commit({ addressed, unsure, last }: Prepared): Promise<void> {
     if (last === undefined) return
     const { authentication, cursors, rejections } = this.#parts
@@ -110,7 +112,7 @@ export class Inbox {
     rejections.report()
   }
 
-  /** Envelopes are numbered without gaps: what is missing was dropped by retention, or withheld. */
+  /** Envelopes are numbered without gaps: a missing one was dropped by retention, or withheld. */
   #reportGap(news: readonly InboxEnvelope[]): void {
     let missing = 0n
     for (const { sequence } of news) {
@@ -121,7 +123,7 @@ export class Inbox {
     if (missing > 0n) this.#context.status.warn('gap', Number(missing))
   }
 
-  /** Steps 4 to 6, and what is to be saved with them. Ratchets are held from decrypting to saving. */
+  /** Steps 4 to 6, and `toPark` with them. `ratchetLock` is held from decrypting to saving. */
   async save(
     authentic: readonly Authentic[],
     toPark: readonly NewlyParked[],
@@ -131,7 +133,7 @@ export class Inbox {
       this.#decryptAndSave(authentic, toPark, alongside),
     )
     if (claims.length > 0) this.#listener.onHeads(claims)
-    // After the ratchets are let go, as these may want them.
+    // After `ratchetLock` is released, as the listeners may take it.
     for (const sender of new Set(authentic.map(({ sender }) => sender))) {
       this.#listener.onAuthentic(sender)
     }
@@ -148,7 +150,8 @@ export class Inbox {
     const batch = payloads.read(decrypted.results)
     for (const { conversationId } of batch.messages) await conversations.load(conversationId)
 
-    // Read again from the start at another node, old envelopes fail: nobody is asked for those.
+    // At another node, envelopes are read again from the start and old ones fail: not asked for
+    // again.
     const failed = batch.failed.filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
     const parked = toPark.length > 0 ? parking.parkChange(toPark, platform.nowMs()) : undefined
     const added = conversations.additionChange(batch.messages)

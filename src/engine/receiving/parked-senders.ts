@@ -1,6 +1,6 @@
 /**
- * Works off what is parked (docs/protocol.md section 8, step 3): senders are looked up, and what they
- * sent is processed in its order, or rejected if they are still unknown.
+ * Processes parked envelopes (docs/protocol.md section 8, step 3): looks up their senders, then
+ * takes the envelopes in order, or rejects them if the sender is still unknown.
  */
 
 import type { Address } from '../../protocol/ids.ts'
@@ -38,7 +38,7 @@ export class ParkedSenders {
   }
 
   /**
-   * Looks up everyone who is parked, as far as look-ups are left, and works off what can be.
+   * Looks up all parked senders, as far as the limit of look-ups allows, and processes what it can.
    *
    * @returns whether more are waiting
    * @throws PadlockError of the network and the store
@@ -55,7 +55,7 @@ export class ParkedSenders {
     })
   }
 
-  /** Works off those installations of an account that are known now to be valid. */
+  /** Processes the envelopes of an account's installations that are now known to be valid. */
   workOffKnown(address: Address): Promise<void> {
     const { directory, parking, rejections } = this.#parts
     return this.#mutex.runExclusive(async () => {
@@ -72,7 +72,7 @@ export class ParkedSenders {
     const { directory, parking, unsealing, authentication, inbox } = this.#parts
     const rows = await parking.of(sender)
     const account = await directory.account(sender.address)
-    // A contract account's installation waits until its chain can be asked, for two weeks.
+    // A contract account's installation waits for its chain, for at most two weeks.
     const isWaiting = account.get(sender.installationId)?.state === 'unverified'
     const due = isWaiting ? rows.filter(({ value }) => this.#isTooOld(value)) : rows
     if (due.length === 0) return

@@ -1,8 +1,8 @@
 /**
- * Envelopes of senders that are not known yet (docs/protocol.md section 8, step 3): kept, bounded,
- * until their account was looked up. While an installation has parked envelopes, every later one
- * from it is parked behind them. An installation is one under one address: whoever names its id under
- * another one is somebody else, who delays and decides nothing.
+ * Stores envelopes of unknown senders (docs/protocol.md section 8, step 3), bounded, until their
+ * account is looked up. While a sender has parked envelopes, every later one from it is parked
+ * behind them. A sender is an installation under one address: claiming its id under another address
+ * makes a different sender, which cannot delay or decide anything for the first.
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
@@ -39,7 +39,7 @@ export interface NewlyParked extends ClaimedSender {
 export class Parking {
   readonly #store: Store
   readonly #parked = new Map<number, ParkedEnvelope>()
-  /** How many of each, by name: asked for every envelope that arrives. */
+  /** The number of envelopes by sender: looked up for every envelope that arrives. */
   readonly #counts = new Map<string, number>()
 
   constructor(store: Store) {
@@ -54,12 +54,14 @@ export class Parking {
     return this.#counts.has(keyOfSender(claimed))
   }
 
-  /** Accounts that someone parked claims to be, in the order of arrival. */
+  /** The accounts that parked senders claim, in the order of arrival. */
   addresses(): ReadonlySet<Address> {
     return new Set([...this.#parked.values()].map(({ address }) => address))
   }
 
-  /** Parks these. `dropped`: how many find no room; the newest of the largest address go first. */
+  /**
+   * Parks these. `dropped`: how many exceed a limit; the newest of the largest address go first.
+   */
   parkChange(
     envelopes: readonly NewlyParked[],
     parkedMs: number,
@@ -86,7 +88,7 @@ export class Parking {
     return { ...joinChanges(removal, addition), dropped: dropped.size }
   }
 
-  /** The parked envelopes of one installation, oldest first. */
+  /** The parked envelopes of one sender, oldest first. */
   async of(claimed: ClaimedSender): Promise<readonly Row<ParkedRecord>[]> {
     const rows: Row<ParkedRecord>[] = []
     const { address, installationId } = claimed
@@ -100,7 +102,7 @@ export class Parking {
     return rows
   }
 
-  /** Installations with parked envelopes of these accounts. */
+  /** The senders with parked envelopes that claim these accounts. */
   installations(addresses: ReadonlySet<Address>): readonly ClaimedSender[] {
     const found = new Map<string, ClaimedSender>()
     for (const { address, installationId } of this.#parked.values()) {
@@ -110,7 +112,7 @@ export class Parking {
     return [...found.values()]
   }
 
-  /** Removes these, which were processed. */
+  /** Removes processed envelopes. */
   removalChange(numbers: readonly number[]): Change {
     return {
       writes: numbers.map((number) => remove(tables.parked, number)),
@@ -144,7 +146,7 @@ const toParked = ({ value, number }: Row<ParkedRecord>): ParkedEnvelope => ({
   bytes: value.message.length,
 })
 
-/** Removes from `all` until it fits; returns the numbers that had to go. */
+/** Removes envelopes from `all` until it fits; returns their numbers. */
 const dropNewest = (all: Map<number, ParkedEnvelope>): readonly number[] => {
   const dropped: number[] = []
   const sums = new Map<Address, number>()

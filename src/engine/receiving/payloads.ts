@@ -1,6 +1,6 @@
 /**
- * Step 5 of receiving (docs/protocol.md section 8): what a decrypted payload says, and what becomes of
- * it. Nothing is stored here: what comes out is saved with the ratchets, whatever it is.
+ * Step 5 of receiving (docs/protocol.md section 8): reads decrypted payloads and decides what
+ * becomes of them. Stores nothing: the caller saves the result with the ratchets, whatever it is.
  */
 
 import { readInternalType } from '../../content/registry.ts'
@@ -23,17 +23,17 @@ import type { Decrypted } from './envelope-stages.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 import type { SetAside } from './set-aside.ts'
 
-/** What a batch of decrypted envelopes came to. */
+/** The result of a batch of decrypted envelopes. */
 export interface ReadBatch {
   readonly messages: readonly NewMessage[]
-  /** Keeps what a later release may understand; absent if there is nothing. */
+  /** Keeps what a later release may understand; undefined if there is nothing to keep. */
   readonly setAside: Change | undefined
   readonly claims: readonly HeadsClaim[]
-  /** What others could not decrypt and ask for. */
+  /** Requests from others for what they could not decrypt. */
   readonly requests: readonly RetransmitRequest[]
-  /** What could not be decrypted here, and may be asked for. */
+  /** Envelopes that could not be decrypted here, and may be requested again. */
   readonly failed: readonly UndecryptableEnvelope[]
-  /** Retransmissions that were asked for. */
+  /** Retransmissions that we requested. */
   readonly came: readonly RetransmittedEnvelope[]
 }
 
@@ -79,20 +79,21 @@ export class PayloadReader {
         continue
       }
       const { heads, nodeId, retransmits, contentBytes } = payload.value
-      // Compared in wasm already; again here, in case the two protobuf readers ever differ.
+      // Already compared in wasm; again here, in case the two protobuf readers ever differ.
       if (!equalBytes(payload.value.headerHash, opened.headerHash)) {
         this.#rejections.count('header_mismatch')
         continue
       }
       if (heads.length > 0) claims.push({ claimant: sender, heads, nodeId })
-      // Installations talk to each other in these; one that this release does not know is dropped.
+      // Installations talk to each other in these types; a type that this release lacks is dropped.
       const internalType = readInternalType(contentBytes)
       if (internalType) {
         const digests = decodeRetransmitRequest(internalType, contentBytes)
         if (digests) requests.push({ from: sender, sessionId: metadata.sessionId, digests })
         continue
       }
-      // A message that comes again stands where it was missed, and only if it was asked for.
+      // A retransmission counts only if it was requested, and takes the place of the missed
+      // message.
       const missedNs = retransmits && this.#requester.askedFor(sender.id, retransmits)
       if (retransmits && missedNs === undefined) {
         this.#rejections.count('bad_payload')
@@ -113,7 +114,7 @@ export class PayloadReader {
     return { messages: this.#name(drafts), setAside, claims, requests, failed, came }
   }
 
-  /** Gives drafts their ids; of two with the same id the first counts. */
+  /** Computes the ids of drafts; of two with the same id the first counts. */
   #name(drafts: readonly Omit<NewMessage, 'id'>[]): readonly NewMessage[] {
     const digests = this.#context.crypto.digest(
       drafts.map((draft) =>

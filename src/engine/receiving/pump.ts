@@ -1,6 +1,6 @@
 /**
- * Feeds the inbox in batches. While one is committed, the next ones are opened: the store's disk and
- * this thread both have something to do. Commits stay in order.
+ * Feeds the inbox in batches. While one is committed, the next ones are opened, so that the disk
+ * and this thread are both busy. Commits stay in order.
  */
 
 import { deferred } from '../../async.ts'
@@ -8,11 +8,11 @@ import type { NodeEnvelope } from '../../network/network.ts'
 import type { Prepared } from './envelope-stages.ts'
 import type { Inbox } from './inbox.ts'
 
-/** Envelopes taken from the stream but not opened yet: beyond that the stream waits. */
+/** Envelopes taken from the stream but not opened yet: beyond this the stream waits. */
 const maxQueued = 2_000
-/** Envelopes of one batch. */
+/** Envelopes in one batch. */
 const maxBatch = 200
-/** Batches that are opened and wait for their commit. */
+/** Opened batches that wait for their commit. */
 const maxPrepared = 2
 
 export class Pump {
@@ -22,7 +22,7 @@ export class Pump {
   readonly #prepared: Prepared[] = []
   #isPreparing = false
   #isCommitting = false
-  /** Resolved and renewed whenever something is done. */
+  /** Resolved and replaced whenever a step finishes. */
   #progress = deferred()
   #error: unknown
 
@@ -31,12 +31,12 @@ export class Pump {
     this.#onError = onError
   }
 
-  /** Why it stopped; undefined while it works. */
+  /** Why the pump stopped; undefined while it runs. */
   get error(): unknown {
     return this.#error
   }
 
-  /** Returns at once unless too much is waiting; then when half of it is gone. */
+  /** Resolves at once, or if too much is waiting, when half of it is gone. */
   async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
     this.#queue.push(...envelopes)
     this.#turn()
@@ -46,7 +46,7 @@ export class Pump {
     }
   }
 
-  /** Resolves when all is committed. @throws what the inbox threw */
+  /** Resolves when everything is committed. @throws what the inbox threw */
   async drained(): Promise<void> {
     while (this.#isBusy()) await this.#progress.promise
     if (this.#error !== undefined) throw this.#error
@@ -57,7 +57,7 @@ export class Pump {
     return this.#error === undefined && this.#queue.length + this.#prepared.length > 0
   }
 
-  /** Starts whatever can be started. */
+  /** Starts preparing and committing where possible. */
   #turn(): void {
     if (this.#error === undefined) {
       if (!this.#isPreparing && this.#queue.length > 0 && this.#prepared.length < maxPrepared) {
@@ -94,7 +94,7 @@ export class Pump {
     this.#turn()
   }
 
-  /** The cursor has not moved past what failed: the next subscription brings it again. */
+  /** The cursor has not moved past the failed batch: the next subscription delivers it again. */
   #fail(error: unknown): void {
     if (this.#error !== undefined) return
     this.#error = error

@@ -1,6 +1,6 @@
 /**
- * Envelopes that were not kept: counted by code, never stored, never answered. Reported once a batch,
- * as garbage comes in volume.
+ * Counts by code the envelopes that were not kept; they are never stored and never answered.
+ * Reported once per batch, as garbage comes in volume.
  */
 
 import type { PadlockErrorCode } from '../../errors.ts'
@@ -16,7 +16,7 @@ export class RejectionCounts {
     this.#context = context
   }
 
-  /** A subscription begins. */
+  /** Call this when a subscription begins. */
   begin(): void {
     this.#unopened = 0
   }
@@ -31,7 +31,7 @@ export class RejectionCounts {
     this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1)
   }
 
-  /** Reports to the application, and begins anew. */
+  /** Reports to the application, and resets the counts. */
   report(): void {
     for (const [code, count] of this.#counts) {
       const { kind } = outcomeOf(code)

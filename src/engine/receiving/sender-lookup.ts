@@ -1,6 +1,7 @@
 /**
- * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3). Anyone can
- * cause look-ups, so they are limited; where there are too many, accounts with a conversation go first.
+ * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3).
+ * Anyone can cause look-ups, so they are limited; if there are too many, accounts with a
+ * conversation go first.
  */
 
 import type { Platform } from '../../platform/platform.ts'
@@ -11,7 +12,7 @@ import type { Context } from '../runtime/context.ts'
 
 const perMinute = 50
 const maxRemembered = 10_000
-/** Accounts with a conversation that go before others. */
+/** How many accounts with a conversation have priority. */
 const maxPeersFirst = 5_000
 
 export class SenderLookup {
@@ -26,10 +27,10 @@ export class SenderLookup {
   }
 
   /**
-   * One query for all of these that the subscription does not cover.
+   * Queries all of these that the subscription does not cover, at once.
    *
-   * @returns those that could not be asked about: nobody who was revoked meanwhile must get in because
-   * somebody else used up the look-ups, or because the query failed.
+   * @returns those that could not be looked up: an installation revoked meanwhile must not get in
+   * because another sender used up the look-ups, or because the query failed
    */
   async lookUp(addresses: Iterable<Address>): Promise<ReadonlySet<Address>> {
     const unsure = new Set(
@@ -38,12 +39,12 @@ export class SenderLookup {
     try {
       for (const address of await this.refresh([...unsure])) unsure.delete(address)
     } catch {
-      // They are parked and looked up again: nothing waits here for the network.
+      // Their envelopes are parked and looked up again: nothing waits for the network here.
     }
     return unsure
   }
 
-  /** Asks the node about as many as may be asked about now. @returns which @throws PadlockError */
+  /** Queries as many as the limit allows now. @returns those queried @throws PadlockError */
   async refresh(addresses: readonly Address[]): Promise<readonly Address[]> {
     const isTooMany = addresses.length > this.#limiter.left
     const first = isTooMany ? await this.#conversations.peers(maxPeersFirst) : undefined
@@ -53,12 +54,12 @@ export class SenderLookup {
   }
 }
 
-/** Counts look-ups over any minute, and says whose turn it is. */
+/** Limits look-ups per minute, and decides whose turn it is. */
 export class LookupLimiter {
   readonly #platform: Platform
-  /** When the last ones were taken, the newest last; at most `perMinute`. */
+  /** When the last look-ups were taken, newest last; at most `perMinute`. */
   #takenMs: readonly number[] = []
-  /** Counts up; those who were asked for longest ago come first. */
+  /** Counts up; the account looked up longest ago comes first. */
   #turn = 0
   readonly #lastTurn = new Map<Address, number>()
 
@@ -66,7 +67,7 @@ export class LookupLimiter {
     this.#platform = platform
   }
 
-  /** How many may be looked up now. */
+  /** How many accounts may be looked up now. */
   get left(): number {
     const oldestMs = this.#platform.monotonicMs() - 60_000
     this.#takenMs = this.#takenMs.filter((ms) => ms > oldestMs)
@@ -74,8 +75,8 @@ export class LookupLimiter {
   }
 
   /**
-   * Those of the addresses that may be looked up now: accounts with a conversation first, then in turn,
-   * so that no one starves the others.
+   * The addresses that may be looked up now: accounts with a conversation first, then in turn, so
+   * that no account starves the others.
    */
   take(
     addresses: readonly Address[],

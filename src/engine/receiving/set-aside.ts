@@ -1,6 +1,6 @@
 /**
- * Plaintexts that a later release will understand (docs/protocol.md section 8, step 5): kept as they
- * are, bounded. What finds no room is only counted.
+ * Keeps plaintexts that a later release will understand (docs/protocol.md section 8, step 5), as
+ * they are, bounded. Those beyond the limit are only counted.
  */
 
 import type { Store, Write } from '../../store/store.ts'
@@ -27,7 +27,7 @@ export class SetAside {
     }
   }
 
-  /** Keeps the plaintexts of a batch, as far as there is room. */
+  /** Keeps the plaintexts of a batch, up to the limit. */
   additionChange(plaintexts: readonly Extract<Decrypted, { ok: true }>[]): Change {
     const writes: Write[] = []
     const kept: string[] = []

@@ -1,7 +1,7 @@
 /**
- * Steps 1 and 2 of receiving (docs/protocol.md section 8): opens the sealed metadata with our sealing
- * secrets, the current one first, and checks that the envelope is for this installation. The platform's
- * curves do it where it has them and takes the secret.
+ * Steps 1 and 2 of receiving (docs/protocol.md section 8): opens the sealed metadata with our
+ * sealing secrets, the current one first, and checks that the envelope is for this installation.
+ * Uses the platform's curves where it has them and imports the secret.
  */
 
 import type { CryptoResult, EnvelopeToOpen, OpenedEnvelope } from '../../crypto/crypto.ts'
@@ -24,10 +24,10 @@ export class Unsealing {
     this.#rejections = rejections
   }
 
-  /** Those of the envelopes that open and are for us. */
+  /** The envelopes that open and are for this installation. */
   async open(envelopes: readonly InboxEnvelope[]): Promise<readonly Addressed[]> {
     const parsed = envelopes.flatMap((envelope) => {
-      // A node refuses these; one that does not is not followed.
+      // Nodes refuse these; reject them here too, in case one does not.
       if (envelope.message.length > envelopeLimitBytes) return this.#reject('too_large')
       const parts = parseInboxMessage(envelope.message)
       return parts.ok ? [{ envelope, parts: parts.value }] : this.#reject(parts.code)
@@ -42,7 +42,7 @@ export class Unsealing {
     })
   }
 
-  /** Counts an envelope, which goes no further. */
+  /** Counts a rejected envelope. */
   #reject(code: PadlockErrorCode): never[] {
     this.#rejections.count(code)
     return []
@@ -65,7 +65,7 @@ export class Unsealing {
       account.installationId,
       envelopes.map((envelope, at) => ({ ...envelope, shared: [shared[at] ?? new Uint8Array()] })),
     )
-    // Late envelopes to a key before the current one are rare, and so is garbage.
+    // Late envelopes to an earlier key are rare, and so is garbage.
     const late = envelopes.filter((_, at) => !opened[at]?.ok)
     if (late.length === 0 || previous.length === 0) return opened
     const reopened = crypto.open(previous, account.installationId, late)[Symbol.iterator]()

@@ -1,7 +1,7 @@
 /**
- * What other installations asked for and was not answered yet (docs/protocol.md section 10): stored in
- * the transaction that used up the request's ratchet step, so that neither a crash nor a failing store
- * loses it, and gone in the one that stores the answer.
+ * Retransmission requests of other installations that are not answered yet (docs/protocol.md
+ * section 10): stored in the transaction that used up the request's ratchet step, so that neither a
+ * crash nor a failing store loses one, and removed in the transaction that stores the answer.
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
@@ -14,7 +14,7 @@ import type { Context } from '../runtime/context.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Responder, RetransmitRequest } from './responder.ts'
 
-/** Further requests are not answered; their sender asks once more. */
+/** Further requests are dropped; their sender asks once more. */
 const maxWaiting = 50
 
 export class PendingRequests {
@@ -41,19 +41,19 @@ export class PendingRequests {
     }))
   }
 
-  /** Keeps requests until they are answered. To be called while `ratchetLock` is held. */
+  /** Keeps requests until they are answered. Call this while `ratchetLock` is held. */
   additionChange(requests: readonly RetransmitRequest[]): Change {
     if (requests.length === 0) return { writes: [] }
     const next = [...this.#waiting, ...requests].slice(0, maxWaiting)
     return joinChanges(this.#listChange(next), { writes: [], committed: () => this.#loop.wake() })
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }
 
-  /** @returns how long to rest, in milliseconds; 0 after a request was dealt with */
+  /** @returns how long to rest, in milliseconds; 0 after a request was handled */
   async #answerNext(): Promise<number> {
     const [request] = this.#waiting
     if (!request) return hourMs

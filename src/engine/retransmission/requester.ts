@@ -1,7 +1,7 @@
 /**
- * Asking for what could not be decrypted (docs/protocol.md section 10): noted in the transaction that
- * failed it, asked for a minute later on a new session, once more after an hour, then no more. Timers
- * are times in the store, so they survive a restart.
+ * Requests envelopes that could not be decrypted (docs/protocol.md section 10). A failure is
+ * recorded in the transaction of its batch, requested a minute later on a new session, and once
+ * more after an hour. Timers are times in the store, so they survive a restart.
  */
 
 import { encodeRetransmitRequest } from '../../content/retransmit.ts'
@@ -28,7 +28,7 @@ import type { Session } from '../sessions/session-rules.ts'
 const firstWaitMs = minuteMs
 const secondWaitMs = hourMs
 const maxAsks = 2
-/** Of one installation, and installations: what goes beyond is counted and not asked for. */
+/** Per installation, and of installations: failures beyond are counted, not requested. */
 const maxMissing = 2_000
 const maxInstallations = 1_000
 
@@ -39,7 +39,7 @@ export interface UndecryptableEnvelope {
   readonly nodeNs: bigint
 }
 
-/** An envelope that was asked for and came again; `digest` of the one that was missed. */
+/** A requested envelope that came again; `digest` is that of the missed one. */
 export interface RetransmittedEnvelope {
   readonly id: InstallationId
   readonly digest: Uint8Array
@@ -47,7 +47,7 @@ export interface RetransmittedEnvelope {
 
 interface Missing {
   readonly digest: Uint8Array
-  /** The digest as text: thousands are compared when much fails. */
+  /** The digest as text, as thousands are compared when much fails. */
   readonly name: string
   readonly nodeNs: bigint
   readonly failedMs: number
@@ -98,14 +98,14 @@ export class Requester {
     }
   }
 
-  /** The node time of an envelope that was asked of this installation; undefined if none was. */
+  /** The node time of an envelope requested from this installation; undefined if it was not. */
   askedFor(id: InstallationId, digest: Uint8Array): bigint | undefined {
     const name = encodeBase64Url(digest)
     const missing = this.#peers.get(id)?.missing ?? []
     return missing.find((one) => one.asks > 0 && one.name === name)?.nodeNs
   }
 
-  /** Notes the failures of a batch, and what it brought of what was asked for. */
+  /** Records the failures of a batch, and removes the requested envelopes that came with it. */
   failuresChange(
     failed: readonly UndecryptableEnvelope[],
     came: readonly RetransmittedEnvelope[],
@@ -135,13 +135,13 @@ export class Requester {
     return joinChanges(...changes, { writes: [], committed: () => this.#loop.wake() })
   }
 
-  /** The connection came or went. */
+  /** The connection was established or lost. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (isLive) this.#loop.wake()
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }
@@ -151,7 +151,7 @@ export class Requester {
     if (!this.#isLive) return hourMs
     const { platform, time } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
-    // Who was asked longest ago goes first: some that fail for ever must not use up all requests.
+    // The peer asked longest ago goes first: peers that always fail must not use up all requests.
     const inTurn = [...this.#peers.values()].sort((a, b) => lastAskedMs(a) - lastAskedMs(b))
     for (const { id } of inTurn) {
       await this.#forget(id, time.passedMs() - redeliveryMs)
@@ -165,8 +165,8 @@ export class Requester {
   }
 
   /**
-   * One request for all that is due of one installation, and with it for what failed since: one timer
-   * an installation, not one an envelope.
+   * Requests everything due from one installation, together with what failed since: one timer per
+   * installation, not one per envelope.
    *
    * @returns false if too many requests were sent
    */
@@ -174,20 +174,20 @@ export class Requester {
     const { ratchetLock, store } = this.#context
     const { directory, fanout } = this.#parts
     const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
-    // Before a prekey is claimed, which would be claimed for nothing.
+    // Checked before a prekey is claimed, so that none is wasted.
     if (withinHour(earlier, nowMs).length >= retransmitRequestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
-    // Revoked since, or not seen yet: what it sent is not asked for.
+    // Without a recipient (revoked since, or not seen yet) nothing is requested.
     const fresh = recipient && (await fanout.prepareNew(recipient))
     await ratchetLock.runExclusive(async () => {
       const now = this.#peers.get(peer.id)
       const due = (now?.missing ?? [])
         .filter((one) => one.askedMs === 0 || dueMs(one) <= nowMs)
         .slice(0, retransmitLimitDigests)
-      // It came meanwhile.
+      // The missing envelopes came meanwhile.
       if (!now || due.length === 0) return
-      // An installation that gives no key is tried again in an hour; nothing was asked.
+      // An installation that provides no key is tried again in an hour: nothing was requested.
       const isSent = recipient === undefined || fresh !== undefined
       const asked = due.map((one) => ({ ...one, asks: one.asks + Number(isSent), askedMs: nowMs }))
       const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
@@ -221,11 +221,11 @@ export class Requester {
     }))
     const on = new Map([[fresh.installationId, fresh]])
     const isSent = await this.#parts.dispatch.send([request], { on }, joinChanges(asked, counted))
-    // An installation that turned out to be unusable is asked again in an hour.
+    // An installation that turned out unusable is asked again in an hour.
     if (!isSent) await commit(store, asked)
   }
 
-  /** Whatever failed before that time is not asked for any more. */
+  /** Stops requesting what failed before this time. */
   async #forget(id: InstallationId, oldestMs: number): Promise<void> {
     const isOld = ({ failedMs }: Missing) => failedMs <= oldestMs
     if (!this.#peers.get(id)?.missing.some(isOld)) return
@@ -252,7 +252,7 @@ export class Requester {
 const withinHour = (timesMs: readonly bigint[], nowMs: number): readonly bigint[] =>
   timesMs.filter((ms) => Number(ms) > nowMs - hourMs)
 
-/** When this is to be asked for next; never again after the second time. */
+/** When to request this next; never again after the second time. */
 const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
   if (asks >= maxAsks) return Number.POSITIVE_INFINITY
   return askedMs === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs

@@ -1,6 +1,6 @@
 /**
- * Sends again what another installation could not decrypt (docs/protocol.md section 10): the same
- * content with the same time, so the same message id, on the session that the request came on.
+ * Answers retransmission requests (docs/protocol.md section 10): sends the same content with the
+ * same time, so with the same message id, on the session that the request came on.
  */
 
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -19,7 +19,7 @@ import type { Sessions } from '../sessions/sessions.ts'
 /** Installations whose requests are counted. */
 const maxRemembered = 1_000
 
-/** What one installation asks of this one. */
+/** A request from another installation. */
 export interface RetransmitRequest {
   readonly from: Pick<KnownInstallation, 'id' | 'address'>
   /** The session that the request came on. */
@@ -45,11 +45,11 @@ export class Responder {
   }
 
   /**
-   * Puts what can be sent again into the outbox. One request after the other: each sees what the ones
-   * before it used up, so that many at once get no more than one.
+   * Puts what can be sent again into the outbox. Requests run one after the other: each sees what
+   * the earlier ones used up, so that many at once get no more than one would.
    *
-   * @param done what to save with the answer; asked for while `ratchetLock` is held.
-   * @returns whether that was saved; not if there was nothing to answer.
+   * @param done what to save with the answer; called while `ratchetLock` is held
+   * @returns whether it was saved; false if there was nothing to answer
    */
   answer(request: RetransmitRequest, done?: () => Change): Promise<boolean> {
     return this.#mutex.runExclusive(async () => {
@@ -58,7 +58,7 @@ export class Responder {
       try {
         return await this.#answer(request, done)
       } catch (error) {
-        // It did not get an answer: the next try is the same request.
+        // The request was not answered: the next attempt does not count as another one.
         this.#askedMs.set(id, (this.#askedMs.get(id) ?? []).slice(0, -1))
         throw error
       }
@@ -98,7 +98,7 @@ export class Responder {
     return this.#parts.sessions.of(from.id).find((one) => equalBytes(one.sessionId, sessionId))
   }
 
-  /** The messages as they were; those that were deleted since are left out. */
+  /** The messages as they were sent; those deleted since are left out. */
   async #read({ asked }: SentBatch, recipient: KnownInstallation): Promise<readonly Outgoing[]> {
     const messages: Outgoing[] = []
     for (const { digest, messageId } of asked) {

@@ -1,4 +1,4 @@
-/** How long to wait before the next try: doubling with jitter, never past a minute. */
+/** How long to wait before the next attempt: doubling with jitter, at most a minute. */
 
 import type { Platform } from '../../platform/platform.ts'
 
@@ -17,12 +17,12 @@ export class Backoff {
     this.#tries = 0
   }
 
-  /** @param atLeastMs what the node asked for; it may not ask for more than five minutes. */
+  /** @param atLeastMs the wait that the node asked for; capped at five minutes */
   next(atLeastMs = 0): number {
     const full = Math.min(firstMs * 2 ** this.#tries, longestMs)
     this.#tries = Math.min(this.#tries + 1, 10)
     const [byte = 0] = this.#platform.randomBytes(1)
-    // Between half and all of it, so that clients that fell together do not come back together.
+    // Between half and all of it, so that clients that failed together do not retry together.
     const jittered = full * (0.5 + byte / 512)
     return Math.max(jittered, Math.min(atLeastMs, 300_000))
   }

@@ -1,6 +1,6 @@
 /**
- * What a transaction changes: records to write, and what memory takes over once they are committed.
- * Whatever plans writes returns a `Change`; whoever commits joins them, so that state and what it
+ * What a transaction changes: records to write, and the update of memory after the commit. Code
+ * that plans writes returns a `Change`; the committer joins them, so that state and what it
  * produced are saved together, and memory never runs ahead of the store.
  */
 
@@ -24,10 +24,10 @@ export interface Change {
   committed?(): void
 }
 
-/** Writes that are worked out within the transaction, from what the store holds then. */
+/** Writes that are computed within the transaction, from what the store holds then. */
 export interface Update {
   readonly read?: Read
-  /** Pure, as it may run again: when an `add` among the writes finds its key taken. */
+  /** Pure, as it runs again if an `add` among the writes finds its key taken. */
   writes(rows: Rows): readonly Write[]
 }
 
@@ -42,7 +42,7 @@ export const joinChanges = (...changes: readonly (Change | undefined)[]): Change
   }
 }
 
-/** Changes fields of a record that others write too, such as `times`. It must be there. */
+/** Changes fields of a record that others write too, such as `times`. The record must exist. */
 export const recordUpdate = <Value, Init>(
   table: WritableTable<Value, Init>,
   key: Key,
@@ -61,7 +61,7 @@ export const recordUpdate = <Value, Init>(
   ],
 })
 
-/** Commits a change in a transaction of its own. @throws PadlockError as `Store.transaction` does */
+/** Commits a change in its own transaction. @throws PadlockError as `Store.transaction` does */
 export const commit = (
   store: Store,
   change: Change,

@@ -12,7 +12,7 @@ import type { StatusBoard } from './status.ts'
 
 export interface Surroundings {
   readonly crypto: Crypto
-  /** Absent: wasm does all curve arithmetic. */
+  /** If undefined, wasm does all curve arithmetic. */
   readonly curves: Curves | undefined
   readonly store: Store
   readonly network: Network
@@ -20,22 +20,22 @@ export interface Surroundings {
   readonly time: NodeTime
 }
 
-/** The own installation. */
+/** Our own installation. */
 export interface Account {
   readonly address: Address
   readonly installationId: InstallationId
   readonly keys: IdentityKeys
-  /** Opaque and secret: signs, and makes sessions. */
+  /** Opaque and secret: signs, and creates sessions. */
   readonly identity: Uint8Array
 }
 
 export interface Context extends Surroundings {
   readonly account: Account
   readonly status: StatusBoard
-  /** Whatever changes ratchets or prekey secrets runs in here, one task after the other. */
+  /** Hold this to change ratchets or prekey secrets: such tasks run one after the other. */
   readonly ratchetLock: Mutex
   /** Aborts when the client closes: every wait and every call to the node ends then. */
   readonly closing: AbortSignal
-  /** Tells the application. */
+  /** Emits an event to the application. */
   emit(event: ClientEvent): void
 }

@@ -1,6 +1,6 @@
 /**
- * How far each topic was processed, under the node's id: another node starts at 0. A position in a
- * contact or revoked topic comes with its head, and the heads of earlier positions stay
+ * How far each topic was processed, per node id: another node starts at 0. A position in a contact
+ * or revoked topic comes with its head, and the heads of earlier positions are kept
  * (docs/protocol.md section 8).
  */
 
@@ -10,7 +10,7 @@ import type { Store, Write } from '../../store/store.ts'
 import { joinKey, put, tables } from '../../store/tables.ts'
 import type { Change } from './change.ts'
 
-/** Bounds memory; a forgotten cursor is read again. */
+/** Bounds memory; an evicted cursor is read again. */
 const maxCached = 10_000
 
 export interface Position {
@@ -38,7 +38,7 @@ export class Cursors {
     return this.#nodeId
   }
 
-  /** @returns whether this is another node than before in this session. */
+  /** @returns whether the node changed, as it does at the first connection */
   setNode(nodeId: Uint8Array): boolean {
     const node = encodeHex(nodeId)
     if (node === this.#node) return false
@@ -58,21 +58,21 @@ export class Cursors {
     if (known) return known
     const node = this.#node
     const row = await this.#store.get(tables.cursors, joinKey(node, topic))
-    // The client may have met another node while the store answered.
+    // The client may have connected to another node while the store answered.
     if (node !== this.#node) return this.position(topic)
-    // A database of before there were heads has the cursor alone: such a topic is read again.
+    // A database older than heads has only the cursor: such a topic is read again.
     const hasHead = topic.startsWith('message-') || row?.value.head.length === emptyHead.length
-    // It may have moved on while the store answered.
+    // The position may have moved while the store answered.
     const { sequence, head } = row && hasHead ? row.value : start
     return this.#positions.get(topic) ?? this.#remember(topic, { sequence, head })
   }
 
-  /** As `position`, of a topic in memory; else undefined. */
+  /** Like `position`, but undefined if the topic is not in memory. */
   peek(topic: string): Position | undefined {
     return this.#positions.get(topic)
   }
 
-  /** H(sequence) of an earlier position; undefined if there was no such one. */
+  /** H(sequence) of an earlier position; undefined if there was none. */
   async earlierHead(topic: string, sequence: bigint): Promise<Uint8Array | undefined> {
     const row = await this.#store.get(tables.cursors, this.#keyOfEarlier(topic, sequence))
     return row?.value.head
@@ -84,13 +84,13 @@ export class Cursors {
     return {
       writes: [put(tables.cursors, joinKey(node, topic), { topic, sequence, head })],
       committed: () => {
-        // What was read from one node is no position at another.
+        // A position at one node means nothing at another.
         if (node === this.#node) this.#remember(topic, { sequence, head })
       },
     }
   }
 
-  /** Keeps the head of a position that is about to be left behind. */
+  /** Keeps the head of a position before it moves on. */
   earlierHeadWrite(topic: string, { sequence, head }: Position): Write {
     return put(tables.cursors, this.#keyOfEarlier(topic, sequence), { topic, sequence, head })
   }

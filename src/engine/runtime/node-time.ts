@@ -1,15 +1,15 @@
 /**
- * Clocks (docs/protocol.md section 1). Node time is the node's last word plus the monotonic time
- * since; times that others check are taken from it where the own clock runs ahead.
+ * Clocks (docs/protocol.md section 1). Node time is the time that the node last reported plus the
+ * monotonic time since; times that others check are taken from it if our own clock runs ahead.
  */
 
 import type { Platform } from '../../platform/platform.ts'
 import { createdAheadLimitNs, dayNs } from '../../protocol/limits.ts'
 
 const nsPerMs = 1_000_000n
-/** The year 2262: what is counted from a time must fit its 64 bits, whatever a node says. */
+/** The year 2262: sums with a time must fit 64 bits, whatever a node reports. */
 const latestNs = 2n ** 63n
-/** How wrong the own clock may be before a `created_ns` ahead of it is not believed. */
+/** How far ahead of our own clock a time is believed, as the clock may be wrong. */
 const clockErrorNs = dayNs
 
 export class NodeTime {
@@ -26,20 +26,21 @@ export class NodeTime {
     this.#heardMs = this.#platform.monotonicMs()
   }
 
-  /** The own clock in nanoseconds. */
+  /** Our own clock in nanoseconds. */
   clockNs(): bigint {
     return BigInt(this.#platform.nowMs()) * nsPerMs
   }
 
-  /** Node time, or undefined before the node was heard. */
+  /** Node time, or undefined before the node reported it. */
   nodeNs(): bigint | undefined {
     if (this.#nodeNs === undefined) return undefined
     return this.#nodeNs + BigInt(Math.trunc(this.#platform.monotonicMs() - this.#heardMs)) * nsPerMs
   }
 
   /**
-   * What both clocks say has passed: an age is over only when the own clock and node time both say so
-   * (section 1), so that a clock or a node that jumps ahead ends nothing. 0 before the node was heard.
+   * The earlier of both clocks: an age is over only when our own clock and node time agree (section
+   * 1), so that a clock or a node that jumps ahead ends nothing. 0 before the node reported its
+   * time.
    */
   passedNs(): bigint {
     const clock = this.clockNs()
@@ -47,19 +48,19 @@ export class NodeTime {
     return clock < node ? clock : node
   }
 
-  /** As `passedNs`, in milliseconds. */
+  /** Like `passedNs`, in milliseconds. */
   passedMs(): number {
     return nsToMs(this.passedNs())
   }
 
-  /** Where an age begins: at the later of both clocks, so that it never seems greater than it is. */
+  /** The start of an age: the later of both clocks, so that it never seems older than it is. */
   stampMs(): number {
     const node = this.nodeNs()
     const clock = this.#platform.nowMs()
     return node === undefined ? clock : Math.max(clock, nsToMs(node))
   }
 
-  /** A time that the node gave, but not ahead of the own clock: for what goes when it is old enough. */
+  /** A time from the node, capped near our own clock: for records that are removed by age. */
   notAhead(nodeNs: bigint): bigint {
     const latest = this.clockNs() + clockErrorNs
     return nodeNs < latest ? nodeNs : latest
@@ -74,8 +75,8 @@ export class NodeTime {
   }
 
   /**
-   * Whether a `created_ns` that the node reports can be true. It takes none from the future (section 5);
-   * who went on from one would be refused by every honest node until then.
+   * Whether a `created_ns` that the node reports can be true. Honest nodes accept none from the
+   * future (section 5); if ours continued after such a time, they would all refuse it until then.
    */
   mayBeCreated(createdNs: bigint): boolean {
     const clock = this.clockNs()
@@ -83,7 +84,7 @@ export class NodeTime {
     return createdNs <= node + createdAheadLimitNs && createdNs <= clock + clockErrorNs
   }
 
-  /** For `composed_ns`: the own clock, later than `last`. */
+  /** For `composed_ns`: our own clock, but later than `last`. */
   composedNs(last: bigint): bigint {
     const clock = this.clockNs()
     return clock > last ? clock : last + 1n

@@ -1,4 +1,4 @@
-/** Reads a table that has running numbers from its beginning to its end, page by page. */
+/** Reads a whole table with running numbers, page by page. */
 
 import type { Row, Store, Table } from '../../store/store.ts'
 
@@ -12,7 +12,7 @@ export async function* scanAll<Value>(
   for (let after = 0; ; ) {
     const { rows, lastNumber } = await store.scan(table, { after, limit: pageSize })
     yield* rows
-    // A page may be empty before the end; the number alone says where that is.
+    // A page may be empty before the end; only the number marks the end.
     if (lastNumber <= after) return
     after = lastNumber
   }

@@ -1,9 +1,9 @@
-/** What the client is doing and what went wrong, and how the outside hears of it. */
+/** Keeps the client's state and warnings, and reports them to the application. */
 
 import { messageOf, PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { ClientEvent, ClientState, Status, Warning } from '../model.ts'
 
-/** Reasons for being offline, which are over when the client is live. */
+/** Reasons for being offline, cleared when the client is live. */
 const passing: readonly PadlockErrorCode[] = [
   'network_unavailable',
   'unavailable',
@@ -36,7 +36,7 @@ export class StatusBoard {
     this.#publish()
   }
 
-  /** Counts a warning; one entry a code, so the list is bounded by the table of codes. */
+  /** Counts a warning; one entry per code, so the table of codes bounds the list. */
   warn(code: PadlockErrorCode, times = 1): void {
     const count = (this.#warnings.get(code)?.count ?? 0) + times
     this.#warnings.delete(code)
@@ -44,7 +44,7 @@ export class StatusBoard {
     this.#publish()
   }
 
-  /** Counts a failure of work that nobody waits for: what it was is told by its code. */
+  /** Counts a failure of background work, under its code. */
   warnOf(error: unknown): void {
     this.warn(error instanceof PadlockError ? error.code : 'internal')
   }

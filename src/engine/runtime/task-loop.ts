@@ -1,6 +1,6 @@
 /**
- * Runs a task again and again until the client closes: at once when it is woken, else after the wait
- * that it asked for. Every loop of the engine is one of these.
+ * Runs a task repeatedly until the client closes: at once when woken, else after the rest that the
+ * task asked for. Every loop of the engine is one of these.
  */
 
 import { onAbort } from '../../async.ts'
@@ -10,7 +10,7 @@ import type { Backoff } from './backoff.ts'
 import type { Context } from './context.ts'
 
 /**
- * Does what there is to do.
+ * Does the work that is due.
  *
  * @returns how long to rest before the next run, in milliseconds; 0: there may be more to do now
  */
@@ -18,13 +18,13 @@ export type Task = () => Promise<number>
 
 export interface TaskLoopOptions {
   /**
-   * How long to rest after a failure. Only `retryNow` ends that rest early: what fails is not tried more
-   * often because something else happened. Absent: `restMs`, which a wake ends too.
+   * How long to rest after a failure. Only `retryNow` ends that rest early: other events do not
+   * make a failing task run more often. If absent, `restMs` applies, which `wake` ends too.
    */
   readonly backoff?: Backoff
-  /** The rest after a failure where there is no `backoff`; absent: an hour. */
+  /** The rest after a failure if there is no `backoff`; an hour if absent. */
   readonly restMs?: () => number
-  /** What a failure means, besides the rest; absent: a warning. */
+  /** Handles a failure, besides the rest; a warning if absent. */
   readonly onError?: (error: unknown) => void
 }
 
@@ -32,7 +32,7 @@ export class TaskLoop {
   readonly #context: Pick<Context, 'closing' | 'platform' | 'status'>
   readonly #task: Task
   readonly #options: TaskLoopOptions
-  /** Ends the rest after a run that succeeded, or that failed without a back-off. */
+  /** Ends the rest after a run that succeeded or failed without a back-off. */
   #rest = new AbortController()
   #backingOff = new AbortController()
 
@@ -46,18 +46,18 @@ export class TaskLoop {
     this.#options = options
   }
 
-  /** There may be something to do. Called during a run, it makes another one follow. */
+  /** Call this when there may be something to do. During a run, it makes another run follow. */
   wake(): void {
     this.#rest.abort()
   }
 
-  /** What failed may work now: ends a back-off too. */
+  /** Call this when a failed task may succeed now: ends a back-off too. */
   retryNow(): void {
     this.#rest.abort()
     this.#backingOff.abort()
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   async run(): Promise<void> {
     const { closing, platform } = this.#context
     const release = onAbort(closing, () => this.retryNow())
@@ -88,6 +88,6 @@ export class TaskLoop {
   }
 }
 
-/** What the node asked for. */
+/** The wait that the node asked for. */
 const retryAfterMs = (error: unknown): number =>
   error instanceof PadlockError ? Number(error.details?.retryAfterMs ?? 0) : 0

@@ -1,6 +1,6 @@
 /**
- * A new message of one's own: stored as pending, with its place in the outbox, in one transaction.
- * From then on it has an id, shows in the conversation and is never lost.
+ * Composes a message: stores it as pending, with its place in the outbox, in one transaction. From
+ * then on it has an id, shows in the conversation and is never lost.
  */
 
 import { encodeContent } from '../../content/registry.ts'

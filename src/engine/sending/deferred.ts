@@ -1,7 +1,7 @@
 /**
- * Deferred delivery: messages that single installations did not get with the others, as they could not
- * be encrypted to or were not known yet (docs/protocol.md section 8, Out). They get them when they can
- * be reached, for two weeks: the same content with the same time, so the same message.
+ * Deferred delivery: sends messages to installations that did not get them with the others, because
+ * they were unknown or could not be encrypted to (docs/protocol.md section 8, Out). For two weeks,
+ * as soon as they can be reached: the same content with the same time, so the same message.
  */
 
 import type { Address, ConversationId, InstallationId } from '../../protocol/ids.ts'
@@ -21,13 +21,13 @@ import type { Dispatch, Outgoing } from './dispatch.ts'
 import type { Fanout } from './fanout.ts'
 import { messagesSentTo } from './sent-records.ts'
 
-/** Conversations that are looked at for an installation of ours that became known late. */
+/** Conversations that are searched for an installation of ours that became known late. */
 const maxConversations = 1_000
-/** Messages read at once. */
+/** Messages read at a time. */
 const pageSize = 100
-/** Beyond that the oldest are dropped, as after two weeks. */
+/** Beyond this the oldest are dropped, as after two weeks. */
 const maxDeferrals = 10_000
-/** Messages of one installation that go at once. */
+/** Limits of the messages sent to one installation at a time. */
 const maxAtOnce = 50
 const maxBytesAtOnce = requestLimitBytes / 4
 
@@ -36,7 +36,7 @@ export interface PublishedMessage {
   readonly messageId: string
   readonly conversationId: ConversationId
   readonly nodeNs: bigint
-  /** Where it lies. */
+  /** The topics that it was published to. */
   readonly topics: ReadonlySet<string>
 }
 
@@ -59,9 +59,9 @@ export class DeferredDelivery {
   readonly #context: Context
   readonly #parts: DeferredParts
   readonly #loop: TaskLoop
-  /** In the order in which they came about. */
+  /** In the order of creation. */
   readonly #deferrals = new Map<number, Deferral>()
-  /** What is published and who is known change one after the other, so that each sees the other. */
+  /** `published` and `gained` run one after the other, so that each sees the other's result. */
   readonly #knowledge = new Mutex()
   #isLive = false
 
@@ -84,8 +84,8 @@ export class DeferredDelivery {
   }
 
   /**
-   * Marks messages published, together with who should have them and is not among those they went
-   * to: could not be encrypted to, or became known after they were sealed.
+   * Marks messages published, and defers them for the installations that they did not go to: those
+   * that could not be encrypted to, or became known after the messages were sealed.
    */
   published(
     messages: readonly PublishedMessage[],
@@ -99,8 +99,8 @@ export class DeferredDelivery {
   }
 
   /**
-   * Installations become known, together with what was published since they are there and without
-   * them: it is deferred for them.
+   * Saves that installations became known, and defers for them the messages that were published
+   * without them since they exist.
    */
   gained(
     installations: readonly KnownInstallation[],
@@ -120,7 +120,7 @@ export class DeferredDelivery {
         for (const deferral of deferrals) this.#deferrals.set(deferral.number, deferral)
       },
     })
-    // An installation that only became known late can be reached now.
+    // An installation that became known late can be reached now.
     if (deferrals.length > 0) this.retry()
   }
 
@@ -130,7 +130,7 @@ export class DeferredDelivery {
     const deferrals: Deferral[] = []
     for (const address of audienceOf(conversationId, account.address).participants) {
       for (const one of await this.#parts.directory.recipients(address)) {
-        // What was published before an installation was there is not meant for it.
+        // Messages published before an installation existed are not meant for it.
         if (one.firstSeenNs >= nodeNs || topics.has(messageTopic(one.id))) continue
         deferrals.push(this.#deferral(messageId, one))
       }
@@ -148,7 +148,7 @@ export class DeferredDelivery {
     return late.filter((id) => !got.has(id)).map((id) => this.#deferral(id, installation))
   }
 
-  /** Our messages of a conversation that were published after that time and are not too old to send. */
+  /** Our messages in a conversation, published after this time and not too old to send. */
   async #publishedSince(group: string, sinceNs: bigint): Promise<readonly string[]> {
     const { account, store, time } = this.#context
     const oldestNs = time.passedNs() - BigInt(redeliveryMs) * 1_000_000n
@@ -161,7 +161,7 @@ export class DeferredDelivery {
         newestFirst: true,
       })
       for (const { value } of rows) {
-        // Pending: publishing it will find the installation.
+        // Pending: publishing it will include the installation.
         if (value.nodeNs === 0n) continue
         if (value.nodeNs <= sinceNs || value.nodeNs < oldestNs) return late
         if (value.senderInstallation === account.installationId) late.push(value.messageId)
@@ -173,14 +173,14 @@ export class DeferredDelivery {
     return late
   }
 
-  /** What was already sent to an installation, or is deferred for it. */
+  /** Messages that were already sent to an installation, or are deferred for it. */
   async #messagesTo(id: InstallationId): Promise<ReadonlySet<string>> {
     const deferred = [...this.#deferrals.values()].filter(({ to }) => to === id)
     const sent = await messagesSentTo(this.#context.store, id)
     return new Set([...sent, ...deferred.map(({ messageId }) => messageId)])
   }
 
-  /** Conversations whose messages an account's installations get: with it, or all of one's own. */
+  /** Conversations whose messages an account's installations get; for our own account, all. */
   async #conversationsWith(address: Address): Promise<readonly ConversationId[]> {
     const own = this.#context.account.address
     if (address !== own) return [directConversation(own, address)]
@@ -193,18 +193,18 @@ export class DeferredDelivery {
     return { number, messageId, to: id, address, sinceMs: time.stampMs() }
   }
 
-  /** The connection came or went. */
+  /** The connection was established or lost. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (isLive) this.retry()
   }
 
-  /** Somebody may be reachable now. */
+  /** Call this when an installation may have become reachable. */
   retry(): void {
     if (this.#deferrals.size > 0) this.#loop.wake()
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }
@@ -231,7 +231,7 @@ export class DeferredDelivery {
     return hourMs
   }
 
-  /** Sends what was deferred for one installation, as far as it can be encrypted to. */
+  /** Sends the messages deferred for one installation, as far as it can be encrypted to. */
   async #deliver(recipient: KnownInstallation, deferrals: readonly Deferral[]): Promise<void> {
     const { fanout } = this.#parts
     for (let left = deferrals; left.length > 0; ) {
@@ -241,7 +241,7 @@ export class DeferredDelivery {
     }
   }
 
-  /** @returns how many of them are on their way now */
+  /** @returns how many of them are in the outbox now */
   async #deliverFirst(
     recipient: KnownInstallation,
     deferrals: readonly Deferral[],
@@ -257,7 +257,7 @@ export class DeferredDelivery {
     })
   }
 
-  /** The messages of the first of these, as many as go at once. */
+  /** Reads the messages of the first deferrals, as many as may be sent at a time. */
   async #read(recipient: KnownInstallation, deferrals: readonly Deferral[]) {
     const messages: Outgoing[] = []
     const done: Deferral[] = []

@@ -1,8 +1,9 @@
 /**
- * The one way from messages to bytes that leave: seals them, saves the ratchets, the envelopes and
- * what belongs to them in one transaction that waits for the disk, then hands the envelopes to the
- * outbox's queue. So bytes leave only after the ratchet that made them is saved; else a restart would
- * encrypt again under the same message key (Olm specification, "Chain keys and message keys").
+ * The only way from messages to bytes on the wire: seals messages, saves the ratchets, the
+ * envelopes and what belongs to them in one transaction that waits for the disk, then hands the
+ * envelopes to the outbox's queue. So bytes leave only after the ratchet that made them is saved;
+ * otherwise a restart would reuse the same message key (Olm specification, "Chain keys and message
+ * keys").
  */
 
 import type { InstallationId } from '../../protocol/ids.ts'
@@ -16,9 +17,9 @@ import type { OutboxQueue } from './outbox-queue.ts'
 import { sentWrite } from './sent-records.ts'
 
 export interface Outgoing extends FanoutMessage {
-  /** The composed entry that it fills; absent: it gets one of its own, which stands for no message. */
+  /** The composed entry that it fills; if absent, a new entry that stands for no message. */
   readonly entry?: OutboxEntry
-  /** The message that its envelopes can be asked for again by; absent: they cannot. */
+  /** The message to resend if its envelopes are requested again; if absent, they cannot be. */
   readonly messageId?: string
 }
 
@@ -41,11 +42,11 @@ export class Dispatch {
   }
 
   /**
-   * Holds `ratchetLock` while it runs: the caller must. All recipients must be reachable and loaded.
+   * Call this while holding `ratchetLock`. All recipients must be reachable and loaded.
    *
-   * @param alongside what is saved in the same transaction.
-   * @returns whether it is done; not if an installation turned out to be unusable, which the fan-out
-   * remembers. Nothing is saved then: plan again without it.
+   * @param alongside what to save in the same transaction
+   * @returns false if an installation turned out to be unusable, which the fan-out remembers. Then
+   * nothing is saved: plan again without it.
    * @throws PadlockError storage_*
    */
   async send(
@@ -69,7 +70,7 @@ export class Dispatch {
     return true
   }
 
-  /** What installations say to each other goes by the account that it is for. */
+  /** An entry for payloads between installations, named by the account that they are for. */
   #newEntry({ recipients }: Outgoing): OutboxEntry {
     const own = this.#context.account.address
     const conversationId = directConversation(own, recipients[0]?.address ?? own)

@@ -1,6 +1,6 @@
 /**
- * Turns messages into one envelope for each installation that gets them. Which messages, for whom
- * and when is decided by the caller, and so is saving what comes out.
+ * Turns messages into one envelope for each recipient installation. The caller decides which
+ * messages, for whom and when, and saves the result.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -19,7 +19,7 @@ import type { Sessions } from '../sessions/sessions.ts'
 import { PayloadBuilder, type PayloadContent } from './payload-builder.ts'
 import { PrekeyClaims } from './prekey-claims.ts'
 
-/** Installations that cannot be encrypted to now are remembered up to this many. */
+/** How many installations that cannot be encrypted to now are remembered. */
 const maxRemembered = 10_000
 
 export interface FanoutMessage extends PayloadContent {
@@ -36,9 +36,9 @@ export interface FanoutRow {
 }
 
 export interface SealedFanout {
-  /** The next states of all sessions that were used; to be saved before the envelopes leave. */
+  /** The next states of all used sessions. Commit this before the envelopes are sent. */
   readonly change: Change
-  /** For each message its envelopes. */
+  /** The envelopes of each message. */
   readonly rows: readonly (readonly FanoutRow[])[]
 }
 
@@ -48,9 +48,9 @@ export class Fanout {
   readonly #heads: Heads
   readonly #claims: PrekeyClaims
   readonly #sends = new Mutex()
-  /** Those that the node never had. */
+  /** Installations that the node never had. */
   readonly #unreachable = new Map<InstallationId, Address>()
-  /** Sealing keys that nobody can encrypt to: whose they are is passed over until there is another. */
+  /** Sealing keys that nobody can encrypt to: their installations are skipped until they change. */
   readonly #unusableKeys = new Map<InstallationId, Uint8Array>()
 
   constructor(context: Context, sessions: Sessions, heads: Heads) {
@@ -61,31 +61,31 @@ export class Fanout {
   }
 
   /**
-   * Runs what prepares, seals and saves: one after the other, as two that claim for an installation at
-   * once would be given the same key, and the second session made with it decrypts nowhere.
+   * Runs sends (prepare, seal, save) one after the other: two that claim for an installation at
+   * once would get the same key, and the second session made with it would decrypt nowhere.
    */
   runExclusive<Result>(send: () => Promise<Result>): Promise<Result> {
     return this.#sends.runExclusive(send)
   }
 
-  /** Something came from this installation, so it is there. */
+  /** An envelope came from this installation, so it exists. */
   markReachable({ id }: KnownInstallation): void {
     this.#unreachable.delete(id)
   }
 
-  /** The node never had this installation: nothing is sent to it until it may be there. */
+  /** The node never had this installation: nothing is sent to it until it may be back. */
   markUnreachable({ id, address }: KnownInstallation): void {
     if (this.#unreachable.size >= maxRemembered) this.#unreachable.clear()
     this.#unreachable.set(id, address)
   }
 
-  /** An account's topics grew: who was not there may have come. */
+  /** An account's topics grew: its unreachable installations may be back. */
   markAccountReachable(address: Address): void {
     for (const [id, one] of this.#unreachable) if (one === address) this.#unreachable.delete(id)
   }
 
   /**
-   * New sessions for those recipients that have none to send on, by claimed prekeys; not saved, and
+   * New sessions, by claimed prekeys, for the recipients that have none to send on; not saved, and
    * missing for installations that cannot be encrypted to now.
    */
   async prepare(
@@ -104,16 +104,16 @@ export class Fanout {
     return new Map(made.map((session) => [session.installationId, session]))
   }
 
-  /** A new session whatever there is already; undefined if the installation gives no usable key. */
+  /** A new session even if there is one; undefined if the installation provides no usable key. */
   async prepareNew(recipient: KnownInstallation): Promise<Session | undefined> {
     await this.#sessions.load([recipient.id])
     if (this.#claims.isPaused(recipient.id)) return undefined
-    // A claim of its own: the other may be about to become another session.
+    // A separate claim: the keys of the other claim may be about to become sessions.
     const [session] = await this.#claims.makeSessions('claim of one', [recipient])
     return session
   }
 
-  /** To be saved with the session that `prepareNew` gave: its key is used up. */
+  /** Commit this with the session that `prepareNew` returned: its key is used up. */
   claimOfOneUsed(): Change {
     return this.#claims.usedChange('claim of one')
   }
@@ -123,7 +123,7 @@ export class Fanout {
     return unusable !== undefined && equalBytes(unusable, sealingKey)
   }
 
-  /** Who of these can be encrypted to with what there is. */
+  /** The recipients that can be encrypted to with existing or fresh sessions. */
   reachable(
     recipients: readonly KnownInstallation[],
     fresh: ReadonlyMap<InstallationId, Session>,
@@ -136,7 +136,7 @@ export class Fanout {
     )
   }
 
-  /** How many messages an installation can get now, before the session to it is spent. */
+  /** How many messages an installation can get before the session to it is spent. */
   sendsLeft({ id }: KnownInstallation, fresh: ReadonlyMap<InstallationId, Session>): number {
     const session = this.#sessionFor(id, fresh)
     return session ? sendsLeft(session) : 0
@@ -147,10 +147,10 @@ export class Fanout {
   }
 
   /**
-   * Encrypts and seals; all recipients must be reachable and loaded. Saves nothing; undefined if an
+   * Encrypts and seals; all recipients must be reachable and loaded. Saves nothing. Undefined if an
    * installation turned out to be unusable, which is remembered: plan again without it.
    *
-   * @param on sessions to send on instead of those that would be chosen.
+   * @param on sessions to send on instead of those that would be chosen
    */
   seal(
     messages: readonly FanoutMessage[],

@@ -1,4 +1,4 @@
-/** A message on its way: composing makes it, sealing fills it, the outbox publishes it. */
+/** A message in the outbox: composing creates it, sealing fills it, the outbox publishes it. */
 
 import type { ConversationId } from '../../protocol/ids.ts'
 import type { OutboxRecord, OutboxRow } from '../../store/tables.ts'
@@ -10,7 +10,7 @@ export interface OutboxEntry {
   readonly record: Omit<OutboxRecord, '$typeName' | '$unknown'>
 }
 
-/** Whether it is a message of a conversation; else installations say it to each other. */
+/** Whether it is a message of a conversation, not a payload between installations. */
 export const isMessage = ({ record }: OutboxEntry): boolean => record.messageId !== ''
 
 export const conversationOf = ({ record }: OutboxEntry): ConversationId =>
@@ -31,7 +31,7 @@ export const sealedEntry = (
   },
 })
 
-/** The entry as it was composed: it is to be encrypted anew, under the same message id. */
+/** The entry as it was composed, to be encrypted anew under the same message id. */
 export const unsealedEntry = ({ number, record }: OutboxEntry): OutboxEntry => ({
   number,
   record: { ...record, rows: [], sealed: false, sealedMs: 0n },

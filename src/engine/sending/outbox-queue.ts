@@ -1,6 +1,6 @@
 /**
- * What waits to be published: the outbox's entries in order of composition, and which of them rest
- * until something changes. Publishing is the outbox's.
+ * Holds the outbox's entries in order of composition, and which of them rest until something
+ * changes. Publishing is left to the outbox.
  */
 
 import type { Platform } from '../../platform/platform.ts'
@@ -13,16 +13,16 @@ import type { Change } from '../runtime/change.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 import { conversationOf, type OutboxEntry } from './outbox-entry.ts'
 
-/** An entry that rests is tried again this often, whatever happens (section 8). */
+/** A resting entry is tried again this often, whatever happens (section 8). */
 const longestRestMs = hourMs
 
 export class OutboxQueue {
   readonly #store: Store
   readonly #platform: Platform
-  /** Called when an entry was added or changed, or may go on. */
+  /** Called when an entry was added or changed, or may resume. */
   readonly #onReady: () => void
   readonly #entries = new Map<number, OutboxEntry>()
-  /** Entries that nobody can be encrypted for now, and since when; the longest first. */
+  /** Entries without a reachable recipient, and since when they rest; the longest first. */
   readonly #restingSinceMs = new Map<number, number>()
 
   constructor(store: Store, platform: Platform, onReady: () => void) {
@@ -45,17 +45,17 @@ export class OutboxQueue {
     return [...this.#entries.values()]
   }
 
-  /** Those that do not rest. */
+  /** The entries that do not rest. */
   ready(): readonly OutboxEntry[] {
     return this.all().filter(({ number }) => !this.#restingSinceMs.has(number))
   }
 
-  /** Whether anything still tries to send a message. */
+  /** Whether a message is still to be sent. */
   has(messageId: string): boolean {
     return this.all().some(({ record }) => record.messageId === messageId)
   }
 
-  /** Adds entries, or replaces those of the same numbers. */
+  /** Adds entries, or replaces those with the same numbers. */
   entriesChange(entries: readonly OutboxEntry[]): Change {
     return {
       writes: entries.map(({ number, record }) => put(tables.outbox, number, record)),
@@ -78,12 +78,12 @@ export class OutboxQueue {
     }
   }
 
-  /** Nobody can be encrypted for now: tried again when something changes, or after an hour. */
+  /** No recipient is reachable: tried again when something changes, or after an hour. */
   rest({ number }: OutboxEntry): void {
     this.#restingSinceMs.set(number, this.#platform.monotonicMs())
   }
 
-  /** Something changed that entries to an account may have waited for. */
+  /** Something changed that entries for this account may be waiting for. */
   resume(address: Address): void {
     const isResting = ({ number }: OutboxEntry) => this.#restingSinceMs.has(number)
     for (const entry of this.all().filter(isResting)) {
@@ -93,12 +93,12 @@ export class OutboxQueue {
     }
   }
 
-  /** Something changed that any entry may have waited for. */
+  /** Something changed that any entry may be waiting for. */
   resumeAll(): void {
     this.#restingSinceMs.clear()
   }
 
-  /** Lets those go on that rested for an hour. @returns until the next one did, in milliseconds */
+  /** Resumes entries that rested for an hour. @returns milliseconds until the next one is due */
   resumeRested(): number {
     const nowMs = this.#platform.monotonicMs()
     for (const [number, sinceMs] of this.#restingSinceMs) {

@@ -1,6 +1,6 @@
 /**
- * Messages on their way out (docs/protocol.md section 8, Out): sealed in order when the recipients are
- * known, published one request at a time, retried forever with the same bytes.
+ * Sends the outbox's messages (docs/protocol.md section 8, Out): seals them in order when the
+ * recipients are known, publishes one request at a time, and retries forever with the same bytes.
  */
 
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
@@ -22,7 +22,7 @@ import { conversationOf, isMessage, type OutboxEntry, unsealedEntry } from './ou
 import type { OutboxQueue } from './outbox-queue.ts'
 import type { Sealing } from './sealing.ts'
 
-/** Messages looked at for one request. */
+/** Messages considered for one request. */
 const maxSealed = 50
 
 export interface OutboxParts {
@@ -33,8 +33,8 @@ export interface OutboxParts {
   readonly sealing: Sealing
   readonly deferred: DeferredDelivery
   /**
-   * Whether the node never had an installation, as it lost its data; nothing is sent there then until
-   * it may be back.
+   * Whether the node never had an installation, as it lost its data. If so, nothing is sent to the
+   * installation until it may be back.
    */
   isMissingAtNode(installation: KnownInstallation): Promise<boolean>
 }
@@ -60,17 +60,17 @@ export class Outbox {
     await this.#parts.queue.load()
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
   }
 
-  /** The queue has something new. */
+  /** Call this when the queue has something new. */
   wake(): void {
     this.#loop.wake()
   }
 
-  /** The connection came or went. Coming ends every rest and every back-off. */
+  /** The connection was established or lost. Establishing it ends every rest and every back-off. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (!isLive) return
@@ -80,13 +80,13 @@ export class Outbox {
     this.#loop.retryNow()
   }
 
-  /** An account's installations changed, or one of them wrote: entries that wait for it may go on. */
+  /** An account's installations changed, or one wrote: entries waiting for it may resume. */
   retry(address: Address): void {
     this.#news += 1
     this.#parts.queue.resume(address)
   }
 
-  /** Stores a message as pending; it goes out when it can. */
+  /** Stores a message as pending; it is sent when possible. */
   send(conversationId: ConversationId, content: string): Promise<Message> {
     return this.#parts.composer.compose(conversationId, content)
   }
@@ -118,13 +118,13 @@ export class Outbox {
     const left = await sealing.seal(entries)
     for (const entry of left.tooLarge) await this.#giveUp(entry, 'message_too_large')
     for (const entry of left.unreachable) {
-      // What came in meanwhile may be just what it waits for: then it is tried again at once.
+      // If the event that it waits for came meanwhile, it is tried again at once.
       if (news === this.#news) queue.rest(entry)
       await states.setReason(entry.record.messageId, 'no_installation')
     }
   }
 
-  /** Bytes that no node took for two weeks: no session bridges that. Encrypted anew (section 8). */
+  /** Encrypts anew what no node accepted for two weeks: no session bridges that (section 8). */
   async #unsealStale(): Promise<void> {
     const oldestMs = BigInt(this.#context.time.passedMs() - redeliveryMs)
     for (const entry of this.#parts.queue.all()) {
@@ -161,7 +161,7 @@ export class Outbox {
       const receipt = own.length > 0 ? receipts[at] : undefined
       at += own.length
       if (!isMessage(entry)) return []
-      // With nobody else to send it to: node time, or our own clock before there is one (section 8).
+      // Without a recipient to publish to: node time, or our own clock if unknown (section 8).
       const nodeNs = receipt?.nodeNs ?? time.nodeNs() ?? time.clockNs()
       const topics = new Set(own.map(({ topic }) => topic))
       return [{ messageId, conversationId: conversationOf(entry), nodeNs, topics }]
@@ -171,7 +171,7 @@ export class Outbox {
     )
   }
 
-  /** @returns the receipts, or undefined if the node refused and the entries were mended. */
+  /** @returns the receipts, or undefined if the node refused and the entries were corrected */
   async #offer(entries: readonly OutboxEntry[], rows: readonly OutboxRow[]) {
     const { network, closing } = this.#context
     try {
@@ -186,7 +186,7 @@ export class Outbox {
     }
   }
 
-  /** The topics say whether it is true; the node alone is not believed (section 8). */
+  /** Checks the topics, as the node's refusal alone is not trusted (section 8). */
   async #recipientGone(entries: readonly OutboxEntry[], row: OutboxRow | undefined): Promise<void> {
     const { queue, directory, isMissingAtNode } = this.#parts
     const address = row && parseCanonicalAddress(row.address)
@@ -198,7 +198,7 @@ export class Outbox {
     for (const entry of entries) {
       if (!entry.record.rows.some(({ topic }) => topic === row.topic)) continue
       if (isMessage(entry)) await this.#replace(this.#withoutRow(entry, row.topic))
-      // An installation that has not come back to a restored node yet gets it then (section 10).
+      // An installation not yet back at a restored node gets it when it is back (section 10).
       else if (valid) queue.rest(entry)
       else await this.#giveUp(entry, 'recipient_gone')
     }
@@ -209,7 +209,8 @@ export class Outbox {
     const left = record.rows.filter((row) => row.topic !== topic)
     const { others } = audienceOf(conversationOf(entry), this.#context.account.address)
     const reachesAll = others.every((other) => left.some(({ address }) => address === other))
-    // A message that reaches nobody of an account is pending again, and encrypted anew later.
+    // A message that reaches no installation of an account is pending again, and encrypted anew
+    // later.
     return reachesAll ? { number, record: { ...record, rows: left } } : unsealedEntry(entry)
   }
 
@@ -217,7 +218,7 @@ export class Outbox {
     await commit(this.#context.store, this.#parts.queue.entriesChange([entry]))
   }
 
-  /** A refusal that no retry mends: that message gives up, the others go on. */
+  /** A refusal that no retry can change: gives up that message, the others continue. */
   async #refused(
     entries: readonly OutboxEntry[],
     envelopeIndex: number,
@@ -233,7 +234,7 @@ export class Outbox {
     await this.#giveUp(refused, code)
   }
 
-  /** The message stays pending for good and says why: trying again cannot help. */
+  /** The message stays pending permanently, with its reason: a retry cannot help. */
   async #giveUp(entry: OutboxEntry, reason: PadlockErrorCode): Promise<void> {
     const { queue, states } = this.#parts
     await states.setReason(entry.record.messageId, reason, queue.removalChange([entry]))

@@ -1,5 +1,5 @@
 /**
- * The payloads of messages for one request: a session is told the heads of both accounts once
+ * Builds the payloads of messages for one request. A session gets the heads of both accounts once
  * (docs/protocol.md section 8), so some sessions get a payload with heads, others one without.
  */
 
@@ -8,12 +8,12 @@ import { buildPayload } from '../../protocol/payload.ts'
 import { addTold, type Heads, type OwnHeads, wasTold } from '../membership/heads.ts'
 import { audienceOf } from '../messages/audience.ts'
 
-/** What a message says, whoever gets it. */
+/** The content of a message, the same for every recipient. */
 export interface PayloadContent {
   readonly conversationId: ConversationId
   readonly content: Uint8Array
   readonly composedNs: bigint
-  /** The digest of the envelope that this one stands for. */
+  /** The digest of the envelope that this one replaces. */
   readonly retransmits?: Uint8Array
 }
 
@@ -22,7 +22,7 @@ export class PayloadBuilder {
   readonly #heads: Heads
   readonly #own: Address
   readonly #current = new Map<ConversationId, OwnHeads | undefined>()
-  /** By message and whether it tells heads; content may be large, so each is built once. */
+  /** By message and whether it carries heads; content may be large, so each is built once. */
   readonly #built = new Map<string, Uint8Array>()
 
   constructor(messages: readonly PayloadContent[], heads: Heads, own: Address) {
@@ -31,7 +31,7 @@ export class PayloadBuilder {
     this.#own = own
   }
 
-  /** Those of one session, in order, and what it has told then. */
+  /** The payloads for one session, in order, and its `headsTold` after them. */
   of(indexes: readonly number[], toldBefore: Uint8Array | undefined) {
     let headsTold = toldBefore
     const built = indexes.flatMap((at) => {

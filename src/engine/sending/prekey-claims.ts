@@ -1,7 +1,7 @@
 /**
- * New Olm sessions by claimed prekeys (docs/protocol.md sections 5 and 6): a claim is asked again with
- * its id until the sessions made from it are saved, so that no second key is burnt, and an
- * installation that gives no usable key is not asked again for an hour.
+ * Creates Olm sessions from claimed prekeys (docs/protocol.md sections 5 and 6). A claim is
+ * repeated with the same id until the sessions made from it are saved, so that no second key is
+ * burnt. Nothing is claimed for an hour from an installation that provides no usable key.
  */
 
 import type { InstallationId } from '../../protocol/ids.ts'
@@ -14,13 +14,13 @@ import type { Context } from '../runtime/context.ts'
 import { newSession, type Session } from '../sessions/session-rules.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 
-/** After a claim that gave no usable key an installation is not asked again for this long (section 6). */
+/** How long nothing is claimed from an installation that provided no usable key (section 6). */
 const pauseMs = hourMs
 const maxPauses = 10_000
 /** A node remembers a claim for ten minutes (section 5); a little less is safe. */
 const claimMemoryMs = 9 * minuteMs
 
-/** For all recipients of a request, or for one that gets a new session whatever there is. */
+/** For all recipients of a request, or for one that gets a new session even if it has one. */
 export type ClaimName = 'claim' | 'claim of one'
 
 export class PrekeyClaims {
@@ -34,15 +34,15 @@ export class PrekeyClaims {
   }
 
   /**
-   * Sessions with those of the recipients that give a usable key; not saved.
+   * Sessions with the recipients that provide a usable key; not saved.
    *
-   * @throws PadlockError if the node cannot be asked, and storage_*
+   * @throws PadlockError if the node cannot be reached, and storage_*
    */
   async makeSessions(
     name: ClaimName,
     recipients: readonly KnownInstallation[],
   ): Promise<readonly Session[]> {
-    // One id for all: a node remembers it with each installation that was asked for (section 5).
+    // One id for all: a node remembers it with each installation of the claim (section 5).
     const claimId = await this.#claimId(
       name,
       recipients.map(({ id }) => id),
@@ -55,7 +55,7 @@ export class PrekeyClaims {
     return made
   }
 
-  /** To be saved with the sessions that a claim gave: its keys are used up. */
+  /** Commit this with the sessions of a claim: its keys are used up. */
   usedChange(name: ClaimName): Change {
     return { writes: [remove(tables.claim, name)] }
   }
@@ -75,7 +75,7 @@ export class PrekeyClaims {
         ? crypto.verify([prekeySignature(prekey, recipient.id, recipient.keys.ed25519)])
         : []
       if (!prekey || !verified) {
-        // Reported once: nothing is claimed there again for an hour (section 6).
+        // Reported once: nothing is claimed from it again for an hour (section 6).
         if (prekey) this.#context.status.warn('bad_signature')
         this.#pause(recipient.id)
         return []
@@ -100,7 +100,7 @@ export class PrekeyClaims {
     })
   }
 
-  /** The id to claim with, saved before asking: if the answer is lost, the same id is asked with again. */
+  /** The claim's id, saved before the request: if the answer is lost, the same id is used again. */
   async #claimId(name: ClaimName, ids: readonly InstallationId[]): Promise<Uint8Array> {
     const { platform, store } = this.#context
     const now = platform.nowMs()
@@ -113,7 +113,7 @@ export class PrekeyClaims {
     return claimId
   }
 
-  /** Whether it gave no usable key within the last hour. */
+  /** Whether an installation failed to provide a usable key within the last hour. */
   isPaused(id: InstallationId): boolean {
     return (this.#pausedUntilMs.get(id) ?? 0) > this.#context.platform.monotonicMs()
   }

@@ -1,6 +1,6 @@
 /**
- * Plans which of the composed messages go together in one request, and to whom; `dispatch` makes the
- * bytes and saves them.
+ * Plans which of the composed messages go together in one request, and to whom; `dispatch` creates
+ * the bytes and saves them.
  */
 
 import { PadlockError } from '../../errors.ts'
@@ -15,14 +15,14 @@ import type { Dispatch, Outgoing } from './dispatch.ts'
 import type { Fanout } from './fanout.ts'
 import { conversationOf, type OutboxEntry } from './outbox-entry.ts'
 
-/** What an envelope adds to its content at most: metadata, header, seals, Olm, protobuf. */
+/** The most that an envelope adds to its content: metadata, header, seals, Olm, protobuf. */
 const envelopeOverheadBytes = 2_048
 /** Padmé adds up to 6.25 % (docs/protocol.md section 8). */
 const paddingFactor = 1.0625
 
-/** Entries that were not sealed, and will not be before something changes. */
+/** Entries that were not sealed, and will not be until something changes. */
 export interface LeftUnsealed {
-  /** Nobody of an account can be encrypted to now. */
+  /** No installation of an account can be encrypted to now. */
   readonly unreachable: readonly OutboxEntry[]
   /** No request could ever hold its envelopes. */
   readonly tooLarge: readonly OutboxEntry[]
@@ -47,7 +47,7 @@ export class Sealing {
     this.#dispatch = dispatch
   }
 
-  /** Seals the first of these, as many as fit one request. */
+  /** Seals the first of these entries, as many as fit one request. */
   async seal(entries: readonly OutboxEntry[]): Promise<LeftUnsealed> {
     const addresses = new Set(entries.flatMap((entry) => this.#audienceOf(entry).participants))
     await this.#directory.refresh([...addresses])

@@ -1,6 +1,6 @@
 /**
- * Which envelope was sent to whom, by digest, for two weeks: whoever cannot decrypt one asks for it by
- * that (docs/protocol.md section 10).
+ * Records which envelope was sent to whom, by digest, for two weeks: a recipient that cannot
+ * decrypt an envelope requests it by its digest (docs/protocol.md section 10).
  */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
@@ -16,14 +16,14 @@ import type { FanoutRow } from './fanout.ts'
 /** How often one envelope is sent again (section 10). */
 const maxAnswers = 2
 
-/** Envelopes that were sent together, some of which are asked for. */
+/** Envelopes that were sent together, some of which are requested again. */
 export interface SentBatch {
   readonly number: number
   readonly record: SentRecord
   readonly asked: readonly { readonly digest: Uint8Array; readonly messageId: string }[]
 }
 
-/** @param messageIds of the messages that `rows` are the envelopes of, in the same order; empty: no record. */
+/** @param messageIds of the messages whose envelopes are in `rows`, in the same order */
 export const sentWrite = (
   { store, time }: Context,
   rows: readonly (readonly FanoutRow[])[],
@@ -41,7 +41,7 @@ export const sentWrite = (
     ),
   })
 
-/** What was sent to that very installation under these digests, and may be sent again. */
+/** What was sent to this installation under these digests, and may be sent again. */
 export const findSent = async (
   { store, time }: Context,
   to: InstallationId,
@@ -62,7 +62,7 @@ export const findSent = async (
   return found
 }
 
-/** Counts that what was asked for is sent again. */
+/** Counts that the requested envelopes are sent again. */
 export const answeredWrite = ({ number, record, asked }: SentBatch): Write => {
   const digests = new Set(asked.map(({ digest }) => encodeBase64Url(digest)))
   return put(tables.sent, number, {
@@ -73,7 +73,7 @@ export const answeredWrite = ({ number, record, asked }: SentBatch): Write => {
   })
 }
 
-/** The ids of the messages that an installation was sent. */
+/** The ids of the messages that were sent to an installation. */
 export const messagesSentTo = async (
   store: Store,
   to: InstallationId,
@@ -87,7 +87,7 @@ export const messagesSentTo = async (
   return ids
 }
 
-/** Nothing is remembered longer than it is answered. */
+/** Deletes records that are too old to be answered from. */
 export const forgetOldSent = async ({ store, time }: Context): Promise<void> => {
   const oldestMs = BigInt(time.passedMs() - redeliveryMs)
   for (;;) {

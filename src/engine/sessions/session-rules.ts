@@ -1,12 +1,12 @@
 /**
- * Which session to send on and which to remove (docs/protocol.md section 7). Pure: the times are
- * given, nothing is read or changed.
+ * Which session to send on and which to remove (docs/protocol.md section 7). Pure: times are
+ * arguments, nothing is read or changed.
  */
 
 import type { InstallationId } from '../../protocol/ids.ts'
 import { dayMs } from '../../protocol/limits.ts'
 
-/** From that many sends without an answer a session is spent; Olm receivers bridge 2,000. */
+/** After this many sends without an answer a session is spent; Olm receivers bridge 2,000. */
 const spentAfterSends = 1_000
 const maxPerInstallation = 5
 
@@ -17,18 +17,18 @@ export interface Session {
   /** Opaque and secret. */
   readonly state: Uint8Array
   readonly createdMs: number
-  /** 0: nothing decrypted yet. */
+  /** 0 if nothing decrypted yet. */
   readonly firstDecryptedMs: number
   readonly lastDecryptedMs: number
-  /** Sends with nothing decrypted since. */
+  /** Sends since the last decryption. */
   readonly sentSince: number
-  /** Never sent on again, as this is an older copy of itself; still decrypts. */
+  /** Never sent on again, as its state was rolled back; still decrypts. */
   readonly isClosed: boolean
-  /** Which heads were told in it (heads.ts); absent: none. */
+  /** Digests of the heads already sent on it (heads.ts); none if absent. */
   readonly headsTold?: Uint8Array | undefined
 }
 
-/** A session that was just made; nothing decrypted on it yet. @param createdMs later than all before it */
+/** A new session; nothing decrypted on it yet. @param createdMs later than all earlier times */
 export const newSession = (
   installationId: InstallationId,
   { sessionId, state }: Pick<Session, 'sessionId' | 'state'>,
@@ -48,7 +48,7 @@ export const newSession = (
 export const sendsLeft = ({ sentSince }: Session): number =>
   Math.max(0, spentAfterSends - sentSince)
 
-/** Of these the one to send on; undefined if a new one is needed. */
+/** The session to send on; undefined if a new one is needed. */
 export const chooseSession = (sessions: readonly Session[]): Session | undefined => {
   let best: Session | undefined
   for (const session of sessions) {
@@ -65,9 +65,9 @@ export const chooseSession = (sessions: readonly Session[]): Session | undefined
 }
 
 /**
- * Which of the sessions with one installation to remove now: those inactive for a day once a newer one
- * has been decrypting for a day; and of more than five those that never decrypted, then the least
- * recently used. Only while live, so that a backlog finds its sessions.
+ * The sessions with one installation to remove now: those inactive for a day once a newer one has
+ * been decrypting for a day; and if more than five remain, those that never decrypted, then the
+ * least recently used. Call this only while live, so that a backlog finds its sessions.
  */
 export const chooseToPrune = (sessions: readonly Session[], nowMs: number): readonly Session[] => {
   const lastUsedMs = ({ createdMs, lastDecryptedMs }: Session) =>
@@ -81,7 +81,8 @@ export const chooseToPrune = (sessions: readonly Session[], nowMs: number): read
         newer.firstDecryptedMs <= nowMs - dayMs,
     )
   const old = sessions.filter(isSuperseded)
-  // Whatever its rank: without it the next message would need a new one, which ranks no better.
+  // Kept whatever its rank: without it the next message would need a new one, which ranks no
+  // better.
   const current = chooseSession(sessions)
   const rest = sessions
     .filter((session) => !old.includes(session))

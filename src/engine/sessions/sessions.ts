@@ -1,6 +1,6 @@
 /**
- * Olm sessions (docs/protocol.md section 7) in the store and in memory. What memory holds is replaced
- * only after the store has committed.
+ * Olm sessions (docs/protocol.md section 7) in the store and in memory. Memory is updated only
+ * after the store has committed.
  */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
@@ -12,13 +12,13 @@ import { chooseToPrune, type Session } from './session-rules.ts'
 
 /** Peer installations whose sessions stay in memory. */
 const maxInstallations = 2_000
-/** Of one installation, those with a state and the ids of those without; a peer has no reason for more. */
+/** Sessions of one installation, with the ids of removed ones; a peer has no reason for more. */
 const maxOfInstallation = 10_000
 
 /** The sessions with one installation. */
 interface Known {
   readonly live: readonly Session[]
-  /** Ids of removed ones. */
+  /** Ids of removed sessions. */
   readonly pruned: ReadonlySet<string>
 }
 
@@ -32,25 +32,25 @@ export class Sessions {
     this.#store = store
   }
 
-  /** Brings the sessions with these installations into memory. */
+  /** Loads the sessions with these installations into memory. */
   async load(ids: Iterable<InstallationId>): Promise<void> {
     await Promise.all(
       Array.from(new Set(ids), async (id) => {
         const read = this.#byInstallation.has(id) ? undefined : await this.#read(id)
         const known = this.#byInstallation.get(id) ?? read ?? nothing
-        // Set again, so that the map's order is the order of last use.
+        // Set again to keep the map in order of last use.
         this.#byInstallation.delete(id)
         this.#byInstallation.set(id, known)
       }),
     )
   }
 
-  /** Those of an installation that was loaded. */
+  /** The sessions with an installation, which must have been loaded. */
   of(id: InstallationId): readonly Session[] {
     return this.#byInstallation.get(id)?.live ?? []
   }
 
-  /** The latest time at which a session of an installation that was loaded was made or decrypted. */
+  /** When a session with a loaded installation was last created or last decrypted. */
   latestMs(id: InstallationId): number {
     return this.of(id).reduce(
       (most, { createdMs, lastDecryptedMs }) => Math.max(most, createdMs, lastDecryptedMs),
@@ -58,12 +58,12 @@ export class Sessions {
     )
   }
 
-  /** Whether a session was removed long ago: a prekey message never makes it again. */
+  /** Whether a session was removed: a prekey message never creates it again. */
   wasPruned(id: InstallationId, sessionId: Uint8Array): boolean {
     return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
   }
 
-  /** The next states of these sessions. */
+  /** Saves the next states of these sessions. */
   statesChange(sessions: readonly Session[]): Change {
     return {
       writes: sessions.map((session) => sessionWrite(session, false)),
@@ -83,7 +83,7 @@ export class Sessions {
     }
   }
 
-  /** Brings into memory what an earlier run should have removed, and ended before it did. */
+  /** Loads into memory the sessions that an earlier run ended too early to remove. */
   async loadLeftOver(nowMs: number): Promise<void> {
     const all = new Map<InstallationId, Session[]>()
     for (const { value } of await this.#store.all(tables.sessions)) {
@@ -98,8 +98,8 @@ export class Sessions {
   }
 
   /**
-   * Removes what section 7 says, of the installations in memory: of others nothing changed since they
-   * were here. The ids stay.
+   * Removes sessions by section 7, of the installations in memory: those of others have not changed
+   * since they were in memory. The ids stay.
    */
   async prune(nowMs: number): Promise<void> {
     for (const id of [...this.#byInstallation.keys()]) {
@@ -122,7 +122,7 @@ export class Sessions {
     }
   }
 
-  /** Closes every session there is: this is an older copy of our own database (section 10). */
+  /** Closes every session, because the database was rolled back (section 10). */
   async closingChange(): Promise<Change> {
     const records = await this.#store.all(tables.sessions)
     return {

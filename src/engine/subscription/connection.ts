@@ -1,6 +1,6 @@
 /**
- * The connection to the node: asks who it is, reads its streams for as long as the client is open, and
- * begins anew with back-off when they break.
+ * The connection to the node: identifies the node, reads its streams while the client is open, and
+ * reconnects with back-off when they break.
  */
 
 import { joinSignals } from '../../async.ts'
@@ -17,13 +17,13 @@ import type { Cursors } from '../runtime/cursors.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
 import { Streams } from './streams.ts'
 
-/** What others do as the connection comes and goes. */
+/** Receives the events of the connection. */
 export interface ConnectionListener {
-  /** Whose topics to subscribe to, besides one's own. */
+  /** The accounts whose topics to subscribe to, besides our own. */
   peers(): Promise<ReadonlySet<Address>>
-  /** The node answered, before anything else is asked of it. */
+  /** The node identified itself; nothing else was requested from it yet. */
   onNode(info: NodeInfo): Promise<void>
-  /** All that there was is processed; nothing is sent yet. */
+  /** The backlog is processed; nothing is sent yet. */
   onCaughtUp(): Promise<void>
   onLive(): void
   onDown(): void
@@ -64,7 +64,7 @@ export class Connection {
     })
   }
 
-  /** Works until the client closes. */
+  /** Runs until the client closes. */
   async run(): Promise<void> {
     const stopListening = this.#context.platform.onOnline(() => this.#loop.retryNow())
     try {
@@ -75,10 +75,10 @@ export class Connection {
     }
   }
 
-  /** There may be a new conversation: its account is carried too, if it is not yet. */
+  /** There may be a new conversation: adds its account to the subscription if it is missing. */
   async want(address: Address): Promise<void> {
     if (this.#streams.carries(address)) return
-    // An account that only wrote what was rejected is no peer, however often that happens.
+    // An account whose envelopes were all rejected is not a peer, however many it sends.
     const peers = await this.#listener.peers()
     if (peers.has(address) && !this.#streams.carries(address)) this.#streams.extend()
   }
@@ -94,7 +94,7 @@ export class Connection {
     this.#context.status.setState('offline')
   }
 
-  /** One visit to the node, until its streams end. @returns 0: the next one follows at once */
+  /** One visit to the node, until its streams end. @returns 0: the next visit follows at once */
   async #visit(): Promise<number> {
     const { network, time, closing } = this.#context
     const { cursors, directory, inbox } = this.#parts
@@ -113,7 +113,7 @@ export class Connection {
       end.abort()
       ending.release()
       directory.coverage.follow(new Set())
-      // What was received is processed before the next subscription reads its cursor.
+      // Received envelopes are processed before the next subscription reads its cursor.
       await pump.drained().catch(() => undefined)
     }
     if (pump.error !== undefined) throw pump.error

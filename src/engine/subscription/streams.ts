@@ -1,8 +1,8 @@
 /**
- * The streams of one visit to a node (docs/protocol.md section 5). One is read at a time, for ever; to
- * add topics a new one is opened with all of them, and takes the place of the old one at its
- * `caught_up`, so that nothing is missed and coverage never pauses. What they carry goes to the
- * directory and the inbox, in order; doubles are dropped by cursor.
+ * The streams of one visit to a node (docs/protocol.md section 5). One stream is read at a time,
+ * without end; to add topics, a new stream is opened with all of them and replaces the old one at
+ * its `caught_up`, so that nothing is missed and coverage never pauses. Their envelopes go to the
+ * directory and the inbox, in order; the cursors drop duplicates.
  */
 
 import { deferred, joinSignals } from '../../async.ts'
@@ -20,7 +20,7 @@ import { Backoff } from '../runtime/backoff.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 
-/** At most so often a stream is replaced (section 5). */
+/** The least time between replacements of the stream (section 5). */
 const replaceEveryMs = 5_000
 
 interface Stream {
@@ -30,13 +30,13 @@ interface Stream {
   readonly own: AbortController
 }
 
-/** What others do with what streams tell. */
+/** Receives the events of the streams. */
 export interface StreamsListener {
-  /** Whose topics to carry, besides one's own. */
+  /** The accounts whose topics to carry, besides our own. */
   peers(): Promise<ReadonlySet<Address>>
   /** The first stream has begun. */
   started(): void
-  /** All that there was is received; nothing more is read until this resolves. */
+  /** The backlog is received; nothing more is read until this resolves. */
   caughtUp(): Promise<void>
   /** A heartbeat. */
   beat(): Promise<void>
@@ -49,9 +49,9 @@ export class Streams {
   readonly #directory: Directory
   readonly #listener: StreamsListener
   readonly #backoff: Backoff
-  /** Whose frames count as a sign of life. */
+  /** The stream whose frames count as a sign of life. */
   #current: Stream | undefined
-  /** Of the newest stream, caught up or not. */
+  /** The accounts of the newest stream, caught up or not. */
   #addresses: ReadonlySet<Address> = new Set()
   #more = deferred()
 
@@ -67,19 +67,19 @@ export class Streams {
     return this.#addresses.has(address)
   }
 
-  /** There are more topics to carry than when the newest stream was opened. */
+  /** Call this when there are more topics to carry than the newest stream has. */
   extend(): void {
     this.#more.resolve()
   }
 
-  /** Reads until a stream breaks, then throws, or the signal aborts. */
+  /** Reads until the signal aborts; throws when a stream breaks. */
   async run(nodeId: Uint8Array, pump: Pump, signal: AbortSignal): Promise<void> {
     const { platform } = this.#context
     const open = new Map<Stream, Promise<void>>()
     const read = (stream: Stream, caughtUp: () => Promise<void>) => {
       const reading = this.#read(stream, nodeId, pump, signal, caughtUp)
       const forget = () => open.delete(stream)
-      // How it ended is looked at when the next thing happens, or at the end.
+      // The stream's result is checked at the next event, or at the end.
       open.set(
         stream,
         reading.then(forget, forget).then(() => undefined),
@@ -126,7 +126,7 @@ export class Streams {
           leastMs = replaceEveryMs
           this.#backoff.reset()
         } else {
-          // The one that is read goes on; the topics are still wanted.
+          // The current stream goes on; the topics are still wanted.
           next.own.abort()
           this.#addresses = this.#current?.addresses ?? new Set()
           leastMs = Math.max(replaceEveryMs, this.#backoff.next())
@@ -134,7 +134,7 @@ export class Streams {
         }
       }
     } finally {
-      // One that was about to take over too: it must not be read by nobody.
+      // Including one that was about to take over, which nobody would read.
       for (const stream of open.keys()) stream.own.abort()
       this.#addresses = new Set()
       this.#current = undefined
@@ -142,7 +142,7 @@ export class Streams {
     }
   }
 
-  /** The new stream is where the old one is. */
+  /** Call this when the new stream has caught up with the old one. */
   async #replaceBy(next: Stream): Promise<void> {
     const old = this.#current
     this.#current = next
@@ -195,7 +195,7 @@ export class Streams {
   ): Promise<void> {
     if (stream === this.#current) this.#directory.coverage.onFrame()
     if (frame.kind === 'started') {
-      // A stream of another store would be read with the wrong cursors.
+      // A stream of another node would be read with the wrong cursors.
       if (encodeHex(frame.nodeId) !== encodeHex(nodeId)) {
         throw new PadlockError('unauthenticated_node')
       }
@@ -220,7 +220,7 @@ export class Streams {
         return
       case 'envelopes': {
         const inboxTopic = messageTopic(account.installationId)
-        // What nobody asked for could fill the store with accounts that nobody knows.
+        // Topics that were not asked for could fill the store with unknown accounts.
         const others = frame.envelopes.filter(
           ({ topic }) => topic !== inboxTopic && topics.has(topic),
         )
