@@ -2,6 +2,7 @@
 
 export type { ChainLike } from './chains/chain-option.ts'
 export type { ChainClientLike } from './chains/chains.ts'
+export type { ContentOf, ContentTypes } from './content/registry.ts'
 export {
   type ErrorDetails,
   PadlockError,

@@ -18,6 +18,7 @@ export type {
   Installation,
   Message,
   MessageBase,
+  MessageOf,
   Status,
   TextMessage,
   UnknownMessage,

@@ -4,14 +4,13 @@ import { expect, test, vi } from 'vitest'
 import { Maintenance } from '../../src/engine/maintenance.ts'
 import { Decryption } from '../../src/engine/receiving/decryption.ts'
 import { commit } from '../../src/engine/runtime/change.ts'
+import { hourMs } from '../../src/protocol/limits.ts'
 import { put, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
 import { sendingParts } from '../support/engine-context.ts'
 import { aHolder, down } from '../support/key-holder.ts'
 
-const hourMs = 3_600_000
-
-test('all that ages is looked after at each connect and once an hour, each for itself', async () => {
+test('maintenance runs at each connect and once an hour, each task for itself', async () => {
   const all = await aHolder()
   const { context, sealingKeys, prekeys } = all
   const parts = sendingParts(context)
@@ -27,17 +26,17 @@ test('all that ages is looked after at each connect and once an hour, each for i
   await commit(all.store, { writes: [sentLongAgo] })
   const sent = async () => (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
   const counts = () => spies.map((spy) => spy.mock.calls.length)
-  const upkeep = new Maintenance(context, {
+  const maintenance = new Maintenance(context, {
     sealingKeys,
     prekeys,
     sessions: parts.sessions,
     decryption,
   })
-  void upkeep.run()
+  void maintenance.run()
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([0, 0, 0, 0, 0])
   expect(await sent()).toHaveLength(1)
-  upkeep.setLive(true)
+  maintenance.setLive(true)
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([1, 1, 1, 1, 1])
   expect(await sent()).toEqual([])
@@ -50,7 +49,7 @@ test('all that ages is looked after at each connect and once an hour, each for i
   all.turn(1)
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([2, 2, 2, 2, 1])
-  upkeep.setLive(false)
+  maintenance.setLive(false)
   all.turn(2 * hourMs)
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([2, 2, 2, 2, 1])

@@ -1,5 +1,5 @@
 /**
- * docs/protocol.md section 12: what a stranger, a recipient and the own node cannot.
+ * docs/protocol.md section 12: what a stranger, a recipient and our node cannot do.
  */
 
 import { expect, test } from 'vitest'
@@ -10,26 +10,21 @@ import { checkMetadata, headerSignature, parseInboxMessage } from '../../src/pro
 import { buildConversationId, deriveInstallationId } from '../../src/protocol/ids.ts'
 import { buildPayload } from '../../src/protocol/payload.ts'
 import { tables } from '../../src/store/tables.ts'
+import { addressOf, passed } from '../support/checked.ts'
 import {
   anAccount,
   anEngineWorld,
+  countOf,
   freshDatabase,
+  inboxOf,
+  never,
   until,
   untilState,
   untilTexts,
 } from '../support/engine.ts'
-import {
-  addressOf,
-  aLine,
-  countOf,
-  envelopesFrom,
-  inboxOf,
-  insiderOf,
-  must,
-  never,
-} from '../support/turned-world.ts'
+import { aLine, envelopesFrom, insiderOf } from '../support/turned-world.ts'
 
-test('section 12: what a stranger puts into an inbox is counted, and neither stored, shown nor answered', async () => {
+test('section 12: a stranger’s envelopes in an inbox are counted, and neither stored, shown nor answered', async () => {
   const world = await anEngineWorld()
   const bob = anAccount()
   const line = aLine()
@@ -43,7 +38,7 @@ test('section 12: what a stranger puts into an inbox is counted, and neither sto
   const { identity, ...keys } = world.crypto.createIdentity()
   const stranger = {
     address: addressOf(anAccount()),
-    id: must(deriveInstallationId(keys)),
+    id: passed(deriveInstallationId(keys)),
     identity,
   }
   const payload = buildPayload({
@@ -110,7 +105,7 @@ test('section 12: mail at the node names no sender, no conversation and no text,
   expect(mail[2]?.message).toHaveLength(mail[1]?.message.length ?? 0)
 })
 
-test('section 12: what a sender signs proves to others that something was sealed, and nothing of what', async () => {
+test('section 12: a sender’s signature proves to others that something was sealed, and nothing of what', async () => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()
@@ -129,7 +124,7 @@ test('section 12: what a sender signs proves to others that something was sealed
   if (!mail || !keys) throw new Error('no mail')
 
   // Bob shows the header with what he opens of it, and any second part he likes.
-  const parts = must(parseInboxMessage(mail.message))
+  const parts = passed(parseInboxMessage(mail.message))
   const shown = [parts, { ...parts, ciphertext: new Uint8Array(528) }]
   const opened = world.crypto.open(
     secrets.map(({ secret }) => secret),
@@ -140,7 +135,7 @@ test('section 12: what a sender signs proves to others that something was sealed
     if (!one.ok) throw new Error(one.code)
     const own = { address: bobs.address, installationId: bobs.id }
     const ed25519 = new Uint8Array(Buffer.from(keys.keys.ed25519, 'base64'))
-    return headerSignature(one.enc, must(checkMetadata(one.metadata, own)), ed25519)
+    return headerSignature(one.enc, passed(checkMetadata(one.metadata, own)), ed25519)
   })
   expect(world.crypto.verify(signatures)).toEqual([true, true])
   expect(signatures[1]).toEqual(signatures[0])

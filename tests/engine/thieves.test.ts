@@ -7,32 +7,26 @@ import { encodeContent } from '../../src/content/registry.ts'
 import type { OpenedEnvelope } from '../../src/crypto/crypto.ts'
 import { checkMetadata, parseInboxMessage } from '../../src/protocol/envelope.ts'
 import { buildConversationId } from '../../src/protocol/ids.ts'
-import { proofLifetimeNs } from '../../src/protocol/limits.ts'
+import { minuteMs, proofLifetimeNs } from '../../src/protocol/limits.ts'
 import { buildPayload } from '../../src/protocol/payload.ts'
 import { tables } from '../../src/store/tables.ts'
 import { aConversation, encrypt, crypto as olm, payloadOf } from '../crypto/peer.ts'
+import { addressOf, passed } from '../support/checked.ts'
 import { copyDatabase } from '../support/databases.ts'
 import {
   anAccount,
   anEngineWorld,
+  countOf,
   type EngineWorld,
   freshDatabase,
+  inboxOf,
+  never,
   type Opened,
   until,
   untilState,
   untilTexts,
 } from '../support/engine.ts'
-import {
-  addressOf,
-  aTurnedWorld,
-  countOf,
-  envelopesFrom,
-  inboxOf,
-  insiderOf,
-  minuteMs,
-  must,
-  never,
-} from '../support/turned-world.ts'
+import { aTurnedWorld, envelopesFrom, insiderOf } from '../support/turned-world.ts'
 
 /** Alice and Bob, live, after Alice wrote and Bob answered. */
 const aPair = async () => {
@@ -57,7 +51,7 @@ const openInbox = async (world: EngineWorld, opened: Opened, database: string) =
   const sealing = (await store.get(tables.sealing, 'sealing'))?.value
   store.close()
   const parts = (await inboxOf(world, opened)).map(({ message }) =>
-    must(parseInboxMessage(message)),
+    passed(parseInboxMessage(message)),
   )
   const secrets = (sealing?.secrets ?? []).map(({ secret }) => secret)
   return world.crypto.open(secrets, opened.engine.installationId, parts)
@@ -100,7 +94,7 @@ test('section 12: a sealing secret tells who wrote, and opens nothing that was w
   for (const one of opened) {
     if (!one.ok) throw new Error(one.code)
     const own = { address: addressOf(bob), installationId: bobsId }
-    const metadata = must(checkMetadata(one.metadata, own))
+    const metadata = passed(checkMetadata(one.metadata, own))
     expect(metadata.senderAddress).toBe(addressOf(alice))
     expect(metadata.senderInstallationId).toBe(atAlice.engine.installationId)
     expect(one.olmMessage?.length).toBeGreaterThan(0)
@@ -175,7 +169,7 @@ test('section 12: a device that a stolen wallet adds is told to both accounts, a
   }
 })
 
-test('section 12: who has the keys of a device acts as it, until it is revoked', async () => {
+test('section 12: a thief with the keys of a device acts as it, until it is revoked', async () => {
   const { world, alice, bob, databases, atAlice, atBob, id } = await aPair()
   const laptop = await world.open({ account: alice, database: freshDatabase() })
   await untilState(laptop, 'live')

@@ -1,4 +1,4 @@
-/** A clock that a test turns: waits of half a minute or more end when it is turned that far. */
+/** A clock that a test turns, and waits that end with it. */
 
 import type { Platform } from '../../src/platform/platform.ts'
 
@@ -10,10 +10,9 @@ export interface TurnedClock {
   turn(ms: number): void
 }
 
-export const aTurnedClock = (): TurnedClock => {
-  let aheadMs = 0
+/** Waits of half a minute or more end when the clock is turned that far; shorter ones by themselves. */
+export const turnedWaits = (nowMs: () => number) => {
   const waiting = new Set<{ readonly dueMs: number; readonly end: () => void }>()
-  const nowMs = () => Date.now() + aheadMs
   const wait = (ms: number, signal?: AbortSignal) =>
     new Promise<void>((resolve) => {
       if (signal?.aborted) return resolve()
@@ -28,13 +27,24 @@ export const aTurnedClock = (): TurnedClock => {
       waiting.add(one)
       signal?.addEventListener('abort', finish, { once: true })
     })
+  /** Ends those that are over now. */
+  const endDue = () => {
+    for (const { dueMs, end } of [...waiting]) if (dueMs <= nowMs()) end()
+  }
+  return { wait, endDue }
+}
+
+export const aTurnedClock = (): TurnedClock => {
+  let aheadMs = 0
+  const nowMs = () => Date.now() + aheadMs
+  const { wait, endDue } = turnedWaits(nowMs)
   return {
     platform: { nowMs, wait, monotonicMs: () => performance.now() + aheadMs },
     nowMs,
     nowNs: () => BigInt(nowMs()) * 1_000_000n,
     turn: (ms) => {
       aheadMs += ms
-      for (const { dueMs, end } of [...waiting]) if (dueMs <= nowMs()) end()
+      endDue()
     },
   }
 }

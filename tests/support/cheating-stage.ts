@@ -5,58 +5,29 @@
 
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { expect } from 'vitest'
-import type { PadlockErrorCode } from '../../src/errors.ts'
 import type { Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
-import {
-  type Address,
-  type InstallationId,
-  parseAddress,
-  parseInstallationId,
-} from '../../src/protocol/ids.ts'
-import type { Checked } from '../../src/protocol/result.ts'
+import { type InstallationId, parseInstallationId } from '../../src/protocol/ids.ts'
 import { contactTopic, messageTopic, prekeyTopic, revokedTopic } from '../../src/protocol/topics.ts'
 import type { TurnedClock } from './cheating-clock.ts'
 import { CheatingNode } from './cheating-node/cheating-node.ts'
+import { addressOf, passed } from './checked.ts'
 import {
   anAccount,
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  never,
   type Opened,
   untilState,
   untilTexts,
 } from './engine.ts'
 
-export const never = new AbortController().signal
-export const dayMs = 86_400_000
-export const minuteMs = 60_000
-export const hourMs = 60 * minuteMs
-
-export const must = <T>(checked: Checked<T>): T => {
-  if (!checked.ok) throw new Error(checked.why)
-  return checked.value
-}
-
-export const addressOf = ({ address }: { readonly address: string }): Address =>
-  must(parseAddress(address))
-
 export const idOf = ({ engine }: Opened): InstallationId =>
-  must(parseInstallationId(engine.installationId))
-
-/** How often a code was warned of. */
-export const countOf = ({ engine }: Opened, code: PadlockErrorCode): number =>
-  engine.status.warnings.find((warning) => warning.code === code)?.count ?? 0
+  passed(parseInstallationId(engine.installationId))
 
 export const accusations = ({ events }: Opened) =>
   events.filter((event) => event.kind === 'node-accused')
-
-/** What lies on an inbox topic at the real node. */
-export const inboxOf = async ({ node }: EngineWorld, installationId: string) => {
-  const topic = `message-${installationId}`
-  const limits = { envelopes: 500, bytes: 1e9 }
-  return (await node.store.page([{ topic, afterSequence: 0n }], limits)).envelopes
-}
 
 /** All texts of a conversation as they are shown, oldest first. */
 export const shownTexts = async ({ engine }: Opened, id: string): Promise<(string | undefined)[]> =>

@@ -7,11 +7,10 @@ import type { Address } from '../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../src/protocol/revocation.ts'
 import { sealingKeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
-import { loadTestCrypto, signWith } from './engine.ts'
+import { loadTestCrypto, never, signWith } from './engine.ts'
 
 const crypto = await loadTestCrypto()
 const currentTime = '2026-11-20T08:13:00.000Z'
-const never = new AbortController().signal
 
 /** Signs with its key. */
 const theKey: PrivateKeyAccount = privateKeyToAccount(`0x${'7'.repeat(64)}`)

@@ -36,6 +36,7 @@ import { prekeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
 import type { Store } from '../../src/store/store.ts'
 import { freshDatabase, loadTestCrypto } from './engine.ts'
+import { storeWithTransaction } from './store-with-transaction.ts'
 
 const crypto = await loadTestCrypto()
 
@@ -144,30 +145,22 @@ export const aPartWorld = async (
   }
   const real = await openIdbStore(given.database ?? freshDatabase(), crypto, () => undefined)
   const committed: Committed[] = []
-  const store: Store = {
-    get: (table, key) => real.get(table, key),
-    list: (table, options) => real.list(table, options),
-    all: (table) => real.all(table),
-    scan: (table, options) => real.scan(table, options),
-    nextNumber: (table) => real.nextNumber(table),
-    close: () => real.close(),
-    transaction: async (reads, step, durability) => {
-      let written: readonly string[] = []
-      const result = await real.transaction(
-        reads,
-        (rows) => {
-          const next = step(rows)
-          written = next.writes.map(({ table }) => table.store)
-          return next
-        },
-        durability,
-      )
-      if (written.length > 0) {
-        committed.push({ tables: written, durability: durability ?? 'relaxed' })
-      }
-      return result
-    },
-  }
+  const store: Store = storeWithTransaction(real, async (reads, step, durability) => {
+    let written: readonly string[] = []
+    const result = await real.transaction(
+      reads,
+      (rows) => {
+        const next = step(rows)
+        written = next.writes.map(({ table }) => table.store)
+        return next
+      },
+      durability,
+    )
+    if (written.length > 0) {
+      committed.push({ tables: written, durability: durability ?? 'relaxed' })
+    }
+    return result
+  })
   const time = new NodeTime(platform)
   time.onNodeTime(BigInt(clock.nowMs) * 1_000_000n)
   const closing = new AbortController()

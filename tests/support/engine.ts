@@ -6,6 +6,7 @@ import 'fake-indexeddb/auto'
 import { readFile } from 'node:fs/promises'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { onTestFinished } from 'vitest'
+import type { StoredEnvelope } from '../../node/src/store/store.ts'
 import {
   createInProcessNode,
   type InProcessNode,
@@ -17,6 +18,7 @@ import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { Signer } from '../../src/engine/keys/signing.ts'
 import type { ClientEvent, ClientState } from '../../src/engine/model.ts'
+import { PadlockError, type PadlockErrorCode } from '../../src/errors.ts'
 import { networkOver } from '../../src/network/connect.ts'
 import type { Network } from '../../src/network/network.ts'
 import { browserPlatform } from '../../src/platform/browser.ts'
@@ -49,7 +51,7 @@ export interface OpenOptions {
   readonly platform?: Partial<Platform>
   readonly signal?: AbortSignal
   readonly renew?: boolean
-  /** Contract accounts: the chains that can be asked, and what is known of the own account. */
+  /** Contract accounts: the chains that can be asked, and what is known of our account. */
   readonly chains?: Chains
   readonly contractChainId?: bigint
   readonly findChain?: Signer['findChain']
@@ -75,7 +77,7 @@ export const signWith =
   async (message) =>
     decodeSignature(await account.signMessage({ message }))
 
-/** What the worker's host does: the wallet may take for ever, the wait for it ends with the signal. */
+/** What the worker's host does: the wallet may take forever, the wait for it ends with the signal. */
 export const neverAnswers: Sign = (_, signal) =>
   new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -141,7 +143,8 @@ export interface Opened {
   readonly events: ClientEvent[]
 }
 
-const never = new AbortController().signal
+/** A signal that is never given. */
+export const never = new AbortController().signal
 
 /** Resolves with the texts of a conversation as soon as there are that many, in order of arrival. */
 export const untilTexts = async (
@@ -177,4 +180,45 @@ const decodeSignature = (hex: `0x${string}`): Uint8Array => {
   const bytes = decodeHex(hex.slice(2))
   if (!bytes) throw new Error('a signature is hex')
   return bytes
+}
+
+/** How often a client warned of something. */
+export const countOf = ({ engine }: Opened, code: PadlockErrorCode): number =>
+  engine.status.warnings.find((warning) => warning.code === code)?.count ?? 0
+
+export const isSent = async ({ engine }: Opened, id: string, content: string): Promise<boolean> =>
+  (await engine.history(id, undefined, 50)).some(
+    (one) => one.content === content && one.state === 'sent',
+  )
+
+/** What lies in an inbox at the node. */
+export const inboxOf = async (
+  { node }: Pick<EngineWorld, 'node'>,
+  of: Opened | string,
+): Promise<readonly StoredEnvelope[]> => {
+  const topic = `message-${typeof of === 'string' ? of : of.engine.installationId}`
+  const limits = { envelopes: 500, bytes: 1e9 }
+  return (await node.store.page([{ topic, afterSequence: 0n }], limits)).envelopes
+}
+
+/** The code that a call fails with; 'none' if it does not fail, 'another' if that is no code of ours. */
+export const codeOf = (call: Promise<unknown>): Promise<PadlockErrorCode | 'none' | 'another'> =>
+  call.then(
+    () => 'none',
+    (error: unknown) => (error instanceof PadlockError ? error.code : 'another'),
+  )
+
+/** What a call fails with. */
+export const failureOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => 'no error',
+    (error: unknown) => error,
+  )
+
+/** A node that is not there. */
+export const unreachableNode = (real: Network): Network => {
+  const fail = async () => {
+    throw new PadlockError('network_unavailable')
+  }
+  return { ...real, getInfo: fail, publish: fail, query: fail, claimPrekeys: fail }
 }

@@ -9,15 +9,8 @@ import { buildContactBundle, parseContactBundle } from '../../src/protocol/conta
 import { type PrekeyUpload, parsePrekeyUpload } from '../../src/protocol/prekey.ts'
 import { contactTopic, prekeyTopic } from '../../src/protocol/topics.ts'
 import { put, tables } from '../../src/store/tables.ts'
+import { passed } from './checked.ts'
 import { aPartWorld } from './engine-context.ts'
-
-/** What a check that must pass gave. */
-export const value = <T>(
-  checked: { readonly ok: true; readonly value: T } | { readonly ok: false },
-): T => {
-  if (!checked.ok) throw new Error('refused')
-  return checked.value
-}
 
 /** An installation as registering left it, over a node that answers as the test says. */
 export const aHolder = async () => {
@@ -76,11 +69,11 @@ export const aHolder = async () => {
   const uploads = (): readonly PrekeyUpload[] =>
     requests
       .filter(({ topic }) => topic === prekeyTopic(account.installationId))
-      .map(({ message }) => value(parsePrekeyUpload(message)))
+      .map(({ message }) => passed(parsePrekeyUpload(message)))
   const bundles = () =>
     requests
       .filter(({ topic }) => topic === contactTopic(account.address))
-      .map(({ message }) => value(parseContactBundle(message)))
+      .map(({ message }) => passed(parseContactBundle(message)))
   const again = async () => {
     const later = { sealingKeys: new SealingKeys(context), prekeys: new Prekeys(context) }
     await later.sealingKeys.load()

@@ -1,8 +1,3 @@
-/**
- * What the tests of docs/protocol.md, section by section, have in common: a world whose clocks the
- * test turns, a line to the node that counts, and shorthands.
- */
-import type { StoredEnvelope } from '../../node/src/store/store.ts'
 import type { PadlockError } from '../../src/errors.ts'
 import type { ClaimedKey, Network, NodeFrame, OutgoingEnvelope } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
@@ -14,32 +9,16 @@ import {
   type InstallationId,
   parseAddress,
 } from '../../src/protocol/ids.ts'
-import type { Checked } from '../../src/protocol/result.ts'
 import { headerSigningFields } from '../../src/protocol/signing-bytes.ts'
 import { contactTopic, messageTopic } from '../../src/protocol/topics.ts'
 import { tables } from '../../src/store/tables.ts'
-import { anEngineWorld, type EngineWorld, type Opened } from './engine.ts'
-
-export const never = new AbortController().signal
-export const minuteMs = 60_000
-export const hourMs = 60 * minuteMs
-export const dayMs = 24 * hourMs
-
-export const must = <T>(checked: Checked<T>): T => {
-  if (!checked.ok) throw new Error(checked.why)
-  return checked.value
-}
-
-export const addressOf = (account: { readonly address: string }): Address =>
-  must(parseAddress(account.address))
-
-/** How often a client warned of something. */
-export const countOf = ({ engine }: Opened, code: string): number =>
-  engine.status.warnings.find((warning) => warning.code === code)?.count ?? 0
+import { turnedWaits } from './cheating-clock.ts'
+import { addressOf, passed } from './checked.ts'
+import { anEngineWorld, type EngineWorld } from './engine.ts'
 
 /** Clocks that stand still unless the test turns them. */
 export interface Clocks {
-  /** The devices' own clock. */
+  /** The devices’ clock. */
   nowMs: number
   /** The node's clock, in milliseconds. */
   nodeMs: number
@@ -51,7 +30,6 @@ export interface Clocks {
 
 /** A node and devices with clocks of their own; waits of half a minute or more end when they are turned. */
 export const aTurnedWorld = async (): Promise<{ world: EngineWorld; clocks: Clocks }> => {
-  const waiting = new Set<{ readonly dueMs: number; readonly end: () => void }>()
   const startMs = Date.UTC(2026, 10, 20)
   const clocks: Clocks = {
     nowMs: startMs,
@@ -61,27 +39,15 @@ export const aTurnedWorld = async (): Promise<{ world: EngineWorld; clocks: Cloc
       clocks.nowMs += ms
       clocks.nodeMs += ms
       clocks.monotonicMs += ms
-      for (const one of [...waiting]) if (one.dueMs <= clocks.monotonicMs) one.end()
+      endDue()
     },
     platform: {
       nowMs: () => clocks.nowMs,
       monotonicMs: () => clocks.monotonicMs,
-      wait: (ms, signal) =>
-        new Promise((resolve) => {
-          if (signal?.aborted) return resolve()
-          const finish = () => {
-            clearTimeout(timer)
-            waiting.delete(one)
-            signal?.removeEventListener('abort', finish)
-            resolve()
-          }
-          const one = { dueMs: clocks.monotonicMs + ms, end: finish }
-          const timer = ms < minuteMs / 2 ? setTimeout(finish, ms) : undefined
-          waiting.add(one)
-          signal?.addEventListener('abort', finish, { once: true })
-        }),
+      wait: (ms, signal) => wait(ms, signal),
     },
   }
+  const { wait, endDue } = turnedWaits(() => clocks.monotonicMs)
   const world = await anEngineWorld({ clock: () => BigInt(clocks.nodeMs) * 1_000_000n })
   return { world, clocks }
 }
@@ -139,24 +105,6 @@ export const aLine = () => {
   return line
 }
 
-/** What lies on an inbox. */
-export const inboxOf = async (
-  world: EngineWorld,
-  { engine }: Opened,
-): Promise<readonly StoredEnvelope[]> => {
-  const topic = `message-${engine.installationId}`
-  const page = await world.node.store.page([{ topic, afterSequence: 0n }], {
-    envelopes: 500,
-    bytes: 1e9,
-  })
-  return page.envelopes
-}
-
-export const isSent = async ({ engine }: Opened, id: string, content: string): Promise<boolean> =>
-  (await engine.history(id, undefined, 50)).some(
-    (one) => one.content === content && one.state === 'sent',
-  )
-
 /** An installation whose secrets are in the test's hands. */
 export interface Insider {
   readonly address: Address
@@ -170,8 +118,8 @@ export const insiderOf = async (world: EngineWorld, database: string): Promise<I
   const identity = (await store.get(tables.identity, 'identity'))?.value
   store.close()
   if (!identity) throw new Error('no identity')
-  const id = must(deriveInstallationId(identity))
-  return { address: must(parseAddress(identity.address)), id, identity: identity.state }
+  const id = passed(deriveInstallationId(identity))
+  return { address: passed(parseAddress(identity.address)), id, identity: identity.state }
 }
 
 /** Envelopes from an insider to someone's newest installation, all on one new session. */
@@ -186,7 +134,7 @@ export const envelopesFrom = async (
   const page = await network.query([{ topic, afterSequence: 0n }])
   const last = page.envelopes.at(-1)
   if (!last) throw new Error('no installation')
-  const bundle = must(parseContactBundle(last.message))
+  const bundle = passed(parseContactBundle(last.message))
   const claimId = globalThis.crypto.getRandomValues(new Uint8Array(16))
   const [claimed] = await network.claimPrekeys(claimId, [bundle.installationId])
   if (!claimed?.prekey) throw new Error('no prekey')

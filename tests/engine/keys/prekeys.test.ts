@@ -3,18 +3,17 @@
 import { expect, test } from 'vitest'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
 import { prekeySignatures } from '../../../src/protocol/prekey.ts'
 import { until } from '../../support/engine.ts'
 import { aHolder, down } from '../../support/key-holder.ts'
-
-const dayMs = 86_400_000
 
 test.each([
   [0, 50],
   [24, 26],
   [25, 0],
   [49, 0],
-])('of %s one-time keys in stock a client fills up with %s: section 6', async (left, expected) => {
+])('section 6: of %s one-time keys in stock a client fills up with %s', async (left, expected) => {
   const all = await aHolder()
   await all.prekeys.onStock(left, all.createdNs)
   expect(all.uploads().map(({ oneTime }) => oneTime.length)).toEqual(expected ? [expected] : [])
@@ -56,7 +55,7 @@ test('one upload at a time: what was not acknowledged goes again with the same b
   all.answers.push(down(), down())
   await all.prekeys.onStock(0, all.createdNs)
   expect(all.warned('network_unavailable')).toBe(1)
-  await all.prekeys.onStock(100, all.createdNs)
+  await all.prekeys.onStock(0, all.createdNs)
   const later = await all.again()
   await later.prekeys.onStock(100, all.createdNs)
   const messages = all.requests.map(({ message }) => encodeHex(message))
@@ -77,7 +76,7 @@ test('no fallback is made while an upload is not acknowledged', async () => {
   expect(all.uploads()[2]?.fallback).toBeDefined()
 })
 
-test('who asks to fill up twice at once fills up once', async () => {
+test('filling up twice at once fills up once', async () => {
   const all = await aHolder()
   await Promise.all([
     all.prekeys.onStock(0, all.createdNs),
@@ -93,7 +92,7 @@ test('nothing is filled up before it is known what is there', async () => {
   expect(all.requests).toEqual([])
 })
 
-test('keys count once they are acknowledged; used ones count no more, and below 25 it fills up: section 6', async () => {
+test('section 6: keys count once they are acknowledged; used ones count no more, and below 25 it fills up', async () => {
   const all = await aHolder()
   await all.prekeys.onStock(20, all.createdNs)
   const [upload] = all.uploads()
@@ -120,7 +119,7 @@ test('the twenty-sixth key that goes has the stock filled up by itself', async (
   expect(all.uploads()[1]?.oneTime).toHaveLength(26)
 })
 
-test('a used one-time secret goes with what is written, a fallback never does: section 6', async () => {
+test('section 6: a used one-time secret goes with what is written, a fallback never does', async () => {
   const all = await aHolder()
   const { oneTime, fallback } = all.first
   const [used, ...others] = oneTime
@@ -142,7 +141,7 @@ test('a used one-time secret goes with what is written, a fallback never does: s
   expect(prekeys?.fallback).toHaveLength(1)
 })
 
-test('one-time secrets that nobody used are dropped after ninety days to the millisecond, by both clocks', async () => {
+test('unused one-time secrets are dropped after ninety days to the millisecond, by both clocks, also after a restart', async () => {
   const all = await aHolder()
   const count = async () => (await all.stored()).prekeys?.oneTime.length
   all.turn(90 * dayMs - 1)
@@ -152,11 +151,12 @@ test('one-time secrets that nobody used are dropped after ninety days to the mil
   await all.prekeys.rotateIfDue()
   expect(await count()).toBe(3)
   all.clock.nowMs -= dayMs
+  const { prekeys } = await all.again()
+  await prekeys.rotateIfDue()
+  expect(await count()).toBe(3)
   all.turn(1)
-  await all.prekeys.rotateIfDue()
+  await prekeys.rotateIfDue()
   expect(await count()).toBe(0)
-  for (const { publicKey } of all.first.oneTime) {
-    expect(all.prekeys.find(publicKey)).toBeUndefined()
-  }
-  expect(all.prekeys.find(all.first.fallback.publicKey)).toBeDefined()
+  for (const { publicKey } of all.first.oneTime) expect(prekeys.find(publicKey)).toBeUndefined()
+  expect(prekeys.find(all.first.fallback.publicKey)).toBeDefined()
 })

@@ -7,7 +7,7 @@ import type { Write } from '../../../src/store/store.ts'
 import { joinKey, MessageState, put, tables } from '../../../src/store/tables.ts'
 import { aPartWorld } from '../../support/engine-context.ts'
 
-/** A database with something in each table; `revokedNs` of the own installation. */
+/** A database with something in each table; `revokedNs` is of our own installation. */
 const aDatabase = async (revokedNs: bigint | undefined) => {
   const { store, context } = await aPartWorld()
   const { address, installationId, keys } = context.account
@@ -90,7 +90,7 @@ const nothing = {
   outbox: 0,
 }
 
-test('who was revoked forgets keys, sessions, and whatever was under way under the old name', async () => {
+test('a revoked installation forgets keys, sessions, and all that was under way under the old name', async () => {
   const { store, counts } = await aDatabase(5n)
   await forgetIfRevoked(store)
   expect(await counts()).toEqual(nothing)
@@ -117,10 +117,13 @@ test('history, conversations and the last time of composition stay; what was not
   expect(await store.get(tables.conversations, 'one')).toBeDefined()
 })
 
-test.each([undefined, 0n])('who was not revoked forgets nothing', async (revokedNs) => {
-  const { store, counts } = await aDatabase(revokedNs)
-  const before = await counts()
-  await forgetIfRevoked(store)
-  expect(await counts()).toEqual(before)
-  expect((await store.get(tables.messages, 'message 0'))?.value.reason).toBe('')
-})
+test.each([undefined, 0n])(
+  'an installation that was not revoked forgets nothing',
+  async (revokedNs) => {
+    const { store, counts } = await aDatabase(revokedNs)
+    const before = await counts()
+    await forgetIfRevoked(store)
+    expect(await counts()).toEqual(before)
+    expect((await store.get(tables.messages, 'message 0'))?.value.reason).toBe('')
+  },
+)

@@ -7,26 +7,17 @@ import type { Network, NodeEnvelope } from '../../../src/network/network.ts'
 import {
   anAccount,
   anEngineWorld,
+  codeOf,
   freshDatabase,
+  never,
   type Opened,
   signWith,
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
 
-const never = new AbortController().signal
-
 const untilEvent = async ({ events }: Opened, found: (event: ClientEvent) => boolean) => {
   while (!events.some(found)) await new Promise((resolve) => setTimeout(resolve, 2))
-}
-
-const codeOf = async (call: Promise<unknown>): Promise<string> => {
-  const error = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  )
-  if (!(error instanceof PadlockError)) throw new Error('it did not fail')
-  return error.code
 }
 
 /** Alice with a laptop, a phone and a tablet; Bob with one device. */
@@ -144,17 +135,6 @@ test('section 9: a device can revoke itself', async () => {
   ])
 })
 
-test('section 3: what is revoked already asks nobody, and what never was here is refused', async () => {
-  const { world, laptop, phone, atBob } = await aFamily()
-  await laptop.engine.revoke([phone.engine.installationId], never)
-  const asked = world.asked.length
-  await laptop.engine.revoke([phone.engine.installationId], never)
-  expect(await codeOf(laptop.engine.revoke(['nobody'], never))).toBe('invalid_argument')
-  const { installationId } = atBob.engine
-  expect(await codeOf(laptop.engine.revoke([installationId], never))).toBe('invalid_argument')
-  expect(world.asked).toHaveLength(asked)
-})
-
 test('section 3: a wallet that declines, or is another one, revokes nothing', async () => {
   const world = await anEngineWorld()
   const [alice, mallory] = [anAccount(), anAccount()]
@@ -183,7 +163,7 @@ test('section 3: a wallet that declines, or is another one, revokes nothing', as
   expect(own.map(({ state }) => state)).toEqual(['valid', 'valid'])
 })
 
-test('section 8: who was live past a revocation takes nothing more from that device, even misdated by the node', async () => {
+test('section 8: a client that was live past a revocation takes nothing more from that device, even misdated by the node', async () => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()

@@ -10,11 +10,10 @@ import { buildContactBundle } from '../../../src/protocol/contact.ts'
 import { parseAddress } from '../../../src/protocol/ids.ts'
 import { parseRevocation, verifyRevocation } from '../../../src/protocol/revocation.ts'
 import { put, tables } from '../../../src/store/tables.ts'
-import { signWith } from '../../support/engine.ts'
+import { never, signWith } from '../../support/engine.ts'
 import { aDevice, aPartWorld, known, sendingParts } from '../../support/engine-context.ts'
 
 const wallet = privateKeyToAccount(`0x${'7'.repeat(64)}`)
-const never = new AbortController().signal
 
 /** An account with so many installations, over a node that answers as the test says. */
 const anOwner = async (count: number) => {
@@ -86,7 +85,7 @@ test('however they are named, installations are revoked in ascending order, by o
   expect(all.directory.rereads).toHaveLength(6)
 })
 
-test('what is revoked already is passed over; if nothing is left nobody is asked', async () => {
+test('installations that are revoked already are passed over; if none is left nobody is asked', async () => {
   const all = await anOwner(2)
   const [one, two] = all.installations
   if (!one || !two) return
@@ -110,7 +109,7 @@ test.each(['', 'A'.repeat(43), 'no id'])(
   },
 )
 
-test('that somebody else revoked them meanwhile is a success; every other refusal is a failure', async () => {
+test('already_revoked, by somebody else meanwhile, is a success; every other refusal is a failure', async () => {
   const all = await anOwner(1)
   const ids = all.installations.map(({ id }) => id)
   all.answers.push(new PadlockError('already_revoked'))

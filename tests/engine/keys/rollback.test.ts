@@ -30,7 +30,7 @@ const aCopy = async () => {
   }
   await commit(all.store, sessions.statesChange([session]))
   all.committed.length = 0
-  /** What the own contact topic says of this installation. */
+  /** What our own contact topic says of this installation. */
   const says = (given: Partial<KnownInstallation>) =>
     directory.people.set(account.address, [known(account, given)])
   const here = { sealingKey: all.first.sealing.publicKey, sealingCreatedNs: all.createdNs }
@@ -48,7 +48,7 @@ const aCopy = async () => {
   return { ...all, directory, sessions, session, says, here, repair, told, closed }
 }
 
-test('who knows its own newest key and upload is no older copy', async () => {
+test('a copy that knows its newest key and upload is no older copy', async () => {
   const all = await aCopy()
   await all.repair()
   // Nor is one whose bundle was not seen, or that only a revocation names.

@@ -1,56 +1,21 @@
-/** Keys that age: docs/protocol.md sections 2 and 6, by a clock that the test turns. */
+/** Keys that age in a running client: docs/protocol.md sections 1 and 2. */
 
 import { expect, test } from 'vitest'
-import type { Engine } from '../../../src/engine/engine.ts'
-import type { ClientEvent } from '../../../src/engine/model.ts'
-import { PadlockError } from '../../../src/errors.ts'
-import type { Network } from '../../../src/network/network.ts'
 import { parseContactBundle } from '../../../src/protocol/contact.ts'
-import { parseAddress } from '../../../src/protocol/ids.ts'
-import { parsePrekeyUpload } from '../../../src/protocol/prekey.ts'
-import { contactTopic, parseTopic } from '../../../src/protocol/topics.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
+import { contactTopic } from '../../../src/protocol/topics.ts'
 import { tables } from '../../../src/store/tables.ts'
+import { addressOf, passed } from '../../support/checked.ts'
 import {
   anAccount,
-  anEngineWorld,
   type EngineWorld,
   freshDatabase,
+  isSent,
   until,
   untilState,
+  untilTexts,
 } from '../../support/engine.ts'
-
-const never = new AbortController().signal
-const dayMs = 86_400_000
-const startMs = Date.UTC(2026, 10, 20)
-
-/** A world whose node and devices have one clock, turned by hand. */
-const aWorldWithClock = async () => {
-  const clock = { nowMs: startMs }
-  const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
-  const platform = { nowMs: () => clock.nowMs }
-  return { clock, world, platform }
-}
-
-/** Records uploads; `refuse` is thrown at the next one. */
-const watchUploads = (real: Network) => {
-  const uploads: ReturnType<typeof parsePrekeyUpload>[] = []
-  const state: { refuse: PadlockError | undefined } = { refuse: undefined }
-  const network: Network = {
-    ...real,
-    publish: async (envelopes, signal) => {
-      for (const { topic, message } of envelopes) {
-        const parts = parseTopic(topic)
-        if (!parts.ok || parts.value.kind !== 'prekey') continue
-        uploads.push(parsePrekeyUpload(message))
-        const { refuse } = state
-        state.refuse = undefined
-        if (refuse) throw refuse
-      }
-      return real.publish(envelopes, signal)
-    },
-  }
-  return { uploads, state, network }
-}
+import { aTurnedWorld } from '../../support/turned-world.ts'
 
 const secretsOf = async (world: EngineWorld, database: string) => {
   const store = await world.openStore(database)
@@ -63,41 +28,24 @@ const secretsOf = async (world: EngineWorld, database: string) => {
 }
 
 const bundlesOf = async (world: EngineWorld, account: { readonly address: string }) => {
-  const address = parseAddress(account.address)
-  if (!address.ok) throw new Error('address')
-  const topic = contactTopic(address.value)
+  const topic = contactTopic(addressOf(account))
   const { envelopes } = await world.network.query([{ topic, afterSequence: 0n }])
-  return envelopes.map(({ message }) => {
-    const bundle = parseContactBundle(message)
-    if (!bundle.ok) throw new Error('bundle')
-    return bundle.value
-  })
-}
-
-const textsOf = async (
-  { engine }: { readonly engine: Engine; readonly events: readonly ClientEvent[] },
-  id: string,
-  count: number,
-) => {
-  const texts: (string | undefined)[] = []
-  for (let after = '0'; texts.length < count; ) {
-    const page = await engine.nextMessages(after, id, never)
-    texts.push(...page.messages.map(({ content }) => content))
-    after = page.cursor
-  }
-  return texts
+  return envelopes.map(({ message }) => passed(parseContactBundle(message)))
 }
 
 test('section 2: the sealing key is rotated after 30 days, and mail to the two before it is still opened', async () => {
-  const { clock, world, platform } = await aWorldWithClock()
+  const { clocks, world } = await aTurnedWorld()
+  const { platform } = clocks
   const [alice, bob] = [anAccount(), anAccount()]
   const database = freshDatabase()
   const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
   await untilState(atAlice, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
   let sent = 0
-  for (const days of [0, 29, 30, 60, 90]) {
-    clock.nowMs = startMs + days * dayMs
+  let days = 0
+  for (const later of [0, 29, 30, 60, 90]) {
+    clocks.turn((later - days) * dayMs)
+    days = later
     const atBob = await world.open({ account: bob, database, platform })
     await untilState(atBob, 'live')
     const expected = Math.floor(days / 30) + 1
@@ -105,7 +53,7 @@ test('section 2: the sealing key is rotated after 30 days, and mail to the two b
     // Mail that was under way while the key changed.
     await atAlice.engine.send(id, `after ${days} days`)
     sent += 1
-    expect(await textsOf(atBob, id, sent)).toHaveLength(sent)
+    expect(await untilTexts(atBob, id, sent)).toHaveLength(sent)
     await atBob.engine.close()
   }
   const { sealing, identity } = await secretsOf(world, database)
@@ -118,142 +66,46 @@ test('section 2: the sealing key is rotated after 30 days, and mail to the two b
       .reverse()
       .map(({ sealingKey }) => sealingKey.key),
   )
-  const stored = parseContactBundle(identity.contactBundle)
-  expect(stored.ok && stored.value.sealingKey.key).toEqual(bundles.at(-1)?.sealingKey.key)
+  const stored = passed(parseContactBundle(identity.contactBundle))
+  expect(stored.sealingKey.key).toEqual(bundles.at(-1)?.sealingKey.key)
 })
 
-test('section 2: a rotation whose answer was lost goes out again with the same bytes', async () => {
-  const { clock, world, platform } = await aWorldWithClock()
-  const bob = anAccount()
+/** How old the keys are by our own clock and by the node's when the device comes back. */
+const comeBack = async (ownMs: number, nodeMs: number) => {
+  const { world, clocks } = await aTurnedWorld()
+  const { platform } = clocks
+  const account = anAccount()
   const database = freshDatabase()
-  const first = await world.open({ account: bob, database, platform })
+  const first = await world.open({ account, database, platform })
   await untilState(first, 'live')
   await first.engine.close()
-  clock.nowMs += 31 * dayMs
-  const offered: Uint8Array[] = []
-  let answered = 0
-  const watch =
-    (losesAnswers: boolean) =>
-    (real: Network): Network => ({
-      ...real,
-      publish: async (envelopes, signal) => {
-        const receipts = await real.publish(envelopes, signal)
-        const bundle = envelopes.find(({ topic }) => topic.startsWith('contact-'))
-        if (bundle) offered.push(bundle.message)
-        if (bundle && losesAnswers) throw new PadlockError('network_unavailable')
-        if (bundle) answered += 1
-        return receipts
-      },
-    })
-  const second = await world.open({ account: bob, database, platform, network: watch(true) })
-  await untilState(second, 'live')
-  await until(() => offered.length === 1)
-  await second.engine.close()
-  const third = await world.open({ account: bob, database, platform, network: watch(false) })
-  await untilState(third, 'live')
-  await until(() => answered === 1)
-  await third.engine.close()
-  expect(offered[1]).toEqual(offered[0])
-  expect((await secretsOf(world, database)).sealing.pendingBundle).toHaveLength(0)
-  expect(await bundlesOf(world, bob)).toHaveLength(2)
-})
-
-test('section 2: the fallback key is rotated after 7 days and the one before it kept until the next time', async () => {
-  const { clock, world, platform } = await aWorldWithClock()
-  const bob = anAccount()
-  const database = freshDatabase()
-  const keys: (Uint8Array | undefined)[] = []
-  for (const days of [0, 6, 7, 14, 21]) {
-    clock.nowMs = startMs + days * dayMs
-    const { uploads, network } = watchUploads(world.network)
-    const atBob = await world.open({ account: bob, database, platform, network: () => network })
-    await untilState(atBob, 'live')
-    if (days > 6) {
-      await until(() => uploads.length === 1)
-      const [upload] = uploads
-      expect(upload?.ok && upload.value.replace).toBe(false)
-    }
-    await atBob.engine.close()
-    const { prekeys } = await secretsOf(world, database)
-    expect(prekeys.fallback).toHaveLength(days < 7 ? 1 : 2)
-    keys.push(prekeys.fallback[0]?.publicKey)
-    if (days > 7) expect(prekeys.fallback[1]?.publicKey).toEqual(keys.at(-2))
+  const before = await secretsOf(world, database)
+  clocks.nowMs += ownMs
+  clocks.nodeMs += nodeMs
+  const again = await world.open({ account, database, platform })
+  await untilState(again, 'live')
+  // Maintenance begins with being live; these come after it.
+  const { id } = await again.engine.conversation(account.address)
+  for (const text of ['one', 'two', 'three']) {
+    await again.engine.send(id, text)
+    await until(() => isSent(again, id, text))
   }
-  expect(keys[1]).toEqual(keys[0])
-  expect(new Set(keys.map((key) => Buffer.from(key ?? []).toString('hex'))).size).toBe(4)
-})
-
-test('section 2: one-time secrets that nobody used are dropped after 90 days', async () => {
-  const { clock, world, platform } = await aWorldWithClock()
-  const bob = anAccount()
-  const database = freshDatabase()
-  let newest = 0n
-  for (const [days, old] of [
-    [0, 50],
-    [80, 50],
-    [90, 0],
-  ] as const) {
-    clock.nowMs = startMs + days * dayMs
-    const atBob = await world.open({ account: bob, database, platform })
-    await untilState(atBob, 'live')
-    // The fallback is rotated each time, after the old ones were dropped.
-    const stock = () => world.node.store.stock(atBob.engine.installationId)
-    await until(async () => (await stock()).newestCreatedNs > newest)
-    newest = (await stock()).newestCreatedNs
-    await atBob.engine.close()
-    const { prekeys } = await secretsOf(world, database)
-    const isFirst = ({ createdNs }: { readonly createdNs: bigint }) =>
-      createdNs < BigInt(startMs + dayMs) * 1_000_000n
-    expect(prekeys.oneTime.filter(isFirst)).toHaveLength(old)
-    // The node dropped its copies after 30 days and has new ones.
-    expect(prekeys.oneTime.length).toBeGreaterThanOrEqual(50)
+  await again.engine.close()
+  const after = await secretsOf(world, database)
+  const isOld = (key: { readonly createdNs: bigint }) =>
+    before.prekeys.oneTime[0]?.createdNs === key.createdNs
+  return {
+    sealing: after.sealing.secrets.length - 1,
+    published: (await bundlesOf(world, account)).length - 1,
+    fallback: after.prekeys.fallback.length - 1,
+    oneTimeLeft: after.prekeys.oneTime.filter(isOld).length,
   }
-})
+}
 
-test('section 6: after a prekey message the stock is filled again without being told', async () => {
-  const { world } = await aWorldWithClock()
-  const [bob] = [anAccount()]
-  const atBob = await world.open({ account: bob, database: freshDatabase() })
-  await untilState(atBob, 'live')
-  const stock = () => world.node.store.stock(atBob.engine.installationId)
-  for (let n = 0; n < 26; n += 1) {
-    const friend = await world.open({ account: anAccount(), database: freshDatabase() })
-    const chat = await friend.engine.conversation(bob.address)
-    await friend.engine.send(chat.id, `hi ${n}`)
-    await untilState(friend, 'live')
-    const texts = await textsOf(atBob, chat.id, 1)
-    expect(texts).toEqual([`hi ${n}`])
-    await friend.engine.close()
-  }
-  await until(async () => (await stock()).oneTimeLeft === 50)
-})
-
-test('section 6: a stale upload is made anew: its keys go, its fallback comes again', async () => {
-  const { clock, world, platform } = await aWorldWithClock()
-  const bob = anAccount()
-  const database = freshDatabase()
-  const first = await world.open({ account: bob, database, platform })
-  await untilState(first, 'live')
-  await first.engine.close()
-  clock.nowMs += 8 * dayMs
-  const { uploads, state, network } = watchUploads(world.network)
-  state.refuse = new PadlockError('stale_upload')
-  const second = await world.open({ account: bob, database, platform, network: () => network })
-  await untilState(second, 'live')
-  await until(() => uploads.length === 2)
-  const [stale, anew] = uploads
-  if (!stale?.ok || !anew?.ok) throw new Error('uploads')
-  expect(anew.value.fallback?.key).toEqual(stale.value.fallback?.key)
-  expect(anew.value.createdNs).toBeGreaterThan(stale.value.createdNs)
-  await until(async () => {
-    const { newestCreatedNs } = await world.node.store.stock(second.engine.installationId)
-    return newestCreatedNs === anew.value.createdNs
-  })
-  await second.engine.close()
-  const { prekeys } = await secretsOf(world, database)
-  const discarded = stale.value.oneTime.map(({ key }) => Buffer.from(key).toString('hex'))
-  for (const { publicKey } of prekeys.oneTime) {
-    expect(discarded).not.toContain(Buffer.from(publicKey).toString('hex'))
-  }
-  expect(prekeys.pendingUpload).toHaveLength(0)
+test('section 1: keys are too old when both clocks say so, not when only our own or only the node’s does', async () => {
+  const nothing = { sealing: 0, published: 0, fallback: 0, oneTimeLeft: 50 }
+  expect(await comeBack(400 * dayMs, 0)).toEqual(nothing)
+  expect(await comeBack(0, 400 * dayMs)).toEqual(nothing)
+  const everything = { sealing: 1, published: 1, fallback: 1, oneTimeLeft: 0 }
+  expect(await comeBack(90 * dayMs, 90 * dayMs)).toEqual(everything)
 })

@@ -7,9 +7,8 @@ import { type Signer, signAs, signAsWallet } from '../../../src/engine/keys/sign
 import { PadlockError } from '../../../src/errors.ts'
 import { parseAddress } from '../../../src/protocol/ids.ts'
 import { hashPersonalMessage } from '../../../src/protocol/wallet-signature.ts'
-import { signWith } from '../../support/engine.ts'
+import { never, signWith } from '../../support/engine.ts'
 
-const never = new AbortController().signal
 const account = privateKeyToAccount(`0x${'1'.repeat(64)}`)
 const other = privateKeyToAccount(`0x${'2'.repeat(64)}`)
 const parsed = parseAddress(account.address)
@@ -94,7 +93,7 @@ test('a plain signature that does not recover to the address is asked for once m
   }
 })
 
-test('it is asked once more and no oftener: who signs for another account is told', async () => {
+test('it is asked once more and no oftener: a wallet that signs for another account is reported', async () => {
   const { chains, questions } = saying('invalid')
   const { signer, asked } = aSigner({ by: other, findChain: on(5n, false), chains })
   expect(await codeOf(signAsWallet(signer, signing, never))).toBe('wallet_wrong_account')
@@ -135,7 +134,7 @@ test('a contract’s signature has 8 KiB at most', async () => {
   }
 })
 
-test('whoever has a kind already signs in that kind only', async () => {
+test('an account that has a kind already signs in that kind only', async () => {
   const key = aSigner({ findChain: on(5n, true), contractChainId: 5n })
   expect(await signAs(key.signer, signing, undefined, never)).toMatchObject({ kind: 'eip191' })
   expect(key.asked).toEqual(['plain'])

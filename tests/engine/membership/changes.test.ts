@@ -9,25 +9,20 @@ import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
 import { buildRevocationText, formatCurrentTime } from '../../../src/protocol/signing-texts.ts'
 import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
 import { tables } from '../../../src/store/tables.ts'
+import { addressOf, passed } from '../../support/checked.ts'
 import {
   anAccount,
   type EngineWorld,
   freshDatabase,
+  isSent,
+  never,
   type Opened,
   signWith,
   until,
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
-import {
-  addressOf,
-  aLine,
-  aTurnedWorld,
-  insiderOf,
-  isSent,
-  must,
-  never,
-} from '../../support/turned-world.ts'
+import { aLine, aTurnedWorld, insiderOf } from '../../support/turned-world.ts'
 
 const told = ({ events }: Opened, kind: 'installation-added' | 'installation-revoked') =>
   events.flatMap((event) => (event.kind === kind ? [event.installation.id] : []))
@@ -36,10 +31,10 @@ const told = ({ events }: Opened, kind: 'installation-added' | 'installation-rev
 const bundlesOf = async (world: EngineWorld, account: { readonly address: string }) => {
   const topic = contactTopic(addressOf(account))
   const { envelopes } = await world.network.query([{ topic, afterSequence: 0n }])
-  return envelopes.map(({ message }) => ({ message, bundle: must(parseContactBundle(message)) }))
+  return envelopes.map(({ message }) => ({ message, bundle: passed(parseContactBundle(message)) }))
 }
 
-test('section 9: a device that one’s own account gained while this one was away is told of', async () => {
+test('section 9: a device that our account gained while this one was away is reported', async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const alice = anAccount()
@@ -60,7 +55,7 @@ test('section 9: a device that one’s own account gained while this one was awa
   expect(told(later, 'installation-added')).toEqual([])
 })
 
-test('section 9: a device that one’s own account gained at a node of another id is told of too', async () => {
+test('section 9: a device that our account gained at a node of another id is reported too', async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const alice = anAccount()
@@ -80,7 +75,7 @@ test('section 9: a device that one’s own account gained at a node of another i
   await other.close()
 })
 
-test('section 9: what either account of a conversation gains and loses is told, of others nothing', async () => {
+test('section 9: devices that either account of a conversation gains and loses are reported, of others nothing', async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const [alice, bob, carol] = [anAccount(), anAccount(), anAccount()]
@@ -202,12 +197,12 @@ test('section 9: of the sealing keys of an installation the greatest verified cr
   const known = (await store.all(tables.installations)).find(
     ({ value }) => value.installationId === installationId,
   )
-  expect(known?.value.sealingKey).toEqual(must(parseContactBundle(newest)).sealingKey.key)
+  expect(known?.value.sealingKey).toEqual(passed(parseContactBundle(newest)).sealingKey.key)
   expect(known?.value.sealingCreatedNs).toBe(createdNs + 5n)
   expect(known?.value.firstSeenNs).toBe(BigInt(clocks.nodeMs) * 1_000_000n)
 })
 
-test('section 3: who revokes under another address revokes nothing of this one', async () => {
+test('section 3: a revocation under another address revokes nothing of this one', async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const [alice, bob, mallory] = [anAccount(), anAccount(), anAccount()]
@@ -221,7 +216,7 @@ test('section 3: who revokes under another address revokes nothing of this one',
   const address = addressOf(mallory)
   const currentTime = formatCurrentTime(clocks.nowMs)
   const installations = [genuine.bundle.keys]
-  const text = must(
+  const text = passed(
     buildRevocationText({ address, currentTime, installations, chainId: undefined }),
   )
   const signature = await signWith(mallory)(text, never)

@@ -12,9 +12,7 @@ import { buildContactBundle, parseContactBundle } from '../../../src/protocol/co
 import type { IdentityKeys } from '../../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../../src/protocol/revocation.ts'
 import { contactTopic, messageTopic } from '../../../src/protocol/topics.ts'
-import { aTurnedClock } from '../../support/cheating-clock.ts'
 import {
-  bent,
   misdates,
   numbersAnew,
   onTopic,
@@ -23,21 +21,19 @@ import {
 } from '../../support/cheating-node/tricks.ts'
 import { CheatingPeer } from '../../support/cheating-peer/cheating-peer.ts'
 import {
-  addressOf,
   aStage,
   aThird,
-  countOf,
   expectHonest,
-  minuteMs,
-  must,
-  never,
   type Stage,
   say,
   shownTexts,
 } from '../../support/cheating-stage.ts'
+import { addressOf, passed } from '../../support/checked.ts'
 import {
   anAccount,
+  countOf,
   freshDatabase,
+  never,
   type Opened,
   signWith,
   until,
@@ -62,7 +58,7 @@ const aRevocation = async (
     installations: [keys],
     signature: { kind: 'eip191', signature: new Uint8Array(65) },
   } as const
-  const signature = await signWith(wallet)(must(revocationText(fields)), never)
+  const signature = await signWith(wallet)(passed(revocationText(fields)), never)
   return buildRevocation({ ...fields, signature: { kind: 'eip191', signature } })
 }
 
@@ -92,19 +88,8 @@ const forgeries: readonly Forgery[] = [
         await CheatingPeer.make(world, whose),
         await CheatingPeer.make(world, whose),
       ]
-      const { sealingKey } = must(parseContactBundle(other.bundle))
-      return buildContactBundle({ ...must(parseContactBundle(one.bundle)), sealingKey })
-    },
-  },
-  {
-    name: 'section 9: a newer sealing key that the installation did not sign is not taken',
-    forge: async (_, __, bundle) => {
-      const { sealingKey, ...fields } = must(parseContactBundle(bundle))
-      const createdNs = sealingKey.createdNs + 1_000n
-      return buildContactBundle({
-        ...fields,
-        sealingKey: { ...sealingKey, createdNs, key: bent(sealingKey.key) },
-      })
+      const { sealingKey } = passed(parseContactBundle(other.bundle))
+      return buildContactBundle({ ...passed(parseContactBundle(one.bundle)), sealingKey })
     },
   },
   {
@@ -134,7 +119,7 @@ for (const { name, forge } of forgeries) {
   })
 }
 
-test('section 5: a device that is left out of a log is a gap, as these logs are kept for ever', async () => {
+test('section 5: a device that is left out of a log is a gap, as these logs are kept forever', async () => {
   const stage = await aStage()
   const { world, node, atBob } = stage
   const carol = anAccount()
@@ -145,25 +130,6 @@ test('section 5: a device that is left out of a log is a gap, as these logs are 
   const found = await atBob.engine.installations(carol.address)
   expect(found.map(({ id }) => id)).toEqual([laptop.engine.installationId])
   expect(countOf(atBob, 'gap')).toBe(1)
-  await expectHonest(stage)
-})
-
-test('section 9: a sealing key from before is not gone back to', async () => {
-  const clock = aTurnedClock()
-  const stage = await aStage({ clock })
-  const peer = await CheatingPeer.register(stage.world)
-  const topic = `contact-${peer.address}`
-  clock.turn(minuteMs)
-  await peer.rotateSealingKey()
-  stage.node.play(
-    numbersAnew(onTopic(topic), ({ sequence, message }) =>
-      sequence === 2n ? [message, peer.bundle] : [message],
-    ),
-  )
-  const { id } = await stage.atBob.engine.conversation(peer.account.address)
-  await say(stage.atBob, id, 'sealed to the newest key')
-  // The peer opens with its newest secret alone.
-  expect(await peer.inbox()).toHaveLength(1)
   await expectHonest(stage)
 })
 
@@ -209,7 +175,7 @@ for (const { name, forge } of [
     const [bundle] = (
       await stage.world.network.query([{ topic: topics.alice.contact, afterSequence: 0n }])
     ).envelopes
-    const keys = must(parseContactBundle(bundle?.message ?? new Uint8Array())).keys
+    const keys = passed(parseContactBundle(bundle?.message ?? new Uint8Array())).keys
     const envelope = create(EnvelopeSchema, {
       topic: topics.alice.revoked,
       sequence: 1n,

@@ -1,98 +1,37 @@
-/**
- * Contract accounts (docs/protocol.md section 3) with real contracts on a real chain: who is written to
- * and heard, and what happens while their chain cannot be asked.
- */
-
-import type { Hex, PrivateKeyAccount } from 'viem'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { type Chains as NodeChains, openChains } from '../../../node/src/chains/chains.ts'
-import { chainsFrom } from '../../../src/chains/chain-option.ts'
-import type { Chains, ContractQuestion } from '../../../src/chains/chains.ts'
-import type { Network, NodeEnvelope } from '../../../src/network/network.ts'
+import { expect, test } from 'vitest'
+import type { Chains } from '../../../src/chains/chains.ts'
+import type { Network } from '../../../src/network/network.ts'
 import { decodeHex } from '../../../src/protocol/bytes.ts'
 import { parseContactBundle } from '../../../src/protocol/contact.ts'
-import { type Address, parseAddress } from '../../../src/protocol/ids.ts'
-import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
-import type { Store } from '../../../src/store/store.ts'
-import { tables } from '../../../src/store/tables.ts'
+import { contactTopic } from '../../../src/protocol/topics.ts'
 import { aTurnedClock } from '../../support/cheating-clock.ts'
+import { addressOf } from '../../support/checked.ts'
+import {
+  aCouple,
+  asContract,
+  askable,
+  aWorld,
+  chain,
+  openContract,
+  openLive,
+  publishedBy,
+  say,
+  serving,
+  stateOf,
+  statesOf,
+  textsOf,
+  topicOf,
+} from '../../support/contract-world.ts'
 import {
   anAccount,
   anEngineWorld,
   type EngineWorld,
   freshDatabase,
-  type Opened,
-  type OpenOptions,
+  never,
   until,
-  untilState,
   untilTexts,
 } from '../../support/engine.ts'
-import { type LocalChain, startLocalChain, wrapSignature } from '../../support/local-chain.ts'
-
-let chain: LocalChain
-beforeAll(async () => {
-  chain = await startLocalChain()
-  // Compiles the contracts, which takes its time once.
-  await chain.deploy('WalletFactory')
-})
-afterAll(() => chain.close())
-
-const never = new AbortController().signal
-
-const addressOf = ({ address }: { readonly address: string }): Address => {
-  const parsed = parseAddress(address)
-  if (!parsed.ok) throw new Error(parsed.why)
-  return parsed.value
-}
-
-/** A node that asks the chain; or one that takes whatever it is given. */
-const aWorld = async ({ isCheating = false } = {}): Promise<EngineWorld> => {
-  const honest = openChains(new Map([[chain.id, chain.url]]))
-  onTestFinished(() => honest.close())
-  const cheating: NodeChains = { ...honest, verify: async () => 'valid' }
-  return anEngineWorld({ chains: isCheating ? cheating : honest })
-}
-
-/** The chain as a client asks it, with what it was asked. */
-const askable = (): Chains & { readonly asked: ContractQuestion[] } => {
-  const chains = chainsFrom({ [Number(chain.id)]: chain.url }, { timeoutMs: 30_000 })
-  const asked: ContractQuestion[] = []
-  return {
-    ids: chains.ids,
-    asked,
-    verify: (question, signal) => {
-      asked.push(question)
-      return chains.verify(question, signal)
-    },
-  }
-}
-
-/** The owner as its contract account: the address is the contract's, the signature the owner's. */
-const asContract = (owner: PrivateKeyAccount, address: string): PrivateKeyAccount => ({
-  ...owner,
-  address: address as Hex,
-})
-
-const openLive = async (world: EngineWorld, options: OpenOptions): Promise<Opened> => {
-  const opened = await world.open(options)
-  await untilState(opened, 'live')
-  return opened
-}
-
-const openContract = (world: EngineWorld, account: PrivateKeyAccount, database = freshDatabase()) =>
-  openLive(world, { account, database, contractChainId: chain.id, chains: askable() })
-
-/** A deployed contract account with one device, and someone with an ordinary one who knows the chain. */
-const aCouple = async (world: EngineWorld) => {
-  const owner = anAccount()
-  const safe = asContract(owner, await chain.deployWallet(owner.address))
-  const atSafe = await openContract(world, safe)
-  const bob = anAccount()
-  const database = freshDatabase()
-  const openBob = (chains: Chains = askable(), more: Partial<OpenOptions> = {}) =>
-    openLive(world, { account: bob, database, chains, ...more })
-  return { owner, safe, atSafe, bob, openBob }
-}
+import { wrapSignature } from '../../support/local-chain.ts'
 
 /** Heartbeats look at what is parked too: without them only news do. */
 const withoutHeartbeats = (real: Network): Network => ({
@@ -103,23 +42,6 @@ const withoutHeartbeats = (real: Network): Network => ({
     }
   },
 })
-
-const statesOf = async ({ engine }: Opened, address: string): Promise<string[]> =>
-  (await engine.installations(address)).map(({ state }) => state)
-
-const stateOf = async ({ engine }: Opened, address: string, id: string) =>
-  (await engine.installations(address)).find((one) => one.id === id)?.state
-
-const textsOf = async ({ engine }: Opened, id: string) =>
-  (await engine.history(id, undefined, 100)).map(({ content }) => content).reverse()
-
-const say = async ({ engine }: Opened, id: string, text: string) => {
-  const { id: message } = await engine.send(id, text)
-  expect((await engine.whenSent(message, never)).state).toBe('sent')
-}
-
-const topicOf = async (world: EngineWorld, topic: string): Promise<readonly NodeEnvelope[]> =>
-  (await world.network.query([{ topic, afterSequence: 0n }])).envelopes
 
 const kindsOf = async (world: EngineWorld, account: { readonly address: string }) =>
   (await topicOf(world, contactTopic(addressOf(account)))).map(({ message }) => {
@@ -144,7 +66,7 @@ test('a contract account registers with its chain in the text, is written to and
   expect(await statesOf(atSafe, bob.address)).toEqual(['valid'])
 })
 
-test('whoever is written to first by a contract account gets it as soon as its chain was asked', async () => {
+test('the first messages of a contract account arrive as soon as its chain was asked', async () => {
   const world = await aWorld()
   const { atSafe, bob, openBob } = await aCouple(world)
   const atBob = await openBob()
@@ -248,7 +170,7 @@ test('a message from a contract account has its chain asked before the back-off 
   await until(() => asked > before)
 })
 
-test('who knows no chain keeps what waits, also over a restart, until the chain is named', async () => {
+test('a client that knows no chain keeps what waits, also over a restart, until the chain is named', async () => {
   const world = await aWorld()
   const { safe, atSafe, bob, openBob } = await aCouple(world)
   const before = await openBob({ ids: new Set(), verify: async () => 'unreachable' })
@@ -264,55 +186,7 @@ test('who knows no chain keeps what waits, also over a restart, until the chain 
   expect((await untilTexts(atSafe, id, 2)).sort()).toEqual(['is parked', 'waits'])
 })
 
-test('what a contract account wrote waits for its chain for two weeks, by both clocks', async () => {
-  const dayMs = 86_400_000
-  const nobody: Chains = { ids: new Set(), verify: async () => 'unreachable' }
-  // Of the own clock and the node's, one alone may run ahead.
-  for (const [ownDays, nodeDays, isKept] of [
-    [13, 13, true],
-    [15, 13, true],
-    [13, 15, true],
-    [15, 15, false],
-  ] as const) {
-    const [own, nodes] = [aTurnedClock(), aTurnedClock()]
-    const honest = openChains(new Map([[chain.id, chain.url]]))
-    onTestFinished(() => honest.close())
-    const world = await anEngineWorld({ chains: honest, clock: nodes.nowNs })
-    const { atSafe, bob, safe } = await aCouple(world)
-    const database = freshDatabase()
-    let bobs: Store | undefined
-    const keep = (store: Store) => {
-      bobs = store
-      return store
-    }
-    const openBob = (chains: Chains) =>
-      openLive(world, { account: bob, database, chains, platform: own.platform, store: keep })
-    const before = await openBob(nobody)
-    const { id } = await atSafe.engine.conversation(bob.address)
-    await say(atSafe, id, 'are you there?')
-    await until(
-      async () => (await bobs?.scan(tables.parked, { after: 0, limit: 9 }))?.rows.length === 1,
-    )
-    await before.engine.close()
-
-    own.turn(ownDays * dayMs)
-    nodes.turn(nodeDays * dayMs)
-    const later = await openBob(nobody)
-    const warnings = later.engine.status.warnings.map(({ code }) => code)
-    expect([ownDays, nodeDays, warnings.includes('unknown_sender')]).toEqual([
-      ownDays,
-      nodeDays,
-      !isKept,
-    ])
-    await later.engine.close()
-    const last = await openBob(askable())
-    await until(async () => (await statesOf(last, safe.address))[0] === 'valid')
-    if (isKept) expect(await untilTexts(last, id, 1)).toEqual(['are you there?'])
-    else expect(await textsOf(last, id)).toEqual([])
-  }
-})
-
-test('what the chain confirmed is kept: nobody asks again, and the chain may be away', async () => {
+test('a chain’s yes is kept: nobody asks again, and the chain may be away', async () => {
   const world = await aWorld()
   const { safe, atSafe, openBob } = await aCouple(world)
   const first = askable()
@@ -373,47 +247,7 @@ test('an ordinary address never becomes a contract account by what a node serves
   expect(await atBob.engine.canMessage(carol.address)).toBe(false)
 })
 
-/** Serves these on a topic, and only these, whatever the node has; more may be added later. */
-const serving =
-  (lists: ReadonlyMap<string, readonly Uint8Array[]>) =>
-  (real: Network): Network => {
-    const own = (topic: string, after: bigint): readonly NodeEnvelope[] =>
-      (lists.get(topic) ?? []).flatMap((message, at) =>
-        BigInt(at) < after
-          ? []
-          : [{ topic, message, sequence: BigInt(at + 1), nodeNs: BigInt(at + 1) }],
-      )
-    const lies = (positions: Parameters<Network['query']>[0]) =>
-      positions.flatMap(({ topic, afterSequence }) => own(topic, afterSequence))
-    const honest = (envelopes: readonly NodeEnvelope[]) =>
-      envelopes.filter(({ topic }) => !lists.has(topic))
-    return {
-      ...real,
-      query: async (positions, signal) => {
-        const page = await real.query(positions, signal)
-        return { ...page, envelopes: [...lies(positions), ...honest(page.envelopes)] }
-      },
-      subscribe: async function* (positions, proof, signal) {
-        for await (const frame of real.subscribe(positions, proof, signal)) {
-          if (frame.kind === 'caught_up') yield { kind: 'envelopes', envelopes: lies(positions) }
-          if (frame.kind !== 'envelopes') yield frame
-          else yield { ...frame, envelopes: honest(frame.envelopes) }
-        }
-      },
-    }
-  }
-
-/** The bundles and revocations of an account at a node. */
-const publishedBy = async (world: EngineWorld, account: { readonly address: string }) => {
-  const address = addressOf(account)
-  const bytes = async (topic: string) => (await topicOf(world, topic)).map(({ message }) => message)
-  return {
-    bundles: await bytes(contactTopic(address)),
-    revocations: await bytes(revokedTopic(address)),
-  }
-}
-
-test('of both kinds the own key’s counts, whichever a node serves first', async () => {
+test('of both kinds the account’s key counts, whichever a node serves first', async () => {
   // An account that delegates to a contract which takes its key: both kinds of signature are good.
   const carol = anAccount()
   await chain.delegate(carol, await chain.deploy('SelfOwnedWallet'))
@@ -447,130 +281,6 @@ test('of both kinds the own key’s counts, whichever a node serves first', asyn
     expect(await stateOf(atBob, carol.address, atContract.engine.installationId)).not.toBe('valid')
     // Of an account that signs with its key no chain is asked.
     expect(chains.asked).toHaveLength(first === key ? 0 : 1)
-  }
-})
-
-test('a contract account revokes a device with one signature, and everybody hears of it', async () => {
-  const world = await aWorld()
-  const { safe, atSafe, bob, openBob } = await aCouple(world)
-  const phone = await openContract(world, safe)
-  const atBob = await openBob()
-  const { id } = await atBob.engine.conversation(safe.address)
-  await say(atBob, id, 'to both')
-  await untilTexts(phone, id, 1)
-  const asked = world.asked.length
-  await atSafe.engine.revoke([phone.engine.installationId], never)
-  expect(world.asked).toHaveLength(asked + 1)
-  expect(world.asked.at(-1)).toMatch(/^XMTP: Revoke Messaging Access\n/)
-  expect(world.asked.at(-1)).toMatch(new RegExp(`\\nChain ID: ${chain.id}$`))
-  // Whoever revokes need not ask whether it is done.
-  const revoked = expect.objectContaining({ id: phone.engine.installationId, state: 'revoked' })
-  const told = { kind: 'installation-revoked', installation: revoked }
-  expect(atSafe.events).toContainEqual(told)
-  expect(await stateOf(atSafe, safe.address, phone.engine.installationId)).toBe('revoked')
-  await untilState(phone, 'revoked')
-  await until(async () => {
-    const state = await stateOf(atBob, safe.address, phone.engine.installationId)
-    return state === 'revoked'
-  })
-  expect(atBob.events).toContainEqual(
-    expect.objectContaining({
-      kind: 'installation-revoked',
-      installation: expect.objectContaining({ id: phone.engine.installationId, state: 'revoked' }),
-    }),
-  )
-  await say(atBob, id, 'to one')
-  await untilTexts(atSafe, id, 2)
-  expect(await textsOf(phone, id)).toEqual(['to both'])
-  expect(await statesOf(atSafe, bob.address)).toEqual(['valid'])
-})
-
-test('a revocation that cannot be checked makes its device unverified, until the chain is back', async () => {
-  const world = await aWorld()
-  const { safe, atSafe, openBob } = await aCouple(world)
-  const phone = await openContract(world, safe)
-  const before = await openBob()
-  const { id } = await before.engine.conversation(safe.address)
-  await say(before, id, 'to both')
-  await before.engine.close()
-  await untilTexts(phone, id, 1)
-  await atSafe.engine.revoke([phone.engine.installationId], never)
-  await phone.engine.close()
-
-  chain.leave()
-  try {
-    const atBob = await openBob()
-    const state = () => stateOf(atBob, safe.address, phone.engine.installationId)
-    expect(await state()).toBe('unverified')
-    expect(await stateOf(atBob, safe.address, atSafe.engine.installationId)).toBe('valid')
-    const inbox = { topic: `message-${phone.engine.installationId}`, afterSequence: 0n }
-    const limits = { envelopes: 500, bytes: 1e9 }
-    const had = (await world.node.store.page([inbox], limits)).envelopes.length
-    await say(atBob, id, 'to one')
-    expect((await world.node.store.page([inbox], limits)).envelopes).toHaveLength(had)
-    chain.comeBack()
-    await until(async () => (await state()) === 'revoked')
-  } finally {
-    chain.comeBack()
-  }
-})
-
-test('a revocation that the chain does not confirm any more leaves its device unverified for good', async () => {
-  const world = await aWorld()
-  const { owner, safe, atSafe, openBob } = await aCouple(world)
-  const phone = await openContract(world, safe)
-  const before = await openBob()
-  expect(await statesOf(before, safe.address)).toEqual(['valid', 'valid'])
-  await before.engine.close()
-  await atSafe.engine.revoke([phone.engine.installationId], never)
-  await chain.changeOwner(addressOf(safe), owner, anAccount().address)
-
-  const chains = askable()
-  const atBob = await openBob(chains)
-  for (let time = 0; time < 2; time += 1) {
-    expect(await stateOf(atBob, safe.address, phone.engine.installationId)).toBe('unverified')
-    // What was confirmed before the owner changed is kept.
-    expect(await stateOf(atBob, safe.address, atSafe.engine.installationId)).toBe('valid')
-  }
-  // A no is not asked about again at every turn.
-  expect(chains.asked).toHaveLength(1)
-})
-
-test('a revocation of another chain has no say', async () => {
-  const other = await startLocalChain(31_338n)
-  try {
-    const owner = anAccount()
-    const squatter = anAccount()
-    const world = await aWorld()
-    const safe = asContract(owner, await chain.deployWallet(owner.address))
-    const atSafe = await openContract(world, safe)
-    const lying = await anEngineWorld({
-      chains: { ids: [other.id], verify: async () => 'valid', close: () => undefined },
-    })
-    // The squatter grants and revokes at a node of their own, over the same address.
-    const [bundle] = (await publishedBy(world, safe)).bundles
-    const atSquatter = await openLive(lying, {
-      account: asContract(squatter, safe.address),
-      database: freshDatabase(),
-      contractChainId: other.id,
-    })
-    await atSquatter.engine.revoke([atSquatter.engine.installationId], never)
-    const { revocations } = await publishedBy(lying, safe)
-    const address = addressOf(safe)
-    const lists = new Map([
-      [contactTopic(address), bundle ? [bundle] : []],
-      [revokedTopic(address), revocations],
-    ])
-    const atBob = await openLive(world, {
-      account: anAccount(),
-      database: freshDatabase(),
-      network: serving(lists),
-      chains: askable(),
-    })
-    expect(await stateOf(atBob, safe.address, atSafe.engine.installationId)).toBe('valid')
-    expect(await statesOf(atBob, safe.address)).toEqual(['valid'])
-  } finally {
-    await other.close()
   }
 })
 

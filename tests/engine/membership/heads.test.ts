@@ -3,136 +3,34 @@
  * histories is noticed, while nobody who lies about it does any harm.
  */
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { create } from '@bufbuild/protobuf'
+import { expect, test } from 'vitest'
 import { addTold, wasTold } from '../../../src/engine/membership/heads.ts'
 import { Cursors } from '../../../src/engine/runtime/cursors.ts'
-import {
-  type PadlockMessagePayload,
-  PadlockMessagePayloadSchema,
-  TopicHeadSchema,
-} from '../../../src/gen/padlock/v1/message_pb.ts'
-import type { Network, NodeEnvelope } from '../../../src/network/network.ts'
+import { TopicHeadSchema } from '../../../src/gen/padlock/v1/message_pb.ts'
+import type { Network } from '../../../src/network/network.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
-import { emptyHead, nextHead } from '../../../src/protocol/heads.ts'
-import { type Address, digestEnvelope, parseAddress } from '../../../src/protocol/ids.ts'
+import { emptyHead } from '../../../src/protocol/heads.ts'
 import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
 import { joinKey, put, tables } from '../../../src/store/tables.ts'
+import { addressOf } from '../../support/checked.ts'
 import {
   anAccount,
   anEngineWorld,
-  type EngineWorld,
+  countOf,
   freshDatabase,
-  type Opened,
-  type OpenOptions,
+  until,
   untilState,
 } from '../../support/engine.ts'
-
-const never = new AbortController().signal
-
-const addressOf = ({ address }: { readonly address: string }): Address => {
-  const parsed = parseAddress(address)
-  if (!parsed.ok) throw new Error(parsed.why)
-  return parsed.value
-}
-
-const until = async (isSo: () => boolean): Promise<void> => {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5))
-}
-
-const accusations = ({ events }: Opened) => events.filter((event) => event.kind === 'node-accused')
-
-const countOf = ({ engine }: Opened, code: string): number =>
-  engine.status.warnings.find((warning) => warning.code === code)?.count ?? 0
-
-/** H(n) of a topic, as the node has it. */
-const chainOf = async ({ network }: EngineWorld, topic: string) => {
-  const { envelopes } = await network.query([{ topic, afterSequence: 0n }])
-  let head = emptyHead
-  return [head, ...envelopes.map(({ message }) => (head = nextHead(head, digestEnvelope(message))))]
-}
-
-/** Every payload goes through `change` before it is sealed. */
-const watchPayloads = (
-  { crypto }: EngineWorld,
-  change: (payload: PadlockMessagePayload) => void = () => undefined,
-) => {
-  const seen: PadlockMessagePayload[] = []
-  const seal = crypto.seal.bind(crypto)
-  const spy = vi.spyOn(crypto, 'seal')
-  onTestFinished(() => spy.mockRestore())
-  spy.mockImplementation((identity, requests) =>
-    seal(
-      identity,
-      requests.map((request) => ({
-        ...request,
-        payloads: request.payloads.map((bytes) => {
-          const payload = fromBinary(PadlockMessagePayloadSchema, bytes)
-          change(payload)
-          seen.push(payload)
-          return toBinary(PadlockMessagePayloadSchema, payload)
-        }),
-      })),
-    ),
-  )
-  /** How many heads each payload since the last call told, sorted. */
-  return {
-    seen,
-    take: () =>
-      seen
-        .splice(0)
-        .map(({ heads }) => heads.length)
-        .sort(),
-  }
-}
-
-/** What a node does to the envelopes that one person reads. */
-const rewrite =
-  (change: (envelope: NodeEnvelope) => readonly NodeEnvelope[]) =>
-  (real: Network): Network => ({
-    ...real,
-    query: async (topics, signal) => {
-      const page = await real.query(topics, signal)
-      return { ...page, envelopes: page.envelopes.flatMap(change) }
-    },
-    async *subscribe(topics, proof, signal) {
-      for await (const frame of real.subscribe(topics, proof, signal)) {
-        yield frame.kind === 'envelopes'
-          ? { ...frame, envelopes: frame.envelopes.flatMap(change) }
-          : frame
-      }
-    },
-  })
-
-/** Alice and Bob, live, with a conversation. */
-const aPair = async (forAlice: Partial<OpenOptions> = {}) => {
-  const world = await anEngineWorld()
-  const [alice, bob] = [anAccount(), anAccount()]
-  const databases = { alice: freshDatabase(), bob: freshDatabase() }
-  const openAlice = () => world.open({ account: alice, database: databases.alice, ...forAlice })
-  const [atAlice, atBob] = [
-    await openAlice(),
-    await world.open({ account: bob, database: databases.bob }),
-  ]
-  await untilState(atAlice, 'live')
-  await untilState(atBob, 'live')
-  const { id } = await atAlice.engine.conversation(bob.address)
-  await atBob.engine.conversation(alice.address)
-  return { world, alice, bob, databases, openAlice, atAlice, atBob, id }
-}
-
-const say = async ({ engine }: Opened, id: string, text: string): Promise<void> => {
-  const message = await engine.send(id, text)
-  expect((await engine.whenSent(message.id, never)).state).toBe('sent')
-}
-
-const untilHas = async ({ engine }: Opened, id: string, text: string): Promise<void> => {
-  for (let after = '0'; ; ) {
-    const page = await engine.nextMessages(after, id, never)
-    if (page.messages.some(({ content }) => content === text)) return
-    after = page.cursor
-  }
-}
+import {
+  accusations,
+  aPair,
+  chainOf,
+  rewrite,
+  say,
+  untilHas,
+  watchPayloads,
+} from './heads-world.ts'
 
 test('section 8: heads are told by the first message of a session and the first after a topic grew, also across a reload', async () => {
   const pair = await aPair()
@@ -211,7 +109,7 @@ test('section 8: a node that hides a new device from one person is noticed by th
   await untilHas(atBob, id, 'still talking')
 })
 
-test('section 8: who is only behind asks the node, and has nothing to report', async () => {
+test('section 8: a client that is only behind asks the node, and has nothing to report', async () => {
   let late = ''
   const slow = (real: Network): Network => ({
     ...rewrite((envelope) => (envelope.topic === late && envelope.sequence > 1n ? [] : [envelope]))(
@@ -336,7 +234,7 @@ test('section 8: a lying peer is reported once a day for each topic, asks little
   expect(accusations(atBob)).toHaveLength(6)
 })
 
-test('section 8: what was reported is not reported again that day after a reload, and is the day after', async () => {
+test('section 8: a report is not repeated that day after a reload, and is the day after', async () => {
   let now = Date.now()
   const { world, alice, openAlice, atAlice, atBob, id } = await aPair({
     platform: { nowMs: () => now },

@@ -6,21 +6,15 @@ import {
   installationWrite,
 } from '../../../src/engine/membership/installation-records.ts'
 import {
-  change,
-  confirm,
   isMember,
   isMoot,
   isUsable,
-  isWorthVerifying,
-  type KnownAccount,
   kindOf,
-  parseContractStatement,
-  type ReadEnvelope,
   readBundle,
   readRevocation,
 } from '../../../src/engine/membership/known-installations.ts'
-import type { Account } from '../../../src/engine/runtime/context.ts'
 import { tables } from '../../../src/store/tables.ts'
+import { Reader } from '../../support/account-reader.ts'
 import { aGrant, aRevocation, theAddress } from '../../support/contract-grants.ts'
 import { loadTestCrypto } from '../../support/engine.ts'
 import { aDevice } from '../../support/engine-context.ts'
@@ -30,50 +24,6 @@ const one = { chainId: 1n }
 const two = { chainId: 2n }
 const nothing = { updates: [], asks: false }
 const ownDevice = () => aDevice(theAddress)
-
-/** An account as a client comes to know it, step by step. */
-class Reader {
-  account: KnownAccount = new Map()
-  #nodeNs = 100n
-
-  grant(message: Uint8Array): ReadEnvelope {
-    return this.#take(readBundle(crypto, theAddress, message, this.#nodeNs++, this.account))
-  }
-
-  revocation(message: Uint8Array): ReadEnvelope {
-    return this.#take(readRevocation(theAddress, message, this.#nodeNs++, this.account))
-  }
-
-  /** The chain says yes. */
-  confirm(message: Uint8Array, isGrant = true): void {
-    const question = parseContractStatement(message, isGrant)
-    if (!question) throw new Error('no question')
-    this.#take({ updates: confirm(question, this.#nodeNs++, this.account), asks: false })
-  }
-
-  isWorthAsking(message: Uint8Array, isGrant = true): boolean {
-    const question = parseContractStatement(message, isGrant)
-    return question !== undefined && isWorthVerifying(this.account, question)
-  }
-
-  of({ installationId }: Account) {
-    const installation = this.account.get(installationId)
-    if (!installation) throw new Error('it is not known')
-    return installation
-  }
-
-  state(device: Account): string {
-    const installation = this.of(device)
-    return installation.revokedNs > 0n ? 'revoked' : installation.state
-  }
-
-  #take(read: ReadEnvelope): ReadEnvelope {
-    const next = new Map(this.account)
-    for (const installation of change(next, read.updates)) next.set(installation.id, installation)
-    this.account = next
-    return read
-  }
-}
 
 test('a contract’s grant is unverified and asked about, and valid once its chain says yes', async () => {
   const [reader, device] = [new Reader(), ownDevice()]
@@ -100,7 +50,7 @@ test('a key’s grant is valid at once, and one of another key is nothing', asyn
   expect(readRevocation(other.address, revocation, 1n, new Map())).toEqual(nothing)
 })
 
-test('what names another address than its topic is nothing, of either kind', async () => {
+test('a statement that names another address than its topic is nothing, of either kind', async () => {
   for (const by of ['key', one] as const) {
     const reader = new Reader()
     const { message } = await aGrant(aDevice(), by === 'key' ? by : { ...one })
@@ -160,7 +110,7 @@ test('a newer sealing key under a grant that is not confirmed is asked about wit
   expect(reader.of(device).sealingKey).toEqual(newer.key)
 })
 
-test('the own key’s kind wins over a chain’s, before and after', async () => {
+test('the account key’s kind wins over a chain’s, before and after', async () => {
   const [byContract, byKey] = [ownDevice(), ownDevice()]
   const contract = (await aGrant(byContract, one)).message
   const key = (await aGrant(byKey, 'key')).message
@@ -182,7 +132,7 @@ test('the own key’s kind wins over a chain’s, before and after', async () =>
   expect(isMoot(keyFirst.account, { kind: 'grant', chainId: 1n })).toBe(true)
 })
 
-test('the same installation is valid by the own key whatever was served of it before', async () => {
+test('an installation is valid by the account’s key whatever was served of it before', async () => {
   const device = ownDevice()
   const contract = (await aGrant(device, one)).message
   const key = (await aGrant(device, 'key')).message
@@ -278,7 +228,7 @@ test('a revocation of another kind has no say', async () => {
   expect(turned.state(device)).toBe('valid')
 })
 
-test('a revocation by the own key counts for every installation, and tells the kind', async () => {
+test('a revocation by the account’s key counts for every installation, and tells the kind', async () => {
   const [reader, phone, stranger] = [new Reader(), ownDevice(), ownDevice()]
   const { message } = await aGrant(phone, one)
   reader.grant(message)
@@ -292,7 +242,7 @@ test('a revocation by the own key counts for every installation, and tells the k
   })
 })
 
-test('what a chain revoked stays revoked when the own key’s kind turns up', async () => {
+test('an installation that a chain revoked stays revoked when the account key’s kind turns up', async () => {
   const [reader, phone] = [new Reader(), ownDevice()]
   const { message } = await aGrant(phone, one)
   reader.grant(message)
@@ -307,7 +257,7 @@ test('what a chain revoked stays revoked when the own key’s kind turns up', as
   expect(reader.of(phone)).toMatchObject({ revokedNs, revokedChainId: 0n })
 })
 
-test('chain 0 is no chain: it would stand for the own key', async () => {
+test('chain 0 is no chain: it would stand for the account’s key', async () => {
   const [reader, device] = [new Reader(), ownDevice()]
   const none = { chainId: 0n }
   expect(reader.grant((await aGrant(device, none)).message)).toEqual(nothing)

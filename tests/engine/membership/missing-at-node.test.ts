@@ -11,15 +11,13 @@ import type { Network } from '../../../src/network/network.ts'
 import {
   anAccount,
   anEngineWorld,
+  countOf,
   freshDatabase,
   type Opened,
   until,
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
-
-const countOf = ({ engine }: Opened, code: string): number =>
-  engine.status.warnings.find((warning) => warning.code === code)?.count ?? 0
 
 const idOf = async ({ engine }: Opened, id: string, content: string) =>
   (await engine.history(id, undefined, 50)).find((one) => one.content === content)?.id
@@ -53,7 +51,7 @@ const aStage = async () => {
   return { open, atLost, id, nodeId }
 }
 
-test('a device that has not come back to a restored node holds nothing up, and gets it all when it comes', async () => {
+test('a device that has not come back to a node that lost its data holds nothing up, and gets it all when it comes', async () => {
   const { atLost, id } = await aStage()
   const phone = await atLost('phone')
   await untilState(phone, 'live')
@@ -74,7 +72,7 @@ test('a device that has not come back to a restored node holds nothing up, and g
   for (const each of [phone, tablet]) expect((await untilTexts(each, id, 4)).at(-1)).toBe('four')
 })
 
-test('while nobody of the peer has come back to a restored node, the message waits', async () => {
+test('while nobody of the peer has come back to a node that lost its data, the message waits', async () => {
   const { atLost, id } = await aStage()
   const atAlice = await atLost('alice')
   await untilState(atAlice, 'live')

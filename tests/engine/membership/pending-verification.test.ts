@@ -1,96 +1,24 @@
 /** When chains are asked about contract accounts, how often, and how much is kept until they answer. */
 
 import { expect, test } from 'vitest'
-import type { Chains, ContractQuestion, SignatureStatus } from '../../../src/chains/chains.ts'
-import { ContractAccounts } from '../../../src/engine/membership/contract-accounts.ts'
-import { Directory } from '../../../src/engine/membership/directory.ts'
-import { PendingVerifications } from '../../../src/engine/membership/pending-verification.ts'
+import type { SignatureStatus } from '../../../src/chains/chains.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
-import { Cursors } from '../../../src/engine/runtime/cursors.ts'
 import { grantText, parseContactBundle } from '../../../src/protocol/contact.ts'
-import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
+import { hourMs } from '../../../src/protocol/limits.ts'
 import { hashPersonalMessage } from '../../../src/protocol/wallet-signature.ts'
 import { tables } from '../../../src/store/tables.ts'
+import { aDesk } from '../../support/chain-desk.ts'
 import { aGrant, aRevocation, type By, theAddress } from '../../support/contract-grants.ts'
 import { freshDatabase, until } from '../../support/engine.ts'
-import { aDevice, aPartWorld, quietDirectoryListener } from '../../support/engine-context.ts'
+import { aDevice } from '../../support/engine-context.ts'
 
 const one = { chainId: 1n }
-const hourMs = 3_600_000
-
-/** The parts that ask, over a chain whose words the test chooses. */
-const aDesk = async (
-  options: {
-    readonly database?: string
-    readonly ids?: bigint[]
-    /** Whether the account that is asked about is the own one. */
-    readonly isOwn?: boolean
-  } = {},
-) => {
-  const world = await aPartWorld({
-    ...(options.database && { database: options.database }),
-    ...(options.isOwn && { account: aDevice(theAddress) }),
-  })
-  const asked: ContractQuestion[] = []
-  const say = { word: async (_: ContractQuestion): Promise<SignatureStatus> => 'valid' }
-  const chains: Chains = {
-    ids: new Set(options.ids ?? [1n]),
-    verify: (question) => {
-      asked.push(question)
-      return say.word(question)
-    },
-  }
-  const cursors = new Cursors(world.store)
-  cursors.setNode(new Uint8Array(16))
-  const pending = new PendingVerifications(world.store)
-  await pending.load()
-  const listener = { ...quietDirectoryListener, onUnverified: () => accounts.wake() }
-  const directory = new Directory(world.context, cursors, pending, listener)
-  const accounts = new ContractAccounts(world.context, chains, directory, pending)
-  let sequence = 0n
-  const apply = async (topic: string, ...messages: Uint8Array[]) => {
-    await directory.apply(
-      messages.map((message) => ({
-        topic,
-        message,
-        sequence: ++sequence,
-        nodeNs: 100n + sequence,
-      })),
-    )
-  }
-  const states = async () =>
-    [...(await directory.account(theAddress)).values()].map(({ state, revokedNs }) =>
-      revokedNs > 0n ? 'revoked' : state,
-    )
-  return {
-    ...world,
-    // A getter, which spreading would read once.
-    get waits() {
-      return world.waits
-    },
-    asked,
-    say,
-    accounts,
-    directory,
-    pending,
-    listener,
-    states,
-    grants: (...messages: Uint8Array[]) => apply(contactTopic(theAddress), ...messages),
-    revocations: (...messages: Uint8Array[]) => apply(revokedTopic(theAddress), ...messages),
-    kept: async () => (await world.store.scan(tables.unverified, { after: 0, limit: 100 })).rows,
-    /** Runs, live; ends with the test. */
-    live: () => {
-      void accounts.run()
-      accounts.setLive(true)
-    },
-  }
-}
 
 const ownDevice = () => aDevice(theAddress)
 const grantsOf = async (count: number, by: By = one) =>
   Promise.all(Array.from({ length: count }, async () => (await aGrant(ownDevice(), by)).message))
 
-test('a question is the hash of the text, the signature, the address and the chain', async () => {
+test('a chain is asked with the hash of the text, the signature, the address and the chain', async () => {
   const desk = await aDesk()
   const signature = Uint8Array.from({ length: 200 }, (_, at) => at)
   const { message } = await aGrant(ownDevice(), { ...one, signature })
@@ -213,7 +141,7 @@ test('grants are asked about before revocations, which wait for the kind of the 
   expect(await desk.kept()).toEqual([])
 })
 
-test('questions that the own key made moot are forgotten unasked', async () => {
+test('pending verifications that our own key made moot are forgotten unasked', async () => {
   const desk = await aDesk()
   const [phone, laptop] = [ownDevice(), ownDevice()]
   await desk.grants((await aGrant(phone, one)).message)
@@ -230,7 +158,7 @@ test('questions that the own key made moot are forgotten unasked', async () => {
   expect(await other.kept()).toEqual([])
 })
 
-test('what is read again is asked about once', async () => {
+test('a statement that is read again is verified once', async () => {
   const desk = await aDesk()
   const [message = new Uint8Array()] = await grantsOf(1)
   await desk.grants(message, message)
@@ -239,7 +167,7 @@ test('what is read again is asked about once', async () => {
   expect(desk.pending.all()).toHaveLength(1)
 })
 
-test('of two grants of an installation one yes is enough', async () => {
+test('one yes is enough for two grants of an installation', async () => {
   const desk = await aDesk()
   const device = ownDevice()
   await desk.grants(
@@ -285,7 +213,7 @@ test('an installation that is confirmed gets what went to others meanwhile, in t
   expect(owed).toEqual([device.installationId])
 })
 
-test('a revocation of the own account is kept for other nodes once it is confirmed, not before', async () => {
+test('a revocation of our own account is kept for other nodes once it is confirmed, not before', async () => {
   const desk = await aDesk({ isOwn: true })
   const device = ownDevice()
   const revocation = await aRevocation([device], one)
@@ -306,7 +234,7 @@ test('a revocation of the own account is kept for other nodes once it is confirm
   expect((await others.store.scan(tables.revocations, { after: 0, limit: 9 })).rows).toEqual([])
 })
 
-test('devices of an account that is read for the first time are no news; what comes later is', async () => {
+test('devices of an account that is read for the first time are no news; later ones are', async () => {
   const desk = await aDesk()
   const [phone, laptop, tablet] = [ownDevice(), ownDevice(), ownDevice()]
   const told = () =>
@@ -335,7 +263,7 @@ test('devices of an account that is read for the first time are no news; what co
   expect(late.events).toEqual([])
 })
 
-test('at most 120 questions go out a minute, four at a time', async () => {
+test('at most 120 pending verifications are asked a minute, four at a time', async () => {
   const desk = await aDesk()
   let underWay = 0
   let most = 0
@@ -375,7 +303,7 @@ test('a chain that takes its time holds nothing up for more than a moment', asyn
   await atOnce
 })
 
-test('what is kept of one account, of one installation and of all is bounded', async () => {
+test('pending verifications of one account, of one installation and in all are bounded', async () => {
   const desk = await aDesk()
   const long = { ...one, signature: new Uint8Array(8_192) }
   const device = ownDevice()

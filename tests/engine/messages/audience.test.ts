@@ -23,7 +23,7 @@ test('a note to self reaches nobody else', () => {
   expect(audienceOf(id, own)).toEqual({ participants: [own], others: [] })
 })
 
-test('who has no part in it has no audience there', () => {
+test('an account without a part in a conversation has no audience there', () => {
   const id = directConversation(own, other)
   expect(() => audienceOf(id, third)).toThrow(expect.objectContaining({ code: 'invalid_argument' }))
   expect([own, other, third].map((one) => isParticipant(id, one))).toEqual([true, true, false])

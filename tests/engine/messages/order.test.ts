@@ -1,8 +1,11 @@
-/** The order of a conversation (docs/protocol.md section 8) where all times tie. */
+/** The order of a conversation: docs/protocol.md section 8. */
 
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Engine } from '../../../src/engine/engine.ts'
+import { messageOrder } from '../../../src/store/tables.ts'
 import { anAccount, anEngineWorld, freshDatabase, untilState } from '../../support/engine.ts'
+import { runSeed } from '../../support/random.ts'
 
 const nowMs = 1_800_000_000_000
 
@@ -54,4 +57,32 @@ test('section 8: messages whose times all tie stand in the order of their ids, o
     expect(await page(atAlice.engine, id, limit)).toEqual(expected)
     expect(await page(atBob.engine, id, limit)).toEqual(expected)
   }
+})
+
+const ns = fc.bigInt({ min: 1n, max: 2n ** 64n - 2n })
+
+const compare = (a: Uint8Array, b: Uint8Array): number => Buffer.compare(a, b)
+
+test('section 8: messages stand by node time, then by time of composition', () => {
+  fc.assert(
+    fc.property(ns, ns, ns, ns, (nodeA, composedA, nodeB, composedB) => {
+      const expected =
+        nodeA === nodeB ? Math.sign(Number(composedA - composedB)) : nodeA < nodeB ? -1 : 1
+      const order = compare(messageOrder(nodeA, composedA), messageOrder(nodeB, composedB))
+      expect(Math.sign(order)).toBe(expected)
+    }),
+    { seed: runSeed() },
+  )
+  expect(compare(messageOrder(7n, 1n), messageOrder(7n, 2n))).toBe(-1)
+  expect(compare(messageOrder(7n, 2n), messageOrder(7n, 2n))).toBe(0)
+})
+
+test('section 8: pending messages stand last, in the order in which they were written', () => {
+  fc.assert(
+    fc.property(ns, ns, ns, (node, composed, pending) => {
+      expect(compare(messageOrder(0n, pending), messageOrder(node, composed))).toBe(1)
+    }),
+    { seed: runSeed() },
+  )
+  expect(compare(messageOrder(0n, 1n), messageOrder(0n, 2n))).toBe(-1)
 })

@@ -10,8 +10,9 @@ import { deriveInstallationId } from '../../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../../src/protocol/revocation.ts'
 import { revokedTopic } from '../../../src/protocol/topics.ts'
 import { tables } from '../../../src/store/tables.ts'
-import { anAccount, signWith } from '../../support/engine.ts'
-import { crypto, must, never, passed } from '../../support/envelope-forge/basics.ts'
+import { must, passed } from '../../support/checked.ts'
+import { anAccount, never, signWith } from '../../support/engine.ts'
+import { crypto } from '../../support/envelope-forge/basics.ts'
 import { edit, flip, set, without } from '../../support/envelope-forge/fields.ts'
 import { type Changes, forge, type Line, type Sender } from '../../support/envelope-forge/forge.ts'
 import { type Case, expectRefused, keptChanges, said } from '../../support/envelope-forge/judge.ts'
@@ -146,7 +147,7 @@ test('an installation that its account does not name is parked, and then an unkn
   }
 })
 
-test('who is granted and was not heard of is looked up when they write, in one query for a batch', async () => {
+test('granted senders that we never heard of are looked up when they write, in one query for a batch', async () => {
   const bob = await aReceiver({ followed: false })
   const senders: Sender[] = []
   for (let n = 0; n < 5; n += 1) senders.push(await bob.sender({ unknown: true }))
@@ -157,7 +158,7 @@ test('who is granted and was not heard of is looked up when they write, in one q
   expect(bob.asked.at(-1)).toEqual(senders.map(({ address }) => address))
 })
 
-test('who is among the topics of the subscription is not asked about', async () => {
+test('a sender among the topics of the subscription is not looked up', async () => {
   const bob = await aReceiver()
   const line = bob.begin(await bob.sender())
   expect((await bob.deliver(forge(line).message)).queries).toBe(0)
@@ -191,7 +192,7 @@ const aRevoked = async (): Promise<{ bob: Receiver; line: Line; revokedNs: bigin
   return { bob, line, revokedNs: await revoke(bob, wallet, alice) }
 }
 
-test('what the node received before a revocation is kept while catching up, not from then on', async () => {
+test('envelopes that the node received before a revocation are kept while catching up, not those from then on', async () => {
   const { bob, line, revokedNs } = await aRevoked()
   const first = forge(line, said('in time'))
   const second = forge(first.next, said('too late'))
@@ -203,7 +204,7 @@ test('what the node received before a revocation is kept while catching up, not 
   expect(intime.outcomes).toEqual(['kept'])
 })
 
-test('who is live takes nothing of a revoked installation, whatever time the node gives it', async () => {
+test('a live client takes nothing from a revoked installation, whatever time the node gives it', async () => {
   const { bob, line } = await aRevoked()
   bob.live()
   const { message } = forge(line)
@@ -212,7 +213,7 @@ test('who is live takes nothing of a revoked installation, whatever time the nod
   expect(bob.countOf('sender_revoked')).toBe(1)
 })
 
-test('who was live past a revocation takes nothing more of it, also when it comes back', async () => {
+test('a client that was live past a revocation takes nothing more from that installation, also after a restart', async () => {
   const { bob, line } = await aRevoked()
   await bob.parts.directory.rememberRevoked()
   await bob.reopen()
@@ -220,7 +221,7 @@ test('who was live past a revocation takes nothing more of it, also when it come
   expect(late).toMatchObject({ outcomes: [revoked], changes: ['cursors *1'] })
 })
 
-test('who is revoked while something of it is parked is judged when that is worked off, each by its time', async () => {
+test('parked envelopes of an installation that is revoked meanwhile are judged when they are worked off, each by its time', async () => {
   const bob = await aReceiver({ followed: false })
   const wallet = anAccount()
   const alice = await bob.sender({ wallet, unknown: true })
@@ -249,7 +250,7 @@ test('a revoked installation that was never granted is revoked, not unknown', as
   expect(late).toMatchObject({ outcomes: [revoked], changes: ['cursors *1'] })
 })
 
-test('a batch keeps who is honest around who is not, in order and in one transaction', async () => {
+test('a batch keeps honest senders among others, in order and in one transaction', async () => {
   const bob = await aReceiver()
   const [alice, mallory] = [await bob.sender(), await bob.sender()]
   const one = forge(bob.begin(alice), said('one'))
@@ -300,7 +301,7 @@ test('an installation that only its revocation names was nobody before it', asyn
   expect((await bob.workOff()).outcomes).toEqual(['rejected(unknown_sender)'])
 })
 
-test('only whoever signed something is heard of, whatever it was, and once a batch', async () => {
+test('only installations that signed something are heard of, whatever it was, and once a batch', async () => {
   const bob = await aReceiver()
   const [alice, carol, mallory] = [await bob.sender(), await bob.sender(), await bob.sender()]
   const line = bob.begin(alice)

@@ -7,6 +7,7 @@ import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import type { PadlockErrorCode } from '../../../src/errors.ts'
 import { type Envelope, EnvelopeSchema } from '../../../src/gen/padlock/v1/node_pb.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { aTurnedClock } from '../../support/cheating-clock.ts'
 import type { Trick } from '../../support/cheating-node/cheating-node.ts'
@@ -22,15 +23,8 @@ import {
   rewrites,
   withholds,
 } from '../../support/cheating-node/tricks.ts'
-import {
-  aStage,
-  countOf,
-  dayMs,
-  expectHonest,
-  say,
-  shownTexts,
-} from '../../support/cheating-stage.ts'
-import { until, untilState, untilTexts } from '../../support/engine.ts'
+import { aStage, expectHonest, say, shownTexts } from '../../support/cheating-stage.ts'
+import { countOf, until, untilState, untilTexts } from '../../support/engine.ts'
 
 interface InboxTrick {
   /** The section, and what must come of it. */
@@ -61,7 +55,7 @@ const garbage = (at: number): Uint8Array => new Uint8Array(700).fill(at)
 
 const tricks: readonly InboxTrick[] = [
   {
-    name: 'section 5: what is withheld from an inbox is a gap, and what lies behind it arrives',
+    name: 'section 5: an envelope that is withheld from an inbox is a gap, and those behind it arrive',
     trick: () => withholds(nth(1, 3)),
     arrives: ['second', 'fourth'],
     warned: { gap: 2 },
@@ -110,7 +104,7 @@ const tricks: readonly InboxTrick[] = [
   },
   ...[`message-${'A'.repeat(43)}`, `prekey-${'A'.repeat(43)}`, 'contact-0xABC', 'nonsense', ''].map(
     (topic): InboxTrick => ({
-      name: `section 5: what comes on the topic “${topic}” is not read`,
+      name: `section 5: an envelope on the topic “${topic}” is not read`,
       trick: () =>
         adds(nth(2), (one) =>
           create(EnvelopeSchema, { ...one, topic, sequence: one.sequence + 1n }),

@@ -7,15 +7,8 @@ import { expect, test } from 'vitest'
 import { tables } from '../../../src/store/tables.ts'
 import { CheatingPeer } from '../../support/cheating-peer/cheating-peer.ts'
 import { forgeries } from '../../support/cheating-peer/forgeries.ts'
-import {
-  aStage,
-  countOf,
-  expectHonest,
-  inboxOf,
-  say,
-  shownTexts,
-} from '../../support/cheating-stage.ts'
-import { until, untilTexts } from '../../support/engine.ts'
+import { aStage, expectHonest, say, shownTexts } from '../../support/cheating-stage.ts'
+import { countOf, inboxOf, until, untilTexts } from '../../support/engine.ts'
 
 for (const { name, forge, code, count = 1, arrives = [], sessions = 0, isHelped } of forgeries) {
   test(name, async () => {

@@ -4,7 +4,7 @@ import { forge } from '../../support/envelope-forge/forge.ts'
 import { aLine, said } from '../../support/envelope-forge/judge.ts'
 import { aReceiver } from '../../support/envelope-forge/receiver.ts'
 
-test('what is sealed to a secret that the platform does not import is opened by wasm', async () => {
+test('mail to a secret that the platform does not import is opened by wasm', async () => {
   // WebKitGTK 2.50 refuses every X25519 secret whose first byte is zero: one in 32 of clamped ones.
   const { importKey } = globalThis.crypto.subtle
   const refused = vi

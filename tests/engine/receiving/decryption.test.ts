@@ -5,7 +5,8 @@
 
 import { describe, expect, test } from 'vitest'
 import { concatBytes } from '../../../src/protocol/bytes.ts'
-import { crypto, must } from '../../support/envelope-forge/basics.ts'
+import { must } from '../../support/checked.ts'
+import { crypto } from '../../support/envelope-forge/basics.ts'
 import {
   also,
   type ChangeFields,

@@ -7,8 +7,8 @@ import { expect, test } from 'vitest'
 import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
 import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
 import { MessageState, put, tables } from '../../../src/store/tables.ts'
+import { must } from '../../support/checked.ts'
 import { anAccount } from '../../support/engine.ts'
-import { must } from '../../support/envelope-forge/basics.ts'
 import {
   also,
   encodeFields,
@@ -31,7 +31,7 @@ const other = anAccount().address.toLowerCase() as Address
 
 // Copies between one's own devices, and what installations say to each other.
 
-test('a copy of what another own device wrote is sent, not received, whatever its conversation', async () => {
+test('a copy from another device of ours is sent, not received, whatever its conversation', async () => {
   const bob = await aReceiver()
   const device = await bob.sender({ wallet: bob.wallet })
   const line = bob.begin(device)
@@ -91,7 +91,7 @@ test.each([
   expect((await bob.deliver(forge(forged.next).message)).outcomes).toEqual(['kept'])
 })
 
-test('what installations say to each other is between the two accounts, or refused', async () => {
+test('an internal message is between the two accounts, or refused', async () => {
   const bob = await aReceiver()
   const line = await aLine(bob, 'one-time')
   const payload = inTurn(
@@ -147,7 +147,7 @@ test('a retransmission is kept where it was missed if it was asked of that insta
 
 // Heads.
 
-test('heads are claimed as they are told, each topic once, and only those of the two accounts', async () => {
+test('heads are taken as they are told, each topic once, and only those of the two accounts', async () => {
   const bob = await aReceiver()
   const line = await aLine(bob, 'one-time')
   const { from, to } = line

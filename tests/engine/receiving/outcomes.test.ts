@@ -13,7 +13,8 @@ import { outcomeOf } from '../../../src/protocol/outcomes.ts'
 import { buildPayload } from '../../../src/protocol/payload.ts'
 import { headerSigningFields } from '../../../src/protocol/signing-bytes.ts'
 import { tables } from '../../../src/store/tables.ts'
-import { crypto, must } from '../../support/envelope-forge/basics.ts'
+import { must } from '../../support/checked.ts'
+import { crypto } from '../../support/envelope-forge/basics.ts'
 import { composedNs, forge, type Line, textContent } from '../../support/envelope-forge/forge.ts'
 import { aLine, keptChanges, messageOf, said } from '../../support/envelope-forge/judge.ts'
 import { aReceiver } from '../../support/envelope-forge/receiver.ts'
@@ -23,8 +24,8 @@ type Shown = readonly [file: string, text: string]
 /** Where each outcome is shown: the file, and a text of the test or of its case. */
 const outcomes = {
   kept: ['outcomes', 'a good envelope is kept'],
-  duplicate: ['replays', 'whatever was processed once is a duplicate'],
-  parked: ['parked-senders', 'who cannot be looked up is parked'],
+  duplicate: ['replays', 'an envelope that was processed once is a duplicate'],
+  parked: ['parked-senders', 'a sender that cannot be looked up is parked'],
   rejected: ['unsealing', 'what is wrong leaves nothing but the cursor'],
   undecryptable: ['decryption', 'a message of a session that is known'],
   unsupported_version: ['payloads', 'a payload that is decrypted and refused'],
@@ -33,7 +34,7 @@ const outcomes = {
 /** And each code that receiving gives, under its outcome. */
 const shown: Readonly<Record<string, Readonly<Partial<Record<PadlockErrorCode, Shown>>>>> = {
   duplicate: {
-    duplicate_message: ['payloads', 'a message that is here already is a duplicate'],
+    duplicate_message: ['stored-messages', 'a message that is here already is a duplicate'],
   },
   rejected: {
     malformed: ['unsealing', 'a message cut by a byte'],
@@ -41,7 +42,7 @@ const shown: Readonly<Record<string, Readonly<Partial<Record<PadlockErrorCode, S
     unsealing_failed: ['unsealing', 'a seal to a key of somebody else'],
     not_for_us: ['unsealing', 'another recipient id'],
     unknown_sender: ['authentication', 'an installation that its account does not name'],
-    sender_revoked: ['authentication', 'who is live takes nothing of a revoked installation'],
+    sender_revoked: ['authentication', 'a live client takes nothing from a revoked installation'],
     bad_header_signature: ['authentication', 'the signature of another identity'],
     bad_mac: ['decryption', 'another baseKey, claimed'],
     bad_payload: ['payloads', 'a plaintext that is no protobuf'],
@@ -60,7 +61,7 @@ const shown: Readonly<Record<string, Readonly<Partial<Record<PadlockErrorCode, S
     unsupported_version: ['payloads', 'version 2'],
   },
   parked: {
-    parking_full: ['parked-senders', 'of one address 4 MiB are parked'],
+    parking_full: ['parked-senders', '4 MiB of one address are parked'],
   },
 }
 
@@ -217,7 +218,7 @@ test('a batch of many senders and sessions is one transaction, in order of arriv
   expect(rows.map(({ value }) => value.content)).toEqual(forged.map((_, n) => textContent(`${n}`)))
 })
 
-test('what was not kept is told once a batch, by outcome and code, and counted in the status', async () => {
+test('rejected envelopes are reported once a batch, by outcome and code, and counted in the status', async () => {
   const bob = await aReceiver()
   const line = await aLine(bob, 'one-time')
   const before = bob.events.length

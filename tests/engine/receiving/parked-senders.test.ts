@@ -4,46 +4,18 @@
  */
 
 import { expect, test } from 'vitest'
+import { minuteMs } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
+import { must } from '../../support/checked.ts'
 import { anAccount } from '../../support/engine.ts'
-import { must } from '../../support/envelope-forge/basics.ts'
 import { flip, inTurn, set } from '../../support/envelope-forge/fields.ts'
-import { type Changes, forge, type Line } from '../../support/envelope-forge/forge.ts'
+import { type Changes, forge } from '../../support/envelope-forge/forge.ts'
 import { keptChanges, said } from '../../support/envelope-forge/judge.ts'
-import {
-  aReceiver,
-  firstNodeNs,
-  nodeStepNs,
-  type Receiver,
-} from '../../support/envelope-forge/receiver.ts'
+import { arrivals, several, strangers, times } from '../../support/envelope-forge/parked.ts'
+import { aReceiver, firstNodeNs, nodeStepNs } from '../../support/envelope-forge/receiver.ts'
 import { makeSender } from '../../support/envelope-forge/sender.ts'
 
-const minuteMs = 60_000
-
-/** So many messages of a line, which say which one they are. */
-const several = (line: Line, count: number, name = 'message'): readonly Uint8Array[] => {
-  const messages: Uint8Array[] = []
-  let now = line
-  for (let n = 0; n < count; n += 1) {
-    const one = forge(now, said(`${name} ${n}`))
-    messages.push(one.message)
-    now = one.next
-  }
-  return messages
-}
-
-/** What was stored, in order of arrival: the last character of each content, and when the node had it. */
-const arrivals = async (bob: Receiver) => {
-  const { rows } = await bob.store.scan(tables.messages, { after: 0, limit: 500 })
-  return rows.map(({ value }) => ({
-    text: new TextDecoder().decode(value.content).slice(-1),
-    at: Number((value.nodeNs - firstNodeNs) / nodeStepNs),
-  }))
-}
-
-const times = (count: number, outcome: string) => Array.from({ length: count }, () => outcome)
-
-test('who cannot be looked up is parked with every later one, and worked off in order', async () => {
+test('a sender that cannot be looked up is parked with every later envelope, and worked off in order', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true
   const line = bob.begin(await bob.sender({ unknown: true }))
@@ -86,7 +58,7 @@ test('who cannot be looked up is parked with every later one, and worked off in 
   expect(third.changes).not.toContain('parked +1')
 })
 
-test('what is parked is parked after a restart, and so is what comes behind it', async () => {
+test('parked envelopes are parked after a restart, and so are those that come behind them', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true
   const line = bob.begin(await bob.sender({ unknown: true }))
@@ -149,7 +121,7 @@ test('each step is taken when an envelope is worked off, and a bad one stops non
   ])
 })
 
-test('what is worked off by two at once is worked off once', async () => {
+test('two that work off at once work off once', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true
   const line = bob.begin(await bob.sender({ unknown: true }))
@@ -163,7 +135,7 @@ test('what is worked off by two at once is worked off once', async () => {
   expect(bob.countOf('duplicate_message')).toBe(0)
 })
 
-test('without a look-up only those are worked off who are known to be valid', async () => {
+test('without a look-up only senders that are known to be valid are worked off', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true
   const line = bob.begin(await bob.sender({ unknown: true }))
@@ -204,7 +176,7 @@ test('however many are parked, a restart knows them all', async () => {
   expect((await bob.deliver(must(two))).outcomes).toEqual(['parked'])
 })
 
-test('who becomes known in the middle of a batch is not kept before what is parked of it', async () => {
+test('a sender that becomes known in the middle of a batch is not kept before its parked envelopes', async () => {
   const bob = await aReceiver()
   const line = bob.begin(await bob.sender())
   const { directory } = bob.parts
@@ -221,13 +193,6 @@ test('who becomes known in the middle of a batch is not kept before what is park
 })
 
 // Look-ups.
-
-/** Envelopes that claim to be of as many accounts. */
-const strangers = (line: Line, count: number): readonly Uint8Array[] =>
-  Array.from({ length: count }, () => {
-    const address = anAccount().address.toLowerCase()
-    return forge(line, { metadata: set(1, address) }).message
-  })
 
 test('fifty addresses a minute are looked up, in one query for a batch, each in turn', async () => {
   const bob = await aReceiver({ followed: false })
@@ -255,7 +220,7 @@ test('fifty addresses a minute are looked up, in one query for a batch, each in 
   expect(bob.countOf('unknown_sender')).toBe(60)
 })
 
-test('whoever uses up the look-ups delays an unknown sender, and loses nothing of them', async () => {
+test('using up the look-ups delays an unknown sender, and loses nothing of them', async () => {
   const bob = await aReceiver({ followed: false })
   const evil = bob.begin(await bob.sender())
   await bob.deliver(...strangers(evil, 50))
@@ -314,7 +279,7 @@ test('a look-up of one address decides nothing about an installation under anoth
 
 // Bounds.
 
-test('of one address 4 MiB are parked: what comes beyond is dropped and counted as parking_full', async () => {
+test('4 MiB of one address are parked: what comes beyond is dropped and counted as parking_full', async () => {
   const bob = await aReceiver({ followed: false })
   bob.control.isDown = true
   const line = bob.begin(await bob.sender({ unknown: true }))
@@ -342,7 +307,7 @@ test('of one address 4 MiB are parked: what comes beyond is dropped and counted 
 
 // Contract accounts whose chain could not be asked.
 
-test('an installation that is unverified is parked until it is known, for two weeks by both clocks', async () => {
+test('an installation that is unverified is parked until it is known, for two weeks by both clocks, also after a restart', async () => {
   const bob = await aReceiver()
   const wallet = anAccount()
   const { sender, contract } = await makeSender(wallet)
@@ -369,6 +334,7 @@ test('an installation that is unverified is parked until it is known, for two we
   const twoWeeksMs = 14 * 86_400_000
   bob.control.aheadMs += twoWeeksMs + minuteMs
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })
+  await bob.reopen()
   bob.parts.context.time.onNodeTime(nodeNs + BigInt(twoWeeksMs - minuteMs) * 1_000_000n)
   expect(await bob.workOff()).toMatchObject({ outcomes: [], changes: [] })
   expect((await bob.deliver(must(two))).outcomes).toEqual(['parked'])

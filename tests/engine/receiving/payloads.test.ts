@@ -5,29 +5,24 @@
 
 import { describe, expect, test } from 'vitest'
 import { concatBytes, encodeUtf8 } from '../../../src/protocol/bytes.ts'
-import { type Address, buildConversationId, deriveMessageId } from '../../../src/protocol/ids.ts'
-import { type MessageRecord, MessageState, tables } from '../../../src/store/tables.ts'
+import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
+import { tables } from '../../../src/store/tables.ts'
+import { must } from '../../support/checked.ts'
 import { anAccount } from '../../support/engine.ts'
-import { must } from '../../support/envelope-forge/basics.ts'
 import {
   ahead,
   also,
   type ChangeFields,
-  encodeFields,
   type Field,
-  flip,
   inTurn,
   set,
   without,
 } from '../../support/envelope-forge/fields.ts'
-import { composedNs, forge, textContent } from '../../support/envelope-forge/forge.ts'
+import { contentOf, forge, textContent } from '../../support/envelope-forge/forge.ts'
 import {
-  aLine,
   type Case,
   expectKept,
   expectRejectedAfterDecryption,
-  keptChanges,
-  ratchetChanges,
   said,
 } from '../../support/envelope-forge/judge.ts'
 import { aReceiver, firstNodeNs, nodeStepNs } from '../../support/envelope-forge/receiver.ts'
@@ -41,16 +36,6 @@ const bytes = (...values: number[]) => Uint8Array.of(...values)
 
 const stranger = anAccount().address.toLowerCase() as Address
 const other = anAccount().address.toLowerCase() as Address
-
-/** Content bytes of just this length. */
-const contentOf = (length: number): Uint8Array => {
-  const head = textContent('').slice(0, -2)
-  const room = length - head.length
-  const text = room - 1 - (room > 16_384 + 4 ? 3 : room > 130 ? 2 : 1)
-  const content = concatBytes(head, encodeFields([[4, new Uint8Array(text).fill(0x61)]]))
-  if (content.length !== length) throw new Error(`${content.length} bytes`)
-  return content
-}
 
 const limit = 900 * 1024
 
@@ -240,7 +225,7 @@ const shape: readonly (readonly [string, Case['changes']])[] = [
   ['metadata in any order', { metadata: (fields) => fields.toReversed() }],
 ]
 
-describe('what receivers skip changes nothing', () => {
+describe('fields that receivers skip change nothing', () => {
   test.each(shape)('%s: kept', async (_, changes) => {
     const { kept } = await expectKept({ what: '', changes, outcome: 'kept' }, kinds)
     for (const message of kept) expect(message.content).toEqual(textContent('hello'))
@@ -256,7 +241,7 @@ test('mail to the two sealing keys before the current one is opened', async () =
   }
 })
 
-test('mail to keys of several ages and to nobody is told apart within one batch', async () => {
+test('mail to keys of several ages and mail to nobody are told apart within one batch', async () => {
   for (const curves of [true, false]) {
     const bob = await aReceiver({ curves })
     const batch: Uint8Array[] = []
@@ -278,226 +263,4 @@ test('mail to keys of several ages and to nobody is told apart within one batch'
       0, 2, 4, 5, 6,
     ])
   }
-})
-
-/** What an application is shown of a message. */
-const shownOf = async (bob: Awaited<ReturnType<typeof aReceiver>>, record: MessageRecord) => {
-  const { messages } = await bob.parts.conversations.next(
-    '0',
-    undefined,
-    1,
-    new AbortController().signal,
-  )
-  return must(messages.find(({ id }) => id === record.messageId))
-}
-
-const typeFields = (...fields: readonly Field[]) => encodeFields(fields)
-const xmtpText: readonly Field[] = [
-  [1, 'xmtp.org'],
-  [2, 'text'],
-  [3, 1n],
-]
-const content = (type: readonly Field[], ...more: readonly Field[]) =>
-  encodeFields([[1, typeFields(...type)], [3, 'instead'], [4, 'hello'], ...more])
-
-const contents: readonly (readonly [string, Uint8Array, object])[] = [
-  ['a text', content(xmtpText), { type: 'text', content: 'hello' }],
-  ['a text of a later minor version', content([...xmtpText, [4, 9n]]), { type: 'text' }],
-  [
-    'a text of a later major version',
-    content(set(3, 2n)(xmtpText) as Field[]),
-    { type: 'unknown', contentType: 'xmtp.org/text:2.0', fallback: 'instead' },
-  ],
-  [
-    'another type',
-    content(set(2, 'poll')(xmtpText) as Field[]),
-    { type: 'unknown', contentType: 'xmtp.org/poll:1.0' },
-  ],
-  [
-    'another authority',
-    content(set(1, 'example.org')(xmtpText) as Field[]),
-    { type: 'unknown', contentType: 'example.org/text:1.0' },
-  ],
-  [
-    'no type',
-    encodeFields([
-      [3, 'instead'],
-      [4, 'hello'],
-    ]),
-    { type: 'unknown', contentType: '', fallback: 'instead' },
-  ],
-  ['no content_bytes', new Uint8Array(), { type: 'unknown', contentType: '' }],
-  ['content that is no protobuf', bytes(0xff, 0xff), { type: 'unknown', contentType: '' }],
-  [
-    'content that says to be compressed and is not',
-    content(xmtpText, [5, 0n]),
-    { type: 'unknown', fallback: 'instead' },
-  ],
-  [
-    'a compression that nobody knows',
-    content(xmtpText, [5, 7n]),
-    { type: 'unknown', fallback: 'instead' },
-  ],
-  [
-    'a text that is not UTF-8',
-    encodeFields([
-      [1, typeFields(...xmtpText)],
-      [3, 'instead'],
-      [4, bytes(0xff)],
-    ]),
-    { type: 'unknown', fallback: 'instead' },
-  ],
-]
-
-describe('whatever the content is, it is a message', () => {
-  test.each(contents)('%s', async (_, value, shown) => {
-    const { bob, kept } = await expectKept(
-      { what: '', changes: { payload: set(4, value) }, outcome: 'kept' },
-      ['one-time'],
-    )
-    const [message] = kept
-    expect(must(message).content).toEqual(value)
-    expect(await shownOf(bob, must(message))).toMatchObject(shown)
-  })
-})
-
-test('content of 900 KiB and an envelope of 1 MiB are within the limits', async () => {
-  const value = contentOf(limit)
-  const { kept } = await expectKept(
-    { what: '', changes: { payload: set(4, value) }, outcome: 'kept' },
-    ['one-time'],
-  )
-  expect(kept[0]?.content).toEqual(value)
-  const fill = (message: Uint8Array) =>
-    concatBytes(message, encodeFields([[9, new Uint8Array(1024 * 1024 - message.length - 4)]]))
-  await expectKept({ what: '', changes: { message: fill }, outcome: 'kept' }, ['established'])
-})
-
-test('composed_ns is any number, makes the id, and is shown unless it is far ahead', async () => {
-  for (const composed of [0n, 1n, firstNodeNs, 0xffff_ffff_ffff_ffffn]) {
-    const { bob, kept } = await expectKept(
-      { what: '', changes: { payload: set(5, composed) }, outcome: 'kept' },
-      ['one-time'],
-    )
-    const message = must(kept[0])
-    expect(message.composedNs).toBe(composed)
-    const id = deriveMessageId({
-      convoId: message.conversationId as ReturnType<typeof buildConversationId>,
-      senderAddress: message.sender as Address,
-      senderInstallationId: message.senderInstallation as never,
-      composedNs: composed,
-      contentBytes: message.content,
-    })
-    expect(message.messageId).toBe(id)
-    const ms = Number((composed > firstNodeNs ? message.nodeNs : composed) / 1_000_000n)
-    expect((await shownOf(bob, message)).sentAtMs).toBe(ms)
-  }
-  const { kept } = await expectKept(
-    { what: '', changes: { payload: without(5) }, outcome: 'kept' },
-    ['one-time'],
-  )
-  expect(kept[0]?.composedNs).toBe(0n)
-})
-
-test('a message has the node time of its envelope, and what it is of', async () => {
-  const bob = await aReceiver()
-  const line = await aLine(bob, 'one-time')
-  await bob.deliver({ message: forge(line).message, nodeNs: 77n })
-  const { rows } = await bob.store.scan(tables.messages, { after: 0, limit: 1 })
-  expect(rows[0]?.value).toMatchObject({
-    conversationId: buildConversationId(line.from.address, bob.target.address),
-    sender: line.from.address,
-    senderInstallation: line.from.id,
-    composedNs,
-    nodeNs: 77n,
-    content: textContent('hello'),
-    state: MessageState.RECEIVED,
-  })
-})
-
-// Step 6.
-
-test('a message that is here already is a duplicate, in the same batch and later, and its ratchet is saved', async () => {
-  const bob = await aReceiver()
-  for (const kind of kinds) {
-    const line = await aLine(bob, kind)
-    const one = forge(line)
-    // Another envelope with the same message.
-    const two = forge(one.next)
-    const three = forge(two.next)
-    const batch = await bob.deliver(one.message, two.message)
-    expect(batch.outcomes).toEqual(['duplicate', 'kept'])
-    expect(batch.changes).toEqual(keptChanges(kind))
-    const late = await bob.deliver(three.message)
-    expect(late).toMatchObject({ outcomes: ['duplicate'], transactions: 1 })
-    expect(late.changes).toEqual(ratchetChanges('established'))
-    expect((await bob.deliver(forge(three.next, said('next')).message)).outcomes).toEqual(['kept'])
-  }
-  expect(bob.countOf('duplicate_message')).toBe(2 * kinds.length)
-})
-
-test('each thing that a message id commits to makes another message', async () => {
-  const bob = await aReceiver()
-  const first = await aLine(bob, 'one-time')
-  const one = forge(first)
-  expect((await bob.deliver(one.message)).outcomes).toEqual(['kept'])
-  const two = forge(one.next, { payload: set(5, composedNs + 1n) })
-  const three = forge(two.next, said('hello '))
-  // Another installation.
-  const four = forge(await aLine(bob, 'fallback'))
-  expect((await bob.deliver(two.message, three.message, four.message)).outcomes).toEqual([
-    'kept',
-    'kept',
-    'kept',
-  ])
-})
-
-test('if the store fails nothing of a batch is saved, and all of it comes again', async () => {
-  const bob = await aReceiver()
-  const batch: Uint8Array[] = []
-  for (const kind of kinds) batch.push(forge(await aLine(bob, kind)).message)
-  batch.push(forge(await aLine(bob, 'established'), { ciphertext: flip(0) }).message)
-  batch.push(forge(await aLine(bob, 'one-time'), { payload: set(1, 2n) }).message)
-  const before = await bob.rows()
-  bob.control.failWrites = 1
-  await expect(bob.deliver(...batch)).rejects.toMatchObject({ code: 'storage_failed' })
-  expect(await bob.rows()).toEqual(before)
-  // Memory holds nothing of it either: the next subscription brings it all again.
-  await bob.parts.inbox.begin()
-  const first = bob.nextSequence() - BigInt(batch.length)
-  const again = await bob.deliver(
-    ...batch.map((message, at) => ({ message, sequence: first + BigInt(at) })),
-  )
-  expect(again.transactions).toBe(1)
-  expect(again.outcomes.filter((outcome) => outcome === 'kept')).toHaveLength(3)
-  expect(again.outcomes).toContain('unsupported_version')
-  expect(again.outcomes).toContain('undecryptable(decryption_failed)')
-  expect(again.changes).toEqual([
-    'account *1',
-    'conversations *1',
-    'conversations +2',
-    'cursors *1',
-    'messages +3',
-    'recovery +1',
-    'seen +1',
-    'sessions *1',
-    'sessions +3',
-    'setAside +1',
-  ])
-})
-
-test('what is below the cursor is passed over, and what is missing above it is a gap', async () => {
-  const bob = await aReceiver()
-  const one = forge(await aLine(bob, 'one-time'))
-  await bob.deliver(one.message)
-  const before = await bob.rows()
-  const at = bob.nextSequence() - 1n
-  const again = await bob.deliver({ message: one.message, sequence: at })
-  expect(again).toMatchObject({ changes: [], transactions: 0 })
-  expect(await bob.rows()).toEqual(before)
-  expect(bob.countOf('gap')).toBe(0)
-  const two = forge(one.next, said('behind a gap'))
-  const far = await bob.deliver({ message: two.message, sequence: at + 4n })
-  expect(far.outcomes).toEqual(['kept'])
-  expect(bob.countOf('gap')).toBe(3)
 })

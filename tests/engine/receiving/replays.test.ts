@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { commit, recordUpdate } from '../../../src/engine/runtime/change.ts'
 import { encodeBase64Url } from '../../../src/protocol/bytes.ts'
 import { joinKey, put, tables } from '../../../src/store/tables.ts'
-import { must } from '../../support/envelope-forge/basics.ts'
+import { must } from '../../support/checked.ts'
 import { flip, set } from '../../support/envelope-forge/fields.ts'
 import { forge } from '../../support/envelope-forge/forge.ts'
 import { aLine, keptChanges, messageOf, said } from '../../support/envelope-forge/judge.ts'
@@ -17,7 +17,7 @@ const failed = 'undecryptable(decryption_failed)'
 
 // Section 7, Replays.
 
-test('whatever was processed once is a duplicate from then on, also when nothing is in memory', async () => {
+test('an envelope that was processed once is a duplicate from then on, also when nothing is in memory', async () => {
   const bob = await aReceiver()
   for (const kind of ['one-time', 'fallback', 'established'] as const) {
     const line = await aLine(bob, kind)
@@ -134,7 +134,7 @@ test('a session that cannot be read is storage_damaged, and nothing of the batch
   expect(await bob.rows()).toEqual(before)
 })
 
-test('what is undecryptable is noted with its node time, to be asked for of that installation', async () => {
+test('an undecryptable envelope is noted with its node time, to be asked of that installation', async () => {
   const bob = await aReceiver()
   const line = await aLine(bob, 'one-time')
   const forged = forge(line, { headerHash: flip(0) })
@@ -147,7 +147,7 @@ test('what is undecryptable is noted with its node time, to be asked for of that
   })
 })
 
-test('what another node had processed before is counted and not asked for', async () => {
+test('a failure no newer than what was processed at another node is counted and not asked for', async () => {
   const bob = await aReceiver()
   const line = await aLine(bob, 'established')
   const { message } = forge(line, { ciphertext: flip(0) })
@@ -164,7 +164,7 @@ test('what another node had processed before is counted and not asked for', asyn
 
 // Numbers that a node repeats or swaps.
 
-test('what is prepared and comes again before it is committed is passed over', async () => {
+test('an envelope that comes again before its batch is committed is passed over', async () => {
   const bob = await aReceiver()
   const one = forge(await aLine(bob, 'one-time'), said('one'))
   const two = forge(one.next, said('two'))
@@ -213,7 +213,7 @@ test('a batch that could not be saved may be prepared again', async () => {
   expect((await bob.deliver({ message, sequence })).outcomes).toEqual(['kept'])
 })
 
-test('what was prepared when a subscription ended comes again with the next', async () => {
+test('envelopes that were prepared when a subscription ended come again with the next', async () => {
   const bob = await aReceiver()
   const { message } = forge(await aLine(bob, 'one-time'))
   const sequence = bob.nextSequence()
@@ -222,7 +222,7 @@ test('what was prepared when a subscription ended comes again with the next', as
   expect((await bob.deliver({ message, sequence })).outcomes).toEqual(['kept'])
 })
 
-test('what a node dates into the future is not remembered for longer', async () => {
+test('an envelope that a node dates into the future is not remembered for longer', async () => {
   const bob = await aReceiver()
   const now = BigInt(Date.now()) * 1_000_000n
   bob.parts.context.time.onNodeTime(now)

@@ -6,7 +6,8 @@
 import { describe, test } from 'vitest'
 import { concatBytes, encodeUtf8 } from '../../../src/protocol/bytes.ts'
 import { formatAddress, parseAddress } from '../../../src/protocol/ids.ts'
-import { crypto, must, passed } from '../../support/envelope-forge/basics.ts'
+import { must, passed } from '../../support/checked.ts'
+import { crypto } from '../../support/envelope-forge/basics.ts'
 import {
   also,
   edit,

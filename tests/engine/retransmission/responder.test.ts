@@ -9,6 +9,7 @@ import { forgetOldSent } from '../../../src/engine/sending/sent-records.ts'
 import type { Session } from '../../../src/engine/sessions/session-rules.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
+import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
 import {
   aClaimedKey,
@@ -17,9 +18,6 @@ import {
   known,
   sendingParts,
 } from '../../support/engine-context.ts'
-
-const hourMs = 3_600_000
-const dayMs = 24 * hourMs
 
 let digests = 0
 const aDigest = (): Uint8Array => {
@@ -34,7 +32,7 @@ const aSession = (peer: KnownInstallation, made: Session | undefined): Session =
 }
 
 /** One part alone: a peer with two sessions, and a message that was sent to it. */
-const anAnswering = async () => {
+const aResponder = async () => {
   const device = aDevice()
   const bare = await aPartWorld()
   const context: Context = {
@@ -74,7 +72,7 @@ const anAnswering = async () => {
     }))
     return envelopes
   }
-  const answering = new Responder(context, parts)
+  const responder = new Responder(context, parts)
   const ask = (
     asked: readonly Uint8Array[],
     given: {
@@ -84,7 +82,7 @@ const anAnswering = async () => {
       at?: Responder
     } = {},
   ) =>
-    (given.at ?? answering).answer(
+    (given.at ?? responder).answer(
       {
         from: given.from ?? peer,
         sessionId: (given.on ?? sessions[0]).sessionId,
@@ -108,7 +106,7 @@ const anAnswering = async () => {
     sessions,
     conversationId,
     sent,
-    answering,
+    responder,
     ask,
     answered,
     sentRecords,
@@ -116,7 +114,7 @@ const anAnswering = async () => {
 }
 
 test('the same content goes with the same time, on the session that the request came on', async () => {
-  const all = await anAnswering()
+  const all = await aResponder()
   const { peer, sessions, parts } = all
   const [one, two] = await all.sent([peer.id, peer.id])
   if (!one || !two) return
@@ -144,7 +142,7 @@ test('the same content goes with the same time, on the session that the request 
 })
 
 test('an answer, its ratchet and its count are saved together, on the disk, before it leaves', async () => {
-  const all = await anAnswering()
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   all.committed.length = 0
@@ -165,8 +163,8 @@ test('an answer, its ratchet and its count are saved together, on the disk, befo
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 1 }] }])
 })
 
-test('each digest is answered twice at most: section 10', async () => {
-  const all = await anAnswering()
+test('section 10: each digest is answered twice at most, also after a restart', async () => {
+  const all = await aResponder()
   const [one, two] = await all.sent([all.peer.id, all.peer.id])
   if (!one || !two) return
   for (let n = 0; n < 4; n += 1) await all.ask([one.digest])
@@ -175,11 +173,16 @@ test('each digest is answered twice at most: section 10', async () => {
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 2 }, { answers: 0 }] }])
   await all.ask([one.digest, two.digest])
   expect(all.answered().slice(2)).toEqual([encodeHex(two.digest)])
+  // Also after a restart.
+  const again = sendingParts(all.context)
+  again.directory.people.set(all.peer.address, [all.peer])
+  await all.ask([one.digest], { at: new Responder(all.context, again) })
+  expect(again.fanout.calls).toEqual([])
   expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toHaveLength(3)
 })
 
-test('only what was sent to that very installation is answered', async () => {
-  const all = await anAnswering()
+test('only messages to that very installation are sent again', async () => {
+  const all = await aResponder()
   const other = known(aDevice(all.peer.address))
   all.parts.directory.people.set(all.peer.address, [all.peer, other])
   const [mine, theirs] = await all.sent([all.peer.id, other.id])
@@ -192,7 +195,7 @@ test('only what was sent to that very installation is answered', async () => {
 })
 
 test('an installation that is revoked, or asks on a session that is not here, gets nothing', async () => {
-  const all = await anAnswering()
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   all.parts.directory.people.set(all.peer.address, [{ ...all.peer, revokedNs: 1n }])
@@ -204,8 +207,8 @@ test('an installation that is revoked, or asks on a session that is not here, ge
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
 })
 
-test('a message that is not here any more is passed over, the others go', async () => {
-  const all = await anAnswering()
+test('a message that was deleted is passed over, the others go', async () => {
+  const all = await aResponder()
   const [one, two] = await all.sent([all.peer.id, all.peer.id])
   if (!one || !two) return
   await all.store.transaction([], () => ({
@@ -218,14 +221,14 @@ test('a message that is not here any more is passed over, the others go', async 
   expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toMatchObject([{ count: 1 }])
 })
 
-test('what was sent is answered for fourteen days to the millisecond, by both clocks', async () => {
-  const all = await anAnswering()
+test('requests are answered for fourteen days to the millisecond, by both clocks', async () => {
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   all.turn(14 * dayMs)
   await all.ask([one.digest])
   expect(all.answered()).toHaveLength(1)
-  // The own clock alone ends nothing (section 1).
+  // Our own clock alone ends nothing (section 1).
   all.clock.nowMs += dayMs
   await all.ask([one.digest])
   expect(all.answered()).toHaveLength(2)
@@ -237,7 +240,7 @@ test('what was sent is answered for fourteen days to the millisecond, by both cl
 })
 
 test('records of what was sent go after fourteen days, however many they are', async () => {
-  const all = await anAnswering()
+  const all = await aResponder()
   for (let n = 0; n < 3; n += 1) await all.sent([all.peer.id])
   await all.store.transaction([], () => ({
     writes: Array.from({ length: 1_001 }, () =>
@@ -255,8 +258,8 @@ test('records of what was sent go after fourteen days, however many they are', a
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
 })
 
-test('of one installation twenty requests an hour are answered', async () => {
-  const all = await anAnswering()
+test('twenty requests an hour of one installation are answered', async () => {
+  const all = await aResponder()
   const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
   for (const { digest } of asked.slice(0, 21)) await all.ask([digest])
   expect(all.answered()).toHaveLength(20)
@@ -270,8 +273,8 @@ test('of one installation twenty requests an hour are answered', async () => {
   expect(all.answered()).toHaveLength(21)
 })
 
-test('of many requests at once each sees what those before it used up', async () => {
-  const all = await anAnswering()
+test('each of many requests at once sees what those before it used up', async () => {
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   await Promise.all(Array.from({ length: 10 }, () => all.ask([one.digest])))
@@ -279,8 +282,8 @@ test('of many requests at once each sees what those before it used up', async ()
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 2 }] }])
 })
 
-test('a request that failed on the way was none: it may be tried again', async () => {
-  const all = await anAnswering()
+test('a request that failed on the way does not count: it may be tried again', async () => {
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   const recipients = vi
@@ -293,7 +296,7 @@ test('a request that failed on the way was none: it may be tried again', async (
 })
 
 test('after a restart the session that the request came on is found in the store', async () => {
-  const all = await anAnswering()
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   const again = sendingParts(all.context)
@@ -303,8 +306,8 @@ test('after a restart the session that the request came on is found in the store
   expect(again.sessions.of(all.peer.id)).toHaveLength(2)
 })
 
-test('what settles a request is written with its last answer, once, and counts after that', async () => {
-  const all = await anAnswering()
+test('the change that settles a request is written with its last answer, once, and counts after that', async () => {
+  const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   const [two] = await all.sent([all.peer.id])
   if (!one || !two) return
@@ -328,8 +331,8 @@ test('what settles a request is written with its last answer, once, and counts a
   expect(log).toHaveLength(2)
 })
 
-test('who asks how often is remembered of a thousand installations', async () => {
-  const all = await anAnswering()
+test('how often they asked is remembered of a thousand installations', async () => {
+  const all = await aResponder()
   const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
   const [last, another] = asked.slice(20)
   if (!last || !another) return

@@ -29,7 +29,7 @@ test('joined changes are one transaction, and memory follows in their order, aft
   expect((await store.get(tables.cursors, 'two'))?.value.sequence).toBe(1n)
 })
 
-test('what is to be on the disk is committed so', async () => {
+test('a change that must be on the disk is committed so', async () => {
   const { store, committed } = await aPartWorld()
   await commit(store, noted('one', []), 'strict')
   expect(committed).toEqual([{ tables: ['cursors'], durability: 'strict' }])

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { NodeTime, nsToMs } from '../../../src/engine/runtime/node-time.ts'
-import type { Platform } from '../../../src/platform/platform.ts'
+import { aPlatform } from '../../support/platform.ts'
 
 const msToNs = 1_000_000n
 const minuteNs = 60_000n * msToNs
@@ -10,17 +10,9 @@ const dayNs = 1_440n * minuteNs
 const startMs = 1_800_000_000_000
 const startNs = BigInt(startMs) * msToNs
 
-/** The own clock stands at `startMs`; the node’s is what it said last. */
+/** Our own clock stands at `startMs`; the node’s is what it said last. */
 const aTime = (nodeAheadNs?: bigint) => {
-  const clock = { nowMs: startMs, monotonicMs: 7_000 }
-  const platform: Platform = {
-    nowMs: () => clock.nowMs,
-    monotonicMs: () => clock.monotonicMs,
-    randomBytes: (length) => new Uint8Array(length),
-    wait: async () => undefined,
-    takeLock: async () => undefined,
-    onOnline: () => () => undefined,
-  }
+  const { clock, platform } = aPlatform()
   const time = new NodeTime(platform)
   if (nodeAheadNs !== undefined) time.onNodeTime(startNs + nodeAheadNs)
   return { clock, time }
@@ -45,7 +37,7 @@ test('an age begins at the later of both clocks', () => {
   expect(aTime(-minuteNs).time.stampMs()).toBe(startMs)
 })
 
-test('a time that the node gave counts up to a day ahead of the own clock', () => {
+test('a time that the node gave counts up to a day ahead of our own clock', () => {
   const { time } = aTime(0n)
   expect(time.notAhead(startNs - dayNs)).toBe(startNs - dayNs)
   expect(time.notAhead(startNs + dayNs)).toBe(startNs + dayNs)
@@ -53,7 +45,7 @@ test('a time that the node gave counts up to a day ahead of the own clock', () =
   expect(time.notAhead(2n ** 64n - 1n)).toBe(startNs + dayNs)
 })
 
-test('a created_ns that the node reports is believed ten minutes past node time, and a day past the own clock', () => {
+test('a created_ns that the node reports is believed ten minutes past node time, and a day past our own clock', () => {
   const ahead = aTime(0n).time
   expect(ahead.mayBeCreated(startNs + 10n * minuteNs)).toBe(true)
   expect(ahead.mayBeCreated(startNs + 10n * minuteNs + 1n)).toBe(false)
@@ -68,7 +60,7 @@ test('a created_ns that the node reports is believed ten minutes past node time,
   expect(unheard.mayBeCreated(startNs + 10n * minuteNs + 1n)).toBe(false)
 })
 
-test('whatever a node says, what is counted from it fits 64 bits', () => {
+test('times counted from node time fit 64 bits, whatever a node says', () => {
   const { time } = aTime()
   time.onNodeTime(2n ** 64n - 1n)
   expect(time.nodeNs()).toBe(2n ** 63n)
@@ -76,15 +68,48 @@ test('whatever a node says, what is counted from it fits 64 bits', () => {
   expect(time.nodeNs()).toBe(2n ** 63n - 1n)
 })
 
-test('created_ns is above the last even if that is ahead of both clocks', () => {
-  const { time } = aTime(0n)
-  expect(time.createdNs(startNs - 1n)).toBe(startNs)
-  expect(time.createdNs(startNs)).toBe(startNs + 1n)
-  expect(time.createdNs(startNs + dayNs)).toBe(startNs + dayNs + 1n)
-  expect(aTime().time.createdNs(0n)).toBe(startNs)
-})
-
 test('nanoseconds become whole milliseconds that have passed', () => {
   expect(nsToMs(1_999_999n)).toBe(1)
   expect(nsToMs(startNs)).toBe(startMs)
+})
+
+test('node time is unknown at first, then the node’s word plus the time since', () => {
+  const { clock, platform } = aPlatform()
+  const time = new NodeTime(platform)
+  expect(time.nodeNs()).toBeUndefined()
+  time.onNodeTime(1_000n)
+  expect(time.nodeNs()).toBe(1_000n)
+  clock.monotonicMs += 250.9
+  clock.nowMs -= 3_600_000
+  expect(time.nodeNs()).toBe(1_000n + 250n * msToNs)
+  time.onNodeTime(5_000n)
+  expect(time.nodeNs()).toBe(5_000n)
+})
+
+test('created_ns is later than the last, and else the earlier of the two clocks', () => {
+  const { clock, platform } = aPlatform()
+  const time = new NodeTime(platform)
+  const own = BigInt(clock.nowMs) * msToNs
+  expect(time.createdNs(0n)).toBe(own)
+  time.onNodeTime(own + 60_000n * msToNs)
+  expect(time.createdNs(0n)).toBe(own)
+  time.onNodeTime(own - 60_000n * msToNs)
+  expect(time.createdNs(0n)).toBe(own - 60_000n * msToNs)
+  // Above the last even if that is ahead of both clocks.
+  expect(time.createdNs(own)).toBe(own + 1n)
+  expect(time.createdNs(own + 5n)).toBe(own + 6n)
+})
+
+test('composed_ns is our own clock and ascends, also when the clock jumps back', () => {
+  const { clock, platform } = aPlatform()
+  const time = new NodeTime(platform)
+  time.onNodeTime(1n)
+  let last = 0n
+  for (const step of [0, 0, 5, -86_400_000, 1, 0]) {
+    clock.nowMs += step
+    const next = time.composedNs(last)
+    expect(next).toBeGreaterThan(last)
+    last = next
+  }
+  expect(last).toBe(BigInt(1_800_000_000_005) * msToNs + 3n)
 })

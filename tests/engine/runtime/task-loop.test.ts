@@ -4,10 +4,9 @@ import { expect, test } from 'vitest'
 import { Backoff } from '../../../src/engine/runtime/backoff.ts'
 import { TaskLoop, type TaskLoopOptions } from '../../../src/engine/runtime/task-loop.ts'
 import { PadlockError } from '../../../src/errors.ts'
+import { hourMs } from '../../../src/protocol/limits.ts'
 import { until } from '../../support/engine.ts'
 import { aPartWorld } from '../../support/engine-context.ts'
-
-const hourMs = 3_600_000
 
 /** A loop over a task that does next what the test says; 10 s of rest if it says nothing. */
 const aLoop = async (options: TaskLoopOptions = {}) => {
@@ -65,7 +64,7 @@ test('without a rest it goes on at once', async () => {
   expect(all.runs()).toBe(3)
 })
 
-test('news that come during a run are looked at in another one, once', async () => {
+test('news that comes during a run is looked at in another run, once', async () => {
   const all = await aLoop()
   all.next.push(async () => {
     all.loop.wake()
@@ -98,7 +97,7 @@ test('a failure is reported, and without a back-off rests an hour, or until some
   expect(short.world.waits).toEqual([60_000])
 })
 
-test('what fails with a back-off is tried no sooner because something else happened', async () => {
+test('a task that failed with a back-off is not tried sooner because something else happened', async () => {
   const world = await aPartWorld()
   const all = await aLoop({ backoff: new Backoff(world.context.platform) })
   all.next.push(

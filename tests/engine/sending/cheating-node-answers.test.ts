@@ -21,15 +21,8 @@ import {
   refuses,
   saysStored,
 } from '../../support/cheating-node/tricks.ts'
-import {
-  aStage,
-  countOf,
-  expectHonest,
-  never,
-  say,
-  shownTexts,
-} from '../../support/cheating-stage.ts'
-import { until, untilTexts } from '../../support/engine.ts'
+import { aStage, expectHonest, say, shownTexts } from '../../support/cheating-stage.ts'
+import { countOf, never, until, untilTexts } from '../../support/engine.ts'
 
 const ofInboxes = (topic: string): boolean => topic.startsWith('message-')
 
@@ -193,7 +186,7 @@ test.each([
   },
 )
 
-test('section 12: what a node says it has and drops is lost alone; what follows is decrypted', async () => {
+test('section 12: a message that a node says it has and drops is lost alone; the next ones are decrypted', async () => {
   const stage = await aStage({ haveTalked: true })
   const { atAlice, atBob, id, node } = stage
   const stop = node.play(saysStored(ofInboxes, { sequence: 9n, nodeNs: stage.world.node.clock() }))

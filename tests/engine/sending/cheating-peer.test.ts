@@ -6,19 +6,13 @@
 import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { SignedPrekeySchema } from '../../../src/gen/padlock/v1/contact_pb.ts'
+import { hourMs, minuteMs } from '../../../src/protocol/limits.ts'
 import { messageTopic } from '../../../src/protocol/topics.ts'
 import { aTurnedClock } from '../../support/cheating-clock.ts'
 import { swapsPrekeys } from '../../support/cheating-node/tricks.ts'
 import { CheatingPeer } from '../../support/cheating-peer/cheating-peer.ts'
-import {
-  aStage,
-  expectHonest,
-  hourMs,
-  minuteMs,
-  never,
-  type Stage,
-} from '../../support/cheating-stage.ts'
-import { until } from '../../support/engine.ts'
+import { aStage, expectHonest, type Stage } from '../../support/cheating-stage.ts'
+import { never, until } from '../../support/engine.ts'
 
 /** u-coordinates of order 1, 2, 4 and 8 (RFC 7748 section 6.1). */
 const smallOrder: readonly (readonly [string, Uint8Array])[] = [

@@ -1,151 +1,33 @@
-/** What single devices are owed, message by message: docs/protocol.md section 8, Out; one part alone. */
+/** Deferred delivery, message by message: docs/protocol.md section 8, Out; one part alone. */
 
 import { expect, test, vi } from 'vitest'
-import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
-import type { Change } from '../../../src/engine/runtime/change.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
-import type { Account, Context } from '../../../src/engine/runtime/context.ts'
-import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
-import { messageTopic } from '../../../src/protocol/topics.ts'
-import type { Write } from '../../../src/store/store.ts'
-import { MessageState, put, tables } from '../../../src/store/tables.ts'
+import { buildConversationId } from '../../../src/protocol/ids.ts'
+import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
+import { put, tables } from '../../../src/store/tables.ts'
+import { aDeferral } from '../../support/deferred-part.ts'
 import { until } from '../../support/engine.ts'
-import {
-  aClaimedKey,
-  aDevice,
-  anAddress,
-  aPartWorld,
-  known,
-  sendingParts,
-} from '../../support/engine-context.ts'
+import { anAddress, sendingParts } from '../../support/engine-context.ts'
 
-const hourMs = 3_600_000
-const dayMs = 24 * hourMs
 const mib = 1_048_576
-
-/** One part alone, with a peer's account; `gone` are devices whose prekeys the node does not give. */
-const aDebtor = async () => {
-  const devices = new Map<string, Account>()
-  const gone = new Set<string>()
-  const world = await aPartWorld()
-  const context: Context = {
-    ...world.context,
-    network: {
-      ...world.context.network,
-      claimPrekeys: async (_, ids) =>
-        ids.flatMap((id) => {
-          const device = devices.get(id)
-          return device && !gone.has(id) ? [aClaimedKey(device)] : []
-        }),
-    },
-  }
-  const parts = sendingParts(context)
-  const peer = anAddress()
-  const own = context.account.address
-  const conversationId = buildConversationId(own, peer)
-  const aDeviceOf = (address: Address, firstSeenNs = 1n): KnownInstallation => {
-    const device = aDevice(address)
-    devices.set(device.installationId, device)
-    const installation = known(device, { firstSeenNs })
-    parts.directory.people.set(address, [
-      ...(parts.directory.people.get(address) ?? []),
-      installation,
-    ])
-    return installation
-  }
-  const write = (writes: readonly Write[]) =>
-    world.store.transaction([], () => ({ writes, result: undefined }))
-  /** A message of one's own, or of another device, that the node has since then; 0: pending. */
-  const aMessage = async (
-    messageId: string,
-    nodeNs: bigint,
-    given: { bytes?: number; senderInstallation?: string; conversation?: string } = {},
-  ) =>
-    write([
-      put(
-        tables.messages,
-        messageId,
-        {
-          messageId,
-          conversationId: given.conversation ?? conversationId,
-          sender: own,
-          senderInstallation: given.senderInstallation ?? context.account.installationId,
-          composedNs: nodeNs,
-          nodeNs,
-          content: new Uint8Array(given.bytes ?? 3),
-          state: nodeNs === 0n ? MessageState.PENDING : MessageState.SENT,
-        },
-        world.store.nextNumber(tables.messages),
-      ),
-    ])
-  const save = (more: Change) => commit(world.store, more)
-  const debts = async () =>
-    (await world.store.scan(tables.owed, { after: 0, limit: 20_000 })).rows.map(({ value }) => ({
-      messageId: value.messageId,
-      to: value.installationId,
-    }))
-  /** A message that was published to these. */
-  const published = (messageId: string, nodeNs: bigint, to: readonly KnownInstallation[] = []) =>
-    parts.deferred.published(
-      [
-        {
-          messageId,
-          conversationId,
-          nodeNs,
-          topics: new Set(to.map(({ id }) => messageTopic(id))),
-        },
-      ],
-      save,
-    )
-  const run = async () => {
-    void parts.deferred.run()
-    parts.deferred.setLive(true)
-    await until(() => world.waits.length > 0)
-  }
-  const settled = (): Promise<void> => until(() => world.waits.length > 0)
-  /** What was sealed, call by call. */
-  const sealed = () =>
-    parts.fanout.calls.map(({ messages }) => messages.map(({ composedNs }) => composedNs))
-  return {
-    ...world,
-    context,
-    parts,
-    gone,
-    peer,
-    own,
-    conversationId,
-    aDeviceOf,
-    aMessage,
-    write,
-    save,
-    debts,
-    published,
-    run,
-    settled,
-    sealed,
-    get waits() {
-      return world.waits
-    },
-  }
-}
 
 const nowNs = ({ clock }: { readonly clock: { readonly nowMs: number } }) =>
   BigInt(clock.nowMs) * 1_000_000n
 
-test('who was there before a message was published, and did not get it, is owed it: of both accounts', async () => {
-  const all = await aDebtor()
+test('a message is deferred for devices of both accounts that were there before it was published and did not get it', async () => {
+  const all = await aDeferral()
   const [got, missed] = [all.aDeviceOf(all.peer), all.aDeviceOf(all.peer)]
   const [before, same, after] = [9n, 10n, 11n].map((ns) => all.aDeviceOf(all.peer, ns))
   const tablet = all.aDeviceOf(all.own)
   await all.published('one', 10n, [got])
-  expect(await all.debts()).toEqual(
+  expect(await all.deferrals()).toEqual(
     [missed, before, tablet].map((one) => ({ messageId: 'one', to: one?.id })),
   )
   expect([same?.id, after?.id].every(Boolean)).toBe(true)
 })
 
-test('debts are written together with what they follow from, and are none if that fails', async () => {
-  const all = await aDebtor()
+test('deferrals are written together with what they follow from, and there are none if that fails', async () => {
+  const all = await aDeferral()
   all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
   const failing = all.parts.deferred.published(
@@ -160,12 +42,12 @@ test('debts are written together with what they follow from, and are none if tha
   expect(all.parts.fanout.calls).toEqual([])
   // And what comes after goes on.
   await all.published('one', 10n)
-  expect(await all.debts()).toHaveLength(1)
+  expect(await all.deferrals()).toHaveLength(1)
   await until(() => all.parts.fanout.calls.length === 1)
 })
 
-test('who becomes known late is owed what was published since: own messages, sent, not got yet', async () => {
-  const all = await aDebtor()
+test('for a device that becomes known late, our messages since it was there are deferred: sent ones that it did not get yet', async () => {
+  const all = await aDeferral()
   const now = nowNs(all)
   await all.aMessage('before', now - 1n)
   await all.aMessage('same', now)
@@ -176,7 +58,7 @@ test('who becomes known late is owed what was published since: own messages, sen
     conversation: buildConversationId(all.own, anAddress()),
   })
   await all.aMessage('sent to it', now + 4n)
-  await all.aMessage('owed to it', now + 5n)
+  await all.aMessage('deferred for it', now + 5n)
   const late = all.aDeviceOf(all.peer, now)
   await all.write([
     put(tables.sent, all.store.nextNumber(tables.sent), {
@@ -186,8 +68,8 @@ test('who becomes known late is owed what was published since: own messages, sen
       ],
     }),
   ])
-  await all.published('owed to it', now + 5n)
-  // What is owed to somebody else, or was sent to them, it did not get.
+  await all.published('deferred for it', now + 5n)
+  // Messages that are deferred for others, or were sent to them, it did not get.
   await all.write([
     put(tables.owed, all.store.nextNumber(tables.owed), {
       messageId: 'after',
@@ -198,15 +80,15 @@ test('who becomes known late is owed what was published since: own messages, sen
   ])
   await all.parts.deferred.load()
   await all.parts.deferred.gained([late], all.save)
-  expect(await all.debts()).toEqual([
-    { messageId: 'owed to it', to: late.id },
+  expect(await all.deferrals()).toEqual([
+    { messageId: 'deferred for it', to: late.id },
     { messageId: 'after', to: 'other' },
     { messageId: 'after', to: late.id },
   ])
 })
 
-test('a late device of one’s own is owed messages of all conversations, however many they are', async () => {
-  const all = await aDebtor()
+test('for a late device of our own, messages of all conversations are deferred, however many they are', async () => {
+  const all = await aDeferral()
   const now = nowNs(all)
   const others = [anAddress(), anAddress()].map((address) => buildConversationId(all.own, address))
   await all.write(
@@ -220,24 +102,24 @@ test('a late device of one’s own is owed messages of all conversations, howeve
   }
   const tablet = all.aDeviceOf(all.own, now)
   await all.parts.deferred.gained([tablet], all.save)
-  const ids = new Set((await all.debts()).map(({ messageId }) => messageId))
+  const ids = new Set((await all.deferrals()).map(({ messageId }) => messageId))
   expect(ids.size).toBe(103)
   for (const id of ['here 1', 'here 101', 'there 0', 'there 1']) expect(ids.has(id)).toBe(true)
 })
 
-test('a late device is not owed what was published fourteen days ago', async () => {
-  const all = await aDebtor()
+test('messages that were published fourteen days ago are not deferred for a late device', async () => {
+  const all = await aDeferral()
   const now = nowNs(all)
   await all.aMessage('old', now - 1n)
   await all.aMessage('young', now)
   all.turn(14 * dayMs)
   const late = all.aDeviceOf(all.peer, 1n)
   await all.parts.deferred.gained([late], all.save)
-  expect(await all.debts()).toEqual([{ messageId: 'young', to: late.id }])
+  expect(await all.deferrals()).toEqual([{ messageId: 'young', to: late.id }])
 })
 
-test('a debt is paid when its device can be encrypted to: the same content with the same time, noted as sent', async () => {
-  const all = await aDebtor()
+test('a deferred message is delivered when its device can be encrypted to: the same content with the same time, noted as sent', async () => {
+  const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)
   all.gone.add(phone.id)
   await all.aMessage('one', 10n)
@@ -258,9 +140,9 @@ test('a debt is paid when its device can be encrypted to: the same content with 
       { composedNs: 11n, conversationId: all.conversationId, recipients: [{ id: phone.id }] },
     ],
   ])
-  expect(await all.debts()).toEqual([])
-  const paying = all.committed.filter(({ tables: names }) => names.includes('outbox'))
-  expect(paying).toEqual([
+  expect(await all.deferrals()).toEqual([])
+  const delivering = all.committed.filter(({ tables: names }) => names.includes('outbox'))
+  expect(delivering).toEqual([
     {
       durability: 'strict',
       tables: expect.arrayContaining(['sessions', 'outbox', 'owed', 'sent']),
@@ -276,7 +158,7 @@ test('a debt is paid when its device can be encrypted to: the same content with 
   expect(all.parts.sessions.of(phone.id)[0]?.sentSince).toBe(2)
   // The claim that the session was made from is settled.
   expect(await all.store.get(tables.claim, 'claim')).toBeUndefined()
-  // Paid is paid.
+  // Once is enough.
   all.parts.deferred.setLive(true)
   await all.settled()
   all.turn(2 * hourMs)
@@ -284,21 +166,21 @@ test('a debt is paid when its device can be encrypted to: the same content with 
   expect(all.parts.fanout.calls).toHaveLength(1)
 })
 
-test('a message that is not here any more is owed no longer, and the others keep their names', async () => {
-  const all = await aDebtor()
+test('a message that was deleted is deferred no longer, and the others keep their names', async () => {
+  const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)
   await all.aMessage('two', 11n)
   await all.published('one', 10n)
   await all.published('two', 11n)
   await all.run()
-  expect(await all.debts()).toEqual([])
+  expect(await all.deferrals()).toEqual([])
   const [sent] = (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
   expect(sent?.value.envelopes.map(({ messageId }) => messageId)).toEqual(['two'])
   expect(all.parts.sessions.of(phone.id)).toHaveLength(1)
 })
 
 test('fifty messages go to one device at once, and a quarter of a request’s bytes', async () => {
-  const all = await aDebtor()
+  const all = await aDeferral()
   all.aDeviceOf(all.peer)
   for (let n = 0; n < 51; n += 1) {
     await all.aMessage(`message ${n}`, BigInt(n + 10))
@@ -307,11 +189,11 @@ test('fifty messages go to one device at once, and a quarter of a request’s by
   await all.run()
   expect(all.sealed().map(({ length }) => length)).toEqual([50, 1])
   expect(all.sealed().flat()).toEqual(Array.from({ length: 51 }, (_, n) => BigInt(n + 10)))
-  expect(await all.debts()).toEqual([])
+  expect(await all.deferrals()).toEqual([])
 })
 
-test('of large messages as many go at once as a quarter of a request holds, and one always', async () => {
-  const all = await aDebtor()
+test('as many large messages go at once as a quarter of a request holds, and always one', async () => {
+  const all = await aDeferral()
   all.aDeviceOf(all.peer)
   const quarter = (25 * mib) / 4
   // Larger than anything that is written, so that few are enough.
@@ -327,8 +209,8 @@ test('of large messages as many go at once as a quarter of a request holds, and 
   expect(all.sealed()[0]).toEqual([10n, 11n])
 })
 
-test('what is owed is owed for fourteen days to the millisecond, by both clocks, also after a restart', async () => {
-  const all = await aDebtor()
+test('a message is deferred for fourteen days to the millisecond, by both clocks, also after a restart', async () => {
+  const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)
   all.gone.add(phone.id)
   await all.aMessage('one', 10n)
@@ -345,22 +227,22 @@ test('what is owed is owed for fourteen days to the millisecond, by both clocks,
   await restart()
   all.clock.nowMs += dayMs
   await restart()
-  expect(await all.debts()).toHaveLength(1)
+  expect(await all.deferrals()).toHaveLength(1)
   all.clock.nowMs -= dayMs
   all.turn(1)
   await restart()
-  await until(async () => (await all.debts()).length === 0)
+  await until(async () => (await all.deferrals()).length === 0)
 })
 
-test('a revoked device is owed nothing; one that is not known now stays owed', async () => {
-  const all = await aDebtor()
+test('nothing stays deferred for a revoked device; for one that is not known now it does', async () => {
+  const all = await aDeferral()
   const [revoked, hidden] = [all.aDeviceOf(all.peer), all.aDeviceOf(all.peer)]
   for (const one of [revoked, hidden]) all.gone.add(one.id)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
   all.parts.directory.people.set(all.peer, [{ ...revoked, revokedNs: 5n }])
   await all.run()
-  expect(await all.debts()).toEqual([{ messageId: 'one', to: hidden.id }])
+  expect(await all.deferrals()).toEqual([{ messageId: 'one', to: hidden.id }])
   // Dropped is dropped: nothing is written about it again.
   all.committed.length = 0
   all.turn(hourMs)
@@ -368,8 +250,8 @@ test('a revoked device is owed nothing; one that is not known now stays owed', a
   expect(all.committed.filter(({ tables: names }) => names.includes('owed'))).toEqual([])
 })
 
-test('whoever is owed something is tried hourly while live, and not while offline', async () => {
-  const all = await aDebtor()
+test('deferred delivery is tried hourly while live, and not while offline', async () => {
+  const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
@@ -389,8 +271,8 @@ test('whoever is owed something is tried hourly while live, and not while offlin
   await until(() => all.parts.fanout.calls.length === 1)
 })
 
-test('news that come while somebody cannot be found are not missed', async () => {
-  const all = await aDebtor()
+test('news that comes while somebody cannot be found is not missed', async () => {
+  const all = await aDeferral()
   all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
@@ -406,21 +288,21 @@ test('news that come while somebody cannot be found are not missed', async () =>
   expect(recipients).toHaveBeenCalled()
 })
 
-test('what fails on the way is told, and tried again', async () => {
-  const all = await aDebtor()
+test('a failure on the way is reported, and tried again', async () => {
+  const all = await aDeferral()
   all.aDeviceOf(all.peer)
   await all.aMessage('one', 10n)
   await all.published('one', 10n)
   vi.spyOn(all.parts.directory, 'recipients').mockRejectedValueOnce(new Error('a defect'))
   await all.run()
   expect(all.context.status.current.warnings).toMatchObject([{ code: 'internal', count: 1 }])
-  expect(await all.debts()).toHaveLength(1)
+  expect(await all.deferrals()).toHaveLength(1)
   all.turn(hourMs)
   await until(() => all.parts.fanout.calls.length === 1)
 })
 
-test('a debt never takes a session past its thousandth send: the rest goes on a new one', async () => {
-  const all = await aDebtor()
+test('deferred delivery never takes a session past its thousandth send: the rest goes on a new one', async () => {
+  const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)
   const made = await all.parts.fanout.prepareNew(phone)
   if (!made) throw new Error('no session')
@@ -434,5 +316,5 @@ test('a debt never takes a session past its thousandth send: the rest goes on a 
   expect(all.sealed().map(({ length }) => length)).toEqual([10, 2])
   const sends = all.parts.sessions.of(phone.id).map(({ sentSince }) => sentSince)
   expect(sends.sort()).toEqual([1_000, 2])
-  expect(await all.debts()).toEqual([])
+  expect(await all.deferrals()).toEqual([])
 })

@@ -2,14 +2,12 @@
 
 import { expect, test } from 'vitest'
 import { PadlockError } from '../../../src/errors.ts'
+import { dayMs, minuteMs } from '../../../src/protocol/limits.ts'
 import { messageTopic } from '../../../src/protocol/topics.ts'
 import { MessageState } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
 import { anAddress } from '../../support/engine-context.ts'
 import { anOutbox, refusal, topicsOf } from '../../support/outbox-part.ts'
-
-const minuteMs = 60_000
-const dayMs = 86_400_000
 
 test('a final refusal of one message gives up that one, and the others go', async () => {
   const all = await anOutbox()
@@ -80,32 +78,6 @@ test('on recipient_gone the topics are read again: of a revoked device the row g
   expect(all.requests[1]?.[0]).toEqual(all.requests[0]?.[1])
 })
 
-test('if no row of the peer is left the message is pending again, and encrypted anew under the same id', async () => {
-  const all = await anOutbox()
-  const own = all.aPeer(all.context.account.address)
-  const [phone] = all.aPeer()
-  const [tablet] = phone ? all.aPeer(phone.address) : []
-  if (!phone || !tablet || own.length === 0) return
-  all.directory.people.set(phone.address, [phone])
-  all.directory.onReread = (address) => {
-    if (address === phone.address) all.directory.people.set(address, [{ ...phone, revokedNs: 5n }])
-  }
-  all.answers.push(refusal('recipient_gone', 0))
-  await all.run()
-  const { id } = await all.outbox.send(all.conversationWith(phone.address), 'hello')
-  await until(async () => (await all.message(id)).reason === 'no_installation')
-  await all.idle()
-  // Nothing went to own devices either.
-  expect(all.requests).toHaveLength(1)
-  expect(await all.entries()).toMatchObject([{ sealed: false, rows: [], messageId: id }])
-  all.directory.people.set(phone.address, [tablet])
-  all.outbox.retry(phone.address)
-  await until(async () => (await all.message(id)).state === MessageState.SENT)
-  expect(topicsOf(all.requests.at(-1)).sort()).toEqual(
-    [tablet, ...own].map((one) => messageTopic(one.id)).sort(),
-  )
-})
-
 test('recipient_gone of a device that its topics call valid is the node’s fault: the row is kept', async () => {
   const all = await anOutbox()
   const [phone] = all.aPeer()
@@ -121,7 +93,7 @@ test('recipient_gone of a device that its topics call valid is the node’s faul
   expect(all.requests[1]).toEqual(all.requests[0])
 })
 
-test('what installations say to each other is given up when its recipient is gone, and nobody is told', async () => {
+test('an internal message is given up when its recipient is gone, and nobody is told', async () => {
   const all = await anOutbox()
   const [phone] = all.aPeer()
   if (!phone) return
@@ -155,7 +127,7 @@ test('a message whose envelopes no request could hold is given up before it is e
   expect(all.fanout.calls.flatMap(({ messages }) => messages)).toEqual([])
 })
 
-test('what installations say to each other is given up after fourteen days, and nothing is encrypted anew', async () => {
+test('an internal message is given up after fourteen days, and nothing is encrypted anew', async () => {
   const all = await anOutbox()
   const [phone] = all.aPeer()
   if (!phone) return
@@ -206,7 +178,7 @@ test('a refusal that names no envelope is of the first message', async () => {
   expect((await all.message(ids[0] ?? '')).reason).toBe('malformed')
 })
 
-test('of one request only what was for the gone device is mended: the others keep their bytes', async () => {
+test('only the rows for the gone device are mended in a request: the others keep their bytes', async () => {
   const all = await anOutbox()
   const [phone, other] = [...all.aPeer(), ...all.aPeer()]
   const [own] = all.aPeer(all.context.account.address)
@@ -228,7 +200,7 @@ test('of one request only what was for the gone device is mended: the others kee
   for (const id of ids) {
     await until(async () => (await all.message(id)).state === MessageState.SENT)
   }
-  // Phone and tablet, and the own device; then the other account’s, and the own device again.
+  // Phone and tablet, and our other device; then the other account’s, and our other device again.
   expect(all.requests.map(({ length }) => length)).toEqual([5, 4])
   expect(all.requests[1]).toEqual(all.requests[0]?.slice(1))
 })

@@ -2,15 +2,13 @@
 
 import { expect, test, vi } from 'vitest'
 import { PadlockError } from '../../../src/errors.ts'
+import { hourMs, minuteMs } from '../../../src/protocol/limits.ts'
 import { MessageState } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
 import { anAddress } from '../../support/engine-context.ts'
 import { anOutbox } from '../../support/outbox-part.ts'
 
-const minuteMs = 60_000
-const hourMs = 3_600_000
-
-test('what no answer came to goes out again with the same bytes, after a while or when the connection comes', async () => {
+test('a request without an answer goes out again with the same bytes, after a while or when the connection comes', async () => {
   const all = await anOutbox()
   const [peer] = all.aPeer()
   if (!peer) return
@@ -44,22 +42,6 @@ test('a node that asks for patience is given it', async () => {
   await until(() => all.requests.length === 2)
 })
 
-test('nothing leaves while offline', async () => {
-  const all = await anOutbox()
-  const [peer] = all.aPeer()
-  if (!peer) return
-  await all.outbox.load()
-  void all.outbox.run()
-  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
-  await all.idle()
-  all.turn(2 * hourMs)
-  await all.idle()
-  expect(all.requests).toEqual([])
-  expect(await all.message(id)).toMatchObject({ state: MessageState.PENDING, reason: '' })
-  all.outbox.setLive(true)
-  await until(async () => (await all.message(id)).state === MessageState.SENT)
-})
-
 test('a message for nobody waits and says so: for an hour, or until that account is heard of', async () => {
   const all = await anOutbox()
   const address = anAddress()
@@ -82,18 +64,7 @@ test('a message for nobody waits and says so: for an hour, or until that account
   expect(await all.message(id)).toMatchObject({ reason: '' })
 })
 
-test('what waits for one account does not hold up another', async () => {
-  const all = await anOutbox()
-  const [peer] = all.aPeer()
-  if (!peer) return
-  await all.run()
-  const waiting = await all.outbox.send(all.conversationWith(anAddress()), 'hello?')
-  const { id } = await all.outbox.send(all.conversationWith(peer.address), 'hello')
-  await until(async () => (await all.message(id)).state === MessageState.SENT)
-  expect((await all.message(waiting.id)).state).toBe(MessageState.PENDING)
-})
-
-test('whoever waits for a message hears that it was sent, or how it is when the wait is over', async () => {
+test('waiting for a message ends when it was sent, or with its state when the time is over', async () => {
   const all = await anOutbox()
   const [peer] = all.aPeer()
   if (!peer) return
@@ -156,7 +127,7 @@ test('back-off begins anew after something worked, and when the connection comes
   expect(all.waits[0]).toBeLessThanOrEqual(500)
 })
 
-test('news that come while nobody is found are not missed: the message is tried again at once', async () => {
+test('news that comes while nobody is found is not missed: the message is tried again at once', async () => {
   const all = await anOutbox()
   const address = anAddress()
   await all.run()
@@ -171,7 +142,7 @@ test('news that come while nobody is found are not missed: the message is tried 
   expect(recipients.mock.calls.length).toBeGreaterThan(1)
 })
 
-test('when the connection comes everything that waits is tried at once; nothing piles up', async () => {
+test('when the connection comes, every waiting message is tried at once; nothing piles up', async () => {
   const all = await anOutbox()
   const address = anAddress()
   await all.run()
@@ -187,7 +158,7 @@ test('when the connection comes everything that waits is tried at once; nothing 
   expect(all.waits).toHaveLength(1)
 })
 
-test('the application is told why a message waits once, and that it was sent once', async () => {
+test('the application is told once why a message waits, and once that it was sent', async () => {
   const all = await anOutbox()
   const address = anAddress()
   await all.run()
@@ -213,7 +184,7 @@ test('the application is told why a message waits once, and that it was sent onc
   expect(told()).toEqual(['pending no_installation', 'sent '])
 })
 
-test('who waits for one message is not woken by another', async () => {
+test('waiting for one message does not end with another', async () => {
   const all = await anOutbox()
   const [peer] = all.aPeer()
   if (!peer) return

@@ -44,22 +44,13 @@ test('messages leave in the order of composition, one request at a time, sealed 
   expect(sent[0]?.tables).toEqual(expect.arrayContaining(['messages', 'outbox']))
 })
 
-test('a note to oneself without other devices is sent at once, with node time', async () => {
-  const all = await anOutbox()
-  await all.run()
-  const { id } = await all.outbox.send(all.conversationWith(all.context.account.address), 'note')
-  await until(async () => (await all.message(id)).state === MessageState.SENT)
-  expect((await all.message(id)).nodeNs).toBe(all.context.time.nodeNs())
-  expect(all.requests).toEqual([])
-})
-
 test.each([
   ['500 envelopes', [ones(300), ones(200), ones(1)], [500, 1]],
   ['all envelopes of a message', [ones(300), ones(201), ones(1)], [300, 202]],
   ['25 MiB', [[24 * mib], [mib], [1]], [2, 1]],
   ['whole messages within 25 MiB', [[24 * mib], [mib + 1], [1]], [1, 2]],
 ])(
-  'a request holds %s at most, and messages in their order: section 11',
+  'section 11: a request holds %s at most, and messages in their order',
   async (_, sizes, expected) => {
     const all = await anOutbox()
     await storeSealed(all, sizes)
@@ -71,7 +62,7 @@ test.each([
   },
 )
 
-test('who was passed over is owed the message in the transaction that marks it sent; what devices say to each other is owed to nobody', async () => {
+test('a message is deferred for a device that was passed over in the transaction that marks it sent; an internal message is deferred for nobody', async () => {
   const all = await anOutbox()
   const [phone] = all.aPeer()
   if (!phone) return
@@ -81,12 +72,12 @@ test('who was passed over is owed the message in the transaction that marks it s
   const { id } = await all.outbox.send(all.conversationWith(phone.address), 'hello')
   await until(async () => (await all.message(id)).state === MessageState.SENT)
   await all.idle()
-  const debts = async () =>
+  const deferrals = async () =>
     (await all.store.scan(tables.owed, { after: 0, limit: 9 })).rows.map(({ value }) => [
       value.messageId,
       value.installationId,
     ])
-  expect(await debts()).toEqual([[id, silent.id]])
+  expect(await deferrals()).toEqual([[id, silent.id]])
   const marking = all.committed.filter(({ tables: names }) => names.includes('owed'))
   expect(marking.map(({ tables: names }) => [...new Set(names)].sort())).toEqual([
     ['messages', 'outbox', 'owed'],
@@ -94,10 +85,10 @@ test('who was passed over is owed the message in the transaction that marks it s
   await all.sayTo(phone)
   await until(async () => (await all.entries()).length === 0)
   await all.idle()
-  expect(await debts()).toHaveLength(1)
+  expect(await deferrals()).toHaveLength(1)
 })
 
-test('a note goes to each other device of one’s own once, and a used claim is settled', async () => {
+test('a note goes once to each of our other devices, and its claim is forgotten', async () => {
   const all = await anOutbox()
   const tablets = all.aPeer(all.context.account.address, 2)
   await all.run()

@@ -2,17 +2,19 @@
 
 import { expect, test } from 'vitest'
 import { encodeBase64Url } from '../../../src/protocol/bytes.ts'
+import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { joinKey, put, type SessionRecord, tables } from '../../../src/store/tables.ts'
 import {
   anAccount,
   type EngineWorld,
   freshDatabase,
+  isSent,
   until,
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
-import { aLine, aTurnedWorld, dayMs, hourMs, isSent } from '../../support/turned-world.ts'
+import { aLine, aTurnedWorld } from '../../support/turned-world.ts'
 
 /** The sessions of a database that no engine has open. */
 const sessionsOf = async (world: EngineWorld, database: string): Promise<SessionRecord[]> => {
@@ -66,23 +68,6 @@ const aPair = async () => {
   return { world, clocks, alice, bob, atBob, open, line, id, database, session }
 }
 
-test('section 7: a session is spent from 1,000 sends that nothing was decrypted after, and not before', async () => {
-  const { world, open, line, id, database, session, atBob } = await aPair()
-  await putSessions(world, database, [{ ...session, sentSince: 999 }])
-  const atAlice = await open()
-  await untilState(atAlice, 'live')
-  await atAlice.engine.send(id, 'the thousandth')
-  await until(() => isSent(atAlice, id, 'the thousandth'))
-  expect(line.claimed).toHaveLength(0)
-  await atAlice.engine.send(id, 'the next')
-  await until(() => isSent(atAlice, id, 'the next'))
-  expect(line.claimed).toHaveLength(1)
-  expect(await untilTexts(atBob, id, 4)).toEqual(['one', 'two', 'the thousandth', 'the next'])
-  await atAlice.engine.close()
-  const after = await sessionsOf(world, database)
-  expect(after.map(({ sentSince }) => sentSince).sort()).toEqual([1, 1_000])
-})
-
 test('section 7: messages sent together do not take a session past 1,000', async () => {
   const { world, open, line, id, database, session, atBob } = await aPair()
   await putSessions(world, database, [{ ...session, sentSince: 990 }])
@@ -96,18 +81,6 @@ test('section 7: messages sent together do not take a session past 1,000', async
   await atAlice.engine.close()
   const after = await sessionsOf(world, database)
   expect(after.map(({ sentSince }) => sentSince).sort()).toEqual([1_000, 20])
-})
-
-test('section 7: a spent session is sent on again when it decrypts', async () => {
-  const { world, open, line, id, database, session, atBob } = await aPair()
-  await putSessions(world, database, [{ ...session, sentSince: 1_000 }])
-  const atAlice = await open()
-  await untilState(atAlice, 'live')
-  await atBob.engine.send(id, 'an answer')
-  await untilTexts(atAlice, id, 3)
-  await atAlice.engine.send(id, 'on the old one')
-  await until(() => isSent(atAlice, id, 'on the old one'))
-  expect(line.claimed).toHaveLength(0)
 })
 
 test('section 7: a closed session is never sent on again, and still decrypts', async () => {
@@ -197,14 +170,14 @@ test('section 7: an old session goes a day after its last use, while live and by
       await again.engine.close()
       return (await sessionsOf(world, database)).filter((one) => one.pruned)
     }
-    // Upkeep comes at once when live, before anything is in memory, and then every hour.
+    // Maintenance comes at once when live, before anything is in memory, and then every hour.
     for (let n = 0; n < 3; n += 1) {
       clocks.monotonicMs += 2 * hourMs
       clocks.turn(0)
       await new Promise((resolve) => setTimeout(resolve, 20))
       if (clock !== 'both') clocks.monotonicMs -= 2 * hourMs
     }
-    // It comes at its own pace; whether it did anything is told by the store alone.
+    // It takes its time; whether it did anything is told by the store alone.
     const isPruned = async () =>
       (await running?.all(tables.sessions))?.some(({ value }) => value.pruned) === true
     if (isGone) await until(isPruned)

@@ -9,9 +9,9 @@ import {
   sendsLeft,
 } from '../../../src/engine/sessions/session-rules.ts'
 import type { InstallationId } from '../../../src/protocol/ids.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
 import { runSeed } from '../../support/random.ts'
 
-const dayMs = 86_400_000
 const nowMs = 100 * dayMs
 
 /** Hours before now. */
@@ -75,7 +75,7 @@ test('section 7: the session that decrypted last is chosen; if none did, the new
   )
 })
 
-test('section 7: what is not chosen does not matter: without it the choice is the same', () => {
+test('section 7: sessions that are not chosen do not matter: without one the choice is the same', () => {
   fc.assert(
     fc.property(sessions, fc.nat(11), (all, at) => {
       const chosen = chooseSession(all)
@@ -130,7 +130,7 @@ test('section 7: of more than five, those that never decrypted go first, then th
   expect(chooseToPrune([sixth, ...used], nowMs)).toEqual([sixth])
 })
 
-test('section 7: after a restore the new session stays, though it has not decrypted yet', () => {
+test('section 7: after a rollback the new session stays, though it has not decrypted yet', () => {
   const closed = [1, 2, 3, 4, 5].map((hours) =>
     session({ firstDecryptedMs: ago(10), lastDecryptedMs: ago(hours), isClosed: true }),
   )

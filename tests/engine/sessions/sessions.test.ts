@@ -5,11 +5,9 @@ import { commit } from '../../../src/engine/runtime/change.ts'
 import type { Session } from '../../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../../src/engine/sessions/sessions.ts'
 import type { InstallationId } from '../../../src/protocol/ids.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { aPartWorld } from '../../support/engine-context.ts'
-
-const hourMs = 3_600_000
-const dayMs = 24 * hourMs
 
 const idOf = (name: string): InstallationId => name.padEnd(43, 'A') as InstallationId
 
@@ -93,7 +91,7 @@ test('memory is not touched before the store has committed', async () => {
   expect(sessions.of(session.installationId)).toEqual([])
 })
 
-test('a pruned session loses its state on the disk too; its id stays for ever: section 7', async () => {
+test('section 7: a pruned session loses its state on the disk too; its id stays forever', async () => {
   const { store, sessions, save, clock } = await someSessions()
   const id = idOf('peer')
   const old = aSession(id, {

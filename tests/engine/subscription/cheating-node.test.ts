@@ -4,6 +4,7 @@
  */
 
 import { expect, test } from 'vitest'
+import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { aTurnedClock } from '../../support/cheating-clock.ts'
 import type { Trick } from '../../support/cheating-node/cheating-node.ts'
@@ -15,18 +16,8 @@ import {
   stutters,
   truncatesFrames,
 } from '../../support/cheating-node/tricks.ts'
-import {
-  aStage,
-  countOf,
-  dayMs,
-  expectHonest,
-  hourMs,
-  never,
-  type Stage,
-  say,
-  shownTexts,
-} from '../../support/cheating-stage.ts'
-import { type Opened, until, untilState, untilTexts } from '../../support/engine.ts'
+import { aStage, expectHonest, type Stage, say, shownTexts } from '../../support/cheating-stage.ts'
+import { countOf, never, type Opened, until, untilState, untilTexts } from '../../support/engine.ts'
 
 const yearNs = 365n * BigInt(dayMs) * 1_000_000n
 
@@ -137,7 +128,7 @@ test('section 5: a stream of another node than was asked is not read', async () 
   await expectHonest(stage)
 })
 
-test('section 10: a node that is another one at each question is told the keys again, and nothing comes twice', async () => {
+test('section 10: a node that has another id each time it is asked is told the keys again, and nothing comes twice', async () => {
   const stage = await aStage({ haveTalked: true })
   const { atAlice, atBob, id, node, topics } = stage
   node.published.length = 0
@@ -180,7 +171,7 @@ const streams: readonly { readonly name: string; readonly trick: () => Trick }[]
     trick: () => truncatesFrames(600, 2),
   },
   {
-    name: 'section 5: what a stream says three times is taken once',
+    name: 'section 5: a frame that a stream says three times is taken once',
     trick: () => stutters(3),
   },
   {

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { PadlockError } from '../../../src/errors.ts'
 import type { Network, NodeFrame } from '../../../src/network/network.ts'
 import { contactTopic } from '../../../src/protocol/topics.ts'
+import { addressOf } from '../../support/checked.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -12,7 +13,6 @@ import {
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
-import { addressOf } from '../../support/turned-world.ts'
 
 interface Opened {
   readonly topics: ReadonlySet<string>
@@ -114,7 +114,7 @@ test('section 5: a new peer is carried by a new stream, which takes the place of
   const since = atAlice.events.slice(seen)
   expect(since.filter(({ kind }) => kind === 'status')).toEqual([])
   expect(atAlice.engine.status.warnings).toEqual([])
-  // Covered: no query any more.
+  // Covered: no more queries.
   const before = line.queries()
   await atAlice.engine.send(id, 'covered')
   expect(await untilTexts(atBob, id, 3)).toContain('covered')

@@ -132,13 +132,6 @@ export const numbersAnew = (
 export const misdates = (chosen: Chosen, change: (nodeNs: bigint) => bigint): Trick =>
   rewrites(chosen, (one) => ({ ...one, nodeNs: change(one.nodeNs) }))
 
-/** The same log, but for a field that no release knows: as good, and not the same. */
-export const equivocates = (chosen: Chosen): Trick =>
-  rewrites(chosen, (one) => ({
-    ...one,
-    message: Uint8Array.of(...one.message, 0xc0, 0x3e, 0x01),
-  }))
-
 // Queries.
 
 /** Every page says that there is more, and begins anew. */
@@ -223,7 +216,7 @@ export const swapsPrekeys = (change: (claimed: ClaimedPrekey) => ClaimedPrekey['
     }),
   )
 
-/** What it has served once it serves for ever: prekeys that are used up. */
+/** What it has served once it serves forever: prekeys that are used up. */
 export const servesStalePrekeys = (served: Map<string, ClaimedPrekey['prekey']>): Trick =>
   swapsPrekeys(({ installationId, prekey }) => {
     const first = served.get(installationId) ?? prekey

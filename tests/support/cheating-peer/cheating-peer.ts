@@ -43,8 +43,8 @@ import {
   prekeySigningBytes,
 } from '../../../src/protocol/signing-bytes.ts'
 import { contactTopic, messageTopic, prekeyTopic } from '../../../src/protocol/topics.ts'
-import { addressOf, inboxOf, must } from '../cheating-stage.ts'
-import { anAccount, type EngineWorld } from '../engine.ts'
+import { addressOf, passed } from '../checked.ts'
+import { anAccount, type EngineWorld, inboxOf } from '../engine.ts'
 import { sealerTo } from '../envelope-forge/hpke.ts'
 import { padMessage, padMetadata } from '../padding.ts'
 import { type MadeInstallation, makeInstallation, makeSealingKey } from './installation.ts'
@@ -125,7 +125,7 @@ export class CheatingPeer {
    */
   async rotateSealingKey(key?: Uint8Array): Promise<void> {
     const { secret, sealingKey } = makeSealingKey(this.#world, this, key)
-    const message = buildContactBundle({ ...must(parseContactBundle(this.bundle)), sealingKey })
+    const message = buildContactBundle({ ...passed(parseContactBundle(this.bundle)), sealingKey })
     await this.#world.network.publish([{ topic: contactTopic(this.address), message }])
     this.#sealingSecret = secret
   }
@@ -147,7 +147,7 @@ export class CheatingPeer {
   async find(account: { readonly address: string }, id?: string): Promise<ContactBundle> {
     const topic = contactTopic(addressOf(account))
     const { envelopes } = await this.#world.network.query([{ topic, afterSequence: 0n }])
-    const bundles = envelopes.map(({ message }) => must(parseContactBundle(message)))
+    const bundles = envelopes.map(({ message }) => passed(parseContactBundle(message)))
     const found = bundles.findLast(({ installationId }) => !id || installationId === id)
     if (!found) throw new Error('no installation')
     return found
@@ -234,7 +234,7 @@ export class CheatingPeer {
     const turned = { ...session, to }
     const envelopes = this.seal(turned, payloads)
     session.state = turned.state
-    const parts = envelopes.map(({ message }) => must(parseInboxMessage(message)))
+    const parts = envelopes.map(({ message }) => passed(parseInboxMessage(message)))
     return crypto.open([own.secret], to.installationId, parts).map((opened) => {
       if (!opened.ok || !opened.olmMessage) throw new Error('not opened')
       return opened.olmMessage
@@ -264,7 +264,7 @@ export class CheatingPeer {
       sessionId: fields.sessionId,
       headerSignature: { signature: metadata.headerSignature ?? own } as { signature: Uint8Array },
     })
-    const padded = must(padMetadata(toBinary(PadlockMessageSealedMetadataSchema, message)))
+    const padded = passed(padMetadata(toBinary(PadlockMessageSealedMetadataSchema, message)))
     const sealedMetadata = concatBytes(context.enc, context.seal(padded, new Uint8Array()))
     const header = create(PadlockMessageHeaderSchema, { sealedMetadata })
     const headerBytes = toBinary(PadlockMessageHeaderSchema, header)
@@ -303,12 +303,12 @@ export class CheatingPeer {
   async inbox(): Promise<readonly Received[]> {
     const { crypto } = this.#world
     const envelopes = await inboxOf(this.#world, this.id)
-    const parts = envelopes.map(({ message }) => must(parseInboxMessage(message)))
+    const parts = envelopes.map(({ message }) => passed(parseInboxMessage(message)))
     const digests = crypto.digest(envelopes.map(({ message }) => message))
     return crypto.open([this.#sealingSecret], this.id, parts).flatMap((opened, at) => {
       const digest = digests[at]
       if (!opened.ok || !digest) throw new Error('not for this peer')
-      return [{ opened, digest, metadata: must(parseSealedMetadata(opened.metadata)) }]
+      return [{ opened, digest, metadata: passed(parseSealedMetadata(opened.metadata)) }]
     })
   }
 

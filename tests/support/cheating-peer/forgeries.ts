@@ -9,7 +9,8 @@ import type { ContactBundle } from '../../../src/protocol/contact.ts'
 import { parseInboxMessage } from '../../../src/protocol/envelope.ts'
 import { buildConversationId, type ConversationId } from '../../../src/protocol/ids.ts'
 import { bent } from '../cheating-node/tricks.ts'
-import { addressOf, idOf, must, type Stage } from '../cheating-stage.ts'
+import { idOf, type Stage } from '../cheating-stage.ts'
+import { addressOf, passed } from '../checked.ts'
 import { untilTexts } from '../engine.ts'
 import { CheatingPeer, envelopeOf, type PeerSession } from './cheating-peer.ts'
 
@@ -41,7 +42,7 @@ export interface Forgery {
 const text = ({ mallory, stage }: Scene, words: string, convoId?: ConversationId): Uint8Array =>
   mallory.text(stage.bob, words, convoId ? { convoId } : {})
 
-const parts = ({ message }: OutgoingEnvelope) => must(parseInboxMessage(message))
+const parts = ({ message }: OutgoingEnvelope) => passed(parseInboxMessage(message))
 
 /** The one that there must be. */
 const first = <T>([item]: readonly T[]): T => {

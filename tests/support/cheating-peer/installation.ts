@@ -10,8 +10,8 @@ import {
   type InstallationId,
 } from '../../../src/protocol/ids.ts'
 import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
-import { addressOf, must, never } from '../cheating-stage.ts'
-import { type EngineWorld, signWith } from '../engine.ts'
+import { addressOf, passed } from '../checked.ts'
+import { type EngineWorld, never, signWith } from '../engine.ts'
 
 /** An installation with all its secrets; nothing of it is published. */
 export interface MadeInstallation {
@@ -35,7 +35,7 @@ export const makeInstallation = async (
   const { crypto } = world
   const address = addressOf(account)
   const { identity, ...keys } = crypto.createIdentity()
-  const id = must(deriveInstallationId(keys))
+  const id = passed(deriveInstallationId(keys))
   const { secret, sealingKey } = makeSealingKey(world, { address, id, identity })
   const grant = {
     keys,

@@ -14,8 +14,9 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../../../src/protocol/ids.ts'
+import { passed } from '../checked.ts'
 import { padMessage, padMetadata } from '../padding.ts'
-import { crypto, passed } from './basics.ts'
+import { crypto } from './basics.ts'
 import { type ChangeFields, encodeFields, type Field, type FieldValue } from './fields.ts'
 import { sealerTo } from './hpke.ts'
 
@@ -221,3 +222,13 @@ export const forge = (line: Line, changes: Changes = {}): Forged => {
 
 /** What Olm makes of this session's next message: to learn the ids in it before they are claimed. */
 export const peekOlm = (line: Line): Uint8Array => encrypt(line, none).olm
+
+/** Content bytes of just this length. */
+export const contentOf = (length: number): Uint8Array => {
+  const head = textContent('').slice(0, -2)
+  const room = length - head.length
+  const text = room - 1 - (room > 16_384 + 4 ? 3 : room > 130 ? 2 : 1)
+  const content = concatBytes(head, encodeFields([[4, new Uint8Array(text).fill(0x61)]]))
+  if (content.length !== length) throw new Error(`${content.length} bytes`)
+  return content
+}

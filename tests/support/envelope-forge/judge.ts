@@ -3,7 +3,7 @@
 import { expect } from 'vitest'
 import type { PadlockErrorCode } from '../../../src/errors.ts'
 import { type MessageRecord, MessageState, tables } from '../../../src/store/tables.ts'
-import { must } from './basics.ts'
+import { must } from '../checked.ts'
 import { set } from './fields.ts'
 import { type Changes, type Forged, forge, type Line, textContent } from './forge.ts'
 import { aReceiver, type Delivery, type Receiver, type ReceiverOptions } from './receiver.ts'

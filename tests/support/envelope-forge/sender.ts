@@ -4,8 +4,9 @@ import type { PrivateKeyAccount } from 'viem/accounts'
 import { buildContactBundle, grantText } from '../../../src/protocol/contact.ts'
 import { deriveInstallationId, parseAddress } from '../../../src/protocol/ids.ts'
 import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
-import { signWith } from '../engine.ts'
-import { crypto, must, never, passed } from './basics.ts'
+import { must, passed } from '../checked.ts'
+import { never, signWith } from '../engine.ts'
+import { crypto } from './basics.ts'
 import type { Sender } from './forge.ts'
 
 /** An installation of a wallet, and the bundle that it publishes. */

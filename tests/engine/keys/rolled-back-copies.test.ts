@@ -1,29 +1,31 @@
-/** Older copies of databases and of nodes: docs/protocol.md section 10. */
+/** Profiles that were put back: docs/protocol.md sections 10 and 12. */
 
 import { expect, onTestFinished, test } from 'vitest'
 import { createInProcessNode } from '../../../node/src/testing.ts'
 import { PadlockError } from '../../../src/errors.ts'
 import { networkOver } from '../../../src/network/connect.ts'
 import type { Network } from '../../../src/network/network.ts'
+import { dayMs } from '../../../src/protocol/limits.ts'
+import { addressOf } from '../../support/checked.ts'
 import { copyDatabase } from '../../support/databases.ts'
 import {
   anAccount,
   anEngineWorld,
+  countOf,
   freshDatabase,
+  never,
   type Opened,
+  until,
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
-
-const never = new AbortController().signal
-const dayMs = 86_400_000
+import { aTurnedWorld } from '../../support/turned-world.ts'
 
 const restoredIn = ({ events }: Opened) => events.filter(({ kind }) => kind === 'restored')
 
 test('section 10: an older copy notices before it sends, repairs itself, and both go on', async () => {
-  const clock = { nowMs: Date.UTC(2026, 10, 20) }
-  const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
-  const platform = { nowMs: () => clock.nowMs }
+  const { clocks, world } = await aTurnedWorld()
+  const { platform } = clocks
   const [alice, bob] = [anAccount(), anAccount()]
   const [database, copy] = [freshDatabase(), freshDatabase()]
   const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
@@ -38,7 +40,7 @@ test('section 10: an older copy notices before it sends, repairs itself, and bot
   await copyDatabase(database, copy)
 
   // Life goes on at the original: messages both ways, and after 31 days new keys.
-  clock.nowMs += 31 * dayMs
+  clocks.turn(31 * dayMs)
   const later = await world.open({ account: bob, database, platform })
   await untilState(later, 'live')
   await later.engine.send(id, 'three')
@@ -85,38 +87,6 @@ test('section 10: an older copy notices before it sends, repairs itself, and bot
   expect(restoredIn(again)).toEqual([])
 })
 
-test('section 10: an ordinary restart, and one in the middle of an upload, is no older copy', async () => {
-  const world = await anEngineWorld()
-  const bob = anAccount()
-  const database = freshDatabase()
-  for (let n = 0; n < 3; n += 1) {
-    const atBob = await world.open({ account: bob, database })
-    await untilState(atBob, 'live')
-    expect(restoredIn(atBob)).toEqual([])
-    await atBob.engine.close()
-  }
-})
-
-test('section 10: a node that claims an upload from the future does not make a client repair itself', async () => {
-  const world = await anEngineWorld()
-  const lying = (real: Network): Network => ({
-    ...real,
-    async *subscribe(...args) {
-      for await (const frame of real.subscribe(...args)) {
-        if (frame.kind !== 'prekey_stock') yield frame
-        else yield { ...frame, newestCreatedNs: frame.newestCreatedNs + 10n ** 18n }
-      }
-    },
-  })
-  const atBob = await world.open({
-    account: anAccount(),
-    database: freshDatabase(),
-    network: lying,
-  })
-  await untilState(atBob, 'live')
-  expect(restoredIn(atBob)).toEqual([])
-})
-
 const untilSealingKeys = async (
   world: Awaited<ReturnType<typeof anEngineWorld>>,
   address: string,
@@ -130,54 +100,16 @@ const untilSealingKeys = async (
   }
 }
 
-test('section 10: a node that lost its data hears of revocations again before the devices that it knows nothing of', async () => {
-  const world = await anEngineWorld()
-  const other = createInProcessNode()
-  onTestFinished(() => other.close())
-  const [alice, bob] = [anAccount(), anAccount()]
-  const database = freshDatabase()
-  const laptop = await world.open({ account: alice, database })
-  const phone = await world.open({ account: alice, database: freshDatabase() })
-  for (const each of [laptop, phone]) await untilState(each, 'live')
-  await laptop.engine.revoke([phone.engine.installationId], never)
-  await laptop.engine.close()
-  const lost = networkOver(other.transport)
-  const again = await world.open({ account: alice, database, network: () => lost })
-  await untilState(again, 'live')
-  const atBob = await world.open({
-    account: bob,
-    database: freshDatabase(),
-    network: () => lost,
-  })
-  await untilState(atBob, 'live')
-  const seen = await atBob.engine.installations(alice.address)
-  expect(seen.map(({ id, state }) => [id, state])).toEqual([
-    [laptop.engine.installationId, 'valid'],
-  ])
-  const topic = `revoked-${alice.address.toLowerCase()}`
-  expect((await lost.query([{ topic, afterSequence: 0n }])).envelopes).toHaveLength(1)
-  // The revoked device does not get in there either, though the node never saw its grant.
-  const bundles = await world.network.query([
-    { topic: `contact-${alice.address.toLowerCase()}`, afterSequence: 0n },
-  ])
-  const old = bundles.envelopes[1]
-  if (!old) throw new Error('no bundle')
-  await expect(lost.publish([{ topic: old.topic, message: old.message }])).rejects.toMatchObject({
-    code: 'revoked',
-  })
-})
-
 test('section 10: a repair whose news did not get through is not made twice', async () => {
-  const clock = { nowMs: Date.UTC(2026, 10, 20) }
-  const world = await anEngineWorld({ clock: () => BigInt(clock.nowMs) * 1_000_000n })
-  const platform = { nowMs: () => clock.nowMs }
+  const { clocks, world } = await aTurnedWorld()
+  const { platform } = clocks
   const bob = anAccount()
   const [database, copy] = [freshDatabase(), freshDatabase()]
   const before = await world.open({ account: bob, database, platform })
   await untilState(before, 'live')
   await before.engine.close()
   await copyDatabase(database, copy)
-  clock.nowMs += 31 * dayMs
+  clocks.turn(31 * dayMs)
   const later = await world.open({ account: bob, database, platform })
   await untilState(later, 'live')
   await untilSealingKeys(world, bob.address, 2)
@@ -203,4 +135,85 @@ test('section 10: a repair whose news did not get through is not made twice', as
   await untilSealingKeys(world, bob.address, 3)
   expect(restoredIn(atCopy)).toHaveLength(1)
   expect(restoredIn(again)).toEqual([])
+})
+
+test('section 10: an older copy that meets a node without its data, where the newer one was first, repairs itself and goes on', async () => {
+  const { world, clocks } = await aTurnedWorld()
+  const { platform } = clocks
+  const [alice, bob] = [anAccount(), anAccount()]
+  const [database, copy] = [freshDatabase(), freshDatabase()]
+  const first = await world.open({ account: bob, database, platform })
+  await untilState(first, 'live')
+  await first.engine.close()
+  await copyDatabase(database, copy)
+
+  clocks.turn(30 * dayMs)
+  const newer = await world.open({ account: bob, database, platform })
+  await untilState(newer, 'live')
+  const contact = { topic: `contact-${addressOf(bob)}`, afterSequence: 0n }
+  const bundles = async () => (await world.network.query([contact])).envelopes.length
+  await until(async () => (await bundles()) === 2)
+  await newer.engine.close()
+
+  // The node lost its data, and the newer one came back to it first.
+  const other = createInProcessNode({ clock: () => BigInt(clocks.nodeMs) * 1_000_000n })
+  onTestFinished(() => other.close())
+  const network = () => networkOver(other.transport)
+  const moved = await world.open({ account: bob, database, platform, network })
+  await untilState(moved, 'live')
+  await moved.engine.close()
+  clocks.turn(1_000)
+  const older = await world.open({ account: bob, database: copy, platform, network })
+  await untilState(older, 'live')
+  expect(older.events.filter(({ kind }) => kind === 'restored')).toHaveLength(1)
+  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform, network })
+  await untilState(atAlice, 'live')
+  const { id } = await atAlice.engine.conversation(bob.address)
+  await atAlice.engine.send(id, 'which of you is it?')
+  expect(await untilTexts(older, id, 1)).toEqual(['which of you is it?'])
+  for (const { engine } of [older, atAlice]) await engine.close()
+})
+
+test('section 12: a copy that is newer than the last replaced key goes unnoticed, shows nobody anything false, and goes on after an answer', async () => {
+  const world = await anEngineWorld()
+  const [alice, bob] = [anAccount(), anAccount()]
+  const [database, copy] = [freshDatabase(), freshDatabase()]
+  const first = await world.open({ account: alice, database })
+  const atBob = await world.open({ account: bob, database: freshDatabase() })
+  for (const each of [first, atBob]) await untilState(each, 'live')
+  const { id } = await first.engine.conversation(bob.address)
+  const sendsAs = async ({ engine }: typeof first, text: string) => {
+    const sent = await engine.send(id, text)
+    await engine.whenSent(sent.id, never)
+  }
+  await sendsAs(first, 'one')
+  await untilTexts(atBob, id, 1)
+  await sendsAs(atBob, 'two')
+  await untilTexts(first, id, 2)
+  // A chain of messages has begun, so the next key follows from what is copied.
+  await sendsAs(first, 'and on')
+  await untilTexts(atBob, id, 3)
+  await first.engine.close()
+  await copyDatabase(database, copy)
+
+  const newer = await world.open({ account: alice, database })
+  await sendsAs(newer, 'three')
+  await untilTexts(atBob, id, 4)
+  await newer.engine.close()
+
+  // The copy does not know of the third message, and encrypts under the key of it once more.
+  const older = await world.open({ account: alice, database: copy })
+  await untilState(older, 'live')
+  await sendsAs(older, 'not three')
+  await until(() => countOf(atBob, 'message_key_gone') === 1)
+  expect(older.events.filter(({ kind }) => kind === 'restored')).toEqual([])
+  const texts = async () =>
+    (await atBob.engine.history(id, undefined, 10)).map(({ content }) => content).reverse()
+  expect(await texts()).toEqual(['one', 'two', 'and on', 'three'])
+
+  await sendsAs(atBob, 'four')
+  await untilTexts(older, id, 5)
+  await sendsAs(older, 'five')
+  await untilTexts(atBob, id, 6)
+  expect(await texts()).toEqual(['one', 'two', 'and on', 'three', 'four', 'five'])
 })
