@@ -49,6 +49,9 @@ export interface WritableTable<Value, Init> extends Table<Value> {
   encode(value: Init, number: number | undefined): StoredRecord
 }
 
+/** The fields of a record, without what protobuf adds to a message that it decoded. */
+export type Fields<Value> = Omit<Value, '$typeName' | '$unknown'>
+
 export interface Row<Value> {
   readonly value: Value
   /** The record's running number; 0 in tables that have none. */

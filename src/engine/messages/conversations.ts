@@ -15,7 +15,7 @@ import {
   type MessageId,
   parseCanonicalAddress,
 } from '../../protocol/ids.ts'
-import type { Row, Rows, Write } from '../../store/store.ts'
+import type { Fields, Row, Rows, Write } from '../../store/store.ts'
 import {
   add,
   allConversations,
@@ -69,7 +69,7 @@ export const toMessageRecord = (message: NewMessage) => ({
 
 export class Conversations {
   readonly #context: Context
-  readonly #known = new Map<ConversationId, ConversationRecord>()
+  readonly #known = new Map<ConversationId, Fields<ConversationRecord>>()
   /** Wakes the readers that wait for a message. */
   readonly #waiting = new Set<() => void>()
   #lastArrival: number
@@ -81,7 +81,7 @@ export class Conversations {
   }
 
   /** The record of a conversation; undefined if there is none yet. */
-  async load(id: ConversationId): Promise<ConversationRecord | undefined> {
+  async load(id: ConversationId): Promise<Fields<ConversationRecord> | undefined> {
     const known = this.#known.get(id)
     if (known) return known
     const row = await this.#context.store.get(tables.conversations, id)
@@ -142,8 +142,7 @@ export class Conversations {
     }
     return {
       writes: [put(tables.conversations, id, record)],
-      committed: () =>
-        this.#onStored({ $typeName: 'padlock.store.v1.ConversationRecord', ...record }),
+      committed: () => this.#onStored(record),
     }
   }
 
@@ -190,7 +189,7 @@ export class Conversations {
     return audienceOf(id, own).others[0] ?? own
   }
 
-  #onStored(record: ConversationRecord): void {
+  #onStored(record: Fields<ConversationRecord>): void {
     const id = record.conversationId as ConversationId
     const isNew = !this.#known.has(id)
     this.#remember(id, record)
@@ -299,7 +298,7 @@ export class Conversations {
     }
   }
 
-  describe(record: ConversationRecord): ConversationInfo {
+  describe(record: Fields<ConversationRecord>): ConversationInfo {
     const peer = parseCanonicalAddress(record.peer)
     if (!peer.ok) throw new PadlockError('storage_damaged')
     return {
@@ -310,7 +309,7 @@ export class Conversations {
     }
   }
 
-  async describeMessage({ value, number }: Row<MessageRecord>): Promise<Message> {
+  async describeMessage({ value, number }: Row<Fields<MessageRecord>>): Promise<Message> {
     const sender = parseCanonicalAddress(value.sender)
     if (!sender.ok) throw new PadlockError('storage_damaged')
     const content = await decodeContent(value.content)
@@ -338,7 +337,7 @@ export class Conversations {
     }
   }
 
-  #remember(id: ConversationId, record: ConversationRecord): void {
+  #remember(id: ConversationId, record: Fields<ConversationRecord>): void {
     this.#known.delete(id)
     const [oldest] = this.#known.keys()
     if (oldest !== undefined && this.#known.size >= maxCached) this.#known.delete(oldest)
@@ -347,7 +346,7 @@ export class Conversations {
 }
 
 /** `composed_ns`, or `node_ns` if the sender's clock is too far ahead; for display only. */
-const shownNs = ({ composedNs, nodeNs }: MessageRecord): bigint =>
+const shownNs = ({ composedNs, nodeNs }: Fields<MessageRecord>): bigint =>
   nodeNs > 0n && composedNs > nodeNs + shownAheadNs ? nodeNs : composedNs
 
 /** `node_ns`, `composed_ns`, message id; pending ones last. */

@@ -78,7 +78,7 @@ export class Composer {
     )
     await commit(store, change)
     return this.#conversations.describeMessage({
-      value: { $typeName: 'padlock.store.v1.MessageRecord', ...record },
+      value: record,
       number: arrival,
     })
   }

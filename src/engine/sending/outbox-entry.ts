@@ -1,13 +1,16 @@
 /** A message in the outbox: composing creates it, sealing fills it, the outbox publishes it. */
 
 import type { ConversationId } from '../../protocol/ids.ts'
+import type { Fields } from '../../store/store.ts'
 import type { OutboxRecord, OutboxRow } from '../../store/tables.ts'
 import type { FanoutRow } from './fanout.ts'
 
 export interface OutboxEntry {
   /** Its place in the order of composition. */
   readonly number: number
-  readonly record: Omit<OutboxRecord, '$typeName' | '$unknown'>
+  readonly record: Omit<Fields<OutboxRecord>, 'rows'> & {
+    readonly rows: readonly Fields<OutboxRow>[]
+  }
 }
 
 /** Whether it is a message of a conversation, not a payload between installations. */
@@ -37,8 +40,7 @@ export const unsealedEntry = ({ number, record }: OutboxEntry): OutboxEntry => (
   record: { ...record, rows: [], sealed: false, sealedMs: 0n },
 })
 
-const toOutboxRow = ({ topic, message, address }: FanoutRow): OutboxRow => ({
-  $typeName: 'padlock.store.v1.OutboxRow',
+const toOutboxRow = ({ topic, message, address }: FanoutRow): Fields<OutboxRow> => ({
   topic,
   message,
   address,

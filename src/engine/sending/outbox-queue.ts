@@ -58,7 +58,9 @@ export class OutboxQueue {
   /** Adds entries, or replaces those with the same numbers. */
   entriesChange(entries: readonly OutboxEntry[]): Change {
     return {
-      writes: entries.map(({ number, record }) => put(tables.outbox, number, record)),
+      writes: entries.map(({ number, record }) =>
+        put(tables.outbox, number, { ...record, rows: [...record.rows] }),
+      ),
       committed: () => {
         for (const entry of entries) this.#entries.set(entry.number, entry)
         if (entries.length > 0) this.#onReady()

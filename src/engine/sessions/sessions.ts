@@ -5,7 +5,7 @@
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import type { InstallationId } from '../../protocol/ids.ts'
-import type { Store, Write } from '../../store/store.ts'
+import type { Fields, Store, Write } from '../../store/store.ts'
 import { joinKey, put, type SessionRecord, tables } from '../../store/tables.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import { chooseToPrune, type Session } from './session-rules.ts'
@@ -176,5 +176,5 @@ const sessionWrite = (session: Session, pruned: boolean): Write =>
 const isSame = (a: Session, b: Session): boolean =>
   encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)
 
-const recordWrite = (record: Omit<SessionRecord, '$typeName'>): Write =>
+const recordWrite = (record: Fields<SessionRecord>): Write =>
   put(tables.sessions, joinKey(record.installationId, encodeBase64Url(record.sessionId)), record)
