@@ -15,7 +15,7 @@ export const aDesk = async (
   options: {
     readonly database?: string
     readonly ids?: bigint[]
-    /** Whether the account that is asked about is the own one. */
+    /** Whether the account that is asked about is our own. */
     readonly isOwn?: boolean
   } = {},
 ) => {

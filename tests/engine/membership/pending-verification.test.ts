@@ -202,15 +202,15 @@ test('an installation that is confirmed gets what went to others meanwhile, in t
   const desk = await aDesk()
   const device = ownDevice()
   await desk.grants((await aGrant(device, one)).message)
-  const owed: string[] = []
+  const deferredFor: string[] = []
   desk.listener.gained = async (installations, commit) => {
     expect(await desk.states()).toEqual(['unverified'])
-    owed.push(...installations.map(({ id }) => id))
+    deferredFor.push(...installations.map(({ id }) => id))
     await commit({ writes: [] })
     expect(await desk.states()).toEqual(['valid'])
   }
   await desk.accounts.check(theAddress)
-  expect(owed).toEqual([device.installationId])
+  expect(deferredFor).toEqual([device.installationId])
 })
 
 test('a revocation of our own account is kept for other nodes once it is confirmed, not before', async () => {

@@ -31,7 +31,7 @@ const aSession = (peer: KnownInstallation, made: Session | undefined): Session =
   return made
 }
 
-/** One part alone: a peer with two sessions, and a message that was sent to it. */
+/** The responder alone: a peer with two sessions, and a message that was sent to it. */
 const aResponder = async () => {
   const device = aDevice()
   const bare = await aPartWorld()

@@ -119,7 +119,7 @@ export class CheatingPeer {
   }
 
   /**
-   * Publishes a newer sealing key; mail to the one before is not opened any more.
+   * Publishes a newer sealing key; mail to the one before is not opened anymore.
    *
    * @param key instead of one that it can open.
    */

@@ -60,7 +60,7 @@ const startDriver = async (
   return { url, process: child }
 }
 
-/** Ends a process, or its group, at once: nothing that it has is wanted any more. */
+/** Ends a process, or its group, at once: nothing that it has is wanted anymore. */
 const stop = async (child: ChildProcess, isGroup = false): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
   const ended = once(child, 'exit')
