@@ -8,9 +8,7 @@ import type { FanoutRow } from './fanout.ts'
 export interface OutboxEntry {
   /** Its place in the order of composition. */
   readonly number: number
-  readonly record: Omit<Fields<OutboxRecord>, 'rows'> & {
-    readonly rows: readonly Fields<OutboxRow>[]
-  }
+  readonly record: Fields<OutboxRecord>
 }
 
 /** Whether it is a message of a conversation, not a payload between installations. */
@@ -40,7 +38,8 @@ export const unsealedEntry = ({ number, record }: OutboxEntry): OutboxEntry => (
   record: { ...record, rows: [], sealed: false, sealedMs: 0n },
 })
 
-const toOutboxRow = ({ topic, message, address }: FanoutRow): Fields<OutboxRow> => ({
+const toOutboxRow = ({ topic, message, address }: FanoutRow): OutboxRow => ({
+  $typeName: 'padlock.store.v1.OutboxRow',
   topic,
   message,
   address,

@@ -58,9 +58,7 @@ export class OutboxQueue {
   /** Adds entries, or replaces those with the same numbers. */
   entriesChange(entries: readonly OutboxEntry[]): Change {
     return {
-      writes: entries.map(({ number, record }) =>
-        put(tables.outbox, number, { ...record, rows: [...record.rows] }),
-      ),
+      writes: entries.map(({ number, record }) => put(tables.outbox, number, record)),
       committed: () => {
         for (const entry of entries) this.#entries.set(entry.number, entry)
         if (entries.length > 0) this.#onReady()

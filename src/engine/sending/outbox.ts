@@ -7,7 +7,6 @@ import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import { type Address, type ConversationId, parseCanonicalAddress } from '../../protocol/ids.ts'
 import { redeliveryMs, requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
 import { isNodeCode } from '../../protocol/node-codes.ts'
-import type { Fields } from '../../store/store.ts'
 import type { OutboxRow } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf } from '../messages/audience.ts'
@@ -173,7 +172,7 @@ export class Outbox {
   }
 
   /** @returns the receipts, or undefined if the node refused and the entries were corrected */
-  async #offer(entries: readonly OutboxEntry[], rows: readonly Fields<OutboxRow>[]) {
+  async #offer(entries: readonly OutboxEntry[], rows: readonly OutboxRow[]) {
     const { network, closing } = this.#context
     try {
       return await network.publish(rows, closing)
@@ -188,10 +187,7 @@ export class Outbox {
   }
 
   /** Checks the topics, as the node's refusal alone is not trusted (section 8). */
-  async #recipientGone(
-    entries: readonly OutboxEntry[],
-    row: Fields<OutboxRow> | undefined,
-  ): Promise<void> {
+  async #recipientGone(entries: readonly OutboxEntry[], row: OutboxRow | undefined): Promise<void> {
     const { queue, directory, isMissingAtNode } = this.#parts
     const address = row && parseCanonicalAddress(row.address)
     if (!row || !address?.ok) throw new PadlockError('bad_response')
