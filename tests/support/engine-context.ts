@@ -233,7 +233,7 @@ class FilledDirectory extends Directory {
     )
   }
 
-  override async refresh(): Promise<void> {}
+  override async refresh(_addresses: readonly Address[]): Promise<void> {}
 
   override async reread(address: Address): Promise<void> {
     this.rereads.push(address)

@@ -266,3 +266,22 @@ test('section 10: an installation that gives no prekey is asked when it gives on
   expect(all.claims).toHaveLength(6)
   expect(all.parts.queue.enqueued).toHaveLength(1)
 })
+
+test('an installation that nobody can encrypt to counts as asked: it is tried again in an hour', async () => {
+  const all = await aRequester()
+  const [peer] = all.peers
+  if (!peer) return
+  all.parts.directory.people.set(peer.address, [{ ...peer, sealingKey: new Uint8Array(32) }])
+  await all.run()
+  await all.note([aFailure(peer)])
+  await all.settled()
+  await all.turn(minuteMs)
+  expect(all.claims).toHaveLength(1)
+  expect(all.world.waits).toEqual([hourMs])
+  expect(all.parts.queue.enqueued).toEqual([])
+  const [stored] = await all.world.store.all(tables.recovery)
+  const askedMs = BigInt(all.world.clock.nowMs)
+  expect(stored?.value.missing).toMatchObject([{ asks: 1, askedMs }])
+  expect(await all.world.store.get(tables.claim, 'claim of one')).toBeUndefined()
+  expect((await all.world.store.get(tables.times, 'times'))?.value.askedMs).toEqual([])
+})

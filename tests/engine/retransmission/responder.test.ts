@@ -348,3 +348,13 @@ test('how often they asked is remembered of a thousand installations', async () 
   await all.ask([last.digest])
   expect(all.answered()).toHaveLength(21)
 })
+
+test('a request of an installation that was revoked is answered by nothing, and nothing is saved for it', async () => {
+  const all = await aResponder()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  all.parts.directory.people.set(all.peer.address, [{ ...all.peer, revokedNs: 1n }])
+  const settle = vi.fn(() => ({ writes: [] }))
+  expect(await all.ask([one.digest], { settle })).toBe(false)
+  expect(settle).not.toHaveBeenCalled()
+})

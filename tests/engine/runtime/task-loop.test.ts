@@ -170,3 +170,11 @@ test('closing ends the loop, whatever it does, and reports nothing', async () =>
   await until(() => closed.isOver())
   expect(closed.runs()).toBe(0)
 })
+
+test('a rest of a millisecond is one', async () => {
+  const all = await aLoop()
+  all.next.push(async () => 1)
+  all.run()
+  await all.rests()
+  expect([all.runs(), ...all.world.waits]).toEqual([1, 1])
+})

@@ -203,3 +203,17 @@ test('waiting for one message does not end with another', async () => {
   await until(() => all.waits.length === 2)
   expect(isOver).toBe(false)
 })
+
+test('section 8: the node is asked about the accounts that a message goes to before it is sealed', async () => {
+  const all = await anOutbox()
+  const address = anAddress()
+  await all.run()
+  const refresh = vi.spyOn(all.directory, 'refresh').mockImplementation(async (addresses) => {
+    if (addresses.includes(address) && !all.directory.people.has(address)) all.aPeer(address)
+  })
+  const { id } = await all.outbox.send(all.conversationWith(address), 'hello')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect([...(refresh.mock.calls[0]?.[0] ?? [])].sort()).toEqual(
+    [all.context.account.address, address].sort(),
+  )
+})

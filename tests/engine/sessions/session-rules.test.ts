@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import {
   chooseSession,
   chooseToPrune,
+  newSession,
   type Session,
   sendsLeft,
 } from '../../../src/engine/sessions/session-rules.ts'
@@ -175,4 +176,17 @@ test('a session has a thousand sends without an answer, and then none', () => {
     sendsLeft(session({ sentSince })),
   )
   expect(left).toEqual([1_000, 999, 1, 0, 0, 0])
+})
+
+test('a session that was just made has decrypted and sent nothing, and is open', () => {
+  const made = { sessionId: new Uint8Array(32).fill(1), state: Uint8Array.of(2) }
+  expect(newSession('i' as InstallationId, made, 7)).toEqual({
+    installationId: 'i',
+    ...made,
+    createdMs: 7,
+    firstDecryptedMs: 0,
+    lastDecryptedMs: 0,
+    sentSince: 0,
+    isClosed: false,
+  })
 })

@@ -181,3 +181,16 @@ test('an installation is read from the store once, however often it is asked for
   expect(readsOf()).toBe(1)
   expect(sessions.of(id)).toEqual([])
 })
+
+test('of what an earlier run left over only those installations are loaded that have too many', async () => {
+  const { store, save, clock } = await someSessions()
+  const [id, other] = [idOf('peer'), idOf('other')]
+  const six = Array.from({ length: 6 }, (_, nth) => aSession(id, { createdMs: clock.nowMs - nth }))
+  await save(...six, aSession(other))
+  const later = new Sessions(store)
+  await later.loadLeftOver(clock.nowMs)
+  expect(later.of(id)).toHaveLength(6)
+  expect(later.of(other)).toEqual([])
+  await later.prune(clock.nowMs)
+  expect(later.of(id)).toHaveLength(5)
+})
