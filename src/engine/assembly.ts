@@ -79,7 +79,7 @@ const makeSending = (context: Context, foundations: Foundations) => {
   const outbox = new Outbox(context, {
     queue,
     composer: new Composer(context, conversations, queue),
-    states: new MessageStates(context, conversations),
+    states: new MessageStates(context),
     directory,
     sealing: new Sealing(context, directory, fanout, dispatch),
     deferred,

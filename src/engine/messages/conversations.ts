@@ -4,15 +4,11 @@
  */
 
 import { deferred, onAbort } from '../../async.ts'
-import { decodeContent } from '../../content/registry.ts'
-import { isPadlockErrorCode, PadlockError } from '../../errors.ts'
-import { encodeHex } from '../../protocol/bytes.ts'
+import { PadlockError } from '../../errors.ts'
 import {
   type Address,
   type ConversationId,
   formatAddress,
-  type InstallationId,
-  type MessageId,
   parseCanonicalAddress,
 } from '../../protocol/ids.ts'
 import type { Fields, Row, Rows, Write } from '../../store/store.ts'
@@ -22,7 +18,6 @@ import {
   ConversationKind,
   type ConversationRecord,
   type MessageRecord,
-  MessageState,
   messageOrder,
   put,
   tables,
@@ -32,40 +27,15 @@ import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
+import {
+  compareMessages,
+  describeMessage,
+  type NewMessage,
+  toMessageRecord,
+} from './message-records.ts'
 
 const maxCached = 1_000
 const maxPage = 500
-/** If the sender's clock is further ahead of the node's, node time is shown (section 8, Order). */
-const shownAheadNs = 300_000_000_000n
-
-export interface NewMessage {
-  readonly id: MessageId
-  readonly conversationId: ConversationId
-  readonly sender: Address
-  readonly senderInstallation: InstallationId
-  readonly composedNs: bigint
-  readonly nodeNs: bigint
-  readonly content: Uint8Array
-  readonly state: 'pending' | 'sent' | 'received'
-}
-
-const stateNumbers = {
-  pending: MessageState.PENDING,
-  sent: MessageState.SENT,
-  received: MessageState.RECEIVED,
-} as const
-
-export const toMessageRecord = (message: NewMessage) => ({
-  messageId: message.id,
-  conversationId: message.conversationId,
-  sender: message.sender,
-  senderInstallation: message.senderInstallation,
-  composedNs: message.composedNs,
-  nodeNs: message.nodeNs,
-  content: message.content,
-  state: stateNumbers[message.state],
-  reason: '',
-})
 
 export class Conversations {
   readonly #context: Context
@@ -227,7 +197,9 @@ export class Conversations {
    */
   #describePage(rows: readonly Row<MessageRecord>[], limit: number): Promise<readonly Message[]> {
     const sorted = [...rows].sort((a, b) => compareMessages(b.value, a.value))
-    return Promise.all(sorted.slice(0, limit).map((row) => this.describeMessage(row)))
+    return Promise.all(
+      sorted.slice(0, limit).map((row) => describeMessage(row, this.#context.account.address)),
+    )
   }
 
   async #at(number: number): Promise<Row<MessageRecord>> {
@@ -282,7 +254,9 @@ export class Conversations {
           position = page.lastNumber
           if (!isEnd && page.rows.length === 0) continue
           if (page.rows.length > 0 || patience.signal.aborted) {
-            const messages = await Promise.all(page.rows.map((row) => this.describeMessage(row)))
+            const messages = await Promise.all(
+              page.rows.map((row) => describeMessage(row, this.#context.account.address)),
+            )
             return { messages, cursor: String(position) }
           }
           await news.promise
@@ -309,34 +283,6 @@ export class Conversations {
     }
   }
 
-  async describeMessage({ value, number }: Row<Fields<MessageRecord>>): Promise<Message> {
-    const sender = parseCanonicalAddress(value.sender)
-    if (!sender.ok) throw new PadlockError('storage_damaged')
-    const content = await decodeContent(value.content)
-    const isOwn = value.sender === this.#context.account.address
-    const base = {
-      id: value.messageId,
-      cursor: String(number),
-      order: `${encodeHex(messageOrder(value.nodeNs, value.composedNs))}${value.messageId}`,
-      conversationId: value.conversationId,
-      sender: formatAddress(sender.value),
-      senderInstallation: value.senderInstallation,
-      isOwn,
-      sentAtMs: nsToMs(shownNs(value)),
-      state: stateOf(value.state),
-      ...(isPadlockErrorCode(value.reason) ? { reason: value.reason } : {}),
-    }
-    if (content.type !== 'unknown') return { ...base, ...content }
-    return {
-      ...base,
-      type: 'unknown',
-      contentType: content.typeId,
-      content: undefined,
-      ...(content.fallback === undefined ? {} : { fallback: content.fallback }),
-      ...(content.reason === undefined ? {} : { reason: content.reason }),
-    }
-  }
-
   #remember(id: ConversationId, record: Fields<ConversationRecord>): void {
     this.#known.delete(id)
     const [oldest] = this.#known.keys()
@@ -345,23 +291,7 @@ export class Conversations {
   }
 }
 
-/** `composed_ns`, or `node_ns` if the sender's clock is too far ahead; for display only. */
-const shownNs = ({ composedNs, nodeNs }: Fields<MessageRecord>): bigint =>
-  nodeNs > 0n && composedNs > nodeNs + shownAheadNs ? nodeNs : composedNs
-
-/** `node_ns`, `composed_ns`, message id; pending ones last. */
-const compareMessages = (a: MessageRecord, b: MessageRecord): number => {
-  const isLate = (record: MessageRecord) => (record.nodeNs === 0n ? 1 : 0)
-  if (isLate(a) !== isLate(b)) return isLate(a) - isLate(b)
-  if (a.nodeNs !== b.nodeNs) return a.nodeNs < b.nodeNs ? -1 : 1
-  if (a.composedNs !== b.composedNs) return a.composedNs < b.composedNs ? -1 : 1
-  return a.messageId < b.messageId ? -1 : 1
-}
-
 type MessagePlace = ReturnType<typeof messageOrder>
-
-const stateOf = (state: MessageState): Message['state'] =>
-  state === MessageState.SENT ? 'sent' : state === MessageState.RECEIVED ? 'received' : 'pending'
 
 const invalidCursor = () =>
   new PadlockError('invalid_argument', {

@@ -7,7 +7,7 @@ import { type MessageRecord, MessageState, put, tables } from '../../store/table
 import type { Message } from '../model.ts'
 import { type Change, commitWith } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
-import type { Conversations } from './conversations.ts'
+import { describeMessage } from './message-records.ts'
 
 /** A message that the node has, and the node time at which it received it. */
 export interface SentMessage {
@@ -17,12 +17,10 @@ export interface SentMessage {
 
 export class MessageStates {
   readonly #context: Context
-  readonly #conversations: Conversations
   readonly #listeners = new Set<(message: Message) => void>()
 
-  constructor(context: Context, conversations: Conversations) {
+  constructor(context: Context) {
     this.#context = context
-    this.#conversations = conversations
   }
 
   /** Marks messages sent, together with `more`. */
@@ -107,11 +105,11 @@ export class MessageStates {
   async #read(messageId: string): Promise<Message> {
     const row = await this.#context.store.get(tables.messages, messageId)
     if (!row) throw new PadlockError('invalid_argument', { message: 'There is no such message.' })
-    return this.#conversations.describeMessage(row)
+    return describeMessage(row, this.#context.account.address)
   }
 
   async #emitState(row: Row<MessageRecord>): Promise<void> {
-    const message = await this.#conversations.describeMessage(row)
+    const message = await describeMessage(row, this.#context.account.address)
     for (const listener of [...this.#listeners]) listener(message)
     this.#context.emit({ kind: 'message-state', message })
   }

@@ -10,7 +10,7 @@ import { messageIdFromDigest, messageIdInput } from '../../protocol/ids.ts'
 import { outcomeOf } from '../../protocol/outcomes.ts'
 import { checkPayload } from '../../protocol/payload.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
-import type { NewMessage } from '../messages/conversations.ts'
+import type { NewMessage } from '../messages/message-records.ts'
 import type {
   Requester,
   RetransmittedEnvelope,

@@ -8,7 +8,8 @@ import { PadlockError } from '../../errors.ts'
 import { type ConversationId, deriveMessageId } from '../../protocol/ids.ts'
 import { contentLimitBytes } from '../../protocol/limits.ts'
 import { add, tables } from '../../store/tables.ts'
-import { type Conversations, toMessageRecord } from '../messages/conversations.ts'
+import type { Conversations } from '../messages/conversations.ts'
+import { describeMessage, toMessageRecord } from '../messages/message-records.ts'
 import type { Message } from '../model.ts'
 import { commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -77,9 +78,6 @@ export class Composer {
       this.#queue.entriesChange([entry]),
     )
     await commit(store, change)
-    return this.#conversations.describeMessage({
-      value: record,
-      number: arrival,
-    })
+    return describeMessage({ value: record, number: arrival }, account.address)
   }
 }
