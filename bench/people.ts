@@ -6,7 +6,8 @@
 import 'fake-indexeddb/auto'
 import { readFile } from 'node:fs/promises'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { type Client, openClient } from '../src/facade/client.ts'
+import type { Client } from '../src/facade/client.ts'
+import { openClient } from '../src/facade/open-client.ts'
 import type { AccountLike } from '../src/wallet/viem.ts'
 import { serve } from '../src/worker/main.ts'
 

@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 
-import { type Client, type ClientOptions, openClient } from './facade/client.ts'
+import type { Client, ClientOptions } from './facade/client.ts'
+import { openClient } from './facade/open-client.ts'
 import { requirePlatform } from './facade/platform.ts'
 import { readWasmUrl } from './facade/wasm-url.ts'
 import { embeddedWasm, wasmWays } from './worker/load-wasm.ts'

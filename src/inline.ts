@@ -7,7 +7,8 @@
  */
 
 import * as embedded from './embedded.ts'
-import { type Client, type ClientOptions, openClient } from './facade/client.ts'
+import type { Client, ClientOptions } from './facade/client.ts'
+import { openClient } from './facade/open-client.ts'
 import { requirePlatform } from './facade/platform.ts'
 import { embeddedWasm } from './worker/load-wasm.ts'
 import { startEmbeddedWorker } from './worker/start.ts'

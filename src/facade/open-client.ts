@@ -1,0 +1,236 @@
+/**
+ * Opens a client: no keys, no storage, only calls to the worker's engine and answers to what that asks
+ * of the wallet.
+ */
+
+import { chainsFrom, checkChainId } from '../chains/chain-option.ts'
+import type { Chains } from '../chains/chains.ts'
+import { errorMessages } from '../error-messages.ts'
+import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
+import { walletFrom } from '../wallet/viem.ts'
+import type { Wallet } from '../wallet/wallet.ts'
+import type {
+  ClientEvent,
+  HostApi,
+  Installation,
+  Message,
+  Opened,
+  Status,
+  WorkerApi,
+} from '../worker/contract.ts'
+import { loadWasm, type WasmWay } from '../worker/load-wasm.ts'
+import { connectRpc, type Port, type Remote } from '../worker/rpc.ts'
+import type { Client, ClientOptions, ClientStatus } from './client.ts'
+import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
+import { EventHub } from './events.ts'
+import { type StreamOptions, streamMessages } from './stream.ts'
+
+/** A started engine's port, however it was started. */
+export interface EngineHandle {
+  readonly port: Port
+  /** Ways to get padlock.wasm, best first. */
+  readonly wasm: readonly WasmWay[]
+  onFailure?(listener: (error: PadlockError) => void): void
+  terminate(): void
+}
+
+const callTimeoutMs = 60_000
+
+/**
+ * Wallets write their own address as they like, some with another checksum (EIP-1191): that is not
+ * a typing error.
+ */
+const ownAddress = async (wallet: Wallet): Promise<string> => {
+  const address: unknown = await wallet.getAddress()
+  if (typeof address !== 'string') throw new PadlockError('wallet_failed')
+  return address.toLowerCase()
+}
+
+/** Opens a client over a port where `serve` of worker/main.ts is listening. */
+export const openClient = async (
+  options: ClientOptions,
+  start: () => Promise<EngineHandle>,
+): Promise<Client> => {
+  setErrorMessages(errorMessages)
+  const { signal } = options
+  const wallet = walletFrom(options.wallet)
+  const chains = chainsFrom(options.chains)
+  const contractChainId = options.contract && checkChainId(options.contract.chainId)
+  const address = await unlessAborted(
+    options.address === undefined ? ownAddress(wallet) : Promise.resolve(options.address),
+    signal,
+  )
+  // Whatever is still loading when the caller gives up is ended once it has loaded.
+  const starting = start()
+  const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
+    starting.then(({ terminate }) => terminate()).catch(() => undefined)
+    throw error
+  })
+  try {
+    const client = new OpenClient(engine, wallet, chains)
+    const { node, database } = options
+    const renew = options.renew === true
+    const chainIds = [...chains.ids]
+    await client.open({ node, address, database, renew, chainIds, contractChainId }, signal)
+    return client
+  } catch (error) {
+    engine.terminate()
+    throw error
+  }
+}
+
+/** What compiled `await using` looks for on platforms without `Symbol.asyncDispose`. */
+const asyncDispose: typeof Symbol.asyncDispose =
+  Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+/** The worker knows only codes; their messages are here. */
+const withMessages = (status: Status): Status => ({
+  ...status,
+  warnings: status.warnings.map((warning) => ({ ...warning, message: messageOf(warning.code) })),
+})
+
+class OpenClient implements Client {
+  readonly #engine: EngineHandle
+  readonly #worker: Remote<WorkerApi>
+  readonly #closeRpc: (error: PadlockError) => void
+  readonly #events = new EventHub()
+  #opened: Opened = {
+    address: '',
+    installationId: '',
+    status: { state: 'connecting', warnings: [] },
+  }
+  #status: Status = this.#opened.status
+  #persisted: boolean | undefined
+  #askedToPersist = false
+  #closing: Promise<void> | undefined
+
+  constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
+    this.#engine = engine
+    const own: HostApi = {
+      signText: ({ text, address }, signal) =>
+        unlessAborted(wallet.signText(text, address), signal),
+      findChain: ({ address }) => wallet.findChain(address),
+      verifyContract: (question, signal) => chains.verify(question, signal),
+      deliver: async ({ events }) => this.#deliver(events),
+    }
+    const { remote, close } = connectRpc<HostApi, WorkerApi>(engine.port, own)
+    this.#worker = remote
+    this.#closeRpc = close
+    engine.onFailure?.((error) => this.#end(error))
+  }
+
+  async open(
+    request: Parameters<WorkerApi['open']>[0],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    try {
+      await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
+      // The wallet may take as long as the person does; the worker bounds everything else.
+      this.#opened = await this.#worker.open(request, { signal })
+      this.#status = withMessages(this.#opened.status)
+    } catch (error) {
+      this.#end(new PadlockError('closed'))
+      throw error
+    }
+  }
+
+  get address(): string {
+    return this.#opened.address
+  }
+
+  get installationId(): string {
+    return this.#opened.installationId
+  }
+
+  get status(): ClientStatus {
+    return { ...this.#status, persisted: this.#persisted }
+  }
+
+  async conversation(address: string): Promise<Conversation> {
+    const info = await this.#worker.conversation({ address }, { timeoutMs: callTimeoutMs })
+    return makeConversation(this.#worker, info, this.#persist)
+  }
+
+  async conversations(): Promise<readonly Conversation[]> {
+    const list = await this.#worker.conversations({}, { timeoutMs: callTimeoutMs })
+    return list.map((info) => makeConversation(this.#worker, info, this.#persist))
+  }
+
+  messages(options: StreamOptions = {}): AsyncIterable<Message> {
+    return streamMessages(this.#worker, undefined, options)
+  }
+
+  events({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<ClientEvent> {
+    return this.#events.listen(signal)
+  }
+
+  installations(address?: string): Promise<readonly Installation[]> {
+    return this.#worker.installations({ address }, { timeoutMs: callTimeoutMs })
+  }
+
+  canMessage(address: string): Promise<boolean> {
+    return this.#worker.canMessage({ address }, { timeoutMs: callTimeoutMs })
+  }
+
+  revoke(
+    installationIds: readonly string[],
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    return this.#worker.revoke({ ids: [...installationIds] }, { signal })
+  }
+
+  close(): Promise<void> {
+    return this.#close(false)
+  }
+
+  deleteLocalData(): Promise<void> {
+    return this.#close(true)
+  }
+
+  [asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #close(deleteData: boolean): Promise<void> {
+    this.#closing ??= (async () => {
+      try {
+        await this.#worker.close({ deleteData }, { timeoutMs: callTimeoutMs })
+      } finally {
+        this.#end(new PadlockError('closed'))
+      }
+    })()
+    return this.#closing
+  }
+
+  #end(error: PadlockError): void {
+    this.#status = { ...this.#status, state: 'closed' }
+    this.#events.push([{ kind: 'status', status: this.#status }])
+    this.#events.close(error)
+    this.#closeRpc(error)
+    this.#closing ??= Promise.resolve()
+    this.#engine.terminate()
+  }
+
+  #deliver(events: readonly ClientEvent[]): void {
+    const emitted = events.map((event) =>
+      event.kind === 'status' ? { ...event, status: withMessages(event.status) } : event,
+    )
+    for (const event of emitted) if (event.kind === 'status') this.#status = event.status
+    this.#events.push(emitted)
+  }
+
+  /**
+   * After the first message, so that a browser that asks the person does so at a sensible moment.
+   */
+  readonly #persist = (): void => {
+    if (this.#askedToPersist) return
+    this.#askedToPersist = true
+    if (typeof navigator === 'undefined' || !navigator.storage?.persist) return
+    navigator.storage.persist().then(
+      (persisted) => {
+        this.#persisted = persisted
+      },
+      () => undefined,
+    )
+  }
+}
