@@ -23,7 +23,7 @@ import {
   tables,
 } from '../../store/tables.ts'
 import type { ConversationInfo, Message } from '../model.ts'
-import { type Change, commit, joinChanges } from '../runtime/change.ts'
+import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
@@ -122,7 +122,7 @@ export class Conversations {
    */
   additionChange(messages: readonly NewMessage[]): Change & { added(): number } {
     const { store } = this.#context
-    let activity: Change = { writes: [] }
+    let activity: readonly Change[] = []
     let numbers: readonly number[] = []
     const addition = (rows: Rows): readonly Write[] => {
       const fresh = messages.filter(({ id }) => !rows.exists(tables.messages, id))
@@ -132,13 +132,13 @@ export class Conversations {
       const adds = fresh.map((message, at) =>
         add(tables.messages, message.id, toMessageRecord(message), numbers[at]),
       )
-      return [...activity.writes, ...adds]
+      return [...activity.flatMap(({ writes }) => writes), ...adds]
     }
     return {
       writes: [],
       updates: messages.length > 0 ? [{ writes: addition }] : [],
       committed: () => {
-        activity.committed?.()
+        for (const change of activity) change.committed?.()
         const newest = numbers.at(-1)
         if (newest !== undefined) this.arrived(newest)
       },
@@ -146,12 +146,12 @@ export class Conversations {
     }
   }
 
-  #activityOf(messages: readonly NewMessage[]): Change {
+  #activityOf(messages: readonly NewMessage[]): readonly Change[] {
     const newestMs = new Map<ConversationId, number>()
     for (const { conversationId, nodeNs } of messages) {
       newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
     }
-    return joinChanges(...Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms)))
+    return Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms))
   }
 
   #otherOf(id: ConversationId): Address {

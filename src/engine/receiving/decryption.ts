@@ -200,9 +200,8 @@ export class Decryption {
       return [{ at, one, olmMessage }]
     })
     const prekeyMessages = ready.filter(({ one }) => one.metadata.isPrekeyMessage)
-    const inspected = crypto.inspectPrekeyMessages(
-      prekeyMessages.map(({ olmMessage }) => olmMessage),
-    )
+    const messages = prekeyMessages.map(({ olmMessage }) => olmMessage)
+    const inspected = messages.length > 0 ? crypto.inspectPrekeyMessages(messages) : []
     const foreign = new Set<number>()
     for (const [nth, { at, one }] of prekeyMessages.entries()) {
       const parts = inspected[nth]
