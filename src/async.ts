@@ -44,7 +44,8 @@ export const raceAbort = <T>(
 ): Promise<T> => {
   const aborted = deferred<never>()
   const stop = onAbort(signal, () => aborted.reject(reason()))
-  return Promise.race([promise, aborted.promise]).finally(stop)
+  // First, so that a signal that has aborted already wins over a promise that has settled already.
+  return Promise.race([aborted.promise, promise]).finally(stop)
 }
 
 /** A signal that follows others, until it is let go. */

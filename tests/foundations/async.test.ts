@@ -47,7 +47,10 @@ test('raceAbort gives what the promise gives, or the reason as soon as the signa
   const waiting = raceAbort(never, controller.signal, () => new Error('given up'))
   controller.abort()
   await expect(waiting).rejects.toThrow('given up')
-  await expect(raceAbort(never, controller.signal, () => new Error('late'))).rejects.toThrow('late')
+  for (const promise of [never, Promise.resolve('done')]) {
+    const late = raceAbort(promise, controller.signal, () => new Error('late'))
+    await expect(late).rejects.toThrow('late')
+  }
 })
 
 test('raceAbort and onAbort leave no listener on a signal that lives on', async () => {
