@@ -91,7 +91,9 @@ export class Dispatch {
     messages: readonly Outgoing[],
     rows: readonly (readonly FanoutRow[])[],
   ): Change | undefined {
-    const ids = messages.flatMap(({ messageId }) => messageId ?? [])
-    return ids.length > 0 ? { writes: [sentWrite(this.#context, rows, ids)] } : undefined
+    const sent = messages.flatMap(({ messageId }, at) =>
+      messageId === undefined ? [] : { messageId, rows: rows[at] ?? [] },
+    )
+    return sent.length > 0 ? { writes: [sentWrite(this.#context, sent)] } : undefined
   }
 }

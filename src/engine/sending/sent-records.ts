@@ -23,19 +23,20 @@ export interface SentBatch {
   readonly asked: readonly { readonly digest: Uint8Array; readonly messageId: string }[]
 }
 
-/** @param messageIds of the messages whose envelopes are in `rows`, in the same order */
-export const sentWrite = (
-  { store, time }: Context,
-  rows: readonly (readonly FanoutRow[])[],
-  messageIds: readonly string[],
-): Write =>
+/** A message and the envelopes that carry it. */
+export interface SentMessage {
+  readonly messageId: string
+  readonly rows: readonly FanoutRow[]
+}
+
+export const sentWrite = ({ store, time }: Context, messages: readonly SentMessage[]): Write =>
   put(tables.sent, store.nextNumber(tables.sent), {
     sentMs: BigInt(time.stampMs()),
-    envelopes: rows.flatMap((envelopes, at) =>
-      envelopes.map(({ digest, recipient }) => ({
+    envelopes: messages.flatMap(({ messageId, rows }) =>
+      rows.map(({ digest, recipient }) => ({
         digest,
         installationId: recipient,
-        messageId: messageIds[at] ?? '',
+        messageId,
         answers: 0,
       })),
     ),

@@ -93,6 +93,22 @@ test('a composed entry is filled and keeps its place and its message', async () 
   expect((await storedOf(all)).sent).toEqual([])
 })
 
+test('beside a message that cannot be requested, each other keeps its own envelope', async () => {
+  const all = await aDispatch()
+  const messages = [all.message(), { ...all.message(2n), messageId: 'two' }]
+  await all.dispatch.send(messages, all, { writes: [] })
+  const { outbox, sent } = await storedOf(all)
+  const [, second] = outbox
+  expect(sent.map(({ envelopes }) => envelopes)).toMatchObject([
+    [
+      {
+        messageId: 'two',
+        digest: digestEnvelope(second?.rows[0]?.message ?? new Uint8Array()),
+      },
+    ],
+  ])
+})
+
 test('if the store fails nothing is queued, and memory stays where the disk is', async () => {
   const all = await aDispatch()
   vi.spyOn(all.context.store, 'transaction').mockRejectedValueOnce(new PadlockError('storage_full'))
