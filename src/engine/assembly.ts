@@ -114,8 +114,8 @@ const makeReceiving = (
   const decryption = new Decryption(context, sessions, prekeys)
   const lookup = new SenderLookup(context, directory, conversations)
   const unsealing = new Unsealing(context, sealingKeys, rejections)
-  const authentication = new Authentication(context, directory, parking, rejections, (address) =>
-    listener.onUnverified(address),
+  const authentication = new Authentication(context, directory, parking, rejections, (addresses) =>
+    listener.onUnverified(addresses),
   )
   const shared = { directory, parking, lookup, unsealing, authentication, rejections }
   const inbox = new Inbox(
@@ -169,7 +169,7 @@ export const assemble = async (
     foundations,
     requester,
     observe({
-      onUnverified: (address) => contractAccounts.need([address]),
+      onUnverified: (addresses) => contractAccounts.need(addresses),
       onAuthentic: (sender) => {
         fanout.markReachable(sender)
         outbox.retry(sender.address)

@@ -22,15 +22,15 @@ export class Authentication {
   readonly #directory: Directory
   readonly #parking: Parking
   readonly #rejections: RejectionCounts
-  /** An envelope came from an account whose chain has to confirm an installation. */
-  readonly #onUnverified: (address: Address) => void
+  /** Envelopes came from accounts whose chains have to confirm an installation. */
+  readonly #onUnverified: (addresses: readonly Address[]) => void
 
   constructor(
     context: Context,
     directory: Directory,
     parking: Parking,
     rejections: RejectionCounts,
-    onUnverified: (address: Address) => void,
+    onUnverified: (addresses: readonly Address[]) => void,
   ) {
     this.#context = context
     this.#directory = directory
@@ -51,6 +51,7 @@ export class Authentication {
     const candidates: Authentic[] = []
     const toPark: NewlyParked[] = []
     const parkedNow = new Set<string>()
+    const unverified = new Set<Address>()
     for (const one of addressed) {
       const { senderAddress: address, senderInstallationId: installationId } = one.metadata
       const sender = (await this.#directory.account(address)).get(installationId)
@@ -62,7 +63,7 @@ export class Authentication {
         sender.state === 'unknown' ||
         sender.state === 'unverified' ||
         unsure.has(address)
-      if (sender?.state === 'unverified') this.#onUnverified(address)
+      if (sender?.state === 'unverified') unverified.add(address)
       if (!isBehind && sender && this.#isRevoked(sender, one)) {
         this.#rejections.count('sender_revoked')
       } else if (!isBehind && wereParked && isUnknown) this.#rejections.count('unknown_sender')
@@ -71,6 +72,7 @@ export class Authentication {
         toPark.push({ ...one.envelope, ...claimed })
       } else candidates.push({ ...one, sender })
     }
+    if (unverified.size > 0) this.#onUnverified([...unverified])
     return { authentic: await this.#verify(candidates), toPark }
   }
 

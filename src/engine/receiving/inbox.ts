@@ -27,8 +27,8 @@ import type { Unsealing } from './unsealing.ts'
 
 /** Receives what the inbox learns. */
 export interface InboxListener {
-  /** An envelope claims to be from an account whose chain has to confirm an installation. */
-  onUnverified(address: Address): void
+  /** Envelopes claim to be from accounts whose chains have to confirm an installation. */
+  onUnverified(addresses: readonly Address[]): void
   /** An authentic envelope came from this installation. */
   onAuthentic(sender: KnownInstallation): void
   /** Authentic payloads carried heads. */

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { concatBytes } from '../../../src/protocol/bytes.ts'
 import { deriveInstallationId } from '../../../src/protocol/ids.ts'
 import { buildRevocation, revocationText } from '../../../src/protocol/revocation.ts'
-import { revokedTopic } from '../../../src/protocol/topics.ts'
+import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { must, passed } from '../../support/checked.ts'
 import { anAccount, never, signWith } from '../../support/engine.ts'
@@ -145,6 +145,20 @@ test('an installation that its account does not name is parked, and then an unkn
     // The prekey that it named is as it was.
     expect((await bob.deliver(forge(line).message)).changes, name).toEqual(keptChanges('one-time'))
   }
+})
+
+test('a batch from accounts whose chains have not confirmed them asks for each once, together', async () => {
+  const bob = await aReceiver()
+  const people = await Promise.all([anAccount(), anAccount()].map(makeSender))
+  for (const { sender, contract: message } of people) {
+    const topic = contactTopic(sender.address)
+    await bob.parts.directory.apply([{ topic, message, sequence: 1n, nodeNs: 1n }])
+    bob.follow(sender.address)
+  }
+  const batch = [...people, ...people].map(({ sender }) => forge(bob.begin(sender)).message)
+  const { outcomes } = await bob.deliver(...batch)
+  expect(outcomes).toEqual(['parked', 'parked', 'parked', 'parked'])
+  expect(bob.unverified).toEqual([people.map(({ sender }) => sender.address)])
 })
 
 test('granted senders that we never heard of are looked up when they write, in one query for a batch', async () => {

@@ -12,11 +12,10 @@ import { createInProcessNode } from '../../../node/src/testing.ts'
 import type { Curves } from '../../../src/crypto/crypto.ts'
 import { findCurves } from '../../../src/crypto/webcrypto.ts'
 import { assemble } from '../../../src/engine/assembly.ts'
-import { makePrekeys } from '../../../src/engine/keys/prekey-uploads.ts'
 import type { HeadsClaim } from '../../../src/engine/membership/heads.ts'
 import type { ClientEvent } from '../../../src/engine/model.ts'
 import type { RetransmitRequest } from '../../../src/engine/retransmission/responder.ts'
-import type { Account, Context } from '../../../src/engine/runtime/context.ts'
+import type { Context } from '../../../src/engine/runtime/context.ts'
 import { Mutex } from '../../../src/engine/runtime/mutex.ts'
 import { NodeTime } from '../../../src/engine/runtime/node-time.ts'
 import { StatusBoard } from '../../../src/engine/runtime/status.ts'
@@ -29,11 +28,13 @@ import { type Address, type InstallationId, parseAddress } from '../../../src/pr
 import { contactTopic } from '../../../src/protocol/topics.ts'
 import { openIdbStore } from '../../../src/store/idb.ts'
 import type { Store } from '../../../src/store/store.ts'
-import { put, tables } from '../../../src/store/tables.ts'
 import { must, passed } from '../checked.ts'
 import { anAccount, freshDatabase } from '../engine.ts'
+import { storeWithTransaction } from '../store-with-transaction.ts'
 import { crypto } from './basics.ts'
-import { type Line, openWith, type Sender, type Target } from './forge.ts'
+import type { Line, Sender, Target } from './forge.ts'
+import { beginLine, establishLine } from './lines.ts'
+import { register } from './registration.ts'
 import { changesBetween, type Rows, readRows } from './rows.ts'
 import { makeSender } from './sender.ts'
 
@@ -110,28 +111,21 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   let transactions = 0
   const openStore = async (): Promise<Store> => {
     const store = await openIdbStore(database, crypto, () => undefined)
-    return {
-      get: (table, key) => store.get(table, key),
-      list: (table, listing) => store.list(table, listing),
-      all: (table) => store.all(table),
-      scan: (table, scanning) => store.scan(table, scanning),
-      nextNumber: (table) => store.nextNumber(table),
-      close: () => store.close(),
-      transaction: (reads, step, durability) => {
-        transactions += 1
-        if (control.failWrites > 0) {
-          control.failWrites -= 1
-          return Promise.reject(new PadlockError('storage_failed'))
-        }
-        return store.transaction(reads, step, durability)
-      },
-    }
+    return storeWithTransaction(store, (reads, step, durability) => {
+      transactions += 1
+      if (control.failWrites > 0) {
+        control.failWrites -= 1
+        return Promise.reject(new PadlockError('storage_failed'))
+      }
+      return store.transaction(reads, step, durability)
+    })
   }
 
   const events: ClientEvent[] = []
   const requests: RetransmitRequest[] = []
   const claims: HeadsClaim[] = []
   const heard: InstallationId[] = []
+  const unverified: (readonly Address[])[] = []
   const followed = new Set<Address>([address])
   const closing = new AbortController()
 
@@ -148,7 +142,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       emit: (event) => events.push(event),
     }
     const observe = (): InboxListener => ({
-      onUnverified: () => undefined,
+      onUnverified: (addresses) => unverified.push(addresses),
       onAuthentic: ({ id }) => heard.push(id),
       onHeads: (heard) => claims.push(...heard),
       requestsChange: (asked) => {
@@ -164,37 +158,8 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     return parts
   }
 
-  // Registered, with two sealing secrets of earlier times beside the current one.
-  const { sender: own, bundle, sealing } = await makeSender(wallet)
-  await real.publish([{ topic: contactTopic(address), message: bundle }])
-  const account: Account = {
-    address,
-    installationId: own.id,
-    keys: own.keys,
-    identity: own.identity,
-  }
-  const secrets = [sealing, ...crypto.createKeyPairs(2)].map((pair) => ({ ...pair, createdNs: 1n }))
-  const prekeys = makePrekeys({ crypto, ...account, createdNs: 1n }, { count: 50, kind: 'first' })
-  const { oneTime, fallback: fallbacks } = prekeys
-  const { nodeId } = await real.getInfo()
   const first = await openStore()
-  await first.transaction([], () => ({
-    writes: [
-      put(tables.identity, 'identity', {
-        address,
-        state: own.identity,
-        ...own.keys,
-        contactBundle: bundle,
-        prekeyUpload: prekeys.upload,
-        registered: true,
-        nodeId,
-      }),
-      put(tables.sealing, 'sealing', { secrets }),
-      put(tables.prekeys, 'prekeys', { oneTime, fallback: fallbacks }),
-      put(tables.times, 'times', { lastCreatedNs: 1n }),
-    ],
-    result: undefined,
-  }))
+  const { account, secrets, oneTime, fallbacks } = await register(real, first, wallet)
   first.close()
   let parts = await wire(await start())
   onTestFinished(async () => {
@@ -287,6 +252,8 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     events,
     /** Who was found to have signed something, once a batch. */
     heard,
+    /** Whose chains were asked for, once a batch. */
+    unverified,
     get parts() {
       return parts
     },
@@ -320,65 +287,17 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       if (options.followed !== false) follow(made.sender.address)
       return made.sender
     },
-    /** A session from this sender, begun with a prekey of this installation: a one-time key if none is named. */
-    begin: (from: Sender, prekey: Uint8Array = must(unused.shift()), to: Target = target): Line => {
-      const [session] = crypto.createOutboundSessions(from.identity, [
-        { identityKey: to.keys.curve25519, prekey },
-      ])
-      if (!session?.ok) throw new Error('no session')
-      const { state, sessionId } = session
-      return { from, to, state, sessionId, isPrekeyMessage: true }
-    },
+    /** A session from this sender, begun with a one-time key of this installation if none is named. */
+    begin: (from: Sender, prekey: Uint8Array = must(unused.shift()), to: Target = target): Line =>
+      beginLine(from, prekey, to),
     /**
-     * A session that this installation began and the sender has read from: what comes on it are normal
-     * messages. To be made before anything of that sender was delivered.
+     * A session that this installation began and the sender has read from. To be made before anything
+     * of that sender was delivered.
      */
     established: async (from: Sender): Promise<Line> => {
-      const [made] = crypto.createOutboundSessions(account.identity, [
-        { identityKey: from.keys.curve25519, prekey: from.prekey.publicKey },
-      ])
-      if (!made?.ok) throw new Error('no session')
-      const [key] = crypto.createKeyPairs(1)
-      const [sealed] = crypto.seal(account.identity, [
-        {
-          state: made.state,
-          sealingKey: must(key).publicKey,
-          recipientInstallationId: from.id,
-          metadata: new Uint8Array(),
-          signingFields: new Uint8Array(),
-          payloads: [Uint8Array.of(0x08, 1)],
-        },
-      ])
-      if (!sealed?.ok) throw new Error('not sealed')
-      const { olmMessage, headerHash } = openWith(
-        must(key).secret,
-        from.id,
-        must(sealed.envelopes[0]).message,
-      )
-      const read = crypto.createInboundSession({
-        identity: from.identity,
-        prekeySecret: from.prekey.secret,
-        senderIdentityKey: account.keys.curve25519,
-        olmMessage,
-        headerHash,
-      })
-      if (!read.ok) throw new Error('not read')
-      const sessions = new Sessions(parts.store)
-      const begun = sessions.statesChange([
-        {
-          installationId: from.id,
-          sessionId: made.sessionId,
-          state: sealed.state,
-          createdMs: 1,
-          lastDecryptedMs: 0,
-          firstDecryptedMs: 0,
-          isClosed: false,
-          sentSince: 1,
-        },
-      ])
-      await commit(parts.store, begun)
-      const { sessionId } = made
-      return { from, to: target, state: read.state, sessionId, isPrekeyMessage: false }
+      const { session, line } = establishLine(from, account.identity, target)
+      await commit(parts.store, new Sessions(parts.store).statesChange([session]))
+      return line
     },
   }
   // The cursor's row is there from now on, so that it is always written again.
