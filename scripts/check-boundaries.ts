@@ -1,12 +1,11 @@
 /**
- * Asks boundaries.ts of every import of the sources whether it may be, and looks for circles.
+ * Asks boundaries.ts of every import of the sources whether it may be; Biome looks for circles.
  * Packages are checked too: `src/` uses few, each in its module, and `node/` only what its
  * package.json lists.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { judgeImport, judgePackage } from './boundaries.ts'
-import { findCircles } from './circles.ts'
 import { root } from './files.ts'
 import { readImports } from './imports.ts'
 
@@ -26,8 +25,6 @@ for (const found of imports) {
     : judgeImport(found)
   if (problem !== undefined) problems.push(`${found.from}:${found.line}: ${problem}`)
 }
-const circles = findCircles(imports.filter(({ isPackage }) => !isPackage))
-for (const circle of circles) problems.push(`in a circle: ${circle.join(', ')}`)
 
 for (const problem of problems) console.log(problem)
 console.log(`${imports.length} imports, ${problems.length} problems`)

@@ -141,7 +141,7 @@ export const steps: readonly Step[] = [
   },
   {
     name: 'boundaries',
-    says: 'folders import only what they may, and in no circle',
+    says: 'folders import only what they may',
     run: () => script('check-boundaries.ts'),
   },
   {
