@@ -4,6 +4,7 @@
  * the caller.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
+import { onAbort } from '../../src/async.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import type { Observer } from './observe/observer.ts'
@@ -56,8 +57,7 @@ export function createCalls(observer: Observer, limits: RateLimits | undefined):
           caller,
         })
       // Connect aborts the signal of every call at its end, with its error if it has one.
-      if (signal.aborted) end()
-      else signal.addEventListener('abort', end, { once: true })
+      onAbort(signal, end)
       const limited = limits?.request(caller)
       if (limited !== undefined) throw translate(refuse(limited))
     },

@@ -108,7 +108,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   }
 
   /** Stores envelopes, asking chains on the way: one contract signature after another. */
-  async function storeWithWords(envelopes: readonly NewEnvelope[], caller: string) {
+  async function storeWithStatuses(envelopes: readonly NewEnvelope[], caller: string) {
     const statuses = new Map<number, SignatureStatus>()
     for (;;) {
       const outcome = await store.publish(envelopes, statuses)
@@ -130,7 +130,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     }
     if (envelopes.length === 0) throw refusal('malformed')
     admit(limits?.publish(caller, envelopes))
-    const outcome = await storeWithWords(
+    const outcome = await storeWithStatuses(
       envelopes.map(({ topic, message }) => ({ topic, message })),
       caller,
     )

@@ -1,5 +1,7 @@
 /** Bounds how many tasks run at a time, and how many may queue for their turn. */
 
+import { deferred, onAbort } from '../../../src/async.ts'
+
 /** Thrown when all slots are busy and the queue is full. */
 export class QueueFull extends Error {}
 
@@ -22,18 +24,13 @@ export function openSemaphore(slots: number, queueLimit: number): Semaphore {
       return
     }
     if (queue.size >= queueLimit) throw new QueueFull('too many questions wait')
-    await new Promise<void>((resolve, reject) => {
-      const giveUp = () => {
-        queue.delete(turn)
-        reject(signal.reason)
-      }
-      const turn = () => {
-        signal.removeEventListener('abort', giveUp)
-        resolve()
-      }
-      queue.add(turn)
-      signal.addEventListener('abort', giveUp, { once: true })
+    const turn = deferred()
+    queue.add(turn.resolve)
+    const stopListening = onAbort(signal, () => {
+      queue.delete(turn.resolve)
+      turn.reject(signal.reason)
     })
+    await turn.promise.finally(stopListening)
   }
 
   const release = (): void => {

@@ -144,7 +144,7 @@ export function createMetrics(): Metrics {
     streamed: (envelopes) => streamed.inc(envelopes),
     claimed: (result) => claimed.inc({ result }),
     storeAnswered: (operation, ms) => storeSeconds.observe({ operation }, ms / 1_000),
-    chainAnswered: (word) => chainAnswers.inc({ word }),
+    chainAnswered: (status) => chainAnswers.inc({ word: status }),
     storageFailed: () => failures.inc({ of: 'storage' }),
     defect: () => failures.inc({ of: 'code' }),
   }

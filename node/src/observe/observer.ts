@@ -31,7 +31,7 @@ export interface Observer {
   claimed(result: ClaimResult): void
   /** The store answered, or failed, after this time. */
   storeAnswered(operation: StoreOperation, durationMs: number): void
-  chainAnswered(word: SignatureStatus): void
+  chainAnswered(status: SignatureStatus): void
   /** The store failed; the reason names nothing that was sent. */
   storageFailed(reason: string): void
   /** Something that should not happen: the kind of error and where, without its message. */
@@ -63,7 +63,7 @@ export function observeAll(...observers: readonly Observer[]): Observer {
     streamed: (envelopes) => emit((each) => each.streamed(envelopes)),
     claimed: (result) => emit((each) => each.claimed(result)),
     storeAnswered: (operation, ms) => emit((each) => each.storeAnswered(operation, ms)),
-    chainAnswered: (word) => emit((each) => each.chainAnswered(word)),
+    chainAnswered: (status) => emit((each) => each.chainAnswered(status)),
     storageFailed: (reason) => emit((each) => each.storageFailed(reason)),
     defect: (where) => emit((each) => each.defect(where)),
   }

@@ -3,6 +3,7 @@
  * caught-up, then every new envelope, and heartbeats (docs/protocol.md section 5).
  */
 
+import { onAbort } from '../../../src/async.ts'
 import type { Clock } from '../clock.ts'
 import { refusal } from '../refusal.ts'
 import type { Cursor, Stock, Store, StoredEnvelope } from '../store/store.ts'
@@ -46,7 +47,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     leave()
     frameTaken()
   }
-  signal.addEventListener('abort', gone, { once: true })
+  const stopListening = onAbort(signal, gone)
   const heartbeat = new Heartbeat(heartbeatMs)
 
   // A reader that asks for the next event has taken this frame.
@@ -96,7 +97,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       else await buffer.changed(heartbeat.dueInMs())
     }
   } finally {
-    signal.removeEventListener('abort', gone)
+    stopListening()
     gone()
   }
 }
