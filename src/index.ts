@@ -28,9 +28,9 @@ export interface CreateClientOptions extends ClientOptions {
  * @example
  * const client = await createClient({ wallet, node: 'https://node.example' })
  * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account, wallet_unsupported,
- * invalid_address, invalid_argument, network_unavailable (first time only), storage_in_use,
- * storage_unavailable, storage_full, storage_too_new, other_account, wasm_unavailable,
- * worker_unavailable, reload_needed, unsupported_platform, aborted
+ * invalid_address, invalid_argument, storage_in_use, storage_unavailable, storage_full,
+ * storage_too_new, other_account, wasm_unavailable, worker_unavailable, reload_needed,
+ * unsupported_platform, aborted; the first time also network_unavailable, unavailable, rate_limited
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
   requirePlatform()

@@ -96,7 +96,7 @@ export interface Client {
    * @example
    * const mine = await client.installations()
    * console.log(mine.filter(({ state }) => state === 'valid').length)
-   * @throws PadlockError invalid_address, network_unavailable, closed
+   * @throws PadlockError invalid_address, network_unavailable, unavailable, rate_limited, closed
    */
   installations(address?: string): Promise<readonly Installation[]>
   /**
@@ -105,7 +105,7 @@ export interface Client {
    *
    * @example
    * const isThere = await client.canMessage('0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045')
-   * @throws PadlockError invalid_address, network_unavailable, closed
+   * @throws PadlockError invalid_address, network_unavailable, unavailable, rate_limited, closed
    */
   canMessage(address: string): Promise<boolean>
   /**
@@ -116,7 +116,7 @@ export interface Client {
    * const others = (await client.installations()).filter(({ isThis }) => !isThis)
    * await client.revoke(others.map(({ id }) => id))
    * @throws PadlockError invalid_argument, wallet_rejected, wallet_failed, wallet_wrong_account,
-   * network_unavailable, aborted, closed
+   * network_unavailable, unavailable, rate_limited, aborted, closed
    */
   revoke(
     installationIds: readonly string[],
