@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import type { Client } from '../src/facade/client.ts'
 import { openClient } from '../src/facade/open-client.ts'
-import type { AccountLike } from '../src/wallet/viem.ts'
+import type { AccountLike } from '../src/wallet/wallet-like.ts'
 import { serve } from '../src/worker/main.ts'
 
 const readWasm = async (): Promise<Uint8Array<ArrayBuffer>> =>

@@ -13,7 +13,13 @@ export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export type { StreamOptions } from './facade/stream.ts'
 // Symbols below should only matter to those who write adapters.
-export type { AccountLike, ProviderLike, WalletClientLike, WalletLike } from './wallet/viem.ts'
+export type {
+  AccountLike,
+  EthersSignerLike,
+  ProviderLike,
+  WalletClientLike,
+  WalletLike,
+} from './wallet/wallet-like.ts'
 export type {
   ClientEvent,
   ClientState,

@@ -37,11 +37,14 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
 
   // The wallet.
   wallet_rejected: 'The person declined to sign. Ask again when they want to.',
-  wallet_failed: 'The wallet could not sign.',
+  wallet_pending: 'The wallet has a request open already. Answer that one, then try again.',
+  wallet_incomplete:
+    'The account signs on chain or has several owners: let them sign in the wallet, then try again.',
+  wallet_failed: 'The wallet could not sign. `details` has its own code and words.',
   wallet_wrong_account:
     'The wallet signed for, or holds, another account. Switch accounts and try again.',
   wallet_unsupported:
-    'Padlock does not know this kind of wallet: pass a viem account, a viem wallet client or an EIP-1193 provider.',
+    'Padlock does not know this kind of wallet: pass a viem account, a viem wallet client, an ethers signer or an EIP-1193 provider.',
 
   // The machine.
   unsupported_platform:
@@ -67,7 +70,8 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
 
   // What an application asks.
   invalid_argument: 'An argument is not valid for this call.',
-  invalid_address: 'This is not an Ethereum address, or its checksum is wrong.',
+  invalid_address:
+    'This is not an Ethereum address, or its checksum is wrong. A right one with another checksum is accepted in lower case.',
   message_too_large: 'The message is over 900 KiB. Send less.',
   no_installation: 'The recipient has not registered yet. The message waits until they do.',
   content_too_large: 'The content is over 8 MiB when decompressed.',

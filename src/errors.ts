@@ -45,6 +45,8 @@ export const codes = {
 
   // The wallet.
   wallet_rejected: final,
+  wallet_pending: retryable,
+  wallet_incomplete: final,
   wallet_failed: final,
   wallet_wrong_account: final,
   wallet_unsupported: final,

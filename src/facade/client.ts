@@ -1,13 +1,13 @@
 /** The client that an application holds, as its documentation: what it does, returns and throws. */
 
 import type { ChainLike } from '../chains/chain-option.ts'
-import type { WalletLike } from '../wallet/viem.ts'
+import type { WalletLike } from '../wallet/wallet-like.ts'
 import type { ClientEvent, Installation, Message, Status } from '../worker/contract.ts'
 import type { Conversation } from './conversation.ts'
 import type { StreamOptions } from './stream.ts'
 
 export interface ClientOptions {
-  /** A viem account, a viem wallet client, or an EIP-1193 provider. */
+  /** A viem account, a viem wallet client, an ethers signer, or an EIP-1193 provider. */
   readonly wallet: WalletLike
   /**
    * The account; if absent, the wallet is asked. If given, the wallet is not touched when an

@@ -7,8 +7,8 @@ import { chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
 import { errorMessages } from '../error-messages.ts'
 import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
-import { walletFrom } from '../wallet/viem.ts'
 import type { Wallet } from '../wallet/wallet.ts'
+import { walletFrom } from '../wallet/wallet-like.ts'
 import type {
   ClientEvent,
   HostApi,
@@ -36,16 +36,6 @@ export interface EngineHandle {
 
 const callTimeoutMs = 60_000
 
-/**
- * Wallets write their own address as they like, some with another checksum (EIP-1191): that is not
- * a typing error.
- */
-const ownAddress = async (wallet: Wallet): Promise<string> => {
-  const address: unknown = await wallet.getAddress()
-  if (typeof address !== 'string') throw new PadlockError('wallet_failed')
-  return address.toLowerCase()
-}
-
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
   options: ClientOptions,
@@ -56,10 +46,7 @@ export const openClient = async (
   const wallet = walletFrom(options.wallet)
   const chains = chainsFrom(options.chains)
   const contractChainId = options.contract && checkChainId(options.contract.chainId)
-  const address = await unlessAborted(
-    options.address === undefined ? ownAddress(wallet) : Promise.resolve(options.address),
-    signal,
-  )
+  const address = await unlessAborted(findAddress(options, wallet), signal)
   // Whatever is still loading when the caller gives up is ended once it has loaded.
   const starting = start()
   const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
@@ -72,11 +59,21 @@ export const openClient = async (
     const renew = options.renew === true
     const chainIds = [...chains.ids]
     await client.open({ node, address, database, renew, chainIds, contractChainId }, signal)
-    return client
+    return boundClient(client)
   } catch (error) {
     engine.terminate()
     throw error
   }
+}
+
+/**
+ * Wallets write an address as they like, some with another checksum (EIP-1191), and applications
+ * pass on what they say: that is not a typing error. The signature must be of this account anyway.
+ */
+const findAddress = async ({ address }: ClientOptions, wallet: Wallet): Promise<string> => {
+  const found: unknown = address ?? (await wallet.getAddress())
+  if (typeof found !== 'string') throw new PadlockError('invalid_address')
+  return found.toLowerCase()
 }
 
 /** What compiled `await using` looks for on platforms without `Symbol.asyncDispose`. */
@@ -89,7 +86,33 @@ const withMessages = (status: Status): Status => ({
   warnings: status.warnings.map((warning) => ({ ...warning, message: messageOf(warning.code) })),
 })
 
-class OpenClient implements Client {
+/**
+ * The client as an object without private members, whose methods need no `this`: so it also works
+ * inside a Proxy, as in the state of Vue, and with its methods taken off.
+ */
+const boundClient = (open: OpenClient): Client => ({
+  get address() {
+    return open.address
+  },
+  get installationId() {
+    return open.installationId
+  },
+  get status() {
+    return open.status
+  },
+  conversation: (address) => open.conversation(address),
+  conversations: () => open.conversations(),
+  messages: (options) => open.messages(options),
+  events: (options) => open.events(options),
+  installations: (address) => open.installations(address),
+  canMessage: (address) => open.canMessage(address),
+  revoke: (installationIds, options) => open.revoke(installationIds, options),
+  close: () => open.close(),
+  deleteLocalData: () => open.deleteLocalData(),
+  [asyncDispose]: () => open.close(),
+})
+
+class OpenClient {
   readonly #engine: EngineHandle
   readonly #worker: Remote<WorkerApi>
   readonly #closeRpc: (error: PadlockError) => void
@@ -185,10 +208,6 @@ class OpenClient implements Client {
 
   deleteLocalData(): Promise<void> {
     return this.#close(true)
-  }
-
-  [asyncDispose](): Promise<void> {
-    return this.close()
   }
 
   #close(deleteData: boolean): Promise<void> {

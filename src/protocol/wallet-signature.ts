@@ -5,7 +5,7 @@
  */
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { Point, recoverPublicKey } from '@noble/secp256k1'
-import { concatBytes, encodeHex, encodeUtf8 } from './bytes.ts'
+import { concatBytes, decodeHex, encodeHex, encodeUtf8 } from './bytes.ts'
 import { type Address, parseCanonicalAddress } from './ids.ts'
 import { walletSignatureBytes } from './limits.ts'
 import { bad, type Checked, good } from './result.ts'
@@ -58,10 +58,31 @@ export function recoverAddress(hash: Uint8Array, signature: Uint8Array): Checked
 
 const toBigInt = (bytes: Uint8Array): bigint => BigInt(`0x${encodeHex(bytes)}`)
 
-/** Some wallets give v as 0 or 1; the wire allows only 27 and 28 (section 4). */
-export const normaliseV = (signature: Uint8Array): Uint8Array => {
-  const normal = Uint8Array.from(signature)
-  const v = normal[64]
-  if (normal.length === 65 && (v === 0 || v === 1)) normal[64] = v + 27
+/**
+ * A wallet's signature in the one form that the wire allows (section 3): EIP-2098 takes 64 bytes, v
+ * may be 0 or 1, 31 or 32 (for a compressed key), 35 and more (EIP-155), and s in the upper half of
+ * the order, whose negative signs the same with the other v. Anything else is returned as it is.
+ */
+export const normaliseSignature = (signature: Uint8Array): Uint8Array => {
+  const isShort = signature.length === 64
+  if (!isShort && signature.length !== walletSignatureBytes) return signature
+  const normal = new Uint8Array(walletSignatureBytes)
+  normal.set(signature)
+  const isOdd = isShort ? (normal[32] ?? 0) >> 7 === 1 : parityOf(normal[64] ?? 0)
+  if (isOdd === undefined) return signature
+  if (isShort) normal[32] = (normal[32] ?? 0) & 0x7f
+  const order = Point.CURVE().n
+  const s = toBigInt(normal.subarray(32, 64))
+  const isHigh = s > order >> 1n && s < order
+  if (isHigh) normal.set(decodeHex((order - s).toString(16).padStart(64, '0')) ?? [], 32)
+  normal[64] = isOdd === isHigh ? 27 : 28
   return normal
+}
+
+/** Whether the point of r has an odd y, by the v of a signature; undefined for any other v. */
+const parityOf = (v: number): boolean | undefined => {
+  if (v <= 1) return v === 1
+  if (v === 27 || v === 28) return v === 28
+  if (v === 31 || v === 32) return v === 32
+  return v >= 35 ? (v - 35) % 2 === 1 : undefined
 }

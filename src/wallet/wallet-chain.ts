@@ -1,8 +1,10 @@
 /**
- * Which chain a wallet is on, and whether an address has the code of a contract account there
- * (docs/protocol.md section 3). If a wallet does not answer in time, the answer is unknown.
+ * Which chain a wallet is on, and which code an address has there (docs/protocol.md section
+ * 3). If a wallet does not answer in time, the answer is unknown.
  */
 
+import { readAccountCode } from '../protocol/account-code.ts'
+import { readChainId } from '../protocol/chain-id.ts'
 import type { WalletChain } from './wallet.ts'
 
 /** Has EIP-1193's `request`: a provider, or a viem client with its transport. */
@@ -38,22 +40,5 @@ export const findChainOf = async (
     ask('eth_getCode', [address, 'latest']),
   ])
   const id = readChainId(chainId)
-  return id === undefined ? undefined : { chainId: id, isContract: isContractCode(code) }
+  return id === undefined ? undefined : { chainId: id, code: readAccountCode(code) }
 }
-
-/** EIP-695 specifies hexadecimal text; wallets also send a number, decimal digits, or 0X. Not 0. */
-const readChainId = (answer: unknown): bigint | undefined => {
-  const isWhole = typeof answer === 'bigint' || Number.isSafeInteger(answer)
-  const digits = isWhole ? String(answer) : answer
-  if (typeof digits !== 'string' || !/^(?:0[xX][0-9a-fA-F]{1,16}|\d{1,19})$/.test(digits)) {
-    return undefined
-  }
-  const id = BigInt(digits)
-  return id === 0n ? undefined : id
-}
-
-/** An ordinary account that delegates to a contract (EIP-7702) still signs with its own key. */
-const isContractCode = (code: unknown): boolean =>
-  typeof code === 'string' &&
-  /^0x(?:[0-9a-fA-F]{2})+$/.test(code) &&
-  !/^0xef0100[0-9a-fA-F]{40}$/i.test(code)

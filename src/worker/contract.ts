@@ -82,10 +82,14 @@ export interface HostApi {
     arg: { readonly text: string; readonly address: string },
     signal: AbortSignal,
   ): Promise<Uint8Array>
-  /** The wallet's own chain, and whether the address is a contract there. */
-  findChain(arg: {
-    readonly address: string
-  }): Promise<{ readonly chainId: bigint; readonly isContract: boolean } | undefined>
+  /** The wallet's own chain, and which code the address has there. */
+  findChain(arg: { readonly address: string }): Promise<
+    | {
+        readonly chainId: bigint
+        readonly code: 'none' | 'delegated' | 'contract' | undefined
+      }
+    | undefined
+  >
   /** Whether a contract account accepts a signature: the application has the chains' clients. */
   verifyContract(
     arg: {

@@ -237,7 +237,7 @@ test('a wallet’s own code and words reach the application', async ({ engine })
   const at = await visit(engine, await serve())
   const busy = { code: -32002, message: 'Already processing eth_requestAccounts. Please wait.' }
   expect(await openError(at, { walletError: busy })).toMatchObject({
-    code: 'wallet_failed',
+    code: 'wallet_pending',
     details: { walletCode: -32002, walletMessage: busy.message },
     cause: `Error: ${busy.message}`,
   })

@@ -53,7 +53,7 @@ test('packages stay in their layers', () => {
   const ofNode = new Set(['cors'])
   expect(judgePackage('src/store/idb.ts', 'idb', false, ofNode)).toBeUndefined()
   expect(judgePackage('src/engine/receiving/inbox.ts', 'idb', false, ofNode)).toBeDefined()
-  expect(judgePackage('src/wallet/viem.ts', 'viem', true, ofNode)).toBeDefined()
+  expect(judgePackage('src/wallet/wallet-like.ts', 'viem', true, ofNode)).toBeDefined()
   expect(judgePackage('src/platform/browser.ts', 'node:fs', false, ofNode)).toBeDefined()
   expect(judgePackage('node/src/main.ts', 'node:fs', false, ofNode)).toBeUndefined()
   expect(judgePackage('node/src/main.ts', 'express', false, ofNode)).toBeDefined()

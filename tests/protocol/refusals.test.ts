@@ -30,7 +30,7 @@ import { buildRevocationText } from '../../src/protocol/signing-texts.ts'
 import { verifyAssociation } from '../../src/protocol/wallet-association.ts'
 import {
   hashPersonalMessage,
-  normaliseV,
+  normaliseSignature,
   recoverAddress,
 } from '../../src/protocol/wallet-signature.ts'
 import { passed } from './support.ts'
@@ -218,19 +218,46 @@ test('the largest low s is taken, and the next one is high: section 1, ECDSA', (
   expect(signed(half + 1n, r)).toMatchObject({ ok: false, code: 'bad_signature' })
 })
 
-test('v of 0 and 1 becomes 27 and 28; whatever else stays as it is', () => {
+test('every form that wallets use becomes r, s and v of 27 or 28; whatever else stays as it is', () => {
   const withV = (v: number, length = 65) => {
     const bytes = new Uint8Array(length).fill(7)
+    if (length > 64) bytes[64] = v
+    return bytes
+  }
+  for (const v of [0, 27, 31, 35, 37, 255]) {
+    expect([v, normaliseSignature(withV(v))]).toEqual([v, withV(27)])
+  }
+  for (const v of [1, 28, 32, 36, 38, 254]) {
+    expect([v, normaliseSignature(withV(v))]).toEqual([v, withV(28)])
+  }
+  for (const v of [2, 26, 29, 30, 33, 34]) {
+    expect([v, normaliseSignature(withV(v))]).toEqual([v, withV(v)])
+  }
+  // EIP-2098: the highest bit of s is the parity.
+  expect(normaliseSignature(withV(0, 64))).toEqual(withV(27))
+  const odd = withV(0, 64)
+  odd[32] = 0x87
+  expect(normaliseSignature(odd)).toEqual(withV(28))
+  for (const length of [0, 63, 66]) {
+    expect(normaliseSignature(withV(0, length))).toEqual(withV(0, length))
+  }
+  const given = withV(0)
+  normaliseSignature(given)
+  expect(given).toEqual(withV(0))
+})
+
+test('a high s becomes the low one with the other v; s out of range stays', () => {
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+  const signature = (s: bigint, v: number) => {
+    const bytes = new Uint8Array(65).fill(7)
+    bytes.set(decodeHex(s.toString(16).padStart(64, '0')) ?? [], 32)
     bytes[64] = v
     return bytes
   }
-  expect(normaliseV(withV(0))).toEqual(withV(27))
-  expect(normaliseV(withV(1))).toEqual(withV(28))
-  for (const v of [2, 27, 28, 255]) expect(normaliseV(withV(v))).toEqual(withV(v))
-  for (const length of [64, 66]) {
-    expect(normaliseV(withV(0, length))).toEqual(withV(0, length))
+  expect(normaliseSignature(signature(order - 5n, 27))).toEqual(signature(5n, 28))
+  expect(normaliseSignature(signature(order - 5n, 1))).toEqual(signature(5n, 27))
+  expect(normaliseSignature(signature(order >> 1n, 27))).toEqual(signature(order >> 1n, 27))
+  for (const s of [order, order + 1n]) {
+    expect(normaliseSignature(signature(s, 28))).toEqual(signature(s, 28))
   }
-  const given = withV(0)
-  normaliseV(given)
-  expect(given).toEqual(withV(0))
 })

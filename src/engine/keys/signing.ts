@@ -6,10 +6,14 @@
 import { raceAbort } from '../../async.ts'
 import type { Chains } from '../../chains/chains.ts'
 import { PadlockError } from '../../errors.ts'
-import type { Address } from '../../protocol/ids.ts'
+import { type Address, formatAddress } from '../../protocol/ids.ts'
 import { contractSignatureLimitBytes, walletSignatureBytes } from '../../protocol/limits.ts'
-import { verifyAssociation, type WalletSignature } from '../../protocol/wallet-association.ts'
-import { hashPersonalMessage, normaliseV } from '../../protocol/wallet-signature.ts'
+import type { WalletSignature } from '../../protocol/wallet-association.ts'
+import {
+  hashPersonalMessage,
+  normaliseSignature,
+  recoverAddress,
+} from '../../protocol/wallet-signature.ts'
 import type { WalletChain } from '../../wallet/wallet.ts'
 
 /** Gets the wallet's EIP-191 signature over a text. */
@@ -21,7 +25,7 @@ export interface Signer {
   /** The contract account's chain, as given by the application. */
   readonly contractChainId?: bigint | undefined
   /**
-   * The wallet's own chain, and whether the address is a contract there; absent if it names none.
+   * The wallet's own chain, and the code of the address there; absent if it names none.
    */
   readonly findChain?: (address: Address, signal: AbortSignal) => Promise<WalletChain | undefined>
   readonly chains?: Chains | undefined
@@ -48,14 +52,18 @@ export const signAsWallet = async (
     return signAsContract(signer, signing, signer.contractChainId, signal)
   }
   const found = await signer.findChain?.(signing.address, signal)
-  if (found?.isContract) return signAsContract(signer, signing, found.chainId, signal)
-  const plain = await askPlain(signer, signing, signal)
-  if (recovers(plain, signing)) return plain
+  if (found?.code === 'contract') return signAsContract(signer, signing, found.chainId, signal)
+  const { answer, signature } = await askPlain(signer, signing, signal)
+  const recovered = recover(signature, signing)
+  if (recovered === signing.address) return signature
+  const isKeys = isOfKey(answer)
+  // No contract signs for an address without code, unless its answer deploys one (ERC-6492).
+  if (isKeys && found?.code === 'none') throw notSigned(answer, recovered)
+  if (answer.length === 0) throw new PadlockError('wallet_incomplete')
   // The address of a contract account that is not deployed yet has no code either: sign with its
   // chain.
   if (found) return signAsContract(signer, signing, found.chainId, signal)
-  if (plain.signature.length === walletSignatureBytes)
-    throw new PadlockError('wallet_wrong_account')
+  if (isKeys) throw notSigned(answer, recovered)
   throw new PadlockError('invalid_argument', {
     message:
       'A contract account signed, on a chain that its wallet does not name: pass `contract`.',
@@ -74,20 +82,40 @@ export const signAs = async (
   signal: AbortSignal,
 ): Promise<WalletSignature> => {
   if (chainId !== undefined) return signAsContract(signer, signing, chainId, signal)
-  const plain = await askPlain(signer, signing, signal)
+  const { answer, signature } = await askPlain(signer, signing, signal)
+  const recovered = recover(signature, signing)
   // Nobody would accept a signature by another key.
-  if (!recovers(plain, signing)) throw new PadlockError('wallet_wrong_account')
-  return plain
+  if (recovered !== signing.address) throw notSigned(answer, recovered)
+  return signature
 }
 
 const askPlain = async ({ signText }: Signer, signing: Signing, signal: AbortSignal) => {
   const text = signing.buildText(undefined)
-  const signature = normaliseV(await ask(signText, text, signing.address, signal))
-  return { kind: 'eip191', signature } as const
+  const answer = await ask(signText, text, signing.address, signal)
+  const signature = normaliseSignature(answer)
+  return { answer, signature: { kind: 'eip191', signature } } as const
 }
 
-const recovers = (signature: WalletSignature, { address, currentTime, buildText }: Signing) =>
-  verifyAssociation({ address, currentTime, signature }, buildText(undefined)).ok
+/** Whether it has the length of a key's signature, in some form, or none: no contract's. */
+const isOfKey = (signature: Uint8Array): boolean =>
+  signature.length === 0 || signature.length === 64 || signature.length === walletSignatureBytes
+
+/** The address whose key signed; undefined if it is no signature of a key. */
+const recover = ({ signature }: WalletSignature, { buildText }: Signing): Address | undefined => {
+  const recovered = recoverAddress(hashPersonalMessage(buildText(undefined)), signature)
+  return recovered.ok ? recovered.value : undefined
+}
+
+/** Why an answer is no signature of this account's key. */
+const notSigned = ({ length }: Uint8Array, by: Address | undefined): PadlockError => {
+  if (by !== undefined) {
+    return new PadlockError('wallet_wrong_account', { details: { signedBy: formatAddress(by) } })
+  }
+  return new PadlockError('wallet_failed', {
+    message: 'The wallet answered with something that is no signature of a key.',
+    details: { walletAnswer: length === 0 ? 'an empty signature' : `${length} bytes` },
+  })
+}
 
 const signAsContract = async (
   { signText, chains }: Signer,
@@ -97,7 +125,13 @@ const signAsContract = async (
 ): Promise<WalletSignature> => {
   const text = buildText(chainId)
   const signature = await ask(signText, text, address, signal)
-  if (signature.length > contractSignatureLimitBytes) throw new PadlockError('wallet_failed')
+  if (signature.length === 0) throw new PadlockError('wallet_incomplete')
+  if (signature.length > contractSignatureLimitBytes) {
+    throw new PadlockError('wallet_failed', {
+      message: 'The wallet answered with a signature over 8 KiB.',
+      details: { walletAnswer: `${signature.length} bytes` },
+    })
+  }
   const hash = hashPersonalMessage(text)
   // Where we can reach the chain, a signature that nobody accepts is not published; else the node
   // asks.

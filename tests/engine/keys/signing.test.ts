@@ -5,6 +5,8 @@ import { expect, test } from 'vitest'
 import type { ContractQuestion, SignatureStatus } from '../../../src/chains/chains.ts'
 import { type Signer, signAs, signAsWallet } from '../../../src/engine/keys/signing.ts'
 import { PadlockError } from '../../../src/errors.ts'
+import type { AccountCode } from '../../../src/protocol/account-code.ts'
+import { encodeHex } from '../../../src/protocol/bytes.ts'
 import { parseAddress } from '../../../src/protocol/ids.ts'
 import { hashPersonalMessage } from '../../../src/protocol/wallet-signature.ts'
 import { never, signWith } from '../../support/engine.ts'
@@ -34,7 +36,7 @@ const aSigner = (given: Partial<Signer> & { readonly by?: typeof account } = {})
   return { signer, asked }
 }
 
-const on = (chainId: bigint, isContract: boolean) => async () => ({ chainId, isContract })
+const on = (chainId: bigint, code: AccountCode | undefined) => async () => ({ chainId, code })
 
 const saying = (word: SignatureStatus) => {
   const questions: ContractQuestion[] = []
@@ -54,7 +56,7 @@ const codeOf = async (call: Promise<unknown>): Promise<unknown> => {
 }
 
 test('a key signs once, without a chain, whatever chain its wallet is on', async () => {
-  for (const findChain of [undefined, on(5n, false), async () => undefined]) {
+  for (const findChain of [undefined, on(5n, 'none'), async () => undefined]) {
     const { signer, asked } = aSigner(findChain && { findChain })
     expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'eip191' })
     expect(asked).toEqual(['plain'])
@@ -62,40 +64,34 @@ test('a key signs once, without a chain, whatever chain its wallet is on', async
 })
 
 test('a contract account that the application names signs once, with its chain', async () => {
-  const { signer, asked } = aSigner({ contractChainId: 7n, findChain: on(5n, false) })
+  const { signer, asked } = aSigner({ contractChainId: 7n, findChain: on(5n, 'none') })
   expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 7n })
   expect(asked).toEqual(['on 7'])
 })
 
 test('an address with code on the wallet’s chain signs once, with that chain', async () => {
-  const { signer, asked } = aSigner({ findChain: on(5n, true) })
+  const { signer, asked } = aSigner({ findChain: on(5n, 'contract') })
   expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 5n })
   expect(asked).toEqual(['on 5'])
 })
 
-test('a plain signature that does not recover to the address is asked for once more, with the chain', async () => {
-  for (const signText of [
-    async () => new Uint8Array(65),
-    async () => new Uint8Array(600),
-    async (text: string) => signWith(other)(text, never),
-  ]) {
-    const asked: string[] = []
-    const signer: Signer = {
-      signText: async (text) => {
-        asked.push(text)
-        return signText(text)
-      },
-      findChain: on(5n, false),
-    }
-    const signature = await signAsWallet(signer, signing, never)
-    expect(signature).toEqual({ kind: 'erc1271', chainId: 5n, signature: await signText('on 5') })
-    expect(asked).toEqual(['plain', 'on 5'])
+test('an account that is not deployed yet is asked once more, with the chain', async () => {
+  const asked: string[] = []
+  const signer: Signer = {
+    signText: async (text) => {
+      asked.push(text)
+      return new Uint8Array(600)
+    },
+    findChain: on(5n, 'none'),
   }
+  const signature = await signAsWallet(signer, signing, never)
+  expect(signature).toEqual({ kind: 'erc1271', chainId: 5n, signature: new Uint8Array(600) })
+  expect(asked).toEqual(['plain', 'on 5'])
 })
 
-test('it is asked once more and no oftener: a wallet that signs for another account is reported', async () => {
+test('a key’s signature by an account whose code the wallet does not tell may be a contract’s', async () => {
   const { chains, questions } = saying('invalid')
-  const { signer, asked } = aSigner({ by: other, findChain: on(5n, false), chains })
+  const { signer, asked } = aSigner({ by: other, findChain: on(5n, undefined), chains })
   expect(await codeOf(signAsWallet(signer, signing, never))).toBe('wallet_wrong_account')
   expect(asked).toEqual(['plain', 'on 5'])
   expect(questions).toEqual([
@@ -106,6 +102,84 @@ test('it is asked once more and no oftener: a wallet that signs for another acco
       signature: await signWith(other)('on 5', never),
     },
   ])
+})
+
+test('an account without code that signs like a key is never taken for a contract', async () => {
+  const { chains, questions } = saying('valid')
+  const withV = (v: number) => async (text: string) => {
+    const signature = Uint8Array.from(await signWith(account)(text, never))
+    signature[64] = v
+    return signature
+  }
+  for (const [signText, error] of [
+    [
+      async (text: string) => signWith(other)(text, never),
+      { code: 'wallet_wrong_account', details: { signedBy: other.address } },
+    ],
+    [withV(2), { code: 'wallet_failed', details: { walletAnswer: '65 bytes' } }],
+    [
+      async () => new Uint8Array(65),
+      { code: 'wallet_failed', details: { walletAnswer: '65 bytes' } },
+    ],
+    [
+      async () => new Uint8Array(64),
+      { code: 'wallet_failed', details: { walletAnswer: '64 bytes' } },
+    ],
+    [
+      async () => new Uint8Array(),
+      { code: 'wallet_failed', details: { walletAnswer: 'an empty signature' } },
+    ],
+  ] as const) {
+    const asked: string[] = []
+    const signer: Signer = {
+      signText: async (text) => {
+        asked.push(text)
+        return signText(text)
+      },
+      findChain: on(5n, 'none'),
+      chains,
+    }
+    const found = signAsWallet(signer, signing, never)
+    await expect(found).rejects.toMatchObject(error)
+    expect(asked).toEqual(['plain'])
+  }
+  expect(questions).toEqual([])
+})
+
+test('every form in which wallets write a key’s signature is understood', async () => {
+  const plain = Uint8Array.from(await signWith(account)('plain', never))
+  const isOdd = plain[64] === 28
+  const forms = [0, 27, 31, 35, 37].map((v) =>
+    Uint8Array.of(...plain.slice(0, 64), v + (isOdd ? 1 : 0)),
+  )
+  const short = plain.slice(0, 64)
+  short[32] = (short[32] ?? 0) | (isOdd ? 0x80 : 0)
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+  const high = order - BigInt(`0x${encodeHex(plain.slice(32, 64))}`)
+  const highS = Buffer.from(high.toString(16).padStart(64, '0'), 'hex')
+  const flipped = Uint8Array.of(...plain.slice(0, 32), ...highS, isOdd ? 27 : 28)
+  for (const form of [...forms, short, flipped]) {
+    const signer: Signer = { signText: async () => form, findChain: on(5n, 'none') }
+    expect(await signAsWallet(signer, signing, never)).toEqual({ kind: 'eip191', signature: plain })
+  }
+})
+
+test('a contract account that has not signed yet says so; its wallet is asked once', async () => {
+  for (const given of [
+    { contractChainId: 7n },
+    { findChain: on(5n, 'contract') },
+    { findChain: on(5n, undefined) },
+  ]) {
+    let asked = 0
+    const signText = async () => {
+      asked += 1
+      return new Uint8Array()
+    }
+    expect(await codeOf(signAsWallet({ signText, ...given }, signing, never))).toBe(
+      'wallet_incomplete',
+    )
+    expect(asked).toBe(1)
+  }
 })
 
 test('a chain that cannot be asked now stops nobody: the node asks it', async () => {
@@ -135,10 +209,10 @@ test('a contract’s signature has 8 KiB at most', async () => {
 })
 
 test('an account that has a kind already signs in that kind only', async () => {
-  const key = aSigner({ findChain: on(5n, true), contractChainId: 5n })
+  const key = aSigner({ findChain: on(5n, 'contract'), contractChainId: 5n })
   expect(await signAs(key.signer, signing, undefined, never)).toMatchObject({ kind: 'eip191' })
   expect(key.asked).toEqual(['plain'])
-  const wrong = aSigner({ by: other, findChain: on(5n, false) })
+  const wrong = aSigner({ by: other, findChain: on(5n, 'none') })
   expect(await codeOf(signAs(wrong.signer, signing, undefined, never))).toBe('wallet_wrong_account')
   expect(wrong.asked).toEqual(['plain'])
   const contract = aSigner()

@@ -2,12 +2,13 @@
  * The wallets that applications bring: each one's signature recovers, and each failure has a code.
  */
 
+import { BrowserProvider, Wallet as EthersWallet, JsonRpcSigner } from 'ethers'
 import { createWalletClient, custom, recoverMessageAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
-import { walletFrom } from '../../src/wallet/viem.ts'
+import { walletFrom } from '../../src/wallet/wallet-like.ts'
 
 const account = privateKeyToAccount(`0x${'1'.repeat(64)}`)
 const other = privateKeyToAccount(`0x${'2'.repeat(64)}`)
@@ -35,7 +36,9 @@ const aProvider = (
       }
       if (request.method !== 'personal_sign') throw Object.assign(new Error(), { code: 4200 })
       const [raw, address] = Array.isArray(request.params) ? request.params : []
-      const signer = [account, other].find((one) => one.address === address)
+      const signer = [account, other].find(
+        (one) => one.address.toLowerCase() === String(address).toLowerCase(),
+      )
       if (!signer || typeof raw !== 'string') throw new Error('not an account of this wallet')
       return signer.signMessage({
         message: { raw: raw.startsWith('0x') ? `0x${raw.slice(2)}` : '0x' },
@@ -66,6 +69,12 @@ const rejection = () => Object.assign(new Error('User rejected the request.'), {
 
 const wallets = {
   'a viem account': () => account,
+  'a wallet of ethers': () => new EthersWallet(`0x${'1'.repeat(64)}`),
+  'a signer of ethers over an injected provider': () =>
+    new JsonRpcSigner(
+      new BrowserProvider(aProvider(showing(account.address)), 1, { staticNetwork: true }),
+      account.address,
+    ),
   'a viem wallet client over an injected provider': () =>
     createWalletClient({ transport: custom(aProvider(showing(account.address))) }),
   'a viem wallet client with a hoisted address': () =>
@@ -186,25 +195,40 @@ test('every other failure of a wallet is wallet_failed', async () => {
   }
 })
 
-test('anything but a signature is wallet_failed', async () => {
-  const answers: unknown[] = [
-    '',
-    '0x',
-    '0x123',
-    '0xzz',
-    'abcd',
-    ` 0x${'00'.repeat(65)}`,
-    5,
-    null,
-    {},
-  ]
-  for (const answer of answers) {
-    const provider = {
-      request: async ({ method }: Asked) =>
-        method === 'eth_accounts' ? [account.address] : answer,
-    }
-    expect(await codeOf(walletFrom(provider).signText(text, account.address))).toBe('wallet_failed')
-  }
+const answering = (answer: unknown) =>
+  walletFrom({
+    request: async ({ method }: Asked) => (method === 'eth_accounts' ? [account.address] : answer),
+  })
+
+test.each([
+  ['', 'an empty text'],
+  ['0x123', 'a text of 5 characters'],
+  ['0xzz', 'a text of 4 characters'],
+  [` 0x${'00'.repeat(65)}`, 'a text of 133 characters'],
+  [5, 'a number'],
+  [null, 'nothing'],
+  [undefined, 'nothing'],
+  [{}, 'an empty object'],
+  [{ safeTxHash: '0x12', chainId: 1 }, 'an object with safeTxHash, chainId'],
+  [{ signature: null }, 'an object with signature'],
+  [['0x12'], 'a list of 1'],
+])('anything but a signature is wallet_failed, and says what it was: %o', async (answer, is) => {
+  const error = await answering(answer)
+    .signText(text, account.address)
+    .catch((error: unknown) => error)
+  expect(error).toMatchObject({ code: 'wallet_failed', details: { walletAnswer: is } })
+})
+
+test.each([
+  ['capital letters', '0xABCD', [0xab, 0xcd]],
+  ['0X', '0Xabcd', [0xab, 0xcd]],
+  ['no 0x', 'abcd', [0xab, 0xcd]],
+  ['bytes', Uint8Array.of(0xab, 0xcd), [0xab, 0xcd]],
+  ['an object', { signature: '0xabcd' }, [0xab, 0xcd]],
+  ['a JSON-RPC response', { id: 1, jsonrpc: '2.0', result: '0xabcd' }, [0xab, 0xcd]],
+  ['none yet, of a Safe', '0x', []],
+])('a signature is read in every form that wallets give it: %s', async (_name, answer, bytes) => {
+  expect(await answering(answer).signText(text, account.address)).toEqual(Uint8Array.from(bytes))
 })
 
 test('a wallet whose accounts are not a list of addresses is wallet_failed', async () => {
@@ -220,7 +244,18 @@ test('a wallet whose accounts are not a list of addresses is wallet_failed', asy
 test('anything but a wallet is wallet_unsupported', () => {
   const jsonRpcAccount = { address: account.address, type: 'json-rpc' }
   const withoutAddress = { signMessage: async () => '0x' }
-  const things: unknown[] = [null, undefined, 'wallet', 5, {}, [], jsonRpcAccount, withoutAddress]
+  const ofEthers = { send: async () => null, getSigner: async () => null }
+  const things: unknown[] = [
+    ofEthers,
+    null,
+    undefined,
+    'wallet',
+    5,
+    {},
+    [],
+    jsonRpcAccount,
+    withoutAddress,
+  ]
   things.push({ address: 5, signMessage: async () => '0x' }, () => undefined)
   for (const thing of things) {
     let code: unknown
@@ -248,7 +283,7 @@ test('a wallet’s own code and words are kept, cut to a length that can be read
   }
   const busy = Object.assign(new Error('Already pending.'), { code: -32002 })
   expect(await detailsOf(busy)).toEqual([
-    'wallet_failed',
+    'wallet_pending',
     { walletCode: -32002, walletMessage: 'Already pending.' },
   ])
   const denied = Object.assign(new Error('Denied.'), { code: 4001 })
@@ -275,6 +310,13 @@ test.each([
   ['a Ledger', { name: 'TransportStatusError', statusCode: 0x6985, message: 'Nope.' }],
   ['an accident’s code with words', { code: -32000, message: 'User cancelled' }],
   ['words alone', 'User denied message signature.'],
+  ['words alone, short', new Error('Cancelled')],
+  ['words of an Argent', new Error('User abort')],
+  ['words of a Coinbase wallet', new Error('User closed modal')],
+  ['words of a WalletConnect modal', new Error('Connection request reset. Please try again.')],
+  ['words of a Ledger', new Error('Condition of use not satisfied (denied by the user?)')],
+  ['a Trezor', { code: 'Failure_ActionCancelled', message: 'Nope.' }],
+  ['a Ledger of today', { statusCode: 0x5501, message: 'Nope.' }],
   ['ethers, wrapped', { code: 'UNKNOWN_ERROR', info: { error: no } }],
   ['an extension, wrapped', { code: -32603, data: { originalError: no } }],
   ['an error in an error', { message: 'failed', error: no }],
@@ -290,9 +332,9 @@ test.each([
 })
 
 test.each([
-  ['a prompt is open already', { code: -32002, message: 'Already processing.' }],
   ['not allowed yet', { code: 4100, message: 'The user has not authorized this account.' }],
   ['another code', { code: 4200, message: 'unsupported' }],
+  ['a request that somebody ended', new Error('The user aborted a request.')],
   ['a server’s no', { code: -32000, message: 'request rejected: rate limit' }],
   ['no code', new Error('The device is locked.')],
 ])('an accident is wallet_failed: %s', async (_name, thrown) => {
@@ -301,6 +343,18 @@ test.each([
     signMessage: () => Promise.reject(thrown),
   })
   expect(await codeOf(failing.signText(text, account.address))).toBe('wallet_failed')
+})
+
+test.each([
+  ['a prompt is open already', { code: -32002, message: 'Nope.' }],
+  ['as text', { code: '-32002', message: 'Nope.' }],
+  ['words alone', new Error('Request of type personal_sign already pending for origin x')],
+  ['words of a MetaMask', { code: -32603, message: 'Already processing eth_requestAccounts.' }],
+  ['viem, wrapped', new Error('a', { cause: { code: -32002, message: 'Nope.' } })],
+])('a prompt that is open already is wallet_pending: %s', async (_name, thrown) => {
+  const busy = walletFrom({ request: () => Promise.reject(thrown) })
+  const error = await busy.getAddress().catch((caught: unknown) => caught)
+  expect(error).toMatchObject({ code: 'wallet_pending', retryable: true })
 })
 
 /** As errors of frames of another origin are. */
