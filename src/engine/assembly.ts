@@ -36,6 +36,7 @@ import { Dispatch } from './sending/dispatch.ts'
 import { Fanout } from './sending/fanout.ts'
 import { Outbox } from './sending/outbox.ts'
 import { OutboxQueue } from './sending/outbox-queue.ts'
+import { Publishing } from './sending/publishing.ts'
 import { Sealing } from './sending/sealing.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { Connection } from './subscription/connection.ts'
@@ -76,18 +77,24 @@ const makeSending = (context: Context, foundations: Foundations) => {
   const queue = new OutboxQueue(context.store, context.platform, () => outbox.wake())
   const dispatch = new Dispatch(context, fanout, queue)
   const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
-  const outbox = new Outbox(context, {
+  const states = new MessageStates(context)
+  const publishing = new Publishing(context, {
     queue,
-    composer: new Composer(context, conversations, queue),
-    states: new MessageStates(context),
+    states,
     directory,
-    sealing: new Sealing(context, directory, fanout, dispatch),
     deferred,
     isMissingAtNode: async (installation) => {
       const isMissing = await isMissingAtNode(context, cursors, installation)
       if (isMissing) fanout.markUnreachable(installation)
       return isMissing
     },
+  })
+  const outbox = new Outbox(context, {
+    queue,
+    composer: new Composer(context, conversations, queue),
+    states,
+    sealing: new Sealing(context, directory, fanout, dispatch),
+    publishing,
   })
   return { fanout, queue, dispatch, deferred, outbox }
 }

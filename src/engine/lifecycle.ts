@@ -82,9 +82,10 @@ export class Lifecycle implements ConnectionListener {
   }
 
   onLive(): void {
-    if (this.#isRevoked()) return
-    for (const part of this.#parts.live) part.setLive(true)
-    void this.#parts.heads.compare()
+    // Another node may have said so only now.
+    const isLive = !this.#isRevoked()
+    for (const part of this.#parts.live) part.setLive(isLive)
+    if (isLive) void this.#parts.heads.compare()
   }
 
   onDown(): void {

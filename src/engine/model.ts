@@ -13,8 +13,9 @@ export interface MessageBase {
   /** The message's place in the order of arrival: pass it as `since` or `before`. Opaque. */
   readonly cursor: string
   /**
-   * Its place in the conversation, the same on every installation: compare as strings. Changes when
-   * a pending message is sent. Opaque.
+   * Its place in the conversation: compare as strings. The same on every installation that the
+   * message reached at once; a copy that came later, as on a new device, stands where it arrived.
+   * Changes when a pending message is sent. Opaque.
    */
   readonly order: string
   readonly conversationId: string

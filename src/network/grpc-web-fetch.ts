@@ -16,18 +16,22 @@ const maxFrameBytes = 4 * pageLimitBytes
 const headerBytes = 5
 const trailerFlag = 0x80
 
-/**
- * The cause of a ConnectError: a server in front of the node limits its callers (429), or says that it
- * cannot serve now (503).
- */
+/** What a server in front of the node refuses with, by HTTP status. */
+const proxyCodes: ReadonlyMap<number, ProxyRefusal['code']> = new Map([
+  [413, 'too_large'],
+  [429, 'rate_limited'],
+  [503, 'unavailable'],
+])
+
+/** The cause of a ConnectError: a server in front of the node refused. */
 export class ProxyRefusal extends Error {
-  readonly code: 'rate_limited' | 'unavailable'
+  readonly code: 'too_large' | 'rate_limited' | 'unavailable'
   /** What its Retry-After asked for; absent without one that can be read. */
   readonly retryAfterMs: number | undefined
 
-  constructor({ status, headers }: Response) {
+  constructor(code: ProxyRefusal['code'], { headers }: Response) {
     super()
-    this.code = status === 429 ? 'rate_limited' : 'unavailable'
+    this.code = code
     // Pages see it of another origin only if the proxy names it in Access-Control-Expose-Headers.
     this.retryAfterMs = readRetryAfter(headers.get('retry-after'), Date.now())
   }
@@ -44,12 +48,15 @@ export const fetchGrpcWeb: typeof fetch = async (input, init) => {
     throw new ConnectError('no answer', Code.Unavailable, undefined, undefined, cause)
   })
   // Mostly said by what stands in front of a node; Connect would call these unknown and unavailable.
-  if (response.status >= 500 || response.status === 429) {
-    const isRefusal = response.status === 429 || response.status === 503
-    const cause = isRefusal ? new ProxyRefusal(response) : undefined
-    throw response.status === 429
-      ? new ConnectError('too many requests', Code.ResourceExhausted, undefined, undefined, cause)
-      : new ConnectError('a server failed', Code.Unavailable, undefined, undefined, cause)
+  const { status } = response
+  const refused = proxyCodes.get(status)
+  const cause = refused && new ProxyRefusal(refused, response)
+  if (status === 413 || status === 429) {
+    const words = status === 413 ? 'the request is too large' : 'too many requests'
+    throw new ConnectError(words, Code.ResourceExhausted, undefined, undefined, cause)
+  }
+  if (status >= 500) {
+    throw new ConnectError('a server failed', Code.Unavailable, undefined, undefined, cause)
   }
   // Every node has this call, whatever its release: where it is missing there is no node.
   if (response.status === 404 && String(input).endsWith('/GetInfo')) {

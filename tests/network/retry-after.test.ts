@@ -42,6 +42,14 @@ test.each([
   }
 })
 
+test('413 of a proxy is too_large, without an envelope that it would name', async () => {
+  for (const { error } of await refusalsOf(413, {})) {
+    expect(error).toMatchObject({ code: 'too_large', retryable: false })
+    expect(error.details).not.toHaveProperty('envelopeIndex')
+    expect(error.details?.tried).toContain('the request is too large')
+  }
+})
+
 test('a Retry-After that is a date counts from now', async () => {
   const at = new Date(Date.now() + 90_000).toUTCString()
   for (const { error } of await refusalsOf(503, { 'retry-after': at })) {

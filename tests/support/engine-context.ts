@@ -23,9 +23,10 @@ import { Composer } from '../../src/engine/sending/composer.ts'
 import { DeferredDelivery } from '../../src/engine/sending/deferred.ts'
 import { Dispatch } from '../../src/engine/sending/dispatch.ts'
 import { Fanout, type FanoutMessage } from '../../src/engine/sending/fanout.ts'
-import { Outbox, type OutboxParts } from '../../src/engine/sending/outbox.ts'
+import { Outbox } from '../../src/engine/sending/outbox.ts'
 import type { OutboxEntry } from '../../src/engine/sending/outbox-entry.ts'
 import { OutboxQueue } from '../../src/engine/sending/outbox-queue.ts'
+import { Publishing, type PublishingParts } from '../../src/engine/sending/publishing.ts'
 import { Sealing } from '../../src/engine/sending/sealing.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
@@ -283,7 +284,7 @@ export const quietDirectoryListener: DirectoryListener = {
 /** The parts that send, over a part world; nothing of it runs yet. */
 export const sendingParts = (
   context: Context,
-  isMissingAtNode: OutboxParts['isMissingAtNode'] = async () => false,
+  isMissingAtNode: PublishingParts['isMissingAtNode'] = async () => false,
 ) => {
   const cursors = new Cursors(context.store)
   const pending = new PendingVerifications(context.store)
@@ -298,8 +299,9 @@ export const sendingParts = (
   const composer = new Composer(context, conversations, queue)
   const states = new MessageStates(context)
   const sealing = new Sealing(context, directory, fanout, dispatch)
-  const sending = { queue, composer, states, directory, sealing, deferred, isMissingAtNode }
-  const outbox = new Outbox(context, sending)
+  const publishingParts = { queue, states, directory, deferred, isMissingAtNode }
+  const publishing = new Publishing(context, publishingParts)
+  const outbox = new Outbox(context, { queue, composer, states, sealing, publishing })
   return {
     cursors,
     directory,

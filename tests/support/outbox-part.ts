@@ -26,6 +26,7 @@ export const anOutbox = async () => {
   const requests: (readonly OutgoingEnvelope[])[] = []
   /** What the next requests are answered with; then each is taken. */
   const answers: Answer[] = []
+  let answerTo: (request: readonly OutgoingEnvelope[]) => Answer = () => undefined
   let inFlight = 0
   let mostInFlight = 0
   let nodeNs = 1_000_000n
@@ -49,7 +50,7 @@ export const anOutbox = async () => {
         )
         await Promise.resolve()
         inFlight -= 1
-        const answer = answers.shift()
+        const answer = answers.shift() ?? answerTo(envelopes)
         if (answer) throw answer
         nodeNs += 1n
         return envelopes.map((_, nth) => ({ sequence: BigInt(nth + 1), nodeNs }))
@@ -106,6 +107,13 @@ export const anOutbox = async () => {
     requests,
     answers,
     seenAtPublish,
+    /** Larger requests are answered with this; so is nothing else. */
+    refuseAbove: (bytes: number, answer: () => Answer) => {
+      answerTo = (request) => {
+        const sum = request.reduce((total, { message }) => total + message.length, 0)
+        return sum > bytes ? answer() : undefined
+      }
+    },
     mostInFlight: () => mostInFlight,
     aPeer,
     conversationWith,

@@ -45,27 +45,31 @@ export class MessageStates {
     for (const row of changed) await this.#emitState(row)
   }
 
-  /** Stores why a message stays pending, together with `more`. */
+  /** Stores why messages stay pending, together with `more`. */
   async setReason(
-    messageId: string,
+    messageIds: readonly string[],
     reason: PadlockErrorCode,
     more: Change = { writes: [] },
   ): Promise<void> {
     const changed = await commitWith(
       this.#context.store,
       more,
-      [{ table: tables.messages, key: messageId }],
-      (rows) => {
-        const row = rows.get(tables.messages, messageId)
-        if (!row || row.value.reason === reason) return { writes: [], result: undefined }
-        const value = { ...row.value, reason }
+      messageIds.map((key) => ({ table: tables.messages, key })),
+      (found) => {
+        const rows = messageIds.flatMap((key): readonly Row<MessageRecord>[] => {
+          const row = found.get(tables.messages, key)
+          if (!row || row.value.reason === reason) return []
+          return [{ value: { ...row.value, reason }, number: row.number }]
+        })
         return {
-          writes: [put(tables.messages, messageId, value, row.number)],
-          result: { value, number: row.number },
+          writes: rows.map(({ value, number }) =>
+            put(tables.messages, value.messageId, value, number),
+          ),
+          result: rows,
         }
       },
     )
-    if (changed) await this.#emitState(changed)
+    for (const row of changed) await this.#emitState(row)
   }
 
   /**
@@ -88,13 +92,18 @@ export class MessageStates {
       if (message.id === messageId) stop()
     }
     this.#listeners.add(listener)
-    try {
+    const read = async (): Promise<Message> => {
       const message = await this.#read(messageId)
-      if (message.state !== 'pending' || signal.aborted) return message
       // Given up: nothing will change by itself.
-      if (!isOnItsWay()) throw new PadlockError(message.reason ?? 'internal')
+      const isGivenUp = message.state === 'pending' && !signal.aborted && !isOnItsWay()
+      if (isGivenUp) throw new PadlockError(message.reason ?? 'internal')
+      return message
+    }
+    try {
+      const message = await read()
+      if (message.state !== 'pending' || signal.aborted) return message
       await this.#context.platform.wait(waitMs, patience.signal)
-      return await this.#read(messageId)
+      return await read()
     } finally {
       this.#listeners.delete(listener)
       stopListening()

@@ -43,4 +43,5 @@ const toOutboxRow = ({ topic, message, address }: FanoutRow): OutboxRow => ({
   topic,
   message,
   address,
+  nodeNs: 0n,
 })

@@ -22,8 +22,8 @@ export class OutboxQueue {
   /** Called when an entry was added or changed, or may resume. */
   readonly #onReady: () => void
   readonly #entries = new Map<number, OutboxEntry>()
-  /** Entries without a reachable recipient, and since when they rest; the longest first. */
-  readonly #restingSinceMs = new Map<number, number>()
+  /** Entries that cannot be sent now, and until when they rest. */
+  readonly #restingUntilMs = new Map<number, number>()
 
   constructor(store: Store, platform: Platform, onReady: () => void) {
     this.#store = store
@@ -47,7 +47,7 @@ export class OutboxQueue {
 
   /** The entries that do not rest. */
   ready(): readonly OutboxEntry[] {
-    return this.all().filter(({ number }) => !this.#restingSinceMs.has(number))
+    return this.all().filter(({ number }) => !this.#restingUntilMs.has(number))
   }
 
   /** Whether a message is still to be sent. */
@@ -72,39 +72,40 @@ export class OutboxQueue {
       committed: () => {
         for (const { number } of entries) {
           this.#entries.delete(number)
-          this.#restingSinceMs.delete(number)
+          this.#restingUntilMs.delete(number)
         }
       },
     }
   }
 
-  /** No recipient is reachable: tried again when something changes, or after an hour. */
-  rest({ number }: OutboxEntry): void {
-    this.#restingSinceMs.set(number, this.#platform.monotonicMs())
+  /** It cannot be sent now: tried again when something changes, or after this time. */
+  rest({ number }: OutboxEntry, ms = longestRestMs): void {
+    this.#restingUntilMs.set(number, this.#platform.monotonicMs() + Math.min(ms, longestRestMs))
   }
 
   /** Something changed that entries for this account may be waiting for. */
   resume(address: Address): void {
-    const isResting = ({ number }: OutboxEntry) => this.#restingSinceMs.has(number)
+    const isResting = ({ number }: OutboxEntry) => this.#restingUntilMs.has(number)
     for (const entry of this.all().filter(isResting)) {
       if (!isParticipant(conversationOf(entry), address)) continue
-      this.#restingSinceMs.delete(entry.number)
+      this.#restingUntilMs.delete(entry.number)
       this.#onReady()
     }
   }
 
   /** Something changed that any entry may be waiting for. */
   resumeAll(): void {
-    this.#restingSinceMs.clear()
+    this.#restingUntilMs.clear()
   }
 
-  /** Resumes entries that rested for an hour. @returns milliseconds until the next one is due */
+  /** Resumes entries that have rested. @returns milliseconds until the next one is due */
   resumeRested(): number {
     const nowMs = this.#platform.monotonicMs()
-    for (const [number, sinceMs] of this.#restingSinceMs) {
-      if (sinceMs <= nowMs - longestRestMs) this.#restingSinceMs.delete(number)
+    let nextMs = longestRestMs
+    for (const [number, untilMs] of this.#restingUntilMs) {
+      if (untilMs <= nowMs) this.#restingUntilMs.delete(number)
+      else nextMs = Math.min(nextMs, untilMs - nowMs)
     }
-    const [sinceMs = nowMs] = this.#restingSinceMs.values()
-    return sinceMs + longestRestMs - nowMs
+    return nextMs
   }
 }

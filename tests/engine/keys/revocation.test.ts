@@ -81,8 +81,7 @@ test('section 3: one signature revokes several; they stop, their history stays, 
   // The hello and nothing after it.
   expect(page.envelopes).toHaveLength(2)
 
-  const pending = await phone.engine.send(id, 'from the lost phone')
-  expect(pending.state).toBe('pending')
+  expect(await codeOf(phone.engine.send(id, 'from the lost phone'))).toBe('revoked')
   await laptop.engine.send(id, 'still here')
   expect(await untilTexts(atBob, id, 3)).toEqual(['hello', 'to who is left', 'still here'])
 })
@@ -90,25 +89,35 @@ test('section 3: one signature revokes several; they stop, their history stays, 
 test('section 9: a revoked device makes new keys in one call, and keeps its history', async () => {
   const { world, alice, databases, laptop, phone, atBob, id } = await aFamily()
   const old = phone.engine.installationId
+  // Nobody is there yet.
+  const { id: waiting } = await phone.engine.conversation(anAccount().address)
+  const unsent = await phone.engine.send(waiting, 'too late')
+  const sending = codeOf(phone.engine.whenSent(unsent.id, never))
   await laptop.engine.revoke([old], never)
   await untilState(phone, 'revoked')
-  const unsent = await phone.engine.send(id, 'too late')
+  // What waits says why, whoever waits for it is told, and nothing more can be written.
+  await untilEvent(
+    phone,
+    (event) => event.kind === 'message-state' && event.message.reason === 'revoked',
+  )
+  expect(await sending).toBe('revoked')
+  expect(await codeOf(phone.engine.whenSent(unsent.id, never))).toBe('revoked')
+  expect(await codeOf(phone.engine.send(id, 'much too late'))).toBe('revoked')
   await phone.engine.close()
 
   const still = await world.open({ account: alice, database: databases[1] })
   await untilState(still, 'revoked')
   expect(still.engine.installationId).toBe(old)
+  expect(await codeOf(still.engine.send(id, 'still too late'))).toBe('revoked')
   await still.engine.close()
 
   const again = await world.open({ account: alice, database: databases[1], renew: true })
   await untilState(again, 'live')
   expect(again.engine.installationId).not.toBe(old)
   const history = await again.engine.history(id, undefined, 10)
-  expect(history.map(({ content, state }) => [content, state])).toEqual([
-    ['too late', 'pending'],
-    ['hello', 'received'],
-  ])
-  expect(history[0]).toMatchObject({ id: unsent.id, reason: 'revoked' })
+  expect(history.map(({ content, state }) => [content, state])).toEqual([['hello', 'received']])
+  const [late] = await again.engine.history(waiting, undefined, 10)
+  expect(late).toMatchObject({ id: unsent.id, state: 'pending', reason: 'revoked' })
   await untilEvent(
     atBob,
     (event) =>

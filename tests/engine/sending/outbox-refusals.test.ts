@@ -7,7 +7,7 @@ import { messageTopic } from '../../../src/protocol/topics.ts'
 import { MessageState } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
 import { anAddress } from '../../support/engine-context.ts'
-import { anOutbox, refusal, topicsOf } from '../../support/outbox-part.ts'
+import { anOutbox, refusal, storeSealed, topicsOf } from '../../support/outbox-part.ts'
 
 test('a final refusal of one message gives up that one, and the others go', async () => {
   const all = await anOutbox()
@@ -203,4 +203,69 @@ test('only the rows for the gone device are mended in a request: the others keep
   // Phone and tablet, and our other device; then the other account’s, and our other device again.
   expect(all.requests.map(({ length }) => length)).toEqual([5, 4])
   expect(all.requests[1]).toEqual(all.requests[0]?.slice(1))
+})
+
+const kib = 1_024
+
+test('a message that a proxy refuses for its size gets a reason, and the others go, in order', async () => {
+  const all = await anOutbox()
+  await storeSealed(all, [[1], [900 * kib, 900 * kib], [2], [3]])
+  // As nginx does, at 800 KiB.
+  all.refuseAbove(800 * kib, () => new PadlockError('too_large'))
+  await all.run()
+  await until(async () => (await all.message('message 3')).state === MessageState.SENT)
+  await all.idle()
+  expect(await all.message('message 1')).toMatchObject({
+    state: MessageState.PENDING,
+    reason: 'too_large',
+  })
+  const [first, second, third] = await Promise.all(
+    ['message 0', 'message 2', 'message 3'].map(async (id) => (await all.message(id)).nodeNs ?? 0n),
+  )
+  expect([first, second, third].map((ns) => (ns ?? 0n) > 0n)).toEqual([true, true, true])
+  expect(await all.entries()).toEqual([])
+  expect(all.warned('too_large')).toBe(1)
+})
+
+test('a large envelope that seems to break the connection rests, and the others go; it goes when it can', async () => {
+  const all = await anOutbox()
+  await storeSealed(all, [[900 * kib], [2], [3]])
+  // A proxy without CORS headers: the browser says nothing but that it failed.
+  all.refuseAbove(800 * kib, () => new PadlockError('network_unavailable'))
+  await all.run()
+  for (const count of [1, 2]) {
+    await until(() => all.requests.length === count)
+    await until(() => all.waits.length > 0)
+    all.turn(minuteMs)
+  }
+  await until(async () => (await all.message('message 2')).state === MessageState.SENT)
+  expect(await all.message('message 0')).toMatchObject({
+    state: MessageState.PENDING,
+    reason: 'network_unavailable',
+  })
+  expect(
+    all.requests.slice(3).map((request) => request.map(({ message }) => message.length)),
+  ).toEqual([[2, 3]])
+  await all.idle()
+  all.refuseAbove(25 * 1_024 * kib, () => undefined)
+  all.turn(minuteMs)
+  await until(async () => (await all.message('message 0')).state === MessageState.SENT)
+  expect(await all.message('message 0')).toMatchObject({ reason: '' })
+})
+
+test('a small message that fails again and again is not passed over: the connection is at fault', async () => {
+  const all = await anOutbox()
+  await storeSealed(all, [[15 * kib], [2]])
+  all.answers.push(...Array.from({ length: 5 }, () => new PadlockError('network_unavailable')))
+  await all.run()
+  for (let count = 1; count <= 5; count += 1) {
+    await until(() => all.requests.length === count)
+    await until(() => all.waits.length > 0)
+    expect((await all.message('message 0')).reason).toBe('')
+    all.turn(minuteMs)
+  }
+  await until(async () => (await all.message('message 1')).state === MessageState.SENT)
+  for (const request of all.requests) {
+    expect(request[0]?.message.length).toBe(15 * kib)
+  }
 })

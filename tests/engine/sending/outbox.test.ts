@@ -1,13 +1,17 @@
 /** What leaves when, in which order, and what is saved with it: docs/protocol.md section 8, Out; one part alone. */
 
 import { expect, test } from 'vitest'
+import { OutboxQueue } from '../../../src/engine/sending/outbox-queue.ts'
+import { nextRequest } from '../../../src/engine/sending/requests.ts'
+import { PadlockError } from '../../../src/errors.ts'
+import { minuteMs } from '../../../src/protocol/limits.ts'
 import { messageTopic } from '../../../src/protocol/topics.ts'
 import { MessageState, tables } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
 import { aDevice, known } from '../../support/engine-context.ts'
 import { anOutbox, ones, storeSealed, topicsOf } from '../../support/outbox-part.ts'
 
-const mib = 1_048_576
+const kib = 1_024
 
 test('messages leave in the order of composition, one request at a time, sealed on the disk before', async () => {
   const all = await anOutbox()
@@ -47,8 +51,8 @@ test('messages leave in the order of composition, one request at a time, sealed 
 test.each([
   ['500 envelopes', [ones(300), ones(200), ones(1)], [500, 1]],
   ['all envelopes of a message', [ones(300), ones(201), ones(1)], [300, 202]],
-  ['25 MiB', [[24 * mib], [mib], [1]], [2, 1]],
-  ['whole messages within 25 MiB', [[24 * mib], [mib + 1], [1]], [1, 2]],
+  ['256 KiB at first', [[kib, 254 * kib], [kib], [1]], [3, 1]],
+  ['whole messages within 256 KiB', [[255 * kib], [kib + 1], [1]], [1, 2]],
 ])(
   'section 11: a request holds %s at most, and messages in their order',
   async (_, sizes, expected) => {
@@ -61,6 +65,43 @@ test.each([
     expect(sent).toEqual(sizes.flat())
   },
 )
+
+test('a message that is larger than a request should be goes in parts, and what came through is not sent again', async () => {
+  const all = await anOutbox()
+  const sizes = [100, 100, 100, 200, 50].map((size) => size * kib)
+  await storeSealed(all, [sizes, [1]])
+  await all.outbox.load()
+  all.answers.push(undefined, new PadlockError('network_unavailable'))
+  void all.outbox.run()
+  all.outbox.setLive(true)
+  await until(() => all.requests.length === 2)
+  await until(() => all.waits.length > 0)
+  // The message counts as sent once all of it is.
+  expect((await all.message('message 0')).state).toBe(MessageState.PENDING)
+  const [{ rows } = { rows: [] }] = await all.entries()
+  expect(rows.map(({ message }) => message.length)).toEqual([0, 0, ...sizes.slice(2)])
+  all.turn(minuteMs)
+  await until(async () => (await all.message('message 1')).state === MessageState.SENT)
+  const carried = all.requests.map((request) => request.map(({ message }) => message.length / kib))
+  // After the failure half of what failed is tried.
+  expect(carried).toEqual([[100, 100], [100, 200, 50, 1 / kib], [100], [200, 50, 1 / kib]])
+  expect((await all.message('message 0')).state).toBe(MessageState.SENT)
+  expect(await all.entries()).toEqual([])
+})
+
+test('a restart goes on after the parts that came through', async () => {
+  const all = await anOutbox()
+  await storeSealed(all, [[200 * kib, 100 * kib]])
+  all.answers.push(undefined, new PadlockError('network_unavailable'))
+  await all.run()
+  await until(() => all.requests.length === 2)
+  const queue = new OutboxQueue(all.store, all.context.platform, () => undefined)
+  await queue.load()
+  const [entry] = queue.all()
+  expect(entry && nextRequest([entry], 1)[0]?.rows.map(({ message }) => message.length)).toEqual([
+    100 * kib,
+  ])
+})
 
 test('a message is deferred for a device that was passed over in the transaction that marks it sent; an internal message is deferred for nobody', async () => {
   const all = await anOutbox()
