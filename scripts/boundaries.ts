@@ -60,6 +60,7 @@ const mayImport: Readonly<Record<Module, readonly string[]>> = {
     'src/error-messages.ts',
     'src/worker/contract.ts',
     'src/worker/load-wasm.ts',
+    'src/worker/local-database.ts',
     'src/worker/rpc.ts',
     'src/worker/start.ts',
   ],

@@ -11,6 +11,7 @@ export {
 } from './errors.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
+export { deleteLocalData } from './facade/delete-local-data.ts'
 export type { StreamOptions } from './facade/stream.ts'
 // Symbols below should only matter to those who write adapters.
 export type {

@@ -57,14 +57,20 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
   reload_needed:
     'The page loaded files of two Padlock releases. Reload it; if that does not help, serve worker.js and padlock.wasm of the same release.',
   storage_unavailable:
-    'IndexedDB is not available here, as in private windows or when site data is blocked.',
+    'The browser stores nothing here, as in some private windows or when site data is blocked.',
   storage_in_use:
     'This database is already open, in another tab or in another client on this page. Close that one, or pass another database name.',
   storage_full: 'The disk or the quota is full. Free some space.',
-  storage_failed: 'IndexedDB failed. Try again.',
+  storage_failed:
+    'The browser’s database failed. Try again; if that does not help, restart the browser and free some disk space.',
   storage_too_new: 'A newer release wrote this database. Reload the page to get that release.',
   storage_blocked: 'Another tab keeps an older version of the database open. Close that tab.',
-  storage_damaged: 'A stored record cannot be opened: something else changed the database.',
+  storage_damaged:
+    'A stored record cannot be opened: something else changed the database. Delete it with deleteLocalData to start anew.',
+  storage_lost:
+    'The browser closed the database: its data was cleared, or a newer release needs it. Create the client again.',
+  data_lost:
+    'The browser lost this device’s keys and history, and it is a new device now. Revoke the old one.',
   leadership_lost: 'Another tab took over. Create the client again.',
   other_account: 'This database belongs to another account. Pass another database name.',
 

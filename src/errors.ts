@@ -64,6 +64,8 @@ export const codes = {
   storage_too_new: final,
   storage_blocked: retryable,
   storage_damaged: final,
+  storage_lost: retryable,
+  data_lost: final,
   leadership_lost: retryable,
   other_account: final,
 

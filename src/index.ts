@@ -29,7 +29,8 @@ export interface CreateClientOptions extends ClientOptions {
  * const client = await createClient({ wallet, node: 'https://node.example' })
  * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account, wallet_unsupported,
  * invalid_address, invalid_argument, storage_in_use, storage_unavailable, storage_full,
- * storage_too_new, other_account, wasm_unavailable, worker_unavailable, reload_needed,
+ * storage_failed, storage_blocked, storage_damaged, storage_too_new, other_account,
+ * wasm_unavailable, worker_unavailable, reload_needed,
  * unsupported_platform, aborted; the first time also network_unavailable, unavailable, rate_limited
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {

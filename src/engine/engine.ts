@@ -4,11 +4,12 @@
  */
 
 import type { Crypto, Curves } from '../crypto/crypto.ts'
-import { PadlockError } from '../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { HeldLock, Platform } from '../platform/platform.ts'
 import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
 import type { Store } from '../store/store.ts'
+import { tables } from '../store/tables.ts'
 import { assemble, type Parts } from './assembly.ts'
 import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
@@ -28,7 +29,10 @@ const maxConversations = 1_000
 
 export interface EngineOptions extends Signer {
   readonly address: string
-  readonly database: string
+  /** The name of the lock that whoever has the database open holds. */
+  readonly lock: string
+  /** The installation that the database had when it was opened last; undefined if never. */
+  readonly knownInstallationId?: string | undefined
   readonly crypto: Crypto
   readonly curves?: Curves | undefined
   readonly network: Network
@@ -49,6 +53,7 @@ export class Engine {
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
   #isClosed = false
+  #endedBy: PadlockError | undefined
 
   private constructor(
     context: Context,
@@ -73,16 +78,16 @@ export class Engine {
   static async open(options: EngineOptions, signal: AbortSignal): Promise<Engine> {
     const address = checkAddress(options.address)
     const { crypto, curves, network, platform } = options
-    const lock = await platform.takeLock(`padlock ${options.database}`, lockWaitMs)
+    const lock = await platform.takeLock(options.lock, lockWaitMs)
     if (!lock) throw new PadlockError('storage_in_use')
     let store: Store | undefined
     let engine: Engine | undefined
     try {
       store = await options.openStore(() => {
-        // Whatever still fails after this fails for this reason.
-        engine?.close().catch(() => undefined)
+        if (engine) engine.#end('storage_lost')
       })
       if (options.renew) await forgetIfRevoked(store)
+      const isEmpty = (await store.get(tables.times, 'times')) === undefined
       const time = new NodeTime(platform)
       const surroundings = { crypto, curves, store, network, platform, time }
       const account = await openAccount(surroundings, address, options, signal)
@@ -97,6 +102,10 @@ export class Engine {
         emit: options.emit,
       }
       engine = new Engine(context, lock, closing, await assemble(context, options.chains), options)
+      const { knownInstallationId: known } = options
+      if (isEmpty && known !== undefined && known !== account.installationId) {
+        context.status.warn('data_lost', 1, { installationId: known })
+      }
       engine.#start()
       return engine
     } catch (error) {
@@ -108,10 +117,20 @@ export class Engine {
 
   #start(): void {
     this.#running = Promise.all(this.#parts.background.map((part) => part.run()))
-    void this.#lock.lost.then(() => {
-      this.#context.status.warn('leadership_lost')
-      return this.close()
-    })
+    void this.#lock.lost.then(() => this.#end('leadership_lost'))
+  }
+
+  /** Ends by itself: whatever still fails after this fails for this reason. */
+  #end(reason: PadlockErrorCode): void {
+    if (this.#isClosed) return
+    this.#endedBy = new PadlockError(reason)
+    this.#context.status.warn(reason)
+    this.close().catch(() => undefined)
+  }
+
+  /** Why it ended by itself; undefined while it runs, and after `close`. */
+  get endedBy(): PadlockError | undefined {
+    return this.#endedBy
   }
 
   get address(): string {

@@ -4,7 +4,7 @@
  */
 
 import type { ContentOf, ContentTypes } from '../content/registry.ts'
-import type { PadlockErrorCode } from '../errors.ts'
+import type { ErrorDetails, PadlockErrorCode } from '../errors.ts'
 
 /** The fields of every message, whatever its type. */
 export interface MessageBase {
@@ -91,6 +91,8 @@ export interface Warning {
   readonly message: string
   /** How often it happened since the client was created. */
   readonly count: number
+  /** Facts about the last time, such as the installation that was lost. */
+  readonly details?: ErrorDetails
 }
 
 /** A client's state, and what went wrong. */

@@ -19,10 +19,12 @@ import type {
   WorkerApi,
 } from '../worker/contract.ts'
 import { loadWasm, type WasmWay } from '../worker/load-wasm.ts'
+import { defaultDatabase } from '../worker/local-database.ts'
 import { connectRpc, type Port, type Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
 import { EventHub } from './events.ts'
+import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
 
 /** A started engine's port, however it was started. */
@@ -47,6 +49,7 @@ export const openClient = async (
   const chains = chainsFrom(options.chains)
   const contractChainId = options.contract && checkChainId(options.contract.chainId)
   const address = await unlessAborted(findAddress(options, wallet), signal)
+  const database = options.database ?? (await defaultDatabase(address))
   // Whatever is still loading when the caller gives up is ended once it has loaded.
   const starting = start()
   const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
@@ -55,10 +58,19 @@ export const openClient = async (
   })
   try {
     const client = new OpenClient(engine, wallet, chains)
-    const { node, database } = options
-    const renew = options.renew === true
-    const chainIds = [...chains.ids]
-    await client.open({ node, address, database, renew, chainIds, contractChainId }, signal)
+    const { node } = options
+    await client.open(
+      {
+        node,
+        address,
+        database,
+        knownInstallationId: knownDevice(database),
+        renew: options.renew === true,
+        chainIds: [...chains.ids],
+        contractChainId,
+      },
+      signal,
+    )
     return boundClient(client)
   } catch (error) {
     engine.terminate()
@@ -112,6 +124,12 @@ const boundClient = (open: OpenClient): Client => ({
   [asyncDispose]: () => open.close(),
 })
 
+/** The newest warning of a client that ended by itself says why. */
+const whyEnded = ({ warnings }: Status): PadlockError => {
+  const code = warnings.at(-1)?.code
+  return new PadlockError(code === 'leadership_lost' || code === 'storage_lost' ? code : 'closed')
+}
+
 class OpenClient {
   readonly #engine: EngineHandle
   readonly #worker: Remote<WorkerApi>
@@ -123,6 +141,7 @@ class OpenClient {
     status: { state: 'connecting', warnings: [] },
   }
   #status: Status = this.#opened.status
+  #database = ''
   #persisted: boolean | undefined
   #askedToPersist = false
   #closing: Promise<void> | undefined
@@ -151,6 +170,8 @@ class OpenClient {
       // The wallet may take as long as the person does; the worker bounds everything else.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = withMessages(this.#opened.status)
+      this.#database = request.database
+      rememberDevice(this.#database, this.installationId)
     } catch (error) {
       this.#end(new PadlockError('closed'))
       throw error
@@ -214,6 +235,7 @@ class OpenClient {
     this.#closing ??= (async () => {
       try {
         await this.#worker.close({ deleteData }, { timeoutMs: callTimeoutMs })
+        if (deleteData) forgetDevice(this.#database)
       } finally {
         this.#end(new PadlockError('closed'))
       }
@@ -222,8 +244,10 @@ class OpenClient {
   }
 
   #end(error: PadlockError): void {
-    this.#status = { ...this.#status, state: 'closed' }
-    this.#events.push([{ kind: 'status', status: this.#status }])
+    if (this.#status.state !== 'closed') {
+      this.#status = { ...this.#status, state: 'closed' }
+      this.#events.push([{ kind: 'status', status: this.#status }])
+    }
     this.#events.close(error)
     this.#closeRpc(error)
     this.#closing ??= Promise.resolve()
@@ -236,6 +260,8 @@ class OpenClient {
     )
     for (const event of emitted) if (event.kind === 'status') this.#status = event.status
     this.#events.push(emitted)
+    // Nobody closed it: it ended by itself, and whatever is called now fails for that reason.
+    if (this.#status.state === 'closed' && !this.#closing) this.#end(whyEnded(this.#status))
   }
 
   /**

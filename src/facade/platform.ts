@@ -27,8 +27,18 @@ const needed: Readonly<Record<string, () => boolean>> = {
   Worker: () => typeof Worker === 'function',
 }
 
-/** @throws PadlockError unsupported_platform; `details.missing` names what is missing. */
+/**
+ * @throws PadlockError unsupported_platform, whose `details.missing` names what is missing;
+ * storage_unavailable in a frame that may store nothing
+ */
 export const requirePlatform = (): void => {
+  // Files are an opaque origin in some browsers too, and have storage.
+  if (globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:') {
+    throw new PadlockError('storage_unavailable', {
+      message:
+        'This frame is sandboxed without allow-same-origin, so the browser stores nothing here.',
+    })
+  }
   for (const [name, isThere] of Object.entries(needed)) {
     if (!isThere()) {
       throw new PadlockError('unsupported_platform', {

@@ -68,7 +68,7 @@ export const openIdbStore = async (
   database = open
   try {
     const vault = new RecordVault(crypto, await openVaultKey(open))
-    return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open))
+    return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open), onLost)
   } catch (error) {
     open.close()
     throw storageError(error)
@@ -89,7 +89,7 @@ const takeFence = async (database: Database): Promise<number> => {
 
 const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> => {
   const last = new Map<StoreName, number>()
-  const transaction = database.transaction(storeNames, 'readonly')
+  const transaction = reading(database, storeNames)
   for (const name of numbered) {
     const cursor = await transaction.objectStore(name).openKeyCursor(null, 'prev')
     if (typeof cursor?.key === 'number') last.set(name, cursor.key)
@@ -102,22 +102,33 @@ const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> 
   return last
 }
 
+/** A transaction that reads. Its end is nobody's: what it was for reports the failure. */
+const reading = (database: Database, names: readonly StoreName[]) => {
+  const transaction = database.transaction(names, 'readonly')
+  transaction.done.catch(() => undefined)
+  return transaction
+}
+
 class IdbStore implements Store {
   readonly #database: Database
   readonly #vault: RecordVault
   readonly #epoch: number
   readonly #numbers: Map<StoreName, number>
+  readonly #onLost: () => void
+  #isClosed = false
 
   constructor(
     database: Database,
     vault: RecordVault,
     epoch: number,
     numbers: Map<StoreName, number>,
+    onLost: () => void,
   ) {
     this.#database = database
     this.#vault = vault
     this.#epoch = epoch
     this.#numbers = numbers
+    this.#onLost = onLost
   }
 
   nextNumber(table: AnyTable): number {
@@ -135,7 +146,7 @@ class IdbStore implements Store {
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
     const found = await this.#guard(async () => {
-      const store = this.#database.transaction(table.store, 'readonly').store
+      const store = reading(this.#database, [table.store]).objectStore(table.store)
       const direction = options.newestFirst ? 'prev' : 'next'
       const source =
         table.store === 'messages' || table.store === 'conversations'
@@ -153,7 +164,7 @@ class IdbStore implements Store {
 
   async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
     const found = await this.#guard(async () => {
-      const store = this.#database.transaction(table.store, 'readonly').store
+      const store = reading(this.#database, [table.store]).objectStore(table.store)
       const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
       return records.flatMap((record, at) => {
         const key = keys[at]
@@ -172,7 +183,7 @@ class IdbStore implements Store {
     let lastNumber = options.after
     const found: Found[] = []
     await this.#guard(async () => {
-      const store = this.#database.transaction(table.store, 'readonly').store
+      const store = reading(this.#database, [table.store]).objectStore(table.store)
       const opening =
         table.store === 'messages'
           ? store.index('arrival').openCursor(range)
@@ -201,7 +212,7 @@ class IdbStore implements Store {
       } catch (error) {
         // Each run finds at least one more taken key, so this ends.
         if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) {
-          throw storageError(error)
+          throw this.#failure(error)
         }
         existing.add(placeName(error.taken))
         for (const place of await this.#findTaken(error.added)) existing.add(placeName(place))
@@ -210,13 +221,14 @@ class IdbStore implements Store {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#database.close()
   }
 
   /** All at once: otherwise a batch seen before would run again once for each of its records. */
   async #findTaken(places: readonly Place[]): Promise<readonly Place[]> {
     return this.#guard(async () => {
-      const transaction = this.#database.transaction(storeNames, 'readonly')
+      const transaction = reading(this.#database, storeNames)
       const keys = await Promise.all(
         places.map(({ store, key }) => transaction.objectStore(store).getKey(key)),
       )
@@ -312,8 +324,14 @@ class IdbStore implements Store {
     try {
       return await run()
     } catch (error) {
-      throw storageError(error)
+      throw this.#failure(error)
     }
+  }
+
+  /** Translates a failure. A connection that the browser has closed never works again. */
+  #failure(error: unknown): PadlockError {
+    if (nameOf(error) === 'InvalidStateError' && !this.#isClosed) this.#onLost()
+    return storageError(error)
   }
 }
 

@@ -118,11 +118,11 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
       (database) => database.close(),
       () => undefined,
     )
-    const known = storageError(error)
-    // In private windows, Firefox fails to open with InvalidStateError or UnknownError.
-    if (known.code === 'storage_failed')
+    // In private windows, Firefox before 115 has no databases.
+    if (nameOf(error) === 'InvalidStateError') {
       throw new PadlockError('storage_unavailable', { cause: error })
-    throw known
+    }
+    throw storageError(error)
   } finally {
     clearTimeout(timer)
   }

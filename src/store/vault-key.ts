@@ -6,7 +6,7 @@
 
 import { PadlockError } from '../errors.ts'
 import type { Database } from './schema.ts'
-import { storageError } from './schema.ts'
+import { nameOf, storageError } from './schema.ts'
 
 interface WrappedKey {
   readonly wrapping: CryptoKey
@@ -72,7 +72,15 @@ const keepFirst = async (database: Database, wrapped: WrappedKey): Promise<unkno
   // A failed transaction rejects this too; the first error is the one that is reported.
   transaction.done.catch(() => undefined)
   const before = await transaction.store.get('vault')
-  if (before === undefined) await transaction.store.put(wrapped, 'vault')
-  await transaction.done
+  try {
+    if (before === undefined) await transaction.store.put(wrapped, 'vault')
+    await transaction.done
+  } catch (cause) {
+    if (nameOf(cause) !== 'DataCloneError') throw cause
+    throw new PadlockError('storage_unavailable', {
+      message: 'The browser stores no CryptoKey here, as in some private windows.',
+      cause,
+    })
+  }
   return before
 }

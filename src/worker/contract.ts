@@ -28,8 +28,9 @@ export type {
 export interface OpenRequest {
   readonly node: string
   readonly address: string
-  /** By default, one for each account. */
-  readonly database: string | undefined
+  readonly database: string
+  /** The installation that the database had when it was opened last; undefined if never. */
+  readonly knownInstallationId: string | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew: boolean
   /** The chains that `verifyContract` can ask. */

@@ -9,13 +9,12 @@ import { loadWasmCrypto } from '../crypto/wasm.ts'
 import { findCurves } from '../crypto/webcrypto.ts'
 import { Engine } from '../engine/engine.ts'
 import type { ClientEvent } from '../engine/model.ts'
-import { PadlockError } from '../errors.ts'
+import { messageOf, PadlockError } from '../errors.ts'
 import { connectNode } from '../network/connect.ts'
 import { browserPlatform } from '../platform/browser.ts'
-import { encodeBase64Url, encodeUtf8 } from '../protocol/bytes.ts'
-import { digestEnvelope } from '../protocol/ids.ts'
 import { openIdbStore } from '../store/idb.ts'
 import type { HostApi, WorkerApi } from './contract.ts'
+import { deleteDatabase, lockOf } from './local-database.ts'
 import { namingPolicy } from './policy-reports.ts'
 import { connectRpc, type Port } from './rpc.ts'
 
@@ -57,9 +56,16 @@ export const serve = (port: Port): void => {
     void deliver()
   }
 
-  const running = (): Engine => {
-    if (!engine) throw new PadlockError('closed')
-    return engine
+  /** Calls an engine; if that ended by itself meanwhile, the call fails for this reason. */
+  const through = async <T>(call: (engine: Engine) => T | Promise<T>): Promise<T> => {
+    const running = engine
+    if (!running) throw new PadlockError('closed')
+    try {
+      if (running.endedBy) throw running.endedBy
+      return await call(running)
+    } catch (error) {
+      throw running.endedBy ?? error
+    }
   }
 
   const own: WorkerApi = {
@@ -70,7 +76,7 @@ export const serve = (port: Port): void => {
       const loaded = crypto
       if (!loaded || engine || isOpening) throw new PadlockError('internal')
       isOpening = true
-      database = arg.database ?? defaultDatabase(arg.address)
+      database = arg.database
       const network = connectNode(arg.node)
       const untilEnd = joinSignals(signal, ending.signal)
       try {
@@ -78,7 +84,8 @@ export const serve = (port: Port): void => {
           Engine.open(
             {
               address: arg.address,
-              database,
+              lock: lockOf(database),
+              knownInstallationId: arg.knownInstallationId,
               crypto: loaded,
               curves: await findCurves(loaded),
               network,
@@ -102,6 +109,8 @@ export const serve = (port: Port): void => {
             untilEnd.signal,
           ),
         )
+      } catch (error) {
+        throw withDatabase(error, database)
       } finally {
         untilEnd.release()
       }
@@ -111,18 +120,19 @@ export const serve = (port: Port): void => {
         status: engine.status,
       }
     },
-    conversation: async ({ address }) => running().conversation(address),
-    conversations: async () => running().conversations(),
-    send: async ({ conversationId, content }) => running().send(conversationId, content),
-    whenSent: async ({ messageId }, signal) => running().whenSent(messageId, signal),
-    history: async ({ conversationId, before, limit }) =>
-      running().history(conversationId, before, limit),
-    lastCursor: async () => running().lastCursor(),
-    nextMessages: async ({ after, conversationId }, signal) =>
-      running().nextMessages(after, conversationId, signal),
-    installations: async ({ address }) => running().installations(address),
-    canMessage: async ({ address }) => running().canMessage(address),
-    revoke: async ({ ids }, signal) => running().revoke(ids, signal),
+    conversation: ({ address }) => through((running) => running.conversation(address)),
+    conversations: () => through((running) => running.conversations()),
+    send: ({ conversationId, content }) =>
+      through((running) => running.send(conversationId, content)),
+    whenSent: ({ messageId }, signal) => through((running) => running.whenSent(messageId, signal)),
+    history: ({ conversationId, before, limit }) =>
+      through((running) => running.history(conversationId, before, limit)),
+    lastCursor: () => through((running) => running.lastCursor()),
+    nextMessages: ({ after, conversationId }, signal) =>
+      through((running) => running.nextMessages(after, conversationId, signal)),
+    installations: ({ address }) => through((running) => running.installations(address)),
+    canMessage: ({ address }) => through((running) => running.canMessage(address)),
+    revoke: ({ ids }, signal) => through((running) => running.revoke(ids, signal)),
     close: async ({ deleteData }) => {
       ending.abort()
       await engine?.close()
@@ -133,22 +143,12 @@ export const serve = (port: Port): void => {
   const host = connectRpc<WorkerApi, HostApi>(port, own)
 }
 
-/** One database for each account; its name does not reveal the address. */
-const defaultDatabase = (address: string): string => {
-  const name = encodeUtf8(`padlock/database/1 ${address.toLowerCase()}`)
-  return `padlock-${encodeBase64Url(digestEnvelope(name)).slice(0, 22)}`
-}
-
-/** A connection that is closing counts as open until its last transaction has ended. */
-const blockedWaitMs = 5_000
-
-const deleteDatabase = (name: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(name)
-    request.onsuccess = () => resolve()
-    request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    // Not final: the request continues once nothing holds the database open any more.
-    request.onblocked = () => {
-      setTimeout(() => reject(new PadlockError('storage_blocked')), blockedWaitMs)
-    }
-  })
+/** Which database it was about: an application may have several, and may want to delete it. */
+const withDatabase = (error: unknown, database: string): unknown =>
+  error instanceof PadlockError && error.code.startsWith('storage_')
+    ? new PadlockError(error.code, {
+        message: error.message === messageOf(error.code, error.details) ? undefined : error.message,
+        details: { ...error.details, database },
+        cause: error.cause,
+      })
+    : error

@@ -134,7 +134,7 @@ export class Device {
     return Engine.open(
       {
         address: this.person.address,
-        database,
+        lock: `padlock ${database}`,
         crypto,
         renew: this.renews,
         network: life.network(

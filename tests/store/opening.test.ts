@@ -93,16 +93,52 @@ test('without IndexedDB, or where it refuses, it is storage_unavailable', async 
   vi.stubGlobal('indexedDB', undefined)
   expect(await codeOf(openStore(freshDatabase()))).toBe('storage_unavailable')
   vi.unstubAllGlobals()
-  // Firefox's private windows, blocked site data, and sandboxed frames, in this order.
-  for (const name of ['InvalidStateError', 'UnknownError', 'SecurityError']) {
+  // Private windows of Firefox before 115, blocked site data, and sandboxed frames.
+  for (const [name, code] of [
+    ['InvalidStateError', 'storage_unavailable'],
+    ['NotAllowedError', 'storage_unavailable'],
+    ['SecurityError', 'storage_unavailable'],
+    // "Internal error opening backing store": a restart of the browser, or free space, may help.
+    ['UnknownError', 'storage_failed'],
+    ['AbortError', 'storage_failed'],
+  ] as const) {
     const refusing = new IDBFactory()
     vi.spyOn(refusing, 'open').mockImplementation(() => {
       throw new DOMException('no', name)
     })
     vi.stubGlobal('indexedDB', refusing)
-    expect(await codeOf(openStore(freshDatabase()))).toBe('storage_unavailable')
+    const opening = openStore(freshDatabase())
+    await expect(opening).rejects.toMatchObject({ code, retryable: code === 'storage_failed' })
     vi.unstubAllGlobals()
   }
+})
+
+test('a browser that stores no CryptoKey is storage_unavailable: trying again cannot help', async () => {
+  vi.spyOn(IDBObjectStore.prototype, 'put').mockImplementation(() => {
+    throw new DOMException('CryptoKey object could not be cloned.', 'DataCloneError')
+  })
+  const opening = openStore(freshDatabase())
+  await expect(opening).rejects.toMatchObject({ code: 'storage_unavailable', retryable: false })
+})
+
+test('a connection that the browser closed is lost: nothing works with it again', async () => {
+  const database = freshDatabase()
+  let lost = 0
+  const store = await openStore(database, () => {
+    lost += 1
+  })
+  await write(store, cursor('a', 1n))
+  vi.spyOn(IDBDatabase.prototype, 'transaction').mockImplementation(() => {
+    throw new DOMException('The database connection is closing.', 'InvalidStateError')
+  })
+  expect(await codeOf(write(store, cursor('a', 2n)))).toBe('storage_failed')
+  expect(lost).toBe(1)
+  expect(await codeOf(store.all(tables.cursors))).toBe('storage_failed')
+  expect(lost).toBe(2)
+  // Closed by ourselves it is not lost.
+  store.close()
+  expect(await codeOf(store.all(tables.cursors))).toBe('storage_failed')
+  expect(lost).toBe(2)
 })
 
 test('a full disk at the first opening is storage_full, and the next opening works', async () => {

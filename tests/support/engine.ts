@@ -106,7 +106,7 @@ export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise
       const engine = await Engine.open(
         {
           address: account.address,
-          database,
+          lock: `padlock ${database}`,
           crypto,
           network: opening.network?.(network) ?? network,
           platform: { ...browserPlatform, ...opening.platform },

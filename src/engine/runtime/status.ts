@@ -1,6 +1,6 @@
 /** Keeps the client's state and warnings, and reports them to the application. */
 
-import { messageOf, PadlockError, type PadlockErrorCode } from '../../errors.ts'
+import { type ErrorDetails, messageOf, PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { ClientEvent, ClientState, Status, Warning } from '../model.ts'
 
 /** Reasons for being offline, cleared when the client is live. */
@@ -37,10 +37,10 @@ export class StatusBoard {
   }
 
   /** Counts a warning; one entry per code, so the table of codes bounds the list. */
-  warn(code: PadlockErrorCode, times = 1): void {
+  warn(code: PadlockErrorCode, times = 1, details?: ErrorDetails): void {
     const count = (this.#warnings.get(code)?.count ?? 0) + times
     this.#warnings.delete(code)
-    this.#warnings.set(code, { code, message: messageOf(code), count })
+    this.#warnings.set(code, { code, message: messageOf(code), count, ...(details && { details }) })
     this.#publish()
   }
 

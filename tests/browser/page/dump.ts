@@ -1,6 +1,6 @@
 /** Reads every database of the page through raw IndexedDB and searches all of it. */
 
-const done = <T>(request: IDBRequest<T>): Promise<T> =>
+export const done = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result)
     request.onerror = () => reject(request.error)
@@ -65,4 +65,12 @@ export const plant = async (text: string): Promise<void> => {
   const store = database.transaction('clear', 'readwrite').objectStore('clear')
   await done(store.put({ bytes: new TextEncoder().encode(`before ${text} after`) }, 1))
   database.close()
+}
+
+/** Overwrites the wrapped key of a database with something else. */
+export const damage = async (database: string): Promise<void> => {
+  const opened = await done(indexedDB.open(database))
+  const meta = opened.transaction('meta', 'readwrite').objectStore('meta')
+  await done(meta.put('no key', 'vault'))
+  opened.close()
 }

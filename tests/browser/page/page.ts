@@ -1,5 +1,11 @@
 /** The page that browser tests drive: one client of the built SDK, and what stories do with it. */
-import { type Client, type CreateClientOptions, createClient, PadlockError } from 'padlock-sdk'
+import {
+  type Client,
+  type CreateClientOptions,
+  createClient,
+  deleteLocalData,
+  PadlockError,
+} from 'padlock-sdk'
 import { createClient as createInlineClient } from 'padlock-sdk/inline'
 import {
   countWarnings,
@@ -11,7 +17,7 @@ import {
   untilState,
 } from '../../support/client-steps.ts'
 import type { Shown } from '../../support/world.ts'
-import { findInDatabases, plant } from './dump.ts'
+import { damage, done, findInDatabases, plant } from './dump.ts'
 
 declare global {
   interface Window {
@@ -48,6 +54,8 @@ console.warn = (...words: unknown[]) => {
 }
 
 let client: Client | undefined
+/** Why the stream ended. */
+let ended: string | undefined
 
 const open = (): Client => {
   if (!client) throw new Error('no client in this page')
@@ -60,7 +68,8 @@ const read = async (from: Client, since: string): Promise<void> => {
       await window.streamed(show(message), message.cursor)
     }
   } catch (error) {
-    if (!(error instanceof PadlockError) || error.code !== 'closed') throw error
+    if (!(error instanceof PadlockError)) throw error
+    ended = error.code
   }
 }
 
@@ -142,6 +151,15 @@ const page = {
   installationId: async () => open().installationId,
   close: () => open().close(),
   deleteLocalData: () => open().deleteLocalData(),
+  /** Of the module: without a client. */
+  deleteDatabase: (database: string) => readError(() => deleteLocalData({ database })),
+  deleteDataOf: (address: string) => readError(() => deleteLocalData({ address })),
+  damage,
+  /** As a browser that clears data, or finds it damaged: nobody is asked. */
+  drop: (database: string) => done(indexedDB.deleteDatabase(database)),
+  state: async () => open().status.state,
+  ended: async () => ended,
+  warningsInFull: async () => open().status.warnings,
   sendCode: (peer: string, text: string) =>
     codeOf(async () => (await open().conversation(peer)).send(text)),
   /** Which of these texts anything in any database of this page holds, in any usual encoding. */
