@@ -26,7 +26,7 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
   rate_limited: 'Too many requests. Wait, then try again.',
   slow_reader: 'The stream was read too slowly and ended. Open it again.',
   unavailable: 'The node cannot answer right now. Try again later.',
-  chain_unavailable: 'The chain cannot be reached right now. Try again later.',
+  chain_unavailable: 'The chain does not confirm the signature right now. Try again later.',
 
   // The network between.
   network_unavailable: 'The node cannot be reached. Check the address and the connection.',
@@ -79,6 +79,10 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
   invalid_address:
     'This is not an Ethereum address, or its checksum is wrong. A right one with another checksum is accepted in lower case.',
   message_too_large: 'The message is over 900 KiB. Send less.',
+  unverified:
+    'No device of the recipient is confirmed by its chain yet. The message waits; does `chains` name the chain?',
+  no_prekeys:
+    'No device of the recipient can be encrypted to now. The message waits until one is online.',
   no_installation: 'The recipient has not registered yet. The message waits until they do.',
   content_too_large: 'The content is over 8 MiB when decompressed.',
   aborted: 'The call was aborted.',

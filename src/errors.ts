@@ -74,6 +74,8 @@ export const codes = {
   invalid_address: final,
   message_too_large: final,
   no_installation: retryable,
+  unverified: retryable,
+  no_prekeys: retryable,
   content_too_large: final,
   aborted: final,
   closed: final,

@@ -51,7 +51,7 @@ export const chainsFrom = (
       const timer = setTimeout(() => late.abort(), timeoutMs)
       const ending = joinSignals(signal, late.signal)
       try {
-        return (await (await open()).accepts(question, ending.signal)) ? 'valid' : 'invalid'
+        return await (await open()).judge(question, ending.signal)
       } catch {
         return 'unreachable'
       } finally {

@@ -14,12 +14,15 @@ import {
   HttpRequestError,
   http,
   isHex,
+  numberToHex,
   ResponseBodyTooLargeError,
   RpcRequestError,
   UnknownRpcError,
 } from 'viem'
 import { call } from 'viem/actions'
 import { raceAbort } from '../async.ts'
+import { type AccountCode, readAccountCode } from '../protocol/account-code.ts'
+import { readChainId } from '../protocol/chain-id.ts'
 import type { ChainClientLike } from './chains.ts'
 
 // A contract's code is the largest honest answer: 24 KiB by EIP-170, 512 KiB on some chains, two
@@ -44,7 +47,7 @@ export interface ContractCall {
 /** Each rejects with the signal's reason if it aborts, else with an error for the functions below. */
 export interface ChainRpc {
   chainId(signal: AbortSignal): Promise<bigint>
-  hasCode(address: Hex, signal: AbortSignal): Promise<boolean>
+  code(address: Hex, signal: AbortSignal): Promise<AccountCode>
   /** What the contract returns at the latest block; `0x` if nothing. */
   call(request: ContractCall, signal: AbortSignal): Promise<Hex>
 }
@@ -82,6 +85,10 @@ export const openRpcThrough = (application: ChainClientLike): ChainRpc =>
 function openRpcOver(ask: Request): ChainRpc {
   const request: Request = async (asked, options) => {
     const result = await ask(asked, options)
+    if (asked.method === 'eth_chainId') {
+      const id = readChainId(result)
+      if (id !== undefined) return numberToHex(id)
+    }
     // viem takes a missing result for an empty one, and a proxy's JSON has no result.
     if (!isHex(result)) throw new UnusableAnswer('no result')
     return result
@@ -93,12 +100,12 @@ function openRpcOver(ask: Request): ChainRpc {
   })
   return {
     chainId: async (signal) => BigInt(await client.request({ method: 'eth_chainId' }, { signal })),
-    hasCode: async (address, signal) => {
-      const code = await client.request(
-        { method: 'eth_getCode', params: [address, 'latest'] },
-        { signal },
+    code: async (address, signal) => {
+      const code = readAccountCode(
+        await client.request({ method: 'eth_getCode', params: [address, 'latest'] }, { signal }),
       )
-      return code !== '0x'
+      if (code === undefined) throw new UnusableAnswer('no code')
+      return code
     },
     call: async ({ to, data, deployment }, signal) => {
       const parameters: CallParameters = {
@@ -119,17 +126,21 @@ const findCause = (error: unknown, matches: (cause: unknown) => boolean): unknow
   error instanceof BaseError ? error.walk(matches) : null
 
 /**
- * Whether the EVM ran the call and it failed: error code 3, a message that viem knows, or, from
- * servers with their own codes, the revert data of the contract.
+ * Whether the EVM ran the call and it failed, which only the data of the revert proves: `data`.
+ * `bare`: error code 3, or a message that viem knows. Servers send these for reverts without data,
+ * and for limits of their own.
  */
-export const isRevert = (error: unknown): boolean =>
-  findCause(
-    error,
-    (cause) =>
-      cause instanceof ExecutionRevertedError ||
-      cause instanceof CounterfactualDeploymentFailedError ||
-      (cause instanceof RpcRequestError && isHex(cause.data)),
-  ) !== null
+export const revertOf = (error: unknown): 'data' | 'bare' | undefined => {
+  const hasData = (cause: unknown) => {
+    if (cause instanceof CounterfactualDeploymentFailedError) return true
+    const data = cause instanceof Error && 'data' in cause ? cause.data : undefined
+    // Wallets put the error of their server into the data of their own.
+    return isHex(data) || (typeof data === 'object' && data && 'data' in data && isHex(data.data))
+  }
+  if (findCause(error, (cause) => hasData(cause) === true) !== null) return 'data'
+  const isBare = (cause: unknown) => cause instanceof ExecutionRevertedError
+  return findCause(error, isBare) === null ? undefined : 'bare'
+}
 
 /** Whether the server answered with a JSON-RPC error; clients have their own classes for that. */
 export const isRpcError = (error: unknown): boolean =>

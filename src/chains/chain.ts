@@ -7,11 +7,11 @@ import {
   type ChainRpc,
   type ContractCall,
   describeTrouble,
-  isRevert,
   isRpcError,
   isTooLarge,
+  revertOf,
 } from './chain-rpc.ts'
-import type { ContractQuestion } from './chains.ts'
+import type { ChainVerdict, ContractQuestion } from './chains.ts'
 
 const erc1271 = parseAbi([
   'function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)',
@@ -28,7 +28,7 @@ export class ChainTrouble extends Error {}
 
 export interface Chain {
   /** @throws ChainTrouble, or the signal's reason if it aborts. */
-  accepts(question: ChainQuestion, signal: AbortSignal): Promise<boolean>
+  judge(question: ChainQuestion, signal: AbortSignal): Promise<ChainVerdict>
 }
 
 export interface ChainOptions {
@@ -47,7 +47,7 @@ export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions
   }
 
   return {
-    async accepts(question, signal) {
+    async judge(question, signal) {
       try {
         if (!confirmed) await confirm(signal)
         try {
@@ -59,7 +59,7 @@ export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions
           if (!isTooLarge(error)) throw error
           // The contract's fault, if the server answers otherwise.
           await confirm(signal)
-          return false
+          return 'invalid'
         }
       } catch (error) {
         // The server may have been replaced while it was unreachable.
@@ -72,23 +72,32 @@ export function openChain(id: bigint, rpc: ChainRpc, { mayChange }: ChainOptions
   }
 }
 
-async function ask(rpc: ChainRpc, question: ChainQuestion, signal: AbortSignal) {
+async function ask(
+  rpc: ChainRpc,
+  question: ChainQuestion,
+  signal: AbortSignal,
+): Promise<ChainVerdict> {
   const address: Hex = `0x${question.address.slice(2)}`
   const unwrapped = unwrap(question.signature)
-  if (unwrapped === undefined) return false
+  if (unwrapped === undefined) return 'invalid'
   const data = encodeFunctionData({
     abi: erc1271,
     functionName: 'isValidSignature',
     args: [toHex(question.hash), unwrapped.signature],
   })
   const request = { to: address, data }
+  const code = await rpc.code(address, signal)
   // ERC-6492 would also call the factory for a deployed account that said no. Here, the uploader of
   // a signature cannot choose such a call: only accounts without code are deployed.
-  if (await rpc.hasCode(address, signal)) return isAcceptedByDeployed(rpc, request, signal)
+  if (code !== 'none') {
+    const verdict = await judgeDeployed(rpc, request, signal)
+    return verdict === 'valid' && code === 'delegated' ? 'delegated' : verdict
+  }
   const { deployment } = unwrapped
-  if (deployment === undefined) return false
+  // It may have been deployed in a block that this server does not have yet.
+  if (deployment === undefined) return 'doubtful'
   // viem's deployless call reverts if there is still no code after the factory ran.
-  return isAccepted(rpc, { ...request, deployment }, signal)
+  return judge(rpc, { ...request, deployment }, signal)
 }
 
 /** The signature for the contract, and its deployment if ERC-6492 wraps one; absent if broken. */
@@ -105,25 +114,36 @@ function unwrap(
 }
 
 /** Like OpenZeppelin's SignatureChecker: compares the first word, all 32 bytes of it. */
-async function isAccepted(rpc: ChainRpc, request: ContractCall, signal: AbortSignal) {
+async function judge(
+  rpc: ChainRpc,
+  request: ContractCall,
+  signal: AbortSignal,
+): Promise<ChainVerdict> {
   try {
     const answer = await rpc.call(request, signal)
-    return answer.slice(0, accepted.length).toLowerCase() === accepted
+    // What an address without code answers, also on a server that is some blocks behind.
+    if (answer === '0x') return 'doubtful'
+    return answer.slice(0, accepted.length).toLowerCase() === accepted ? 'valid' : 'invalid'
   } catch (error) {
-    if (isRevert(error)) return false
-    throw error
+    const revert = revertOf(error)
+    if (revert === undefined) throw error
+    return revert === 'data' ? 'invalid' : 'doubtful'
   }
 }
 
-async function isAcceptedByDeployed(rpc: ChainRpc, request: ContractCall, signal: AbortSignal) {
+async function judgeDeployed(
+  rpc: ChainRpc,
+  request: ContractCall,
+  signal: AbortSignal,
+): Promise<ChainVerdict> {
   try {
-    return await isAccepted(rpc, request, signal)
+    return await judge(rpc, request, signal)
   } catch (error) {
     if (!isRpcError(error)) throw error
     // Running out of gas has no code that all servers share, so it looks like trouble with the
     // server. Inside another call it is a revert like any other. This factory does nothing: it is
     // not called for an account with code.
     const deployment = { factory: request.to, factoryData: '0x' } as const
-    return isAccepted(rpc, { ...request, deployment }, signal)
+    return judge(rpc, { ...request, deployment }, signal)
   }
 }

@@ -20,8 +20,15 @@ export interface ChainClientLike {
   request(arg: { readonly method: string; readonly params?: unknown }): Promise<unknown>
 }
 
+/**
+ * What a chain says. `delegated`: accepted, at an address whose code is an EIP-7702 designator.
+ * `doubtful`: a no that may pass soon, as the server may be some blocks behind: the account has no
+ * code there, or the call reverted without saying what reverted it.
+ */
+export type ChainVerdict = 'valid' | 'delegated' | 'invalid' | 'doubtful'
+
 /** `unreachable`: no usable answer now; the same check may succeed later. */
-export type SignatureStatus = 'valid' | 'invalid' | 'unreachable'
+export type SignatureStatus = ChainVerdict | 'unreachable'
 
 export interface Chains {
   /** The chains that can be asked. */

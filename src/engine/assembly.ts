@@ -4,6 +4,8 @@
  */
 
 import { type Chains, noChains } from '../chains/chains.ts'
+import type { PadlockErrorCode } from '../errors.ts'
+import type { Address } from '../protocol/ids.ts'
 import { Prekeys } from './keys/prekeys.ts'
 import { SealingKeys } from './keys/sealing-keys.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -71,7 +73,11 @@ const makeFoundations = (context: Context, listener: DirectoryListener) => {
 type Foundations = ReturnType<typeof makeFoundations>
 
 /** The parts that turn messages into envelopes and publish them. */
-const makeSending = (context: Context, foundations: Foundations) => {
+const makeSending = (
+  context: Context,
+  foundations: Foundations,
+  whyUnverified: (address: Address) => PadlockErrorCode,
+) => {
   const { cursors, directory, sessions, heads, conversations } = foundations
   const fanout = new Fanout(context, sessions, heads)
   const queue = new OutboxQueue(context.store, context.platform, () => outbox.wake())
@@ -93,7 +99,7 @@ const makeSending = (context: Context, foundations: Foundations) => {
     queue,
     composer: new Composer(context, conversations, queue),
     states,
-    sealing: new Sealing(context, directory, fanout, dispatch),
+    sealing: new Sealing(context, directory, fanout, dispatch, whyUnverified),
     publishing,
   })
   return { fanout, queue, dispatch, deferred, outbox }
@@ -168,7 +174,9 @@ export const assemble = async (
   })
   const { directory, pending } = foundations
   const contractAccounts = new ContractAccounts(context, chains, directory, pending)
-  const sending = makeSending(context, foundations)
+  const sending = makeSending(context, foundations, (address) =>
+    contractAccounts.whyUnverified(address),
+  )
   const { fanout, deferred, outbox } = sending
   const { requester, pendingRequests } = makeRetransmission(context, foundations, sending)
   const receiving = makeReceiving(

@@ -100,6 +100,6 @@ export interface HostApi {
       readonly signature: Uint8Array
     },
     signal: AbortSignal,
-  ): Promise<'valid' | 'invalid' | 'unreachable'>
+  ): Promise<'valid' | 'delegated' | 'invalid' | 'doubtful' | 'unreachable'>
   deliver(arg: { readonly events: readonly ClientEvent[] }): Promise<void>
 }

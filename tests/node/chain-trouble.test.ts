@@ -71,11 +71,11 @@ test('a healthy chain is asked its id once, and for code and the word at the lat
   }
 })
 
-test('an address without code is invalid, and no call is made to it', async () => {
+test('an address without code may have some in a later block, and no call is made to it', async () => {
   const { server, chains } = await startChain(({ method }) =>
     method === 'eth_getCode' ? '0x' : 'healthy',
   )
-  expect(await chains.verify(question)).toBe('invalid')
+  expect(await chains.verify(question)).toBe('unavailable')
   expect(calls(server)).not.toContain('eth_call')
 })
 
@@ -125,9 +125,22 @@ for (const [name, answer, reason] of troubles) {
 }
 
 test.each([
-  ['code 3', { code: 3, message: 'execution reverted' }],
+  ['code 3 without data', { code: 3, message: 'execution reverted' }],
+  ['a limit under code 3', { code: 3, message: 'execution reverted: too many requests' }],
   ['a sentence under another code', { code: -32_000, message: 'execution reverted' }],
+])('a revert as %s may be the server’s, and is asked again', async (_, error) => {
+  const { chains, reasons } = await startChain(({ method }, response) =>
+    method === 'eth_call' ? sendJson(response, { error }) : 'healthy',
+  )
+  expect(await chains.verify(question)).toBe('unavailable')
+  // Strangers can cause it: the log of the operator says nothing.
+  expect(reasons).toEqual([])
+})
+
+test.each([
+  ['revert data', { code: 3, message: 'execution reverted', data: '0x08c379a0' }],
   ['revert data under another code', { code: -32_603, message: 'VM Exception', data: '0x' }],
+  ['revert data in data', { code: -32_603, message: 'Internal', data: { code: 3, data: '0x' } }],
 ])('a revert as %s is the word of the contract', async (_, error) => {
   const { chains, reasons } = await startChain(({ method }, response) =>
     method === 'eth_call' ? sendJson(response, { error }) : 'healthy',

@@ -298,7 +298,7 @@ export const sendingParts = (
   const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
   const composer = new Composer(context, conversations, queue)
   const states = new MessageStates(context)
-  const sealing = new Sealing(context, directory, fanout, dispatch)
+  const sealing = new Sealing(context, directory, fanout, dispatch, () => 'unverified')
   const publishingParts = { queue, states, directory, deferred, isMissingAtNode }
   const publishing = new Publishing(context, publishingParts)
   const outbox = new Outbox(context, { queue, composer, states, sealing, publishing })

@@ -91,6 +91,15 @@ test('who names no chain sees an unverified device, and the message waits', asyn
   const bob = await open({ wallet: anAccount() })
   expect((await bob.installations(address)).map(({ state }) => state)).toEqual(['unverified'])
   expect(await bob.canMessage(address)).toBe(false)
+  // It is there: what it lacks is the word of its chain.
+  const waiting = (async () => {
+    for await (const event of bob.events()) {
+      if (event.kind === 'message-state') return event.message.reason
+    }
+    return undefined
+  })()
+  await (await bob.conversation(address)).send('gm')
+  expect(await waiting).toBe('unverified')
 })
 
 test('a wallet on the chain of its contract needs no option', async () => {

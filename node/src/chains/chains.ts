@@ -13,7 +13,7 @@ export interface Chains {
   readonly ids: readonly bigint[]
   /**
    * What the chain says. Never rejects: `unavailable` when its server gives no usable answer in
-   * time, when too many wait, for a chain that is not among `ids`, and after `close`.
+   * time or may be some blocks behind, when too many wait, for a chain that is not among `ids`, and after `close`.
    */
   verify(question: ContractQuestion): Promise<SignatureStatus>
   /** Ends running questions with `unavailable`. */
@@ -63,10 +63,10 @@ export function openChains(
       try {
         const { address, signature, text } = question
         const hash = toBytes(hashMessage(text))
-        const accepts = await asked.semaphore.run(signal, () =>
-          asked.chain.accepts({ address, hash, signature }, signal),
+        const verdict = await asked.semaphore.run(signal, () =>
+          asked.chain.judge({ address, hash, signature }, signal),
         )
-        return accepts ? 'valid' : 'invalid'
+        return verdict === 'doubtful' ? 'unavailable' : verdict
       } catch (error) {
         const isKnown = error instanceof ChainTrouble || error instanceof QueueFull
         onTrouble?.(question.chainId, isKnown ? error.message : 'unexpected failure')

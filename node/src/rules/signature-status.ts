@@ -15,5 +15,8 @@ export interface ContractQuestion {
   readonly signature: Uint8Array
 }
 
-/** `unavailable`: the chain could not be asked; the same question may be answered later. */
-export type SignatureStatus = 'valid' | 'invalid' | 'unavailable'
+/**
+ * `delegated`: accepted, at an address whose code is an EIP-7702 designator. `unavailable`: the chain
+ * could not be asked, or may be behind; the same question may be answered later.
+ */
+export type SignatureStatus = 'valid' | 'delegated' | 'invalid' | 'unavailable'

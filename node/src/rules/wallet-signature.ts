@@ -22,6 +22,7 @@ export function checkWalletSignature(
   }
   switch (signatureStatus) {
     case 'valid':
+    case 'delegated':
       return undefined
     case 'invalid':
       return refused('bad_signature')

@@ -18,6 +18,7 @@ import { stockTarget } from '../../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
+import { chainOf } from '../../protocol/wallet-association.ts'
 import type { Store } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
 import { commit, recordUpdate } from '../runtime/change.ts'
@@ -40,6 +41,10 @@ export const openAccount = async (
 ): Promise<Account> => {
   const { store } = surroundings
   let stored = (await store.get(tables.identity, 'identity'))?.value
+  if (stored && !stored.registered && isOfOtherChain(stored.contactBundle, signer)) {
+    await forgetRegistration(store)
+    stored = undefined
+  }
   if (!stored) {
     await register(surroundings, address, signer, signal)
     stored = (await store.get(tables.identity, 'identity'))?.value
@@ -213,6 +218,16 @@ const finalRefusals: ReadonlySet<PadlockErrorCode> = new Set<PadlockErrorCode>([
 
 const isRefusal = (error: unknown): boolean =>
   error instanceof PadlockError && finalRefusals.has(error.code)
+
+/** No node took it yet, and the application has named another chain since. */
+const isOfOtherChain = (contactBundle: Uint8Array, { contractChainId }: Signer): boolean => {
+  const bundle = parseContactBundle(contactBundle)
+  return (
+    contractChainId !== undefined &&
+    bundle.ok &&
+    chainOf(bundle.value.signature) !== contractChainId
+  )
+}
 
 /** Our own signatures are valid, so `bad_signature` means that a contract refused the wallet's. */
 const asWalletError = (error: unknown, contactBundle: Uint8Array): unknown => {

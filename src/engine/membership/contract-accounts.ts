@@ -26,14 +26,25 @@ import type { PendingVerification, PendingVerifications } from './pending-verifi
 const batchSize = 4
 /** Chain requests. Anyone can cause them, and the chain's server may charge for them. */
 const perMinute = 120
-/** After a refusal: the server may be a few blocks behind, or the contract's owner may change. */
+/** After a no: the contract's owner may change. */
 const refusedRetryMs = hourMs
-/** Replaces the back-off of a chain when one of its accounts is needed. */
+/** After a no that may pass, as the server may be some blocks behind; doubles up to an hour. */
+const doubtfulRetryMs = 4_000
+/** Replaces the back-off of a chain, and of a doubtful no, when its account is needed. */
 const neededRetryMs = 2_000
 /** How long sending and receiving wait for a chain. */
 const momentMs = 2_000
 /** How long the loop rests when nothing is due. */
 const idleMs = hourMs
+
+interface Refused {
+  /** Whether the no may pass. */
+  readonly isDoubtful: boolean
+  /** Doubtful answers in a row. */
+  readonly doubts: number
+  readonly askedMs: number
+  nextMs: number
+}
 
 export class ContractAccounts {
   readonly #context: Context
@@ -41,8 +52,8 @@ export class ContractAccounts {
   readonly #directory: Directory
   readonly #pending: PendingVerifications
   readonly #mutex = new Mutex()
-  /** When to ask a chain again after it refused; monotonic, like all times here. */
-  readonly #nextMs = new Map<number, number>()
+  /** Statements that a chain said no to, and when to ask again; monotonic, like all times here. */
+  readonly #refused = new Map<number, Refused>()
   /** Chains that could not be reached. */
   readonly #away = new Map<bigint, { readonly backoff: Backoff; askedMs: number; nextMs: number }>()
   readonly #loop: TaskLoop
@@ -69,7 +80,7 @@ export class ContractAccounts {
   setLive(isLive: boolean): void {
     this.#isLive = isLive
     if (!isLive) return
-    this.#nextMs.clear()
+    this.#refused.clear()
     this.#away.clear()
     this.wake()
   }
@@ -81,16 +92,21 @@ export class ContractAccounts {
 
   /** Call this when a message is to be sent to these accounts, or arrived from them. */
   need(addresses: readonly Address[]): void {
-    if (this.#away.size === 0) return
-    const wanted = new Set(addresses)
-    const chainIds = new Set(
-      this.#pending.all().flatMap(({ address, chainId }) => (wanted.has(address) ? chainId : [])),
-    )
-    for (const [chainId, away] of this.#away) {
-      if (!chainIds.has(chainId)) continue
-      away.nextMs = Math.min(away.nextMs, away.askedMs + neededRetryMs)
-      this.wake()
+    if (this.#away.size === 0 && this.#refused.size === 0) return
+    for (const { number, chainId } of addresses.flatMap((address) => this.#pending.of(address))) {
+      const refused = this.#refused.get(number)
+      for (const wait of [this.#away.get(chainId), refused?.isDoubtful ? refused : undefined]) {
+        if (!wait) continue
+        wait.nextMs = Math.min(wait.nextMs, wait.askedMs + neededRetryMs)
+        this.wake()
+      }
     }
+  }
+
+  /** Why an account's devices are not confirmed: its chain could not be asked, or has not said so. */
+  whyUnverified(address: Address): 'chain_unavailable' | 'unverified' {
+    const isAway = this.#pending.of(address).some(({ chainId }) => this.#away.has(chainId))
+    return isAway ? 'chain_unavailable' : 'unverified'
   }
 
   /**
@@ -155,7 +171,7 @@ export class ContractAccounts {
   }
 
   #dueMs({ number, chainId }: PendingVerification): number {
-    return Math.max(this.#nextMs.get(number) ?? 0, this.#away.get(chainId)?.nextMs ?? 0)
+    return Math.max(this.#refused.get(number)?.nextMs ?? 0, this.#away.get(chainId)?.nextMs ?? 0)
   }
 
   #takeable(): number {
@@ -192,14 +208,21 @@ export class ContractAccounts {
       const { nextMs = 0 } = this.#away.get(chainId) ?? {}
       // Requests made at the same time failed together: that counts as one failure.
       if (nextMs > nowMs) return
+      if (!this.#away.has(chainId)) this.#context.status.warn('chain_unavailable')
       this.#away.set(chainId, { backoff, askedMs: nowMs, nextMs: nowMs + backoff.next() })
       return
     }
     this.#away.delete(chainId)
-    if (status === 'valid') {
+    if (status === 'valid' || status === 'delegated') {
       await this.#directory.confirm(number)
-      this.#nextMs.delete(number)
-    } else this.#nextMs.set(number, nowMs + refusedRetryMs)
+      this.#refused.delete(number)
+      return
+    }
+    const isDoubtful = status === 'doubtful'
+    const doubts = isDoubtful ? (this.#refused.get(number)?.doubts ?? 0) + 1 : 0
+    const waitMs = isDoubtful ? doubtfulRetryMs * 2 ** (doubts - 1) : refusedRetryMs
+    const nextMs = nowMs + Math.min(waitMs, refusedRetryMs)
+    this.#refused.set(number, { isDoubtful, doubts, askedMs: nowMs, nextMs })
   }
 
   /** Milliseconds until the next verification is due. */

@@ -124,10 +124,10 @@ export class Outbox {
     const news = this.#news
     const left = await sealing.seal(entries)
     await publishing.giveUp(left.tooLarge, 'message_too_large')
-    for (const entry of left.unreachable) {
+    for (const { entry, reason } of left.unreachable) {
       // If the event that it waits for came meanwhile, it is tried again at once.
       if (news === this.#news) queue.rest(entry)
-      await states.setReason([entry.record.messageId], 'no_installation')
+      await states.setReason([entry.record.messageId], reason)
     }
   }
 

@@ -3,11 +3,12 @@
  * the bytes and saves them.
  */
 
-import { PadlockError } from '../../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
+import { isUsable } from '../membership/known-installations.ts'
 import { type Audience, audienceOf } from '../messages/audience.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Session } from '../sessions/session-rules.ts'
@@ -22,8 +23,11 @@ const paddingFactor = 1.0625
 
 /** Entries that were not sealed, and will not be until something changes. */
 export interface LeftUnsealed {
-  /** No installation of an account can be encrypted to now. */
-  readonly unreachable: readonly OutboxEntry[]
+  /** No installation of an account can be encrypted to now, for this reason. */
+  readonly unreachable: readonly {
+    readonly entry: OutboxEntry
+    readonly reason: PadlockErrorCode
+  }[]
   /** No request could ever hold its envelopes. */
   readonly tooLarge: readonly OutboxEntry[]
 }
@@ -39,12 +43,21 @@ export class Sealing {
   readonly #directory: Directory
   readonly #fanout: Fanout
   readonly #dispatch: Dispatch
+  readonly #whyUnverified: (address: Address) => PadlockErrorCode
 
-  constructor(context: Context, directory: Directory, fanout: Fanout, dispatch: Dispatch) {
+  /** @param whyUnverified why the devices of a contract account are not confirmed */
+  constructor(
+    context: Context,
+    directory: Directory,
+    fanout: Fanout,
+    dispatch: Dispatch,
+    whyUnverified: (address: Address) => PadlockErrorCode,
+  ) {
     this.#context = context
     this.#directory = directory
     this.#fanout = fanout
     this.#dispatch = dispatch
+    this.#whyUnverified = whyUnverified
   }
 
   /** Seals the first of these entries, as many as fit one request. */
@@ -79,15 +92,16 @@ export class Sealing {
     fresh: ReadonlyMap<InstallationId, Session>,
   ): Promise<Plan> {
     const chosen: Outgoing[] = []
-    const unreachable: OutboxEntry[] = []
+    const unreachable: LeftUnsealed['unreachable'][number][] = []
     const tooLarge: OutboxEntry[] = []
     const counts = new Map<InstallationId, number>()
     let envelopes = 0
     let bytes = 0
     for (const entry of entries) {
       const { participants, others } = this.#audienceOf(entry)
-      if (others.some((address) => (reachable.get(address) ?? []).length === 0)) {
-        unreachable.push(entry)
+      const missing = others.find((address) => (reachable.get(address) ?? []).length === 0)
+      if (missing !== undefined) {
+        unreachable.push({ entry, reason: await this.#whyUnreachable(missing) })
         continue
       }
       const { messageId, composedNs } = entry.record
@@ -113,6 +127,13 @@ export class Sealing {
       chosen.push({ entry, messageId, conversationId, content, composedNs, recipients })
     }
     return { chosen, unreachable, tooLarge }
+  }
+
+  async #whyUnreachable(address: Address): Promise<PadlockErrorCode> {
+    const account = [...(await this.#directory.account(address)).values()]
+    const left = account.filter(({ revokedNs, state }) => revokedNs === 0n && state !== 'unknown')
+    if (left.some(isUsable)) return 'no_prekeys'
+    return left.length > 0 ? this.#whyUnverified(address) : 'no_installation'
   }
 
   #audienceOf(entry: OutboxEntry): Audience {

@@ -111,7 +111,7 @@ test('while the chain is away nothing is sent to a contract account or shown of 
     const waiting = await atBob.engine.send(id, 'from Bob')
     await until(async () => {
       const [message] = await atBob.engine.history(id, undefined, 1)
-      return message?.reason === 'no_installation'
+      return message?.reason === 'chain_unavailable'
     })
     expect(await topicOf(world, contactTopic(addressOf(safe)))).toHaveLength(1)
     await atSafe.engine.conversation(bob.address)
@@ -298,4 +298,38 @@ test('a wallet that signs for no contract of the chain is refused before anythin
     await expect(opening).rejects.toMatchObject({ code: 'wallet_wrong_account' })
   }
   expect(await topicOf(world, contactTopic(address))).toEqual([])
+})
+
+test('an account that is deployed a little later registers without another signature', async () => {
+  const world = await aWorld()
+  const owner = anAccount()
+  const later = await chain.prepareWallet(owner.address)
+  const database = freshDatabase()
+  const account = asContract(owner, later.address)
+  const open = () => world.open({ account, database, contractChainId: chain.id })
+  // The node's server may be some blocks behind: nobody is told that they hold another account.
+  await expect(open()).rejects.toMatchObject({ code: 'chain_unavailable', retryable: true })
+  await chain.deployPrepared(later)
+  await open()
+  expect(world.asked).toHaveLength(1)
+  expect(await topicOf(world, contactTopic(later.address))).toHaveLength(1)
+})
+
+test('an application that named the wrong chain names the right one, and the wallet is asked again', async () => {
+  const other = await anEngineWorld({
+    chains: {
+      ids: [5n, chain.id],
+      verify: async ({ chainId }) => (chainId === chain.id ? 'valid' : 'unavailable'),
+      close: () => undefined,
+    },
+  })
+  const owner = anAccount()
+  const database = freshDatabase()
+  const open = (contractChainId: bigint) =>
+    other.open({ account: owner, database, contractChainId })
+  await expect(open(5n)).rejects.toMatchObject({ code: 'chain_unavailable' })
+  await expect(open(5n)).rejects.toMatchObject({ code: 'chain_unavailable' })
+  expect(other.asked).toHaveLength(1)
+  await open(chain.id)
+  expect(other.asked).toHaveLength(2)
 })

@@ -79,7 +79,7 @@ test('while nobody of the peer has come back to a node that lost its data, the m
   await atAlice.engine.send(id, 'two')
   await until(async () => {
     const [newest] = await atAlice.engine.history(id, undefined, 1)
-    return newest?.reason === 'no_installation'
+    return newest?.reason === 'no_prekeys'
   })
   expect(countOf(atAlice, 'node_withholding')).toBe(0)
   const phone = await atLost('phone')

@@ -109,6 +109,41 @@ test('a no is asked about again after an hour, and stays unverified', async () =
   await until(async () => (await desk.states())[0] === 'valid')
 })
 
+test('a no that may pass is asked about again in seconds, then in minutes, and when the account is needed', async () => {
+  const desk = await aDesk()
+  desk.say.word = async () => 'doubtful'
+  await desk.grants(...(await grantsOf(1)))
+  desk.live()
+  const waits: number[] = []
+  for (let time = 1; time <= 12; time += 1) {
+    await until(() => desk.asked.length === time && desk.waits.length === 1)
+    waits.push(desk.waits[0] ?? 0)
+    if (time < 12) desk.turn(desk.waits[0] ?? 0)
+  }
+  expect(waits.slice(0, 4)).toEqual([4_000, 8_000, 16_000, 32_000])
+  expect(waits.at(-1)).toBe(hourMs)
+  expect(desk.accounts.whyUnverified(theAddress)).toBe('unverified')
+  desk.accounts.need([aDevice().address])
+  expect(desk.waits[0]).toBe(hourMs)
+  desk.say.word = async () => 'valid'
+  desk.accounts.need([theAddress])
+  await until(() => desk.waits.length === 1 && (desk.waits[0] ?? 0) <= 2_000)
+  desk.turn(2_000)
+  await until(async () => (await desk.states())[0] === 'valid')
+})
+
+test('an account whose chain is away waits for that, others do not', async () => {
+  const desk = await aDesk()
+  desk.say.word = async () => 'unreachable'
+  await desk.grants(...(await grantsOf(1)))
+  desk.live()
+  await until(() => desk.waits.length === 1 && desk.asked.length === 1)
+  expect(desk.accounts.whyUnverified(theAddress)).toBe('chain_unavailable')
+  expect(desk.accounts.whyUnverified(aDevice().address)).toBe('unverified')
+  const [warning] = desk.context.status.current.warnings
+  expect(warning).toMatchObject({ code: 'chain_unavailable', count: 1 })
+})
+
 test('a chain that nobody named is never asked, and what it should say is kept over a restart', async () => {
   const database = freshDatabase()
   const before = await aDesk({ database, ids: [] })
