@@ -9,6 +9,7 @@ export {
   type PadlockErrorCode,
   type PadlockErrorOptions,
 } from './errors.ts'
+export type { AccountOptions } from './facade/account-calls.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export { deleteLocalData } from './facade/delete-local-data.ts'

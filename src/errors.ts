@@ -22,6 +22,7 @@ export const codes = {
   chain_unknown: final,
   revoked: final,
   already_revoked: final,
+  already_vouched: final,
   unknown_installation: final,
   recipient_gone: final,
   sealing_key_not_newer: final,

@@ -4,10 +4,17 @@
  * @packageDocumentation
  */
 
+import {
+  type AccountOptions,
+  listInstallationsOf,
+  revokeInstallationsOf,
+} from './facade/account-calls.ts'
 import type { Client, ClientOptions } from './facade/client.ts'
+import type { EngineHandle } from './facade/engine-host.ts'
 import { openClient } from './facade/open-client.ts'
 import { requirePlatform } from './facade/platform.ts'
 import { readWasmUrl } from './facade/wasm-url.ts'
+import type { Installation } from './worker/contract.ts'
 import { embeddedWasm, wasmWays } from './worker/load-wasm.ts'
 import { startGivenWorker, startWorker } from './worker/start.ts'
 
@@ -35,16 +42,60 @@ export interface CreateClientOptions extends ClientOptions {
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
   requirePlatform()
-  const { createWorker, wasmUrl, signal } = options
+  return openClient(options, starter(options))
+}
+
+/** The worker's files, and those of its wasm, as this entry finds them. */
+export interface FileOptions
+  extends Pick<CreateClientOptions, 'createWorker' | 'wasmUrl' | 'signal'> {}
+
+const starter = ({ createWorker, wasmUrl, signal }: FileOptions) => {
   const given = wasmUrl === undefined ? undefined : [readWasmUrl(wasmUrl)]
-  return openClient(options, async () => {
+  return async (): Promise<EngineHandle> => {
     const worker = createWorker
       ? await startGivenWorker(createWorker, signal)
       : await startWorker(findWorker, loadEmbedded, signal)
     // If the worker's file is not available, the wasm's is not looked for.
     const ways = worker.isEmbedded ? [embeddedWasm(loadEmbedded)] : wasmWays(findWasm, loadEmbedded)
     return { ...worker, wasm: given ?? ways }
-  })
+  }
+}
+
+/** What `listInstallations` and `revokeInstallations` take: as `createClient`. */
+export type InstallationsOptions = AccountOptions & FileOptions
+
+/**
+ * The devices of the wallet's account, as the node lists them now, without a client. The wallet is
+ * asked for its account only, and not even for that with `address`.
+ *
+ * @example
+ * const devices = await listInstallations({ wallet, node: 'https://node.example' })
+ * @throws PadlockError invalid_address, invalid_argument, wallet_rejected, wallet_pending,
+ * wallet_failed, wallet_unsupported, network_unavailable, unavailable, rate_limited, aborted
+ */
+export const listInstallations = async (
+  options: InstallationsOptions,
+): Promise<readonly Installation[]> => {
+  requirePlatform()
+  return listInstallationsOf(options, starter(options))
+}
+
+/**
+ * Permanently revokes devices of the wallet's account with one signature, without a client: the way
+ * back for somebody whose account is full of devices that are gone.
+ *
+ * @example
+ * const devices = await listInstallations({ wallet, node: 'https://node.example' })
+ * const old = devices.filter(({ createdAtMs }) => createdAtMs < Date.parse('2026-01-01'))
+ * await revokeInstallations(old.map(({ id }) => id), { wallet, node: 'https://node.example' })
+ * @throws PadlockError as `listInstallations`, and wallet_incomplete, wallet_wrong_account
+ */
+export const revokeInstallations = async (
+  installationIds: readonly string[],
+  options: InstallationsOptions,
+): Promise<void> => {
+  requirePlatform()
+  return revokeInstallationsOf(installationIds, options, starter(options))
 }
 
 // Written out in full: bundlers look for exactly these expressions.

@@ -8,6 +8,7 @@ export const shortDevice = ({ id }: Installation): string => `${id.slice(0, 6)}â
 
 export const sayDeviceState = ({ state }: Installation): string => {
   if (state === 'valid') return 'Active'
+  if (state === 'pending') return 'Waiting for your word'
   return state === 'revoked' ? 'Removed' : 'Waiting for its chain'
 }
 

@@ -18,7 +18,11 @@ interface DeviceList {
   refresh(): Promise<void>
 }
 
-const makeDevice = (device: Installation, remove: (() => void) | undefined): HTMLElement => {
+const makeDevice = (
+  device: Installation,
+  remove: (() => void) | undefined,
+  vouch: (() => void) | undefined,
+): HTMLElement => {
   const name = shortDevice(device)
   return element(
     'li',
@@ -35,6 +39,9 @@ const makeDevice = (device: Installation, remove: (() => void) | undefined): HTM
       element('p', { class: 'help' }, saySince(device)),
     ),
     element('span', { class: 'device-state' }, sayDeviceState(device)),
+    ...(vouch
+      ? [button({ class: 'quiet', 'aria-label': `${name} is mine` }, vouch, 'It is mine')]
+      : []),
     ...(remove
       ? [button({ class: 'quiet', 'aria-label': `Remove ${name}` }, remove, 'Remove')]
       : []),
@@ -46,6 +53,7 @@ const makeDeviceList = (
   address: string,
   heading: string,
   remove: (device: Installation) => void,
+  vouch: (device: Installation) => void,
 ): DeviceList => {
   const list = element('ul', { class: 'device-list' })
   const note = element('p', { class: 'help', role: 'status' }, 'Asking the node…')
@@ -67,6 +75,9 @@ const makeDeviceList = (
             device,
             mayRemove && !device.isThis && device.state !== 'revoked'
               ? () => remove(device)
+              : undefined,
+            mayRemove && !device.isThis && device.state === 'pending'
+              ? () => vouch(device)
               : undefined,
           ),
         ),
@@ -125,8 +136,27 @@ export const openDevicesDialog = ({ session, accounts }: DevicesDialogOptions): 
     }
   }
 
+  /** Another kind of wallet of this person added it: no signature is needed to recognise it. */
+  const vouch = async (device: Installation): Promise<void> => {
+    failure.textContent = ''
+    done.focus()
+    try {
+      await client.vouch([device.id])
+      await refresh()
+      progress.textContent = `${shortDevice(device)} is active now.`
+    } catch (error) {
+      failure.textContent = sayError(error)
+    }
+  }
+
   const lists = accounts.map(({ address, heading }) =>
-    makeDeviceList(client, address, heading, (device) => void remove(device)),
+    makeDeviceList(
+      client,
+      address,
+      heading,
+      (device) => void remove(device),
+      (device) => void vouch(device),
+    ),
   )
   const refresh = async (): Promise<void> => {
     await Promise.all(lists.map((list) => list.refresh()))

@@ -27,17 +27,20 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   rate_limited: 'The node received too many requests. The page tries again by itself.',
   wallet_rejected: 'You declined in your wallet. Nothing was sent; try again when you are ready.',
   wallet_failed: 'The wallet could not sign. Unlock it, then try again.',
+  wallet_pending: 'Your wallet is asking you something already. Answer that, then try again.',
+  wallet_incomplete:
+    'The owners of this account have to sign in the wallet first. Then try again here.',
   wallet_wrong_account:
     'The wallet answered for another account. Switch to the right one in the wallet, then try again.',
   wallet_unsupported: 'Padlock cannot talk to this wallet. Choose another one.',
   chain_unknown:
     'The node does not know the chain of this smart-contract wallet. Choose an account with its own key.',
   chain_unavailable:
-    'The chain of this smart-contract wallet cannot be reached right now. Try again in a while.',
+    'The chain of this smart-contract wallet does not confirm your signature right now. Try again in a while.',
   wrong_signature_kind:
-    'This account was added with another kind of wallet. Use the one that you used first.',
+    'This smart-contract wallet has no say for the account. Use the wallet with its key, or the chain that you used first.',
   too_many_installations:
-    'This account has the maximum number of devices. Remove one that you no longer use.',
+    'This account has the maximum number of devices. Remove those that you no longer use; your wallet alone can do that.',
   already_revoked: 'This device was already removed.',
   recipient_gone: 'This device of theirs was removed, so nothing is sent to it any more.',
   clock_ahead: 'The clock of this device is wrong. Correct it, then try again.',
@@ -52,7 +55,13 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
   storage_in_use: 'Another tab has this open. Close it, and this one continues by itself.',
   storage_blocked: 'Another tab still uses older data. Close it, then try again.',
   storage_full: 'This device has no space left for the page. Free some, then try again.',
-  storage_failed: 'The browser could not read or write its storage. Try again.',
+  storage_failed:
+    'The browser could not read or write its storage. Try again; if that does not help, restart the browser.',
+  storage_lost: 'The data of this page was cleared, or a newer release needs it. Reload the page.',
+  data_lost:
+    'This browser lost its keys and messages, so it is a new device now. Remove the old one under Devices.',
+  unverified: 'Their devices are not confirmed by their chain yet. The message waits.',
+  no_prekeys: 'Their devices cannot be reached now. The message waits until one is online.',
   storage_too_new: 'The data here was made by a newer release. Reload the page to update it.',
   storage_damaged: 'The data stored here can no longer be opened. Start over to replace it.',
   leadership_lost: 'Another tab took over. Close it, then try again here.',

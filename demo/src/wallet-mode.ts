@@ -5,6 +5,7 @@ import { recall, remember } from './browser-memory.ts'
 import { ask } from './dialogs.ts'
 import { button, element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
+import { openFullAccountDialog } from './full-account-dialog.ts'
 import type { Mode, ModeContext } from './mode.ts'
 import { Session } from './session.ts'
 import { makeCard, makeWalletChooser } from './wallet-chooser.ts'
@@ -104,7 +105,9 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
         ),
       )
     } else if (phase.kind === 'failed') {
-      const isNo = phase.error instanceof PadlockError && phase.error.code === 'wallet_rejected'
+      const code = phase.error instanceof PadlockError ? phase.error.code : undefined
+      const isNo = code === 'wallet_rejected'
+      const isFull = code === 'too_many_installations'
       root.replaceChildren(
         makeCard(
           isNo ? 'Not connected' : 'That did not work',
@@ -113,7 +116,13 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
             'div',
             { class: 'actions' },
             button({ class: 'quiet' }, backToChooser, 'Choose another wallet'),
-            button({ class: 'primary' }, () => made.open(), 'Try again'),
+            isFull
+              ? button(
+                  { class: 'primary' },
+                  () => openFullAccountDialog({ wallet: wallet.provider, node }, () => made.open()),
+                  'Remove old devices',
+                )
+              : button({ class: 'primary' }, () => made.open(), 'Try again'),
           ),
         ),
       )

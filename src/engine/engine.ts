@@ -15,6 +15,7 @@ import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
+import { vouchFor } from './keys/vouching.ts'
 import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
 import type { Context } from './runtime/context.ts'
 import { Mutex } from './runtime/mutex.ts'
@@ -191,6 +192,7 @@ export class Engine {
     const account = address === undefined ? this.#context.account.address : checkAddress(address)
     await this.#parts.directory.reread(account)
     await this.#parts.contractAccounts.check(account)
+    await this.#parts.directory.reconsider(account)
     const known = await this.#parts.directory.account(account)
     return [...known.values()]
       .filter(({ state }) => state !== 'unknown')
@@ -203,8 +205,19 @@ export class Engine {
 
   /** Revokes installations of our own account; the wallet is asked once. */
   async revoke(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    await revokeInstallations(this.#context, this.#parts.directory, this.#signer, ids, signal)
-    await this.#parts.contractAccounts.check(this.#context.account.address)
+    const { directory, contractAccounts } = this.#parts
+    const { account, closing } = this.#context
+    await directory.reread(account.address)
+    const known = await directory.account(account.address)
+    const revoking = { address: account.address, known, signer: this.#signer }
+    await revokeInstallations(this.#context, revoking, ids, signal, closing)
+    await directory.reread(account.address)
+    await contractAccounts.check(account.address)
+  }
+
+  /** Vouches for pending installations of our own account; the wallet is not asked. */
+  vouch(ids: readonly string[]): Promise<void> {
+    return vouchFor(this.#context, this.#parts.directory, ids)
   }
 
   /** Stops everything; stored data is kept. */

@@ -79,9 +79,11 @@ export interface Installation {
   readonly keys: { readonly curve25519: string; readonly ed25519: string }
   /**
    * `unverified`: it belongs to a contract account whose chain has not yet confirmed its grant, or
-   * a revocation of it. Nothing is sent to it.
+   * a revocation of it. `pending`: a contract granted it for an account that also has a key, and
+   * another installation has to vouch for it (`client.vouch`), or time to pass. Nothing is sent to
+   * either.
    */
-  readonly state: 'valid' | 'unverified' | 'revoked'
+  readonly state: 'valid' | 'pending' | 'unverified' | 'revoked'
 }
 
 export type ClientState = 'connecting' | 'catching-up' | 'live' | 'offline' | 'revoked' | 'closed'

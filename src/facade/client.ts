@@ -123,6 +123,18 @@ export interface Client {
     options?: { readonly signal?: AbortSignal },
   ): Promise<void>
   /**
+   * Says that `pending` devices of this account are genuine: they count at once. The wallet is not
+   * asked. For accounts whose address has a key and delegates to a contract (EIP-7702): a device that
+   * the contract granted is pending while devices of the key are in use.
+   *
+   * @example
+   * const pending = (await client.installations()).filter(({ state }) => state === 'pending')
+   * await client.vouch(pending.map(({ id }) => id)) // once the person recognised them
+   * @throws PadlockError invalid_argument, unverified, network_unavailable, unavailable,
+   * rate_limited, closed
+   */
+  vouch(installationIds: readonly string[]): Promise<void>
+  /**
    * Ends the client and keeps what is stored. Pending calls fail with `closed`.
    *
    * @example

@@ -18,23 +18,15 @@ import type {
   Status,
   WorkerApi,
 } from '../worker/contract.ts'
-import { loadWasm, type WasmWay } from '../worker/load-wasm.ts'
+import { loadWasm } from '../worker/load-wasm.ts'
 import { defaultDatabase } from '../worker/local-database.ts'
-import { connectRpc, type Port, type Remote } from '../worker/rpc.ts'
+import { connectRpc, type Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
+import { type EngineHandle, findAddress, hostOf } from './engine-host.ts'
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
-
-/** A started engine's port, however it was started. */
-export interface EngineHandle {
-  readonly port: Port
-  /** Ways to get padlock.wasm, best first. */
-  readonly wasm: readonly WasmWay[]
-  onFailure?(listener: (error: PadlockError) => void): void
-  terminate(): void
-}
 
 const callTimeoutMs = 60_000
 
@@ -78,16 +70,6 @@ export const openClient = async (
   }
 }
 
-/**
- * Wallets write an address as they like, some with another checksum (EIP-1191), and applications
- * pass on what they say: that is not a typing error. The signature must be of this account anyway.
- */
-const findAddress = async ({ address }: ClientOptions, wallet: Wallet): Promise<string> => {
-  const found: unknown = address ?? (await wallet.getAddress())
-  if (typeof found !== 'string') throw new PadlockError('invalid_address')
-  return found.toLowerCase()
-}
-
 /** What compiled `await using` looks for on platforms without `Symbol.asyncDispose`. */
 const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
@@ -119,6 +101,7 @@ const boundClient = (open: OpenClient): Client => ({
   installations: (address) => open.installations(address),
   canMessage: (address) => open.canMessage(address),
   revoke: (installationIds, options) => open.revoke(installationIds, options),
+  vouch: (installationIds) => open.vouch(installationIds),
   close: () => open.close(),
   deleteLocalData: () => open.deleteLocalData(),
   [asyncDispose]: () => open.close(),
@@ -148,13 +131,7 @@ class OpenClient {
 
   constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
     this.#engine = engine
-    const own: HostApi = {
-      signText: ({ text, address }, signal) =>
-        unlessAborted(wallet.signText(text, address), signal),
-      findChain: ({ address }) => wallet.findChain(address),
-      verifyContract: (question, signal) => chains.verify(question, signal),
-      deliver: async ({ events }) => this.#deliver(events),
-    }
+    const own = hostOf(wallet, chains, (events) => this.#deliver(events))
     const { remote, close } = connectRpc<HostApi, WorkerApi>(engine.port, own)
     this.#worker = remote
     this.#closeRpc = close
@@ -221,6 +198,10 @@ class OpenClient {
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<void> {
     return this.#worker.revoke({ ids: [...installationIds] }, { signal })
+  }
+
+  vouch(installationIds: readonly string[]): Promise<void> {
+    return this.#worker.vouch({ ids: [...installationIds] }, { timeoutMs: callTimeoutMs })
   }
 
   close(): Promise<void> {

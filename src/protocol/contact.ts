@@ -25,8 +25,8 @@ import { type SignatureToVerify, sealingKeySigningBytes } from './signing-bytes.
 import { buildGrantText } from './signing-texts.ts'
 import {
   buildAssociation,
-  chainOf,
   readAssociation,
+  textChainOf,
   verifyAssociation,
   type WalletAssociation,
   type WalletSignature,
@@ -117,7 +117,7 @@ export const grantText = (grant: WalletAssociation & { readonly keys: IdentityKe
     address: grant.address,
     currentTime: grant.currentTime,
     keys: grant.keys,
-    chainId: chainOf(grant.signature),
+    chainId: textChainOf(grant.signature),
   })
 
 /** The sealing key's signature, to be verified strictly: it names the wallet. */

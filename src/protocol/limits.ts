@@ -94,6 +94,10 @@ export const sealingKeyLifetimeNs = 30n * dayNs
 export const unusedPrekeyLifetimeNs = 90n * dayNs
 /** A fallback prekey is replaced after this time (section 2). */
 export const fallbackLifetimeNs = 7n * dayNs
+/** After so long a contract's grant needs no vouch, if nobody uses the key (section 3). */
+export const lateGrantNs = 72n * hourNs
+/** A key whose installations made no sealing key for so long is not in use (section 3). */
+export const keyOwnerSilenceNs = 35n * dayNs
 /** How long a node remembers a claim (section 5). */
 export const claimMemoryNs = 10n * minuteNs
 /** A heartbeat comes at least this often (section 5). */

@@ -25,6 +25,7 @@ export const nodeCodes = {
   chain_unknown: grpcStatus.invalidArgument,
   revoked: grpcStatus.failedPrecondition,
   already_revoked: grpcStatus.failedPrecondition,
+  already_vouched: grpcStatus.failedPrecondition,
   unknown_installation: grpcStatus.failedPrecondition,
   recipient_gone: grpcStatus.failedPrecondition,
   sealing_key_not_newer: grpcStatus.failedPrecondition,

@@ -13,8 +13,8 @@ import { bad, type Checked, good } from './result.ts'
 import { buildRevocationText } from './signing-texts.ts'
 import {
   buildAssociation,
-  chainOf,
   readAssociation,
+  textChainOf,
   verifyAssociation,
   type WalletAssociation,
 } from './wallet-association.ts'
@@ -80,5 +80,5 @@ export const revocationText = (revocation: RevocationFields): Checked<string> =>
     address: revocation.address,
     currentTime: revocation.currentTime,
     installations: revocation.installations,
-    chainId: chainOf(revocation.signature),
+    chainId: textChainOf(revocation.signature),
   })

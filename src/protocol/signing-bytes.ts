@@ -34,6 +34,14 @@ export const sealingKeySigningBytes = (fields: {
     fields.key,
   ])
 
+/** What a vouch's signature covers. */
+export const vouchSigningBytes = (fields: {
+  readonly address: Address
+  readonly voucherId: InstallationId
+  readonly installationId: InstallationId
+}): Uint8Array =>
+  encodeSigningBytes(['padlock/vouch/1', fields.address, fields.voucherId, fields.installationId])
+
 /** The two kinds of prekeys. */
 export type PrekeyKindName = 'one-time' | 'fallback'
 

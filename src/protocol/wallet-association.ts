@@ -21,7 +21,12 @@ import {
 
 /** A wallet's signature: of a plain account, or of a contract account on one chain. */
 export type WalletSignature =
-  | { readonly kind: 'eip191'; readonly signature: Uint8Array }
+  | {
+      readonly kind: 'eip191'
+      readonly signature: Uint8Array
+      /** Of the text's last line; absent if it has none. */
+      readonly chainId?: bigint | undefined
+    }
   | { readonly kind: 'erc1271'; readonly chainId: bigint; readonly signature: Uint8Array }
 
 /** Who signed, at what stated time, and the signature; the caller builds the text. */
@@ -53,7 +58,10 @@ function readSignature(oneof: WalletAssociationMessage['signature']): Checked<Wa
   switch (oneof.case) {
     case 'eip191': {
       const form = checkWalletSignatureForm(oneof.value.signature)
-      return form.ok ? good({ kind: 'eip191', signature: Uint8Array.from(form.value) }) : form
+      if (!form.ok) return form
+      const signature = Uint8Array.from(form.value)
+      const { chainId } = oneof.value
+      return good({ kind: 'eip191', signature, ...(chainId > 0n && { chainId }) })
     }
     case 'erc1271': {
       const { chainId, signature } = oneof.value
@@ -76,7 +84,10 @@ export function buildAssociation(association: WalletAssociation): WalletAssociat
       signature.kind === 'eip191'
         ? {
             case: 'eip191',
-            value: create(Eip191SignatureSchema, { signature: signature.signature }),
+            value: create(Eip191SignatureSchema, {
+              signature: signature.signature,
+              chainId: signature.chainId ?? 0n,
+            }),
           }
         : {
             case: 'erc1271',
@@ -88,9 +99,12 @@ export function buildAssociation(association: WalletAssociation): WalletAssociat
   })
 }
 
-/** The chain that the signed text names; absent for a plain account. */
+/** The chain whose contract signed; absent if a key did. */
 export const chainOf = (signature: WalletSignature): bigint | undefined =>
   signature.kind === 'erc1271' ? signature.chainId : undefined
+
+/** The chain that the signed text names in its last line; absent if it has none. */
+export const textChainOf = (signature: WalletSignature): bigint | undefined => signature.chainId
 
 /**
  * Whether the association's address signed this text: returns the address, or `bad_signature`. A
@@ -106,7 +120,3 @@ export function verifyAssociation(association: WalletAssociation, text: string):
     ? recovered
     : bad('bad_signature', 'recovers to another address')
 }
-
-/** Whether two wallet signatures are of one kind: both plain, or both of one chain (section 3). */
-export const isSameSignatureKind = (a: WalletSignature, b: WalletSignature): boolean =>
-  chainOf(a) === chainOf(b)

@@ -25,18 +25,22 @@ export type {
   Warning,
 } from '../engine/model.ts'
 
-export interface OpenRequest {
+/** An account at a node, and the chains that can be asked about it. */
+export interface AccountRequest {
   readonly node: string
   readonly address: string
+  /** The chains that `verifyContract` can ask. */
+  readonly chainIds: readonly bigint[]
+  /** The account is a contract on this chain. */
+  readonly contractChainId: bigint | undefined
+}
+
+export interface OpenRequest extends AccountRequest {
   readonly database: string
   /** The installation that the database had when it was opened last; undefined if never. */
   readonly knownInstallationId: string | undefined
   /** Whether to make new keys if this installation was revoked. */
   readonly renew: boolean
-  /** The chains that `verifyContract` can ask. */
-  readonly chainIds: readonly bigint[]
-  /** The account is a contract on this chain. */
-  readonly contractChainId: bigint | undefined
 }
 
 export interface Opened {
@@ -73,6 +77,15 @@ export interface WorkerApi {
   canMessage(arg: { readonly address: string }): Promise<boolean>
   /** Revokes installations of this account; may take as long as the person does. */
   revoke(arg: { readonly ids: readonly string[] }, signal: AbortSignal): Promise<void>
+  /** Vouches for pending installations of this account. */
+  vouch(arg: { readonly ids: readonly string[] }): Promise<void>
+  /** Without `open`: the installations of any account. */
+  listInstallations(arg: AccountRequest, signal: AbortSignal): Promise<readonly Installation[]>
+  /** Without `open`: revokes installations of the wallet's account. */
+  revokeInstallations(
+    arg: AccountRequest & { readonly ids: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<void>
   close(arg: { readonly deleteData: boolean }): Promise<void>
 }
 

@@ -4,16 +4,18 @@
  */
 
 import { joinSignals } from '../async.ts'
+import type { ContractQuestion, SignatureStatus } from '../chains/chains.ts'
 import type { Crypto } from '../crypto/crypto.ts'
 import { loadWasmCrypto } from '../crypto/wasm.ts'
 import { findCurves } from '../crypto/webcrypto.ts'
+import { listInstallations, revokeWithoutClient } from '../engine/account-desk.ts'
 import { Engine } from '../engine/engine.ts'
 import type { ClientEvent } from '../engine/model.ts'
 import { messageOf, PadlockError } from '../errors.ts'
 import { connectNode } from '../network/connect.ts'
 import { browserPlatform } from '../platform/browser.ts'
 import { openIdbStore } from '../store/idb.ts'
-import type { HostApi, WorkerApi } from './contract.ts'
+import type { AccountRequest, HostApi, WorkerApi } from './contract.ts'
 import { deleteDatabase, lockOf } from './local-database.ts'
 import { namingPolicy } from './policy-reports.ts'
 import { connectRpc, type Port } from './rpc.ts'
@@ -68,6 +70,30 @@ export const serve = (port: Port): void => {
     }
   }
 
+  /** The wallet and the chains, which are on the page. */
+  const signerOf = ({ contractChainId, chainIds }: AccountRequest) => ({
+    contractChainId,
+    signText: (text: string, address: string, signal: AbortSignal) =>
+      host.remote.signText({ text, address }, { signal }),
+    findChain: (address: string, signal: AbortSignal) =>
+      host.remote.findChain({ address }, { signal, timeoutMs: chainTimeoutMs }),
+    chains: {
+      ids: new Set(chainIds),
+      verify: (question: ContractQuestion, signal: AbortSignal) =>
+        host.remote
+          .verifyContract(question, { signal, timeoutMs: chainTimeoutMs })
+          .catch((): SignatureStatus => 'unreachable'),
+    },
+  })
+
+  /** What a call needs that works on an account without a client. */
+  const withoutClient = (arg: AccountRequest) => {
+    if (!crypto) throw new PadlockError('internal')
+    const signer = signerOf(arg)
+    const { chains } = signer
+    return { crypto, network: connectNode(arg.node), platform: browserPlatform, chains, signer }
+  }
+
   const own: WorkerApi = {
     load: async ({ wasm }) => {
       crypto ??= await namingPolicy('wasm_unavailable', () => loadWasmCrypto(wasm))
@@ -92,18 +118,7 @@ export const serve = (port: Port): void => {
               platform: browserPlatform,
               renew: arg.renew,
               openStore: (onLost) => openIdbStore(database, loaded, onLost),
-              signText: (text, address, asking) =>
-                host.remote.signText({ text, address }, { signal: asking }),
-              contractChainId: arg.contractChainId,
-              findChain: (address, asking) =>
-                host.remote.findChain({ address }, { signal: asking, timeoutMs: chainTimeoutMs }),
-              chains: {
-                ids: new Set(arg.chainIds),
-                verify: (question, asking) =>
-                  host.remote
-                    .verifyContract(question, { signal: asking, timeoutMs: chainTimeoutMs })
-                    .catch(() => 'unreachable'),
-              },
+              ...signerOf(arg),
               emit,
             },
             untilEnd.signal,
@@ -133,6 +148,13 @@ export const serve = (port: Port): void => {
     installations: ({ address }) => through((running) => running.installations(address)),
     canMessage: ({ address }) => through((running) => running.canMessage(address)),
     revoke: ({ ids }, signal) => through((running) => running.revoke(ids, signal)),
+    vouch: ({ ids }) => through((running) => running.vouch(ids)),
+    listInstallations: async (arg, signal) =>
+      listInstallations(withoutClient(arg), arg.address, signal),
+    revokeInstallations: async (arg, signal) => {
+      const { signer, ...sources } = withoutClient(arg)
+      await revokeWithoutClient(sources, signer, arg, signal)
+    },
     close: async ({ deleteData }) => {
       ending.abort()
       await engine?.close()

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { acceptEnvelope } from '../../node/src/rules/accept.ts'
 import { checkAccess } from '../../node/src/rules/inbox-access.ts'
 import type { KnownInstallation, RuleContext, RuleState } from '../../node/src/rules/state.ts'
+import { noSigners } from '../../src/protocol/account-rules.ts'
 import { dayNs, minuteNs, revocation, TestInstallation, testAccount } from './support.ts'
 
 const nowNs = 1_800_000_000_000_000_000n
@@ -13,6 +14,7 @@ const knownBob: KnownInstallation = {
   address: bob.account.address,
   ed25519: bob.keys.ed25519,
   revoked: false,
+  vouched: false,
   sealingCreatedNs: nowNs - 1n,
   newestUploadNs: nowNs - 1n,
 }
@@ -20,7 +22,7 @@ const knownBob: KnownInstallation = {
 /** What a node has stored, as far as a rule asks. */
 const stored = (given: Partial<RuleState> = {}): RuleState => ({
   installation: () => undefined,
-  walletKind: () => undefined,
+  signers: () => noSigners,
   isRevoked: () => false,
   countInstallations: () => ({ granted: 0, unrevoked: 0 }),
   countBundlesAfter: () => 0,
@@ -117,12 +119,15 @@ test('a revocation must revoke somebody who is not revoked yet', async () => {
   expect(verdictOf(envelope, revoked(bob.id, alice.id))).toBe('already_revoked')
 })
 
-test('an account keeps to its kind of signature, and an id to its account', async () => {
+test('an account’s key always signs, whoever did before, and an id keeps to its account', async () => {
   const bundle = await bob.bundle(nowNs)
-  expect(verdictOf(bundle, { walletKind: () => ({ kind: 'eip191' }) })).toBe('accepted')
-  const contract = { walletKind: () => ({ kind: 'erc1271', chainId: 1n }) as const }
-  expect(verdictOf(bundle, contract)).toBe('wrong_signature_kind')
-  expect(verdictOf(await revocation(bob.account, [bob]), contract)).toBe('wrong_signature_kind')
+  for (const isKeyed of [true, false]) {
+    for (const chainId of [undefined, 1n]) {
+      const state = { signers: () => ({ isKeyed, chainId }) }
+      expect(verdictOf(bundle, state)).toBe('accepted')
+      expect(verdictOf(await revocation(bob.account, [bob]), state)).toBe('accepted')
+    }
+  }
   const elsewhere = { ...knownBob, address: testAccount('carol').address }
   expect(verdictOf(bundle, { installation: () => elsewhere })).toBe('wrong_address')
 })

@@ -412,7 +412,17 @@ const damages: [string, string, RegExp][] = [
   [
     'an account of another kind',
     `UPDATE account SET chain_id = '1' WHERE address = '${bob.account.address}'`,
-    /another kind of signature for the account/,
+    /another signer for the account/,
+  ],
+  [
+    'an account whose key is forgotten',
+    `UPDATE account SET keyed = 0 WHERE address = '${bob.account.address}'`,
+    /another signer for the account/,
+  ],
+  [
+    'a vouch that nobody published',
+    `UPDATE installation SET vouched = 1 WHERE id = '${bob.id}'`,
+    /differ on whether the installation has a vouch/,
   ],
   ['an account that no row has', 'DELETE FROM account', /the table has no such account/],
   [

@@ -3,6 +3,7 @@
  * signatures, in the order of docs/protocol.md section 13. The rest is the node's, and tested with it.
  */
 import { expect } from 'vitest'
+import { afterSigning, maySign, noSigners } from '../../src/protocol/account-rules.ts'
 import { parseContactBundle, sealingKeySignature, verifyGrant } from '../../src/protocol/contact.ts'
 import type { Address, InstallationId } from '../../src/protocol/ids.ts'
 import { parsePrekeyUpload, prekeySignatures } from '../../src/protocol/prekey.ts'
@@ -10,7 +11,7 @@ import { bad, type Checked, good } from '../../src/protocol/result.ts'
 import { parseRevocation, verifyRevocation } from '../../src/protocol/revocation.ts'
 import type { SignatureToVerify } from '../../src/protocol/signing-bytes.ts'
 import { messageLimitBytes, parseTopic } from '../../src/protocol/topics.ts'
-import { isSameSignatureKind, type WalletSignature } from '../../src/protocol/wallet-association.ts'
+import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
 import type { Vector } from '../vectors/vectors.ts'
 import { ed25519Verify } from './ed25519.ts'
 
@@ -61,6 +62,7 @@ function acceptBundle(message: Uint8Array, address: Address, vector: Vector): Ch
   if (bundle.value.address !== address) return bad('wrong_address', 'not the topic’s address')
   const kind = acceptKind(bundle.value.signature, vector)
   if (!kind.ok) return kind
+  if (bundle.value.signature.kind === 'erc1271') return bad('chain_unavailable', 'nobody asks it')
   const grant = verifyGrant(bundle.value)
   if (!grant.ok) return grant
   return verifyAll([sealingKeySignature(bundle.value)])
@@ -87,13 +89,13 @@ function acceptKind(signature: WalletSignature, vector: Vector): Checked<undefin
     if (!chainIds.includes(signature.chainId.toString()))
       return bad('chain_unknown', 'no such chain')
   }
-  const [first] = vector.input.objects('before').flatMap((before) => {
-    const bundle = parseContactBundle(before.bytes('message'))
-    return bundle.ok ? [bundle.value.signature] : []
-  })
-  return first === undefined || isSameSignatureKind(first, signature)
+  const signers = vector.input.objects('before').reduce((before, given) => {
+    const bundle = parseContactBundle(given.bytes('message'))
+    return bundle.ok ? afterSigning(before, bundle.value.signature) : before
+  }, noSigners)
+  return maySign(signers, signature)
     ? good(undefined)
-    : bad('wrong_signature_kind', 'not the kind of the first')
+    : bad('wrong_signature_kind', 'contracts of another chain sign for it')
 }
 
 function acceptUpload(message: Uint8Array, id: InstallationId, vector: Vector): Checked<undefined> {

@@ -28,7 +28,7 @@ test('section 13: each code of a node travels with its status', () => {
     'bad_signature chain_unknown malformed too_large unknown_topic wrong_address wrong_signature_kind',
   )
   expect(withStatus(grpcStatus.failedPrecondition)).toBe(
-    'already_revoked clock_ahead recipient_gone revoked sealing_key_not_newer sealing_key_too_soon ' +
+    'already_revoked already_vouched clock_ahead recipient_gone revoked sealing_key_not_newer sealing_key_too_soon ' +
       'stale_upload stock_full too_many_installations unknown_installation',
   )
   expect(withStatus(grpcStatus.permissionDenied)).toBe('bad_proof')
@@ -37,9 +37,9 @@ test('section 13: each code of a node travels with its status', () => {
   expect(withStatus(grpcStatus.unavailable)).toBe('chain_unavailable unavailable')
 })
 
-test('the codes of a node are the 23 of section 13, six of them worth a retry', () => {
+test('the codes of a node are the 24 of section 13, six of them worth a retry', () => {
   const names = Object.keys(nodeCodes)
-  expect(names.length).toBe(23)
+  expect(names.length).toBe(24)
   expect(names.every(isPadlockErrorCode)).toBe(true)
   const retryable = (Object.keys(nodeCodes) as (keyof typeof nodeCodes)[]).filter(
     (code) => codes[code].retryable,

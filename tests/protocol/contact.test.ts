@@ -18,7 +18,7 @@ import {
   parseRevocation,
   verifyRevocation,
 } from '../../src/protocol/revocation.ts'
-import { isSameSignatureKind, type WalletSignature } from '../../src/protocol/wallet-association.ts'
+import type { WalletSignature } from '../../src/protocol/wallet-association.ts'
 import { Fields, readVectors, testVectors } from '../vectors/vectors.ts'
 import { acceptWithoutState, expectAccepted } from './accept.ts'
 import { addresses, bytesOf, check, damaged, identityKeys, passed, timesNs } from './support.ts'
@@ -156,14 +156,4 @@ test('section 3: a revocation is read back in its one order, and every other ord
       expect(verifyRevocation(fields)).toMatchObject({ ok: false, code: 'malformed' })
     }
   })
-})
-
-test('section 3: signatures are of one kind if both are plain or both of one chain', () => {
-  const plain = { kind: 'eip191', signature: new Uint8Array(65) } as const
-  const onChain = (chainId: bigint) =>
-    ({ kind: 'erc1271', chainId, signature: new Uint8Array() }) as const
-  expect(isSameSignatureKind(plain, { ...plain })).toBe(true)
-  expect(isSameSignatureKind(onChain(1n), onChain(1n))).toBe(true)
-  expect(isSameSignatureKind(onChain(1n), onChain(10n))).toBe(false)
-  expect(isSameSignatureKind(plain, onChain(0n))).toBe(false)
 })

@@ -62,6 +62,8 @@ test('times are those of sections 1, 2, 5 and 11', () => {
     sealingKeyLifetimeNs: 30n * dayNs,
     unusedPrekeyLifetimeNs: 90n * dayNs,
     fallbackLifetimeNs: 7n * dayNs,
+    lateGrantNs: 3n * dayNs,
+    keyOwnerSilenceNs: 35n * dayNs,
     claimMemoryNs: 10n * minuteNs,
     heartbeatNs: 25_000_000_000n,
   })

@@ -7,7 +7,7 @@ import {
   type KnownAccount,
   parseContractStatement,
   type ReadEnvelope,
-  readBundle,
+  readContact,
   readRevocation,
 } from '../../src/engine/membership/known-installations.ts'
 import type { Account } from '../../src/engine/runtime/context.ts'
@@ -19,10 +19,12 @@ const crypto = await loadTestCrypto()
 /** An account as a client comes to know it, step by step. */
 export class Reader {
   account: KnownAccount = new Map()
+  /** The time that has passed by both clocks. */
+  passedNs = 1_000n
   #nodeNs = 100n
 
   grant(message: Uint8Array): ReadEnvelope {
-    return this.#take(readBundle(crypto, theAddress, message, this.#nodeNs++, this.account))
+    return this.#take(readContact(crypto, theAddress, message, this.#nodeNs++, this.account))
   }
 
   revocation(message: Uint8Array): ReadEnvelope {
@@ -30,10 +32,11 @@ export class Reader {
   }
 
   /** The chain says yes. */
-  confirm(message: Uint8Array, isGrant = true): void {
+  confirm(message: Uint8Array, isGrant = true, isDelegated = false): void {
     const question = parseContractStatement(message, isGrant)
     if (!question) throw new Error('no question')
-    this.#take({ updates: confirm(question, this.#nodeNs++, this.account), asks: false })
+    const updates = confirm(question, isDelegated, this.#nodeNs++, this.account) ?? []
+    this.#take({ updates, asks: false })
   }
 
   isWorthAsking(message: Uint8Array, isGrant = true): boolean {
@@ -54,7 +57,8 @@ export class Reader {
 
   #take(read: ReadEnvelope): ReadEnvelope {
     const next = new Map(this.account)
-    for (const installation of change(next, read.updates)) next.set(installation.id, installation)
+    for (const installation of change(next, read.updates, this.passedNs))
+      next.set(installation.id, installation)
     this.account = next
     return read
   }

@@ -105,6 +105,8 @@ export const known = (
     revokedNs: 0n,
     isPast: false,
     grant: 'valid',
+    isDelegated: false,
+    vouches: [],
     chainId: 0n,
     revokedChainId: 0n,
     contestedBy: [],

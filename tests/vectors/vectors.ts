@@ -26,6 +26,7 @@ export interface Vector {
 }
 
 export type VectorFile =
+  | 'account'
   | 'contact'
   | 'grants'
   | 'heads'

@@ -2,7 +2,8 @@
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { deferred } from '../../src/async.ts'
-import { type EngineHandle, openClient } from '../../src/facade/open-client.ts'
+import type { EngineHandle } from '../../src/facade/engine-host.ts'
+import { openClient } from '../../src/facade/open-client.ts'
 import { serve } from '../../src/worker/main.ts'
 
 const wallet = privateKeyToAccount(`0x${'6'.repeat(64)}`)

@@ -12,9 +12,11 @@ import {
   sealingKeysPerWindow,
   sealingKeyWindowNs,
 } from '../../../src/protocol/limits.ts'
+import { isVouch } from '../../../src/protocol/vouch.ts'
 import { verifyStrict } from './ed25519.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
+import { acceptVouch } from './vouch.ts'
 import { checkWalletKind, kindOf } from './wallet-kind.ts'
 import { checkWalletSignature } from './wallet-signature.ts'
 
@@ -24,6 +26,7 @@ export function acceptContact(
   state: RuleState,
   context: RuleContext,
 ): Verdict {
+  if (isVouch(message)) return acceptVouch(address, message, state)
   const parsed = parseContactBundle(message)
   if (!parsed.ok) return passOn(parsed)
   const bundle = parsed.value

@@ -2,8 +2,8 @@
  * What the rules need to know of what is stored, including earlier envelopes of the same request.
  * Synchronous: a store reads it inside the transaction that also writes, or beforehand under a lock.
  */
+import type { AccountSigners } from '../../../src/protocol/account-rules.ts'
 import type { SignatureStatus } from './signature-status.ts'
-import type { WalletKind } from './verdict.ts'
 
 /** An installation that some contact topic names. */
 export interface KnownInstallation {
@@ -11,6 +11,8 @@ export interface KnownInstallation {
   /** 32 bytes. */
   readonly ed25519: Uint8Array
   readonly revoked: boolean
+  /** Whether another installation vouched for it. */
+  readonly vouched: boolean
   /** The time inside its newest sealing key. */
   readonly sealingCreatedNs: bigint
   /** The time inside its newest prekey upload; absent if there was none. */
@@ -20,8 +22,8 @@ export interface KnownInstallation {
 export interface RuleState {
   /** Absent: no contact topic names it. */
   installation(installationId: string): KnownInstallation | undefined
-  /** The kind of the account's first valid bundle or revocation; absent if there was none. */
-  walletKind(address: string): WalletKind | undefined
+  /** Who signed the account's bundles and revocations so far. */
+  signers(address: string): AccountSigners
   isRevoked(address: string, installationId: string): boolean
   /** How many installations the account ever granted, and how many of them are not revoked. */
   countInstallations(address: string): { readonly granted: number; readonly unrevoked: number }

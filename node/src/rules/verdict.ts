@@ -5,10 +5,7 @@ import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import type { Refusal } from '../../../src/protocol/result.ts'
 import type { ContractQuestion } from './signature-status.ts'
 
-/**
- * The kind of signature that an account uses: a plain wallet's, or a contract's on one chain. An
- * account keeps its first kind (docs/protocol.md section 3).
- */
+/** Who signed: the account's key, or its contract on a chain. */
 export type WalletKind =
   | { readonly kind: 'eip191' }
   | { readonly kind: 'erc1271'; readonly chainId: bigint }
@@ -29,6 +26,7 @@ export type Effect =
       readonly installationIds: readonly InstallationId[]
       readonly wallet: WalletKind
     }
+  | { readonly kind: 'vouch'; readonly installationId: InstallationId }
   | {
       readonly kind: 'upload'
       readonly installationId: InstallationId

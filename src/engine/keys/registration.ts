@@ -5,6 +5,7 @@
  * again.
  */
 
+import { noChains } from '../../chains/chains.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { buildContactBundle, parseContactBundle } from '../../protocol/contact.ts'
@@ -14,13 +15,14 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../../protocol/ids.ts'
-import { stockTarget } from '../../protocol/limits.ts'
+import { installationsLimit, stockTarget } from '../../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
 import { chainOf } from '../../protocol/wallet-association.ts'
 import type { Store } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
+import { type AccountSources, readAccount } from '../membership/account-reader.ts'
 import { commit, recordUpdate } from '../runtime/change.ts'
 import type { Account, Context, Surroundings } from '../runtime/context.ts'
 import { scanAll } from '../runtime/scan-all.ts'
@@ -134,6 +136,22 @@ const newestProcessed = async (store: Store): Promise<bigint> => {
   return newest
 }
 
+/** Nobody signs for an installation that the node will refuse. */
+const requirePlace = async (
+  sources: AccountSources,
+  address: Address,
+  nodeNs: bigint,
+  signal: AbortSignal,
+): Promise<void> => {
+  const known = await readAccount(sources, address, signal, nodeNs)
+  const taken = [...known.values()].filter(
+    ({ state, revokedNs }) => state !== 'unknown' && revokedNs === 0n,
+  ).length
+  if (taken >= installationsLimit) {
+    throw new PadlockError('too_many_installations', { details: { installations: taken } })
+  }
+}
+
 /** Creates the keys, asks the wallet, and stores everything in one transaction. */
 const register = async (
   { crypto, store, network, platform, time }: Surroundings,
@@ -144,6 +162,7 @@ const register = async (
   // Before the wallet is asked, so that nobody signs for a node that is unreachable.
   const { nodeNs, nodeId } = await network.getInfo(signal)
   time.onNodeTime(nodeNs)
+  await requirePlace({ crypto, network, platform, chains: noChains }, address, nodeNs, signal)
 
   const { identity, ...keys } = crypto.createIdentity()
   const id = deriveInstallationId(keys)

@@ -1,6 +1,6 @@
 /**
- * Asks the wallet to sign a grant or a revocation, for a plain account or for a contract account,
- * whose text ends with its chain (docs/protocol.md section 3).
+ * Asks the wallet to sign a grant or a revocation. Where a contract may answer for the address, the
+ * text ends with its chain (docs/protocol.md section 3).
  */
 
 import { raceAbort } from '../../async.ts'
@@ -39,7 +39,8 @@ export interface Signing {
 }
 
 /**
- * Signs in the kind that fits the wallet, as for the first grant.
+ * Asks the wallet once, for a text with a chain if a contract may answer for the address, else for
+ * one without. Whose signature it is, the answer shows (section 3).
  *
  * @throws PadlockError wallet_*, invalid_argument if a contract account signed on an unknown chain
  */
@@ -49,62 +50,69 @@ export const signAsWallet = async (
   signal: AbortSignal,
 ): Promise<WalletSignature> => {
   if (signer.contractChainId !== undefined) {
-    return signAsContract(signer, signing, signer.contractChainId, signal)
+    return signWithChain(signer, signing, signer.contractChainId, signal)
   }
   const found = await signer.findChain?.(signing.address, signal)
-  if (found?.code === 'contract') return signAsContract(signer, signing, found.chainId, signal)
-  const { answer, signature } = await askPlain(signer, signing, signal)
-  const recovered = recover(signature, signing)
-  if (recovered === signing.address) return signature
+  if (found?.code === 'contract' || found?.code === 'delegated') {
+    return signWithChain(signer, signing, found.chainId, signal)
+  }
+  const text = signing.buildText(undefined)
+  const answer = await ask(signer.signText, text, signing.address, signal)
+  const { signature, by } = readKeySignature(answer, text)
+  if (by === signing.address) return { kind: 'eip191', signature }
   const isKeys = isOfKey(answer)
   // No contract signs for an address without code, unless its answer deploys one (ERC-6492).
-  if (isKeys && found?.code === 'none') throw notSigned(answer, recovered)
+  if (isKeys && found?.code === 'none') throw notSigned(answer, by)
   if (answer.length === 0) throw new PadlockError('wallet_incomplete')
-  // The address of a contract account that is not deployed yet has no code either: sign with its
-  // chain.
-  if (found) return signAsContract(signer, signing, found.chainId, signal)
-  if (isKeys) throw notSigned(answer, recovered)
+  // The address of a contract account that is not deployed yet has no code either, and its wallet
+  // need not say so: sign with its chain.
+  if (found) return signWithChain(signer, signing, found.chainId, signal)
+  if (isKeys) throw notSigned(answer, by)
   throw new PadlockError('invalid_argument', {
     message:
       'A contract account signed, on a chain that its wallet does not name: pass `contract`.',
   })
 }
 
-/**
- * Signs in the kind that the account already uses: all signatures of an account are of one kind.
- *
- * @throws PadlockError wallet_*
- */
-export const signAs = async (
-  signer: Signer,
-  signing: Signing,
-  chainId: bigint | undefined,
+const signWithChain = async (
+  { signText, chains }: Signer,
+  { address, buildText }: Signing,
+  chainId: bigint,
   signal: AbortSignal,
 ): Promise<WalletSignature> => {
-  if (chainId !== undefined) return signAsContract(signer, signing, chainId, signal)
-  const { answer, signature } = await askPlain(signer, signing, signal)
-  const recovered = recover(signature, signing)
-  // Nobody would accept a signature by another key.
-  if (recovered !== signing.address) throw notSigned(answer, recovered)
-  return signature
+  const text = buildText(chainId)
+  const answer = await ask(signText, text, address, signal)
+  const { signature, by } = readKeySignature(answer, text)
+  if (by === address) return { kind: 'eip191', chainId, signature }
+  if (answer.length === 0) throw new PadlockError('wallet_incomplete')
+  if (answer.length > contractSignatureLimitBytes) {
+    throw new PadlockError('wallet_failed', {
+      message: 'The wallet answered with a signature over 8 KiB.',
+      details: { walletAnswer: `${answer.length} bytes` },
+    })
+  }
+  const hash = hashPersonalMessage(text)
+  // Where we can reach the chain, a signature that nobody accepts is not published; else the node
+  // asks.
+  const status = await chains?.verify({ chainId, address, hash, signature: answer }, signal)
+  if (signal.aborted) throw new PadlockError('aborted')
+  if (status === 'invalid') throw new PadlockError('wallet_wrong_account')
+  return { kind: 'erc1271', chainId, signature: answer }
 }
 
-const askPlain = async ({ signText }: Signer, signing: Signing, signal: AbortSignal) => {
-  const text = signing.buildText(undefined)
-  const answer = await ask(signText, text, signing.address, signal)
+/** The answer in the one form of the wire, and whose key signed; undefined if none did. */
+const readKeySignature = (
+  answer: Uint8Array,
+  text: string,
+): { readonly signature: Uint8Array; readonly by: Address | undefined } => {
   const signature = normaliseSignature(answer)
-  return { answer, signature: { kind: 'eip191', signature } } as const
+  const recovered = recoverAddress(hashPersonalMessage(text), signature)
+  return { signature, by: recovered.ok ? recovered.value : undefined }
 }
 
 /** Whether it has the length of a key's signature, in some form, or none: no contract's. */
 const isOfKey = (signature: Uint8Array): boolean =>
   signature.length === 0 || signature.length === 64 || signature.length === walletSignatureBytes
-
-/** The address whose key signed; undefined if it is no signature of a key. */
-const recover = ({ signature }: WalletSignature, { buildText }: Signing): Address | undefined => {
-  const recovered = recoverAddress(hashPersonalMessage(buildText(undefined)), signature)
-  return recovered.ok ? recovered.value : undefined
-}
 
 /** Why an answer is no signature of this account's key. */
 const notSigned = ({ length }: Uint8Array, by: Address | undefined): PadlockError => {
@@ -115,30 +123,6 @@ const notSigned = ({ length }: Uint8Array, by: Address | undefined): PadlockErro
     message: 'The wallet answered with something that is no signature of a key.',
     details: { walletAnswer: length === 0 ? 'an empty signature' : `${length} bytes` },
   })
-}
-
-const signAsContract = async (
-  { signText, chains }: Signer,
-  { address, buildText }: Signing,
-  chainId: bigint,
-  signal: AbortSignal,
-): Promise<WalletSignature> => {
-  const text = buildText(chainId)
-  const signature = await ask(signText, text, address, signal)
-  if (signature.length === 0) throw new PadlockError('wallet_incomplete')
-  if (signature.length > contractSignatureLimitBytes) {
-    throw new PadlockError('wallet_failed', {
-      message: 'The wallet answered with a signature over 8 KiB.',
-      details: { walletAnswer: `${signature.length} bytes` },
-    })
-  }
-  const hash = hashPersonalMessage(text)
-  // Where we can reach the chain, a signature that nobody accepts is not published; else the node
-  // asks.
-  const status = await chains?.verify({ chainId, address, hash, signature }, signal)
-  if (signal.aborted) throw new PadlockError('aborted')
-  if (status === 'invalid') throw new PadlockError('wallet_wrong_account')
-  return { kind: 'erc1271', chainId, signature }
 }
 
 /** A wallet may never answer, and need not support signals. */

@@ -26,12 +26,18 @@ export interface Difference {
 }
 
 export class AccountChanges {
+  readonly #passedNs: bigint
   readonly accounts = new Map<Address, Map<InstallationId, KnownInstallation>>()
   readonly #touched = new Map<string, KnownInstallation>()
   /** Reported to the application. */
   readonly news: InstallationNews[] = []
   /** Installations that became usable, and get the messages deferred for them. */
   readonly gained: KnownInstallation[] = []
+
+  /** @param passedNs the time that has passed by both clocks */
+  constructor(passedNs: bigint) {
+    this.#passedNs = passedNs
+  }
 
   /** An account as changed so far. @param before as it was */
   of(address: Address, before: KnownAccount): Map<InstallationId, KnownInstallation> {
@@ -47,7 +53,7 @@ export class AccountChanges {
   ): Difference {
     const news: InstallationNews[] = []
     const usable: KnownInstallation[] = []
-    for (const installation of change(account, updates)) {
+    for (const installation of change(account, updates, this.#passedNs)) {
       const before = account.get(installation.id)
       account.set(installation.id, installation)
       this.#touched.set(joinKey(installation.address, installation.id), installation)

@@ -5,21 +5,15 @@
  */
 
 import type { Chains, SignatureStatus } from '../../chains/chains.ts'
-import { grantText } from '../../protocol/contact.ts'
 import type { Address } from '../../protocol/ids.ts'
 import { hourMs, minuteMs } from '../../protocol/limits.ts'
-import { revocationText } from '../../protocol/revocation.ts'
-import { hashPersonalMessage } from '../../protocol/wallet-signature.ts'
 import { Backoff } from '../runtime/backoff.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
+import { questionOf } from './contract-statements.ts'
 import type { Directory } from './directory.ts'
-import {
-  type ContractStatement,
-  isWorthVerifying,
-  parseContractStatement,
-} from './known-installations.ts'
+import { isWorthVerifying, parseContractStatement } from './known-installations.ts'
 import type { PendingVerification, PendingVerifications } from './pending-verification.ts'
 
 /** How many statements chains verify at a time. */
@@ -183,19 +177,11 @@ export class ContractAccounts {
     return this.#left
   }
 
-  async #ask({
-    number,
-    kind,
-    chainId,
-    address,
-  }: PendingVerification): Promise<SignatureStatus | undefined> {
+  async #ask({ number, kind, address }: PendingVerification): Promise<SignatureStatus | undefined> {
     const record = await this.#pending.read(number)
     const statement = record && parseContractStatement(record.message, kind === 'grant')
-    const signed = statement && signedOf(statement)
-    if (!signed) return undefined
-    const hash = hashPersonalMessage(signed.text)
-    const { signature } = signed
-    return this.#chains.verify({ chainId, address, hash, signature }, this.#context.closing)
+    const question = statement && questionOf(address, statement)
+    return question && this.#chains.verify(question, this.#context.closing)
   }
 
   async #onStatus(
@@ -214,9 +200,11 @@ export class ContractAccounts {
     }
     this.#away.delete(chainId)
     if (status === 'valid' || status === 'delegated') {
-      await this.#directory.confirm(number)
-      this.#refused.delete(number)
-      return
+      const isTaken = await this.#directory.confirm(number, status === 'delegated')
+      if (isTaken) {
+        this.#refused.delete(number)
+        return
+      }
     }
     const isDoubtful = status === 'doubtful'
     const doubts = isDoubtful ? (this.#refused.get(number)?.doubts ?? 0) + 1 : 0
@@ -236,16 +224,4 @@ export class ContractAccounts {
     const soonest = Math.min(idleMs, ...waits.map((ms) => (ms > 0 ? ms : minuteMs)))
     return this.#isLive ? soonest : idleMs
   }
-}
-
-/** The text and the contract's signature over it. */
-const signedOf = (statement: ContractStatement) => {
-  if (statement.kind === 'grant') {
-    const { bundle } = statement
-    return { text: grantText(bundle), signature: bundle.signature.signature }
-  }
-  const text = revocationText(statement.revocation)
-  return text.ok
-    ? { text: text.value, signature: statement.revocation.signature.signature }
-    : undefined
 }

@@ -6,9 +6,8 @@
 
 import { PadlockError } from '../../errors.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
-import { encodeBase64 } from '../../protocol/bytes.ts'
 import { nextHead } from '../../protocol/heads.ts'
-import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
+import { type Address, digestEnvelope } from '../../protocol/ids.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
@@ -17,10 +16,9 @@ import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors, Position } from '../runtime/cursors.ts'
 import { Mutex } from '../runtime/mutex.ts'
-import { nsToMs } from '../runtime/node-time.ts'
 import { AccountChanges } from './account-changes.ts'
 import { Coverage } from './coverage.ts'
-import { fromRecords, installationWrite } from './installation-records.ts'
+import { describeInstallation, fromRecords, installationWrite } from './installation-records.ts'
 import {
   confirm,
   isMoot,
@@ -28,7 +26,7 @@ import {
   type KnownAccount,
   type KnownInstallation,
   parseContractStatement,
-  readBundle,
+  readContact,
   readRevocation,
 } from './known-installations.ts'
 import type { NewVerification, PendingVerifications } from './pending-verification.ts'
@@ -112,6 +110,7 @@ export class Directory {
     const account = fromRecords(
       address,
       rows.map(({ value }) => value),
+      this.#context.time.passedNs(),
     )
     const now = this.#accounts.get(address)
     return now ?? this.#remember(address, account)
@@ -133,6 +132,7 @@ export class Directory {
       await this.#query(uncovered.slice(at, at + addressesPerQuery))
     }
     await this.#listener.awaitVerification(addresses)
+    for (const address of addresses) await this.reconsider(address)
   }
 
   /** Queries the node for an account even if it is covered. */
@@ -173,7 +173,7 @@ export class Directory {
 
   async #apply(envelopes: readonly NodeEnvelope[]): Promise<boolean> {
     const { nodeId } = this.#cursors
-    const changes = new AccountChanges()
+    const changes = new AccountChanges(this.#context.time.passedNs())
     const positions = new Map<string, Position>()
     const writes: Write[] = []
     const unverified: NewVerification[] = []
@@ -201,7 +201,7 @@ export class Directory {
       const { message, nodeNs } = envelope
       const isGrant = kind === 'contact'
       const { updates, asks } = isGrant
-        ? readBundle(this.#context.crypto, address, message, nodeNs, account)
+        ? readContact(this.#context.crypto, address, message, nodeNs, account)
         : readRevocation(address, message, nodeNs, account)
       if (asks) unverified.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
       else if (!isGrant && updates.length > 0)
@@ -225,24 +225,46 @@ export class Directory {
     return true
   }
 
-  /** The chain of a contract account confirmed a grant or a revocation. */
-  confirm(number: number): Promise<void> {
+  /**
+   * The chain of a contract account confirmed a grant or a revocation.
+   *
+   * @param isDelegated whether the address has an EIP-7702 designator there
+   * @returns false if that does not count for this account
+   */
+  confirm(number: number, isDelegated: boolean): Promise<boolean> {
     return this.#mutex.runExclusive(async () => {
       const record = await this.#pending.read(number)
       const pending = this.#pending.get(number)
       const isGrant = pending?.kind === 'grant'
       const statement = record && pending && parseContractStatement(record.message, isGrant)
-      if (!statement) return
+      if (!statement) return true
       const { address } = pending
-      const changes = new AccountChanges()
+      const changes = new AccountChanges(this.#context.time.passedNs())
       const account = changes.of(address, await this.account(address))
-      const { news, usable } = changes.apply(account, confirm(statement, record.nodeNs, account))
+      const updates = confirm(statement, isDelegated, record.nodeNs, account)
+      if (!updates) return false
+      const { news, usable } = changes.apply(account, updates)
       // Devices found on the first read of an account are not news, even if confirmed only now.
       if (record.isNews) changes.news.push(...news)
       // Messages may have gone to the account's other installations meanwhile.
       changes.gained.push(...usable)
       const writes = isGrant ? [] : this.#ownRevocationWrites(address, record.message)
       await this.#save(changes, joinChanges({ writes }, this.#pending.removalChange([number])))
+      return true
+    })
+  }
+
+  /** Time has passed: contracts' grants that waited for it may count now (section 3). */
+  async reconsider(address: Address): Promise<void> {
+    const isPending = ({ state }: KnownInstallation) => state === 'pending'
+    if (![...(await this.account(address)).values()].some(isPending)) return
+    await this.#mutex.runExclusive(async () => {
+      const changes = new AccountChanges(this.#context.time.passedNs())
+      const account = changes.of(address, await this.account(address))
+      const { usable } = changes.apply(account, [])
+      if (usable.length === 0) return
+      changes.gained.push(...usable)
+      await this.#save(changes, { writes: [] })
     })
   }
 
@@ -287,21 +309,6 @@ export class Directory {
 
   /** An installation as the application sees it. */
   describe(installation: KnownInstallation): Installation {
-    return {
-      id: installation.id,
-      address: formatAddress(installation.address),
-      isThis: installation.id === this.#context.account.installationId,
-      keys: {
-        curve25519: encodeBase64(installation.keys.curve25519),
-        ed25519: encodeBase64(installation.keys.ed25519),
-      },
-      createdAtMs: nsToMs(installation.firstSeenNs),
-      state:
-        installation.revokedNs > 0n
-          ? 'revoked'
-          : installation.state === 'valid'
-            ? 'valid'
-            : 'unverified',
-    }
+    return describeInstallation(installation, this.#context.account.installationId)
   }
 }

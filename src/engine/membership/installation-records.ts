@@ -1,17 +1,22 @@
-/** Converts installations to store records and back. */
+/** Converts installations to store records and back, and to what applications see. */
 
-import type { Address, InstallationId } from '../../protocol/ids.ts'
+import { encodeBase64 } from '../../protocol/bytes.ts'
+import { type Address, formatAddress, type InstallationId } from '../../protocol/ids.ts'
 import type { Write } from '../../store/store.ts'
 import { type InstallationRecord, joinKey, put, tables } from '../../store/tables.ts'
+import type { Installation } from '../model.ts'
+import { nsToMs } from '../runtime/node-time.ts'
 import { changedStates, type KnownInstallation } from './known-installations.ts'
 
-const stateNumbers = { unknown: 0, valid: 1, unverified: 2 } as const
+/** Of grants alone: `pending` is worked out. */
+const stateNumbers = { unknown: 0, valid: 1, unverified: 2, pending: 2 } as const
 const stateNames = ['unknown', 'valid', 'unverified'] as const
 
 /** Builds the installations of an account from their records. */
 export const fromRecords = (
   address: Address,
   records: readonly InstallationRecord[],
+  passedNs: bigint,
 ): Map<InstallationId, KnownInstallation> => {
   const account = new Map<InstallationId, KnownInstallation>()
   for (const value of records) {
@@ -27,13 +32,16 @@ export const fromRecords = (
       revokedNs: value.revokedNs,
       isPast: value.isPast,
       grant,
+      isDelegated: value.isDelegated,
+      vouches: value.vouches.map(({ by, nodeNs }) => ({ by: by as InstallationId, nodeNs })),
       chainId: value.chainId,
       revokedChainId: value.revokedChainId,
       contestedBy: value.contestedBy,
       state: grant,
     })
   }
-  for (const installation of changedStates(account)) account.set(installation.id, installation)
+  for (const installation of changedStates(account, passedNs))
+    account.set(installation.id, installation)
   return account
 }
 
@@ -49,7 +57,33 @@ export const installationWrite = (installation: KnownInstallation): Write =>
     revokedNs: installation.revokedNs,
     isPast: installation.isPast,
     state: stateNumbers[installation.grant],
+    isDelegated: installation.isDelegated,
+    vouches: installation.vouches.map((vouch) => ({
+      $typeName: 'padlock.store.v1.VouchRecord' as const,
+      ...vouch,
+    })),
     chainId: installation.chainId,
     revokedChainId: installation.revokedChainId,
     contestedBy: [...installation.contestedBy],
   })
+
+/** @param own the id of this client's installation; undefined without a client */
+export const describeInstallation = (
+  installation: KnownInstallation,
+  own: InstallationId | undefined,
+): Installation => ({
+  id: installation.id,
+  address: formatAddress(installation.address),
+  isThis: installation.id === own,
+  keys: {
+    curve25519: encodeBase64(installation.keys.curve25519),
+    ed25519: encodeBase64(installation.keys.ed25519),
+  },
+  createdAtMs: nsToMs(installation.firstSeenNs),
+  state:
+    installation.revokedNs > 0n
+      ? 'revoked'
+      : installation.state === 'valid' || installation.state === 'pending'
+        ? installation.state
+        : 'unverified',
+})

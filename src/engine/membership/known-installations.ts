@@ -6,6 +6,14 @@
 
 import type { Crypto } from '../../crypto/crypto.ts'
 import {
+  type AccountSigners,
+  countsAsContract,
+  type GrantState,
+  judgeGrants,
+  maySign,
+  type VerifiedGrant,
+} from '../../protocol/account-rules.ts'
+import {
   type ContactBundle,
   parseContactBundle,
   sealingKeySignature,
@@ -17,9 +25,10 @@ import {
   parseRevocation,
   verifyRevocation,
 } from '../../protocol/revocation.ts'
+import { isVouch, parseVouch, vouchSignature } from '../../protocol/vouch.ts'
 import { chainOf } from '../../protocol/wallet-association.ts'
 
-export type InstallationState = 'valid' | 'unverified' | 'unknown'
+export type InstallationState = 'valid' | 'pending' | 'unverified' | 'unknown'
 
 export interface KnownInstallation {
   readonly address: Address
@@ -33,8 +42,12 @@ export interface KnownInstallation {
   readonly revokedNs: bigint
   /** Whether this client was live after the revocation. */
   readonly isPast: boolean
-  /** The state of its grant alone. */
+  /** The state of its grant's signature alone; never `pending`. */
   readonly grant: InstallationState
+  /** Whether its chain confirmed its grant at an address with an EIP-7702 designator. */
+  readonly isDelegated: boolean
+  /** Words of other installations that it is genuine. */
+  readonly vouches: readonly KnownVouch[]
   /** The chain that must confirm its grant; 0 if the wallet's key signed. */
   readonly chainId: bigint
   /** The chain that confirmed its revocation; 0 if not revoked, or by the wallet's key. */
@@ -43,6 +56,11 @@ export interface KnownInstallation {
   readonly contestedBy: readonly bigint[]
   /** Its effective state, in view of the whole account: see `changedStates`. */
   readonly state: InstallationState
+}
+
+export interface KnownVouch {
+  readonly by: InstallationId
+  readonly nodeNs: bigint
 }
 
 export type KnownAccount = ReadonlyMap<InstallationId, KnownInstallation>
@@ -64,6 +82,8 @@ const ownKey = 0n
 /** Installations that unconfirmed revocations may add to an account; a node can make them up. */
 const maxContested = 1_500
 const maxContestingChains = 16
+/** A node keeps one for each installation; another node may have another. */
+const maxVouches = 8
 
 const nothing: ReadEnvelope = { updates: [], asks: false }
 
@@ -75,45 +95,75 @@ export const isUsable = ({ state, revokedNs }: KnownInstallation): boolean =>
  * from being used, but is not reported as a loss, as any node can make one up.
  */
 export const isMember = ({ grant, chainId, state, contestedBy, revokedNs }: KnownInstallation) =>
-  revokedNs === 0n && grant === 'valid' && (state === 'valid' || contestedBy.includes(chainId))
+  revokedNs === 0n &&
+  grant === 'valid' &&
+  (state === 'valid' || state === 'pending' || contestedBy.includes(chainId))
 
-/**
- * The one kind of an account's signatures: the chain of the first bundle that could be verified, or
- * 0 for the wallet's own key, which overrides any chain: an address with a key is not a contract.
- */
-export const kindOf = (account: KnownAccount): bigint | undefined => {
-  let kind: bigint | undefined
-  for (const { grant, chainId, revokedNs, revokedChainId } of account.values()) {
-    if (revokedNs > 0n && revokedChainId === ownKey) return ownKey
-    if (grant === 'valid' && chainId === ownKey) return ownKey
-    if (grant === 'valid') kind ??= chainId
+/** Who signs for the account, as far as its verified grants and revocations show. */
+export const signersOf = (account: KnownAccount): AccountSigners => {
+  let isKeyed = false
+  let chainId: bigint | undefined
+  let firstNs: bigint | undefined
+  for (const one of account.values()) {
+    if (one.revokedNs > 0n && one.revokedChainId === ownKey) isKeyed = true
+    if (one.grant !== 'valid') continue
+    if (one.chainId === ownKey) isKeyed = true
+    else if (firstNs === undefined || one.firstSeenNs < firstNs) {
+      chainId = one.chainId
+      firstNs = one.firstSeenNs
+    }
   }
-  return kind
+  // A wallet may revoke through its contract without ever having granted through it.
+  if (chainId === undefined) {
+    for (const { revokedNs, revokedChainId } of account.values()) {
+      if (revokedNs > 0n && revokedChainId !== ownKey) chainId ??= revokedChainId
+    }
+  }
+  return { isKeyed, chainId }
 }
 
-/** Whether a signature of this chain may still count for the account. */
-const mayCount = (account: KnownAccount, chainId: bigint): boolean => {
-  const kind = kindOf(account)
-  return chainId !== ownKey && (kind === undefined || kind === chainId)
+/** The chain whose contract signs for an account that no key signed for. */
+export const contractChainOf = (account: KnownAccount): bigint | undefined => {
+  const { isKeyed, chainId } = signersOf(account)
+  return isKeyed ? undefined : chainId
 }
+
+/** Whether a contract's signature of this chain may still count for the account. */
+const mayCount = (account: KnownAccount, chainId: bigint): boolean =>
+  chainId !== ownKey && maySign(signersOf(account), { kind: 'erc1271', chainId })
 
 /** The installations whose state must change in view of the whole account, already updated. */
-export const changedStates = (account: KnownAccount): readonly KnownInstallation[] => {
-  const kind = kindOf(account)
+export const changedStates = (
+  account: KnownAccount,
+  passedNs: bigint,
+): readonly KnownInstallation[] => {
+  const verified = [...account.values()].filter(({ grant }) => grant === 'valid')
+  const judged = judgeGrants(verified.map(asVerified), signersOf(account), passedNs)
   return [...account.values()].flatMap((installation) => {
-    const state = stateOf(installation, kind)
+    const state = stateOf(installation, judged.get(installation.id))
     return state === installation.state ? [] : [{ ...installation, state }]
   })
 }
 
+const asVerified = (installation: KnownInstallation): VerifiedGrant => ({
+  id: installation.id,
+  chainId: installation.chainId === ownKey ? undefined : installation.chainId,
+  isDelegated: installation.isDelegated,
+  nodeNs: installation.firstSeenNs,
+  sealingCreatedNs: installation.sealingCreatedNs,
+  revokedNs: installation.revokedNs,
+  vouches: installation.vouches,
+})
+
 const stateOf = (
   { grant, chainId, contestedBy }: KnownInstallation,
-  kind: bigint | undefined,
+  judged: GrantState | undefined,
 ): InstallationState => {
   if (grant !== 'valid') return grant
   // A revocation that was not checked yet may be genuine: not valid until it is.
-  if (chainId !== kind || contestedBy.includes(chainId)) return 'unverified'
-  return 'valid'
+  if (judged === undefined || judged === 'void' || contestedBy.includes(chainId))
+    return 'unverified'
+  return judged
 }
 
 /** Reads a contact bundle. A sealing key is only ever replaced by a newer one (section 9). */
@@ -139,22 +189,46 @@ export const readBundle = (
   if (!sealed) return nothing
   if (isByKey) {
     if (!verifyGrant(bundle).ok) return nothing
-    return { updates: [granted(bundle, 'valid', ownKey, nodeNs, known)], asks: false }
+    return { updates: [granted(bundle, { grant: 'valid', chainId }, nodeNs, known)], asks: false }
   }
-  // The grant stays valid: the installation itself signed the newer key.
-  if (isGranted) {
-    return { updates: [granted(bundle, 'valid', chainId, nodeNs, known)], asks: false }
+  // The grant stays valid, whoever signed it: the installation itself signed the newer key.
+  if (isGranted && known) {
+    const { grant, isDelegated } = known
+    const update = { grant, chainId: known.chainId, isDelegated }
+    return { updates: [granted(bundle, update, nodeNs, known)], asks: false }
   }
-  return {
-    updates: isNewer ? [granted(bundle, 'unverified', chainId, nodeNs, known)] : [],
-    asks: true,
-  }
+  const update = { grant: 'unverified', chainId } as const
+  return { updates: isNewer ? [granted(bundle, update, nodeNs, known)] : [], asks: true }
 }
+
+/** Reads a vouch. It counts only under the key of an installation that the account has. */
+const readVouch = (
+  crypto: Crypto,
+  address: Address,
+  message: Uint8Array,
+  nodeNs: bigint,
+  account: KnownAccount,
+): ReadEnvelope => {
+  const parsed = parseVouch(message)
+  if (!parsed.ok) return nothing
+  const { installationId, voucherId } = parsed.value
+  const [vouched, voucher] = [account.get(installationId), account.get(voucherId)]
+  if (!vouched || !voucher || vouched.vouches.length >= maxVouches) return nothing
+  if (vouched.vouches.some(({ by }) => by === voucherId)) return nothing
+  const [isSigned] = crypto.verify([vouchSignature(parsed.value, address, voucher.keys.ed25519)])
+  if (!isSigned) return nothing
+  const vouches = [...vouched.vouches, { by: voucherId, nodeNs }]
+  return { updates: [{ ...vouched, vouches }], asks: false }
+}
+
+/** Reads what lies on a contact topic: a bundle, or a vouch. */
+export const readContact = (
+  ...given: Parameters<typeof readBundle>
+): ReturnType<typeof readBundle> => (isVouch(given[2]) ? readVouch(...given) : readBundle(...given))
 
 const granted = (
   { address, installationId, keys, sealingKey }: ContactBundle,
-  grant: InstallationState,
-  chainId: bigint,
+  update: Pick<KnownInstallation, 'grant' | 'chainId'> & { readonly isDelegated?: boolean },
   nodeNs: bigint,
   known: KnownInstallation | undefined,
 ): KnownInstallation => {
@@ -164,8 +238,9 @@ const granted = (
     keys,
     ...(isNewer && { sealingKey: sealingKey.key, sealingCreatedNs: sealingKey.createdNs }),
     firstSeenNs: known && known.firstSeenNs > 0n ? known.firstSeenNs : nodeNs,
-    grant,
-    chainId,
+    grant: update.grant,
+    chainId: update.chainId,
+    isDelegated: update.isDelegated ?? false,
   }
 }
 
@@ -242,6 +317,8 @@ const unknownInstallation = (
   revokedNs: 0n,
   isPast: false,
   grant: 'unknown',
+  isDelegated: false,
+  vouches: [],
   chainId: ownKey,
   revokedChainId: ownKey,
   contestedBy: [],
@@ -269,12 +346,17 @@ export const parseContractStatement = (
 
 /**
  * Whether the chain's answer would change anything. A revocation is verified only once the account
- * is known to belong to that chain: a contract on another chain has no say in it.
+ * is known to belong to that chain, or to have a key, which alone delegates: a contract on another
+ * chain has no say in it.
  */
 export const isWorthVerifying = (
   account: KnownAccount,
   { chainId, kind }: ContractStatementKind,
-): boolean => (kind === 'grant' ? mayCount(account, chainId) : kindOf(account) === chainId)
+): boolean => {
+  if (kind === 'grant') return mayCount(account, chainId)
+  const signers = signersOf(account)
+  return signers.chainId === chainId || (signers.isKeyed && signers.chainId === undefined)
+}
 
 export type ContractStatementKind = Pick<ContractStatement, 'kind' | 'chainId'>
 
@@ -282,28 +364,36 @@ export type ContractStatementKind = Pick<ContractStatement, 'kind' | 'chainId'>
 export const isMoot = (account: KnownAccount, { chainId }: ContractStatementKind): boolean =>
   !mayCount(account, chainId)
 
-/** What the chain's confirmation changes. */
+/**
+ * What the chain's confirmation changes; undefined if it does not count.
+ *
+ * @param isDelegated whether the address has an EIP-7702 designator there
+ */
 export const confirm = (
   statement: ContractStatement,
+  isDelegated: boolean,
   nodeNs: bigint,
   account: KnownAccount,
-): readonly KnownInstallation[] => {
-  if (!isWorthVerifying(account, statement)) return []
+): readonly KnownInstallation[] | undefined => {
+  if (!isWorthVerifying(account, statement)) return undefined
+  if (!countsAsContract(signersOf(account), isDelegated)) return undefined
   if (statement.kind === 'revocation') {
     return revoked(statement.revocation, statement.chainId, nodeNs, account)
   }
   const { bundle, chainId } = statement
-  return [granted(bundle, 'valid', chainId, nodeNs, account.get(bundle.installationId))]
+  const update = { grant: 'valid', chainId, isDelegated } as const
+  return [granted(bundle, update, nodeNs, account.get(bundle.installationId))]
 }
 
 /** Applies the updates to the account, with all changes of state that follow from them. */
 export const change = (
   account: KnownAccount,
   updates: readonly KnownInstallation[],
+  passedNs: bigint,
 ): readonly KnownInstallation[] => {
   const next = new Map(account)
   for (const installation of updates) next.set(installation.id, installation)
-  const changed = changedStates(next)
+  const changed = changedStates(next, passedNs)
   const ids = new Set(changed.map(({ id }) => id))
   return [...updates.filter(({ id }) => !ids.has(id)), ...changed]
 }

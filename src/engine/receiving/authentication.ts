@@ -62,6 +62,7 @@ export class Authentication {
         !sender ||
         sender.state === 'unknown' ||
         sender.state === 'unverified' ||
+        sender.state === 'pending' ||
         unsure.has(address)
       if (sender?.state === 'unverified') unverified.add(address)
       if (!isBehind && sender && this.#isRevoked(sender, one)) {

@@ -73,7 +73,8 @@ export class ParkedSenders {
     const rows = await parking.of(sender)
     const account = await directory.account(sender.address)
     // A contract account's installation waits for its chain, for at most two weeks.
-    const isWaiting = account.get(sender.installationId)?.state === 'unverified'
+    const { state } = account.get(sender.installationId) ?? {}
+    const isWaiting = state === 'unverified' || state === 'pending'
     const due = isWaiting ? rows.filter(({ value }) => this.#isTooOld(value)) : rows
     if (due.length === 0) return
     const addressed = await unsealing.open(due.map(({ value }): InboxEnvelope => value))

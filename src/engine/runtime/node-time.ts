@@ -28,7 +28,7 @@ export class NodeTime {
 
   /** Our own clock in nanoseconds. */
   clockNs(): bigint {
-    return BigInt(this.#platform.nowMs()) * nsPerMs
+    return BigInt(Math.trunc(this.#platform.nowMs())) * nsPerMs
   }
 
   /** Node time, or undefined before the node reported it. */

@@ -49,6 +49,7 @@ const aNewcomer = async () => {
         nodeNs: 1_700_000_000_000_000_000n,
         retentionNs: 1n,
       }),
+      query: async () => ({ envelopes: [], hasMore: false }),
       publish: async (envelopes) => {
         requests.push(envelopes)
         storedAt.push(await stored())

@@ -3,7 +3,7 @@
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import type { ContractQuestion, SignatureStatus } from '../../../src/chains/chains.ts'
-import { type Signer, signAs, signAsWallet } from '../../../src/engine/keys/signing.ts'
+import { type Signer, signAsWallet } from '../../../src/engine/keys/signing.ts'
 import { PadlockError } from '../../../src/errors.ts'
 import type { AccountCode } from '../../../src/protocol/account-code.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
@@ -64,13 +64,13 @@ test('a key signs once, without a chain, whatever chain its wallet is on', async
 })
 
 test('a contract account that the application names signs once, with its chain', async () => {
-  const { signer, asked } = aSigner({ contractChainId: 7n, findChain: on(5n, 'none') })
+  const { signer, asked } = aSigner({ by: other, contractChainId: 7n, findChain: on(5n, 'none') })
   expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 7n })
   expect(asked).toEqual(['on 7'])
 })
 
 test('an address with code on the wallet’s chain signs once, with that chain', async () => {
-  const { signer, asked } = aSigner({ findChain: on(5n, 'contract') })
+  const { signer, asked } = aSigner({ by: other, findChain: on(5n, 'contract') })
   expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 5n })
   expect(asked).toEqual(['on 5'])
 })
@@ -184,7 +184,7 @@ test('a contract account that has not signed yet says so; its wallet is asked on
 
 test('a chain that cannot be asked now stops nobody: the node asks it', async () => {
   const { chains } = saying('unreachable')
-  const { signer } = aSigner({ contractChainId: 5n, chains })
+  const { signer } = aSigner({ by: other, contractChainId: 5n, chains })
   expect(await signAsWallet(signer, signing, never)).toMatchObject({ kind: 'erc1271', chainId: 5n })
 })
 
@@ -208,19 +208,27 @@ test('a contract’s signature has 8 KiB at most', async () => {
   }
 })
 
-test('an account that has a kind already signs in that kind only', async () => {
-  const key = aSigner({ findChain: on(5n, 'contract'), contractChainId: 5n })
-  expect(await signAs(key.signer, signing, undefined, never)).toMatchObject({ kind: 'eip191' })
-  expect(key.asked).toEqual(['plain'])
-  const wrong = aSigner({ by: other, findChain: on(5n, 'none') })
-  expect(await codeOf(signAs(wrong.signer, signing, undefined, never))).toBe('wallet_wrong_account')
-  expect(wrong.asked).toEqual(['plain'])
-  const contract = aSigner()
-  expect(await signAs(contract.signer, signing, 9n, never)).toMatchObject({
-    kind: 'erc1271',
-    chainId: 9n,
-  })
-  expect(contract.asked).toEqual(['on 9'])
+test('where a contract may answer for the address, one signature is asked for, with the chain; whose it is, it shows', async () => {
+  for (const given of [
+    { findChain: on(5n, 'delegated') },
+    { findChain: on(5n, 'contract') },
+    { contractChainId: 5n },
+  ]) {
+    // The key of a delegated account signs plainly, or the contract's wallet wraps it.
+    const key = aSigner(given)
+    expect(await signAsWallet(key.signer, signing, never)).toEqual({
+      kind: 'eip191',
+      chainId: 5n,
+      signature: await signWith(account)('on 5', never),
+    })
+    expect(key.asked).toEqual(['on 5'])
+    const wrapped = aSigner({ ...given, signText: async () => new Uint8Array(85) })
+    expect(await signAsWallet(wrapped.signer, signing, never)).toEqual({
+      kind: 'erc1271',
+      chainId: 5n,
+      signature: new Uint8Array(85),
+    })
+  }
 })
 
 test('a wallet that never answers is given up when the caller gives up', async () => {

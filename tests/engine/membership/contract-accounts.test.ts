@@ -12,11 +12,8 @@ import {
   askable,
   aWorld,
   chain,
-  openContract,
   openLive,
-  publishedBy,
   say,
-  serving,
   stateOf,
   statesOf,
   textsOf,
@@ -247,43 +244,6 @@ test('an ordinary address never becomes a contract account by what a node serves
   expect(await atBob.engine.canMessage(carol.address)).toBe(false)
 })
 
-test('of both kinds the account’s key counts, whichever a node serves first', async () => {
-  // An account that delegates to a contract which takes its key: both kinds of signature are good.
-  const carol = anAccount()
-  await chain.delegate(carol, await chain.deploy('SelfOwnedWallet'))
-  const [plain, byContract] = [await aWorld(), await aWorld()]
-  const atPlain = await openLive(plain, { account: carol, database: freshDatabase() })
-  const atContract = await openContract(byContract, carol)
-  const [key] = (await publishedBy(plain, carol)).bundles
-  const [contract] = (await publishedBy(byContract, carol)).bundles
-  if (!key || !contract) throw new Error('both are published')
-  const contact = contactTopic(addressOf(carol))
-
-  for (const order of [
-    [key, contract],
-    [contract, key],
-  ]) {
-    const lists = new Map<string, readonly Uint8Array[]>([[contact, order.slice(0, 1)]])
-    const chains = askable()
-    const world = await anEngineWorld()
-    const atBob = await openLive(world, {
-      account: anAccount(),
-      database: freshDatabase(),
-      network: serving(lists),
-      chains,
-    })
-    await atBob.engine.conversation(carol.address)
-    const [first] = order
-    const firstId = first === key ? atPlain.engine.installationId : atContract.engine.installationId
-    expect(await stateOf(atBob, carol.address, firstId)).toBe('valid')
-    lists.set(contact, order)
-    expect(await stateOf(atBob, carol.address, atPlain.engine.installationId)).toBe('valid')
-    expect(await stateOf(atBob, carol.address, atContract.engine.installationId)).not.toBe('valid')
-    // Of an account that signs with its key no chain is asked.
-    expect(chains.asked).toHaveLength(first === key ? 0 : 1)
-  }
-})
-
 test('a wallet that signs for no contract of the chain is refused before anything is published', async () => {
   const world = await aWorld()
   const owner = anAccount()
@@ -326,7 +286,7 @@ test('an application that named the wrong chain names the right one, and the wal
   const owner = anAccount()
   const database = freshDatabase()
   const open = (contractChainId: bigint) =>
-    other.open({ account: owner, database, contractChainId })
+    other.open({ account: owner, database, contractChainId, sign: async () => new Uint8Array(100) })
   await expect(open(5n)).rejects.toMatchObject({ code: 'chain_unavailable' })
   await expect(open(5n)).rejects.toMatchObject({ code: 'chain_unavailable' })
   expect(other.asked).toHaveLength(1)

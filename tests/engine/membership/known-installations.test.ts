@@ -9,10 +9,13 @@ import {
   isMember,
   isMoot,
   isUsable,
-  kindOf,
   readBundle,
   readRevocation,
+  signersOf,
 } from '../../../src/engine/membership/known-installations.ts'
+import type { Account } from '../../../src/engine/runtime/context.ts'
+import { vouchSigningBytes } from '../../../src/protocol/signing-bytes.ts'
+import { buildVouch } from '../../../src/protocol/vouch.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { Reader } from '../../support/account-reader.ts'
 import { aGrant, aRevocation, theAddress } from '../../support/contract-grants.ts'
@@ -25,16 +28,23 @@ const two = { chainId: 2n }
 const nothing = { updates: [], asks: false }
 const ownDevice = () => aDevice(theAddress)
 
+const aVouch = ({ installationId }: Account, voucher: Account) => {
+  const voucherId = voucher.installationId
+  const bytes = vouchSigningBytes({ address: theAddress, voucherId, installationId })
+  const [signature = new Uint8Array()] = crypto.sign(voucher.identity, [bytes])
+  return buildVouch({ installationId, voucherId, signature })
+}
+
 test('a contract’s grant is unverified and asked about, and valid once its chain says yes', async () => {
   const [reader, device] = [new Reader(), ownDevice()]
   const { message } = await aGrant(device, one)
   expect(reader.grant(message).asks).toBe(true)
   expect(reader.state(device)).toBe('unverified')
   expect(isUsable(reader.of(device))).toBe(false)
-  expect(kindOf(reader.account)).toBeUndefined()
+  expect(signersOf(reader.account)).toEqual({ isKeyed: false, chainId: undefined })
   reader.confirm(message)
   expect(reader.state(device)).toBe('valid')
-  expect(kindOf(reader.account)).toBe(1n)
+  expect(signersOf(reader.account)).toEqual({ isKeyed: false, chainId: 1n })
   expect(reader.of(device)).toMatchObject({ chainId: 1n, firstSeenNs: 100n })
 })
 
@@ -42,7 +52,7 @@ test('a key’s grant is valid at once, and one of another key is nothing', asyn
   const [reader, device, other] = [new Reader(), ownDevice(), aDevice()]
   expect(reader.grant((await aGrant(device, 'key')).message).asks).toBe(false)
   expect(reader.state(device)).toBe('valid')
-  expect(kindOf(reader.account)).toBe(0n)
+  expect(signersOf(reader.account)).toMatchObject({ isKeyed: true })
   // Signed by that key, over a text that names the other address.
   const foreign = (await aGrant(other, 'key')).message
   expect(readBundle(crypto, other.address, foreign, 1n, new Map())).toEqual(nothing)
@@ -110,7 +120,7 @@ test('a newer sealing key under a grant that is not confirmed is asked about wit
   expect(reader.of(device).sealingKey).toEqual(newer.key)
 })
 
-test('the account key’s kind wins over a chain’s, before and after', async () => {
+test('where an address has a key, a contract’s word without delegation is void, before and after', async () => {
   const [byContract, byKey] = [ownDevice(), ownDevice()]
   const contract = (await aGrant(byContract, one)).message
   const key = (await aGrant(byKey, 'key')).message
@@ -119,17 +129,63 @@ test('the account key’s kind wins over a chain’s, before and after', async (
   contractFirst.confirm(contract)
   expect(contractFirst.state(byContract)).toBe('valid')
   contractFirst.grant(key)
-  expect(kindOf(contractFirst.account)).toBe(0n)
+  expect(signersOf(contractFirst.account)).toEqual({ isKeyed: true, chainId: 1n })
   expect([contractFirst.state(byContract), contractFirst.state(byKey)]).toEqual([
     'unverified',
     'valid',
   ])
   const keyFirst = new Reader()
   keyFirst.grant(key)
-  expect(keyFirst.grant(contract)).toEqual(nothing)
+  expect(keyFirst.grant(contract).asks).toBe(true)
   keyFirst.confirm(contract)
-  expect(keyFirst.account.size).toBe(1)
-  expect(isMoot(keyFirst.account, { kind: 'grant', chainId: 1n })).toBe(true)
+  expect([keyFirst.state(byContract), keyFirst.state(byKey)]).toEqual(['unverified', 'valid'])
+  // Until the contract delegates, its chain may be asked.
+  expect(isMoot(keyFirst.account, { kind: 'grant', chainId: 1n })).toBe(false)
+})
+
+test.each(['key first', 'contract first'])(
+  'both kinds for one address, %s: the contract’s device is pending until it is vouched for',
+  async (order) => {
+    const [byContract, byKey] = [ownDevice(), ownDevice()]
+    const contract = (await aGrant(byContract, one)).message
+    const key = (await aGrant(byKey, 'key', { createdNs: 500n })).message
+    const reader = new Reader()
+    const grantKey = () => reader.grant(key)
+    const grantContract = () => {
+      expect(reader.grant(contract).asks).toBe(true)
+      reader.confirm(contract, true, true)
+    }
+    for (const step of order === 'key first'
+      ? [grantKey, grantContract]
+      : [grantContract, grantKey]) {
+      step()
+    }
+    expect([reader.state(byContract), reader.state(byKey)]).toEqual(['pending', 'valid'])
+    expect(isUsable(reader.of(byContract))).toBe(false)
+    expect(isMember(reader.of(byContract))).toBe(true)
+    // By nobody of the account, by itself, and with another's signature: no vouch.
+    expect(reader.grant(aVouch(byContract, ownDevice()))).toEqual(nothing)
+    expect(reader.grant(aVouch(byContract, byContract))).toEqual(nothing)
+    const forged = { ...byKey, identity: ownDevice().identity }
+    expect(reader.grant(aVouch(byContract, forged))).toEqual(nothing)
+    expect(reader.state(byContract)).toBe('pending')
+    reader.grant(aVouch(byContract, byKey))
+    expect(reader.state(byContract)).toBe('valid')
+    expect(reader.grant(aVouch(byContract, byKey))).toEqual(nothing)
+  },
+)
+
+test('a contract that delegates revokes a device of the key, without ever having granted one', async () => {
+  const [reader, device] = [new Reader(), ownDevice()]
+  reader.grant((await aGrant(device, 'key')).message)
+  const revocation = await aRevocation([device], one)
+  expect(reader.revocation(revocation).asks).toBe(true)
+  // Not confirmed it changes nothing: a node can make it up.
+  expect(reader.state(device)).toBe('valid')
+  reader.confirm(revocation, false)
+  expect(reader.state(device)).toBe('valid')
+  reader.confirm(revocation, false, true)
+  expect(reader.state(device)).toBe('revoked')
 })
 
 test('an installation is valid by the account’s key whatever was served of it before', async () => {
@@ -201,11 +257,13 @@ test('a revocation that came before the grant is not forgotten', async () => {
   expect(reader.state(device)).toBe('revoked')
 })
 
-test('a revocation of another kind has no say', async () => {
+test('a revocation of another chain, or of a contract where there is a key, has no say', async () => {
   const device = ownDevice()
   const byKey = new Reader()
   byKey.grant((await aGrant(device, 'key')).message)
-  expect(byKey.revocation(await aRevocation([device], one))).toEqual(nothing)
+  const undelegated = await aRevocation([device], one)
+  byKey.revocation(undelegated)
+  byKey.confirm(undelegated, false)
   expect(byKey.state(device)).toBe('valid')
 
   const onOne = new Reader()
@@ -228,18 +286,14 @@ test('a revocation of another kind has no say', async () => {
   expect(turned.state(device)).toBe('valid')
 })
 
-test('a revocation by the account’s key counts for every installation, and tells the kind', async () => {
+test('a revocation by the account’s key counts for every installation, and shows that there is one', async () => {
   const [reader, phone, stranger] = [new Reader(), ownDevice(), ownDevice()]
   const { message } = await aGrant(phone, one)
   reader.grant(message)
   reader.confirm(message)
   reader.revocation(await aRevocation([stranger], 'key'))
-  expect(kindOf(reader.account)).toBe(0n)
+  expect(signersOf(reader.account)).toMatchObject({ isKeyed: true })
   expect([reader.state(phone), reader.state(stranger)]).toEqual(['unverified', 'revoked'])
-  expect(reader.grant((await aGrant(ownDevice(), one)).message)).toEqual({
-    updates: [],
-    asks: false,
-  })
 })
 
 test('an installation that a chain revoked stays revoked when the account key’s kind turns up', async () => {
@@ -299,7 +353,9 @@ test('an account is read out of its records as it was', async () => {
     if (write.kind === 'delete') throw new Error('it is written')
     return tables.installations.decode(write.record.bytes)
   })
-  expect([...fromRecords(theAddress, records)].sort()).toEqual([...reader.account].sort())
+  expect([...fromRecords(theAddress, records, reader.passedNs)].sort()).toEqual(
+    [...reader.account].sort(),
+  )
   expect([phone, laptop, tablet].map((device) => reader.state(device))).toEqual([
     'revoked',
     'unverified',

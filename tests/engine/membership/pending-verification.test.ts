@@ -176,21 +176,25 @@ test('grants are asked about before revocations, which wait for the kind of the 
   expect(await desk.kept()).toEqual([])
 })
 
-test('pending verifications that our own key made moot are forgotten unasked', async () => {
+test('where the account has a key, what a contract signed is kept and asked about, and counts only by delegation', async () => {
   const desk = await aDesk()
   const [phone, laptop] = [ownDevice(), ownDevice()]
   await desk.grants((await aGrant(phone, one)).message)
   await desk.revocations(await aRevocation([laptop], one))
   expect(await desk.kept()).toHaveLength(2)
   await desk.grants((await aGrant(laptop, 'key')).message)
-  expect(await desk.kept()).toEqual([])
+  expect(await desk.kept()).toHaveLength(2)
   await desk.accounts.check(theAddress)
-  expect(desk.asked).toEqual([])
+  expect(desk.asked).toHaveLength(2)
   expect((await desk.states()).sort()).toEqual(['unverified', 'valid'])
-  // In one page too.
-  const other = await aDesk()
-  await other.grants((await aGrant(phone, one)).message, (await aGrant(laptop, 'key')).message)
-  expect(await other.kept()).toEqual([])
+  // What does not count is a no like any other: asked about again after an hour.
+  desk.say.word = async () => 'delegated'
+  await desk.accounts.check(theAddress)
+  expect(desk.asked).toHaveLength(2)
+  desk.turn(hourMs)
+  await desk.accounts.check(theAddress)
+  expect((await desk.states()).sort()).toEqual(['revoked', 'valid'])
+  expect(await desk.kept()).toEqual([])
 })
 
 test('a statement that is read again is verified once', async () => {

@@ -9,10 +9,13 @@ import { prepare, type Statement } from '../sqlite/statement.ts'
 const schema = `
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE account (address TEXT PRIMARY KEY, chain_id TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE account (
+  address TEXT PRIMARY KEY, chain_id TEXT, keyed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE installation (
   id TEXT PRIMARY KEY, address TEXT NOT NULL, ed25519 BLOB NOT NULL,
-  sealing_created_ns INTEGER NOT NULL, node_ns INTEGER NOT NULL
+  sealing_created_ns INTEGER NOT NULL, node_ns INTEGER NOT NULL,
+  vouched INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE revocation (
   address TEXT NOT NULL, installation TEXT NOT NULL, PRIMARY KEY (address, installation)
@@ -37,6 +40,7 @@ export class Expected {
   readonly #putAccount: Statement
   readonly #account: Statement
   readonly #putInstallation: Statement
+  readonly #vouch: Statement
   readonly #installation: Statement
   readonly #putRevocation: Statement
   readonly #revocation: Statement
@@ -49,9 +53,18 @@ export class Expected {
     // Never committed: the database is thrown away.
     this.#database.exec('BEGIN')
     const sql = (text: string): Statement => prepare(this.#database, text)
-    this.#putAccount = sql('INSERT OR IGNORE INTO account VALUES (?, ?)')
+    this.#putAccount = sql(
+      `INSERT INTO account VALUES (?, ?, ?) ON CONFLICT (address) DO UPDATE SET
+         chain_id = coalesce(chain_id, excluded.chain_id), keyed = max(keyed, excluded.keyed)`,
+    )
     this.#account = sql('SELECT chain_id FROM account WHERE address = ?')
-    this.#putInstallation = sql('INSERT OR REPLACE INTO installation VALUES (?, ?, ?, ?, ?)')
+    this.#putInstallation = sql(
+      `INSERT INTO installation (id, address, ed25519, sealing_created_ns, node_ns)
+       VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET address = excluded.address, ed25519 = excluded.ed25519,
+         sealing_created_ns = excluded.sealing_created_ns, node_ns = excluded.node_ns`,
+    )
+    this.#vouch = sql('UPDATE installation SET vouched = 1 WHERE id = ? AND vouched = 0')
     this.#installation = sql('SELECT * FROM installation WHERE id = ?')
     this.#putRevocation = sql('INSERT OR IGNORE INTO revocation VALUES (?, ?)')
     this.#revocation = sql('SELECT 1 FROM revocation WHERE address = ? AND installation = ?')
@@ -59,10 +72,15 @@ export class Expected {
     this.#putTopic = sql('INSERT OR IGNORE INTO used_topic VALUES (?, ?)')
   }
 
-  /** False if the account already has another kind of signature; `chainId` is null for plain ones. */
+  /** False if contracts of another chain sign for the account; `chainId` is null if its key did. */
   addAccount(address: string, chainId: string | null): boolean {
-    this.#putAccount.run(address, chainId)
-    return this.#account.get(address)?.chain_id === chainId
+    this.#putAccount.run(address, chainId, chainId === null ? 1 : 0)
+    return chainId === null || this.#account.get(address)?.chain_id === chainId
+  }
+
+  /** False if it had a vouch before, or is not known. */
+  addVouch(installation: string): boolean {
+    return this.#vouch.run(installation) > 0
   }
 
   installation(id: string): Row | undefined {

@@ -8,6 +8,7 @@ import {
   sealingKeySignature,
   verifyGrant,
 } from '../../../../src/protocol/contact.ts'
+import type { Address } from '../../../../src/protocol/ids.ts'
 import { digestBytes } from '../../../../src/protocol/limits.ts'
 import {
   type ParsedRevocation,
@@ -20,6 +21,7 @@ import {
   type TopicKind,
   type TopicParts,
 } from '../../../../src/protocol/topics.ts'
+import { isVouch, parseVouch, vouchSignature } from '../../../../src/protocol/vouch.ts'
 import { chainOf, type WalletAssociation } from '../../../../src/protocol/wallet-association.ts'
 import { verifyStrict } from '../../rules/ed25519.ts'
 import { bytesOf, integerOf, type Row, textOf } from '../rows.ts'
@@ -168,6 +170,10 @@ export class LogCheck {
     const wrong = (what: string): void => this.#report(topic, what, sequence)
     if (parts?.kind === 'contact') {
       this.#findings.counts.bundles += 1
+      if (isVouch(message)) {
+        this.#checkVouch(parts.address, message, wrong)
+        return
+      }
       const bundle = parseContactBundle(message)
       if (!bundle.ok) wrong(`this is not a contact bundle: ${bundle.why}`)
       else if (bundle.value.address !== parts.address) wrong('the bundle is of another address')
@@ -218,6 +224,27 @@ export class LogCheck {
     )
   }
 
+  #checkVouch(address: Address, message: Uint8Array, wrong: (what: string) => void): void {
+    const vouch = parseVouch(message)
+    if (!vouch.ok) {
+      wrong(`this is not a vouch: ${vouch.why}`)
+      return
+    }
+    const { installationId, voucherId } = vouch.value
+    const [vouched, voucher] = [installationId, voucherId].map((id) => {
+      const known = this.#expected.installation(id)
+      return known !== undefined && textOf(known, 'address') === address ? known : undefined
+    })
+    if (vouched === undefined || voucher === undefined) {
+      wrong('the vouch is of an installation that the account never granted')
+      return
+    }
+    if (!verifyStrict(vouchSignature(vouch.value, address, bytesOf(voucher, 'ed25519')))) {
+      wrong("the voucher's signature does not verify")
+    }
+    if (!this.#expected.addVouch(installationId)) wrong('the installation had a vouch before')
+  }
+
   #checkRevocation(revocation: ParsedRevocation, wrong: (what: string) => void): void {
     if (!this.#isSigned(revocation, () => verifyRevocation(revocation).ok)) {
       wrong("the wallet's signature does not verify")
@@ -239,7 +266,7 @@ export class LogCheck {
   #checkWallet({ address, signature }: WalletAssociation, wrong: (what: string) => void): void {
     const chainId = chainOf(signature)?.toString() ?? null
     if (!this.#expected.addAccount(address, chainId)) {
-      wrong('the account has another kind of signature')
+      wrong('contracts of another chain sign for the account')
     }
   }
 

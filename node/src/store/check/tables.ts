@@ -26,15 +26,23 @@ const flag = (column: string): string => `CAST(CAST(${column} AS integer) AS big
 const tables: readonly Table[] = [
   {
     name: 'account',
-    statement: 'SELECT address, chain_id FROM account',
-    columns: ['address', 'chain_id'],
+    statement: `SELECT address, chain_id, ${flag('keyed')} FROM account`,
+    columns: ['address', 'chain_id', 'keyed'],
     key: 'address',
   },
   {
     name: 'installation',
-    statement: `SELECT id, address, ed25519, ${flag('revoked')}, sealing_created_ns,
-      newest_upload_ns FROM installation`,
-    columns: ['id', 'address', 'ed25519', 'revoked', 'sealing_created_ns', 'newest_upload_ns'],
+    statement: `SELECT id, address, ed25519, ${flag('revoked')}, ${flag('vouched')},
+      sealing_created_ns, newest_upload_ns FROM installation`,
+    columns: [
+      'id',
+      'address',
+      'ed25519',
+      'revoked',
+      'vouched',
+      'sealing_created_ns',
+      'newest_upload_ns',
+    ],
     key: 'id',
   },
   {
@@ -57,22 +65,25 @@ const comparisons = [
    FROM account e LEFT JOIN stored_account s ON s.address = e.address WHERE s.address IS NULL`,
   `SELECT 'contact-' || s.address AS place, CASE WHEN e.address IS NULL
      THEN 'the table has an account that no topic knows'
-     ELSE 'the table has another kind of signature for the account' END AS what
+     ELSE 'the table has another signer for the account' END AS what
    FROM stored_account s LEFT JOIN account e ON e.address = s.address
-   WHERE e.address IS NULL OR e.chain_id IS NOT s.chain_id`,
+   WHERE e.address IS NULL OR e.chain_id IS NOT s.chain_id OR e.keyed <> s.keyed`,
   `SELECT e.id AS place, 'the table lacks an installation that a contact topic names' AS what
    FROM installation e LEFT JOIN stored_installation s ON s.id = e.id WHERE s.id IS NULL`,
   `SELECT s.id AS place, CASE WHEN e.id IS NULL
        THEN 'the table has an installation that no contact topic names'
      WHEN e.address <> s.address THEN 'the table has another address for the installation'
      WHEN e.ed25519 <> s.ed25519 THEN 'the table has another key for the installation'
+     WHEN e.vouched <> s.vouched
+       THEN 'the table and the contact topic differ on whether the installation has a vouch'
      WHEN s.revoked <> (r.installation IS NOT NULL)
        THEN 'the table and the revoked topic differ on whether the installation is revoked'
      ELSE 'the table has another time for the sealing key of the installation' END AS what
    FROM stored_installation s LEFT JOIN installation e ON e.id = s.id
    LEFT JOIN revocation r ON r.address = e.address AND r.installation = e.id
    WHERE e.id IS NULL OR e.address <> s.address OR e.ed25519 <> s.ed25519
-     OR s.revoked <> (r.installation IS NOT NULL) OR e.sealing_created_ns <> s.sealing_created_ns`,
+     OR e.vouched <> s.vouched OR s.revoked <> (r.installation IS NOT NULL)
+     OR e.sealing_created_ns <> s.sealing_created_ns`,
   `SELECT 'revoked-' || e.address AS place,
      'the table lacks the revocation of ' || e.installation AS what
    FROM revocation e LEFT JOIN stored_revocation s

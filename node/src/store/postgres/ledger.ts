@@ -2,6 +2,8 @@
  * The state of a transaction as publishing sees it, in memory: loaded under its locks and changed
  * since. Nothing reaches the database until all requests are decided.
  */
+
+import { type AccountSigners, afterSigning } from '../../../../src/protocol/account-rules.ts'
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import type { KnownInstallation } from '../../rules/state.ts'
@@ -34,7 +36,7 @@ export interface LoadedState {
   /** By `receiptKey`. */
   readonly receipts: Map<string, Receipt>
   readonly installations: Map<string, KnownInstallation | undefined>
-  readonly accounts: Map<string, WalletKind | undefined>
+  readonly accounts: Map<string, AccountSigners>
   /** By `pairKey` of address and installation. */
   readonly revocations: Map<string, boolean>
   readonly counts: Map<string, Counts>
@@ -75,7 +77,7 @@ export class LoadedLedger implements Ledger {
   readonly #state: LoadedState
   readonly #undo: (() => void)[] = []
   readonly rows: NewRow[] = []
-  readonly newAccounts = new Map<string, WalletKind>()
+  readonly changedAccounts = new Map<string, AccountSigners>()
   readonly changedInstallations = new Map<string, KnownInstallation>()
   readonly newBundles: {
     readonly installation: string
@@ -101,7 +103,7 @@ export class LoadedLedger implements Ledger {
     return loaded(this.#state.installations, installationId)
   }
 
-  walletKind(address: string): WalletKind | undefined {
+  signers(address: string): AccountSigners {
     return loaded(this.#state.accounts, address)
   }
 
@@ -130,6 +132,7 @@ export class LoadedLedger implements Ledger {
     this.#push(this.rows, { topic, sequence, nodeNs, size: message.length, digest, message: kept })
     if (effect.kind === 'grant') this.#grant(effect, sequence, nodeNs)
     else if (effect.kind === 'revoke') this.#revoke(effect)
+    else if (effect.kind === 'vouch') this.#vouch(effect)
     else if (effect.kind === 'upload') this.#upload(effect, nodeNs)
     return sequence
   }
@@ -152,6 +155,7 @@ export class LoadedLedger implements Ledger {
       address,
       ed25519: keys.ed25519,
       revoked: false,
+      vouched: known?.vouched ?? false,
       newestUploadNs: known?.newestUploadNs,
       sealingCreatedNs,
     })
@@ -202,10 +206,19 @@ export class LoadedLedger implements Ledger {
     this.#set(this.#state.stocks, installationId, inStock + oneTime.length)
   }
 
+  #vouch({ installationId }: Extract<Effect, { kind: 'vouch' }>): void {
+    const known = this.installation(installationId)
+    if (known === undefined) throw new Error('a vouch for an unknown installation')
+    this.#setInstallation(installationId, { ...known, vouched: true })
+  }
+
   #keepWallet(address: string, wallet: WalletKind): void {
-    if (this.walletKind(address) !== undefined) return
-    this.#set(this.#state.accounts, address, wallet)
-    this.#set(this.newAccounts, address, wallet)
+    const before = this.signers(address)
+    const chainId = wallet.kind === 'erc1271' ? wallet.chainId : undefined
+    const after = afterSigning(before, { kind: wallet.kind, chainId })
+    if (after.isKeyed === before.isKeyed && after.chainId === before.chainId) return
+    this.#set(this.#state.accounts, address, after)
+    this.#set(this.changedAccounts, address, after)
   }
 
   #setInstallation(id: string, installation: KnownInstallation): void {

@@ -6,6 +6,8 @@
  * inboxes and prekeys of the installations that it revokes, and a grant those of the one that it
  * grants.
  */
+
+import { noSigners } from '../../../../src/protocol/account-rules.ts'
 import { parseContactBundle } from '../../../../src/protocol/contact.ts'
 import { parseRevocation } from '../../../../src/protocol/revocation.ts'
 import {
@@ -15,6 +17,7 @@ import {
   prekeyTopic,
   revokedTopic,
 } from '../../../../src/protocol/topics.ts'
+import { parseVouch } from '../../../../src/protocol/vouch.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { digestOf } from '../publishing.ts'
 import { booleanOf, bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
@@ -60,6 +63,11 @@ export class Needs {
     this.digests.push({ topic, digest: digestOf(message) })
     switch (parts.value.kind) {
       case 'contact': {
+        const vouch = parseVouch(message)
+        if (vouch.ok) {
+          const { installationId, voucherId } = vouch.value
+          this.#addAccount(parts.value.address, [installationId, voucherId])
+        }
         const bundle = parseContactBundle(message)
         if (bundle.ok) this.#addAccount(bundle.value.address, [bundle.value.installationId])
         if (bundle.ok) this.granted.add(bundle.value.installationId)
@@ -176,7 +184,7 @@ async function loadInstallations(
   if (needs.installations.size === 0) return
   for (const id of needs.installations) state.installations.set(id, undefined)
   const rows = await session.query(
-    `SELECT id, address, ed25519, revoked, sealing_created_ns, newest_upload_ns
+    `SELECT id, address, ed25519, revoked, vouched, sealing_created_ns, newest_upload_ns
      FROM installation WHERE id = ANY($1::text[])`,
     [[...needs.installations]],
   )
@@ -185,6 +193,7 @@ async function loadInstallations(
       address: textOf(row, 'address'),
       ed25519: bytesOf(row, 'ed25519'),
       revoked: booleanOf(row, 'revoked'),
+      vouched: booleanOf(row, 'vouched'),
       sealingCreatedNs: integerOf(row, 'sealing_created_ns'),
       newestUploadNs: nullableIntegerOf(row, 'newest_upload_ns'),
     })
@@ -194,20 +203,18 @@ async function loadInstallations(
 async function loadAccounts(session: Session, needs: Needs, state: LoadedState): Promise<void> {
   const addresses = [...needs.addresses]
   for (const address of addresses) {
-    state.accounts.set(address, undefined)
+    state.accounts.set(address, noSigners)
     state.counts.set(address, { granted: 0, unrevoked: 0 })
   }
   const accounts = await session.query(
-    'SELECT address, chain_id FROM account WHERE address = ANY($1::text[])',
+    'SELECT address, chain_id, keyed FROM account WHERE address = ANY($1::text[])',
     [addresses],
   )
   for (const row of accounts) {
-    state.accounts.set(
-      textOf(row, 'address'),
-      row.chain_id === null
-        ? { kind: 'eip191' }
-        : { kind: 'erc1271', chainId: BigInt(textOf(row, 'chain_id')) },
-    )
+    state.accounts.set(textOf(row, 'address'), {
+      isKeyed: booleanOf(row, 'keyed'),
+      chainId: row.chain_id === null ? undefined : BigInt(textOf(row, 'chain_id')),
+    })
   }
   const counts = await session.query(
     `SELECT address, count(*) AS granted, count(*) FILTER (WHERE NOT revoked) AS unrevoked

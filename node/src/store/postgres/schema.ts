@@ -103,5 +103,12 @@ CREATE TABLE batch (
 CREATE INDEX batch_age ON batch (stored_ns);
 `
 
+const bothKindsOfSigners = `
+-- Whether the account's key signed once; chain_id is the chain whose contract did.
+ALTER TABLE account ADD COLUMN keyed boolean NOT NULL DEFAULT false;
+UPDATE account SET keyed = true WHERE chain_id IS NULL;
+ALTER TABLE installation ADD COLUMN vouched boolean NOT NULL DEFAULT false;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners]

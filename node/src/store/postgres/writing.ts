@@ -62,16 +62,17 @@ async function writeEnvelopes(
 }
 
 async function writeAccounts(session: Session, ledger: LoadedLedger): Promise<void> {
-  const { newAccounts, changedInstallations, newBundles, newRevocations } = ledger
-  if (newAccounts.size > 0) {
+  const { changedAccounts, changedInstallations, newBundles, newRevocations } = ledger
+  if (changedAccounts.size > 0) {
+    const signers = [...changedAccounts.values()]
     await session.query(
-      `INSERT INTO account (address, chain_id)
-       SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (address) DO NOTHING`,
+      `INSERT INTO account (address, chain_id, keyed)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[])
+       ON CONFLICT (address) DO UPDATE SET chain_id = excluded.chain_id, keyed = excluded.keyed`,
       [
-        [...newAccounts.keys()],
-        [...newAccounts.values()].map((wallet) =>
-          wallet.kind === 'eip191' ? null : wallet.chainId.toString(),
-        ),
+        [...changedAccounts.keys()],
+        signers.map(({ chainId }) => chainId?.toString() ?? null),
+        signers.map(({ isKeyed }) => isKeyed),
       ],
     )
   }
@@ -79,9 +80,11 @@ async function writeAccounts(session: Session, ledger: LoadedLedger): Promise<vo
     const ids = [...changedInstallations.keys()]
     const all = [...changedInstallations.values()]
     await session.query(
-      `INSERT INTO installation (id, address, ed25519, revoked, sealing_created_ns, newest_upload_ns)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::boolean[], $5::bigint[], $6::bigint[])
-       ON CONFLICT (id) DO UPDATE SET revoked = excluded.revoked,
+      `INSERT INTO installation
+         (id, address, ed25519, revoked, sealing_created_ns, newest_upload_ns, vouched)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::boolean[], $5::bigint[],
+         $6::bigint[], $7::boolean[])
+       ON CONFLICT (id) DO UPDATE SET revoked = excluded.revoked, vouched = excluded.vouched,
          sealing_created_ns = excluded.sealing_created_ns,
          newest_upload_ns = excluded.newest_upload_ns`,
       [
@@ -91,6 +94,7 @@ async function writeAccounts(session: Session, ledger: LoadedLedger): Promise<vo
         all.map(({ revoked }) => revoked),
         all.map(({ sealingCreatedNs }) => sealingCreatedNs),
         all.map(({ newestUploadNs }) => newestUploadNs ?? null),
+        all.map(({ vouched }) => vouched),
       ],
     )
   }

@@ -105,6 +105,7 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
     this.#insertEnvelope.run(id, sequence, nodeNs, message.length, digest, kept)
     if (effect.kind === 'grant') this.grant(effect, sequence, nodeNs)
     else if (effect.kind === 'revoke') this.revoke(effect)
+    else if (effect.kind === 'vouch') this.vouch(effect)
     else if (effect.kind === 'upload') this.#prekeys.add(effect, nodeNs)
     return sequence
   }

@@ -84,5 +84,12 @@ CREATE TABLE claim (
 CREATE INDEX claim_age ON claim (claimed_ns);
 `
 
+const bothKindsOfSigners = `
+-- Whether the account's key signed once; chain_id is the chain whose contract did.
+ALTER TABLE account ADD COLUMN keyed INTEGER NOT NULL DEFAULT 0;
+UPDATE account SET keyed = 1 WHERE chain_id IS NULL;
+ALTER TABLE installation ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners]

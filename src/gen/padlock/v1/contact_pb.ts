@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/v1/contact.proto.
  */
 export const file_padlock_v1_contact: GenFile = /*@__PURE__*/
-  fileDesc("ChhwYWRsb2NrL3YxL2NvbnRhY3QucHJvdG8SCnBhZGxvY2sudjEiXQoZSW5zdGFsbGF0aW9uQ29udGFjdEJ1bmRsZRI1CgJ2MRgBIAEoCzInLnBhZGxvY2sudjEuSW5zdGFsbGF0aW9uQ29udGFjdEJ1bmRsZVYxSABCCQoHdmVyc2lvbiKkAQobSW5zdGFsbGF0aW9uQ29udGFjdEJ1bmRsZVYxEioKBGtleXMYASABKAsyHC5wYWRsb2NrLnYxLkluc3RhbGxhdGlvbktleXMSLAoFZ3JhbnQYAiABKAsyHS5wYWRsb2NrLnYxLldhbGxldEFzc29jaWF0aW9uEisKC3NlYWxpbmdfa2V5GAMgASgLMhYucGFkbG9jay52MS5TZWFsaW5nS2V5IjcKEEluc3RhbGxhdGlvbktleXMSEgoKY3VydmUyNTUxORgBIAEoDBIPCgdlZDI1NTE5GAIgASgMIqcBChFXYWxsZXRBc3NvY2lhdGlvbhIPCgdhZGRyZXNzGAEgASgJEhQKDGN1cnJlbnRfdGltZRgCIAEoCRItCgZlaXAxOTEYAyABKAsyGy5wYWRsb2NrLnYxLkVpcDE5MVNpZ25hdHVyZUgAEi8KB2VyYzEyNzEYBCABKAsyHC5wYWRsb2NrLnYxLkVyYzEyNzFTaWduYXR1cmVIAEILCglzaWduYXR1cmUiJAoPRWlwMTkxU2lnbmF0dXJlEhEKCXNpZ25hdHVyZRgBIAEoDCI3ChBFcmMxMjcxU2lnbmF0dXJlEhAKCGNoYWluX2lkGAEgASgEEhEKCXNpZ25hdHVyZRgCIAEoDCIjCg5FZERzYVNpZ25hdHVyZRIRCglzaWduYXR1cmUYASABKAwiXwoKU2VhbGluZ0tleRIOCgZ4MjU1MTkYASABKAwSEgoKY3JlYXRlZF9ucxgCIAEoBBItCglzaWduYXR1cmUYAyABKAsyGi5wYWRsb2NrLnYxLkVkRHNhU2lnbmF0dXJlInUKClJldm9jYXRpb24SMwoNaW5zdGFsbGF0aW9ucxgBIAMoCzIcLnBhZGxvY2sudjEuSW5zdGFsbGF0aW9uS2V5cxIyCgthc3NvY2lhdGlvbhgCIAEoCzIdLnBhZGxvY2sudjEuV2FsbGV0QXNzb2NpYXRpb24iiwEKDFNpZ25lZFByZWtleRIkCgRraW5kGAEgASgOMhYucGFkbG9jay52MS5QcmVrZXlLaW5kEhIKCmN1cnZlMjU1MTkYAiABKAwSEgoKY3JlYXRlZF9ucxgDIAEoBBItCglzaWduYXR1cmUYBCABKAsyGi5wYWRsb2NrLnYxLkVkRHNhU2lnbmF0dXJlIpABCgxQcmVrZXlVcGxvYWQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEioKCG9uZV90aW1lGAIgAygLMhgucGFkbG9jay52MS5TaWduZWRQcmVrZXkSKgoIZmFsbGJhY2sYAyABKAsyGC5wYWRsb2NrLnYxLlNpZ25lZFByZWtleRIPCgdyZXBsYWNlGAQgASgIKl0KClByZWtleUtpbmQSGwoXUFJFS0VZX0tJTkRfVU5TUEVDSUZJRUQQABIYChRQUkVLRVlfS0lORF9PTkVfVElNRRABEhgKFFBSRUtFWV9LSU5EX0ZBTExCQUNLEAJiBnByb3RvMw");
+  fileDesc("ChhwYWRsb2NrL3YxL2NvbnRhY3QucHJvdG8SCnBhZGxvY2sudjEigQEKGUluc3RhbGxhdGlvbkNvbnRhY3RCdW5kbGUSNQoCdjEYASABKAsyJy5wYWRsb2NrLnYxLkluc3RhbGxhdGlvbkNvbnRhY3RCdW5kbGVWMUgAEiIKBXZvdWNoGAIgASgLMhEucGFkbG9jay52MS5Wb3VjaEgAQgkKB3ZlcnNpb24iaQoFVm91Y2gSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEhIKCnZvdWNoZXJfaWQYAyABKAkSLQoJc2lnbmF0dXJlGAQgASgLMhoucGFkbG9jay52MS5FZERzYVNpZ25hdHVyZUoECAIQAyKkAQobSW5zdGFsbGF0aW9uQ29udGFjdEJ1bmRsZVYxEioKBGtleXMYASABKAsyHC5wYWRsb2NrLnYxLkluc3RhbGxhdGlvbktleXMSLAoFZ3JhbnQYAiABKAsyHS5wYWRsb2NrLnYxLldhbGxldEFzc29jaWF0aW9uEisKC3NlYWxpbmdfa2V5GAMgASgLMhYucGFkbG9jay52MS5TZWFsaW5nS2V5IjcKEEluc3RhbGxhdGlvbktleXMSEgoKY3VydmUyNTUxORgBIAEoDBIPCgdlZDI1NTE5GAIgASgMIqcBChFXYWxsZXRBc3NvY2lhdGlvbhIPCgdhZGRyZXNzGAEgASgJEhQKDGN1cnJlbnRfdGltZRgCIAEoCRItCgZlaXAxOTEYAyABKAsyGy5wYWRsb2NrLnYxLkVpcDE5MVNpZ25hdHVyZUgAEi8KB2VyYzEyNzEYBCABKAsyHC5wYWRsb2NrLnYxLkVyYzEyNzFTaWduYXR1cmVIAEILCglzaWduYXR1cmUiNgoPRWlwMTkxU2lnbmF0dXJlEhEKCXNpZ25hdHVyZRgBIAEoDBIQCghjaGFpbl9pZBgCIAEoBCI3ChBFcmMxMjcxU2lnbmF0dXJlEhAKCGNoYWluX2lkGAEgASgEEhEKCXNpZ25hdHVyZRgCIAEoDCIjCg5FZERzYVNpZ25hdHVyZRIRCglzaWduYXR1cmUYASABKAwiXwoKU2VhbGluZ0tleRIOCgZ4MjU1MTkYASABKAwSEgoKY3JlYXRlZF9ucxgCIAEoBBItCglzaWduYXR1cmUYAyABKAsyGi5wYWRsb2NrLnYxLkVkRHNhU2lnbmF0dXJlInUKClJldm9jYXRpb24SMwoNaW5zdGFsbGF0aW9ucxgBIAMoCzIcLnBhZGxvY2sudjEuSW5zdGFsbGF0aW9uS2V5cxIyCgthc3NvY2lhdGlvbhgCIAEoCzIdLnBhZGxvY2sudjEuV2FsbGV0QXNzb2NpYXRpb24iiwEKDFNpZ25lZFByZWtleRIkCgRraW5kGAEgASgOMhYucGFkbG9jay52MS5QcmVrZXlLaW5kEhIKCmN1cnZlMjU1MTkYAiABKAwSEgoKY3JlYXRlZF9ucxgDIAEoBBItCglzaWduYXR1cmUYBCABKAsyGi5wYWRsb2NrLnYxLkVkRHNhU2lnbmF0dXJlIpABCgxQcmVrZXlVcGxvYWQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEioKCG9uZV90aW1lGAIgAygLMhgucGFkbG9jay52MS5TaWduZWRQcmVrZXkSKgoIZmFsbGJhY2sYAyABKAsyGC5wYWRsb2NrLnYxLlNpZ25lZFByZWtleRIPCgdyZXBsYWNlGAQgASgIKl0KClByZWtleUtpbmQSGwoXUFJFS0VZX0tJTkRfVU5TUEVDSUZJRUQQABIYChRQUkVLRVlfS0lORF9PTkVfVElNRRABEhgKFFBSRUtFWV9LSU5EX0ZBTExCQUNLEAJiBnByb3RvMw");
 
 /**
  * The contact bundle of one installation, as it lies on `contact-<address>`.
@@ -31,6 +31,12 @@ export type InstallationContactBundle = Message<"padlock.v1.InstallationContactB
      */
     value: InstallationContactBundleV1;
     case: "v1";
+  } | {
+    /**
+     * @generated from field: padlock.v1.Vouch vouch = 2;
+     */
+    value: Vouch;
+    case: "vouch";
   } | { case: undefined; value?: undefined };
 };
 
@@ -40,6 +46,36 @@ export type InstallationContactBundle = Message<"padlock.v1.InstallationContactB
  */
 export const InstallationContactBundleSchema: GenMessage<InstallationContactBundle> = /*@__PURE__*/
   messageDesc(file_padlock_v1_contact, 0);
+
+/**
+ * One installation of an account says that another one is genuine (section 3). The signature covers
+ * "padlock/vouch/1", address, voucher_id, installation_id.
+ *
+ * @generated from message padlock.v1.Vouch
+ */
+export type Vouch = Message<"padlock.v1.Vouch"> & {
+  /**
+   * @generated from field: string installation_id = 1;
+   */
+  installationId: string;
+
+  /**
+   * @generated from field: string voucher_id = 3;
+   */
+  voucherId: string;
+
+  /**
+   * @generated from field: padlock.v1.EdDsaSignature signature = 4;
+   */
+  signature?: EdDsaSignature | undefined;
+};
+
+/**
+ * Describes the message padlock.v1.Vouch.
+ * Use `create(VouchSchema)` to create a new message.
+ */
+export const VouchSchema: GenMessage<Vouch> = /*@__PURE__*/
+  messageDesc(file_padlock_v1_contact, 1);
 
 /**
  * @generated from message padlock.v1.InstallationContactBundleV1
@@ -70,7 +106,7 @@ export type InstallationContactBundleV1 = Message<"padlock.v1.InstallationContac
  * Use `create(InstallationContactBundleV1Schema)` to create a new message.
  */
 export const InstallationContactBundleV1Schema: GenMessage<InstallationContactBundleV1> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 1);
+  messageDesc(file_padlock_v1_contact, 2);
 
 /**
  * The two identity keys of an installation, 32 bytes each.
@@ -94,7 +130,7 @@ export type InstallationKeys = Message<"padlock.v1.InstallationKeys"> & {
  * Use `create(InstallationKeysSchema)` to create a new message.
  */
 export const InstallationKeysSchema: GenMessage<InstallationKeys> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 2);
+  messageDesc(file_padlock_v1_contact, 3);
 
 /**
  * A wallet's signature over a grant or revocation text (section 3).
@@ -139,7 +175,7 @@ export type WalletAssociation = Message<"padlock.v1.WalletAssociation"> & {
  * Use `create(WalletAssociationSchema)` to create a new message.
  */
 export const WalletAssociationSchema: GenMessage<WalletAssociation> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 3);
+  messageDesc(file_padlock_v1_contact, 4);
 
 /**
  * @generated from message padlock.v1.Eip191Signature
@@ -151,6 +187,13 @@ export type Eip191Signature = Message<"padlock.v1.Eip191Signature"> & {
    * @generated from field: bytes signature = 1;
    */
   signature: Uint8Array;
+
+  /**
+   * Of the signed text's last line; 0 if it has none.
+   *
+   * @generated from field: uint64 chain_id = 2;
+   */
+  chainId: bigint;
 };
 
 /**
@@ -158,7 +201,7 @@ export type Eip191Signature = Message<"padlock.v1.Eip191Signature"> & {
  * Use `create(Eip191SignatureSchema)` to create a new message.
  */
 export const Eip191SignatureSchema: GenMessage<Eip191Signature> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 4);
+  messageDesc(file_padlock_v1_contact, 5);
 
 /**
  * @generated from message padlock.v1.Erc1271Signature
@@ -182,7 +225,7 @@ export type Erc1271Signature = Message<"padlock.v1.Erc1271Signature"> & {
  * Use `create(Erc1271SignatureSchema)` to create a new message.
  */
 export const Erc1271SignatureSchema: GenMessage<Erc1271Signature> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 5);
+  messageDesc(file_padlock_v1_contact, 6);
 
 /**
  * @generated from message padlock.v1.EdDsaSignature
@@ -201,7 +244,7 @@ export type EdDsaSignature = Message<"padlock.v1.EdDsaSignature"> & {
  * Use `create(EdDsaSignatureSchema)` to create a new message.
  */
 export const EdDsaSignatureSchema: GenMessage<EdDsaSignature> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 6);
+  messageDesc(file_padlock_v1_contact, 7);
 
 /**
  * An X25519 key that sealed envelopes are addressed to. The signature covers
@@ -231,7 +274,7 @@ export type SealingKey = Message<"padlock.v1.SealingKey"> & {
  * Use `create(SealingKeySchema)` to create a new message.
  */
 export const SealingKeySchema: GenMessage<SealingKey> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 7);
+  messageDesc(file_padlock_v1_contact, 8);
 
 /**
  * What lies on `revoked-<address>`. Installations in strictly ascending order of their ids.
@@ -255,7 +298,7 @@ export type Revocation = Message<"padlock.v1.Revocation"> & {
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 8);
+  messageDesc(file_padlock_v1_contact, 9);
 
 /**
  * The signature covers "padlock/prekey/1", kind, installation id, created_ns, key.
@@ -289,7 +332,7 @@ export type SignedPrekey = Message<"padlock.v1.SignedPrekey"> & {
  * Use `create(SignedPrekeySchema)` to create a new message.
  */
 export const SignedPrekeySchema: GenMessage<SignedPrekey> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 9);
+  messageDesc(file_padlock_v1_contact, 10);
 
 /**
  * What is published on `prekey-<installation id>`.
@@ -325,7 +368,7 @@ export type PrekeyUpload = Message<"padlock.v1.PrekeyUpload"> & {
  * Use `create(PrekeyUploadSchema)` to create a new message.
  */
 export const PrekeyUploadSchema: GenMessage<PrekeyUpload> = /*@__PURE__*/
-  messageDesc(file_padlock_v1_contact, 10);
+  messageDesc(file_padlock_v1_contact, 11);
 
 /**
  * @generated from enum padlock.v1.PrekeyKind

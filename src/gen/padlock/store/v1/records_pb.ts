@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCLGAgoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZRIPCgdpc19wYXN0GAogASgIEhAKCGNoYWluX2lkGAsgASgEEhgKEHJldm9rZWRfY2hhaW5faWQYDCABKAQSFAoMY29udGVzdGVkX2J5GA0gAygEIoEBChBVbnZlcmlmaWVkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIQCghjaGFpbl9pZBgDIAEoBBIXCg9pbnN0YWxsYXRpb25faWQYBCABKAkSDwoHbm9kZV9ucxgFIAEoBBIPCgdpc19uZXdzGAYgASgIIiYKE093blJldm9jYXRpb25SZWNvcmQSDwoHbWVzc2FnZRgBIAEoDCLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCKaAQoSQ29udmVyc2F0aW9uUmVjb3JkEhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIMCgRwZWVyGAIgASgJEhIKCmNyZWF0ZWRfbXMYAyABKAQSFwoPbGFzdF9tZXNzYWdlX21zGAQgASgEEjAKBGtpbmQYBSABKA4yIi5wYWRsb2NrLnN0b3JlLnYxLkNvbnZlcnNhdGlvbktpbmQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQibgoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlIkMKDlJlcXVlc3RzUmVjb3JkEjEKCHJlcXVlc3RzGAEgAygLMh8ucGFkbG9jay5zdG9yZS52MS5SZXF1ZXN0UmVjb3JkIl4KDVJlcXVlc3RSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoDBIPCgdkaWdlc3RzGAQgAygMIkAKDVJlcG9ydHNSZWNvcmQSLwoHcmVwb3J0cxgBIAMoCzIeLnBhZGxvY2suc3RvcmUudjEuUmVwb3J0UmVjb3JkIksKDFJlcG9ydFJlY29yZBINCgV0b3BpYxgBIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAiABKAkSEwoLcmVwb3J0ZWRfbXMYAyABKAQiZQoPTWlzc2luZ0VudmVsb3BlEg4KBmRpZ2VzdBgBIAEoDBIPCgdub2RlX25zGAIgASgEEhEKCWZhaWxlZF9tcxgDIAEoBBIMCgRhc2tzGAQgASgNEhAKCGFza2VkX21zGAUgASgEIk0KCU91dGJveFJvdxINCgV0b3BpYxgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEg8KB2FkZHJlc3MYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCI9CgxDdXJzb3JSZWNvcmQSDQoFdG9waWMYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSDAoEaGVhZBgDIAEoDCIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQifwoMUGFya2VkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSEAoIc2VxdWVuY2UYAiABKAQSDwoHbm9kZV9ucxgDIAEoBBIPCgdhZGRyZXNzGAQgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgFIAEoCRIRCglwYXJrZWRfbXMYBiABKAQiXAoOU2V0QXNpZGVSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgDIAEoCRIPCgdub2RlX25zGAQgASgEKngKEUluc3RhbGxhdGlvblN0YXRlEiIKHklOU1RBTExBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhwKGElOU1RBTExBVElPTl9TVEFURV9WQUxJRBABEiEKHUlOU1RBTExBVElPTl9TVEFURV9VTlZFUklGSUVEEAIqUwoQQ29udmVyc2F0aW9uS2luZBIhCh1DT05WRVJTQVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhwKGENPTlZFUlNBVElPTl9LSU5EX0RJUkVDVBABKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQiwQEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEIlwKFFNlYWxpbmdTZWNyZXRzUmVjb3JkEiwKB3NlY3JldHMYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRIWCg5wZW5kaW5nX2J1bmRsZRgCIAEoDCKLAQoTUHJla2V5U2VjcmV0c1JlY29yZBItCghvbmVfdGltZRgBIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5Ei0KCGZhbGxiYWNrGAIgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ191cGxvYWQYAyABKAwiUgoLVGltZXNSZWNvcmQSGAoQbGFzdF9jb21wb3NlZF9ucxgBIAEoBBIXCg9sYXN0X2NyZWF0ZWRfbnMYAiABKAQSEAoIYXNrZWRfbXMYAyADKAQiSwoLQ2xhaW1SZWNvcmQSEAoIY2xhaW1faWQYASABKAwSGAoQaW5zdGFsbGF0aW9uX2lkcxgCIAMoCRIQCghhc2tlZF9tcxgDIAEoBCKMAwoSSW5zdGFsbGF0aW9uUmVjb3JkEg8KB2FkZHJlc3MYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCmN1cnZlMjU1MTkYAyABKAwSDwoHZWQyNTUxORgEIAEoDBITCgtzZWFsaW5nX2tleRgFIAEoDBIaChJzZWFsaW5nX2NyZWF0ZWRfbnMYBiABKAQSFQoNZmlyc3Rfc2Vlbl9ucxgHIAEoBBISCgpyZXZva2VkX25zGAggASgEEjIKBXN0YXRlGAkgASgOMiMucGFkbG9jay5zdG9yZS52MS5JbnN0YWxsYXRpb25TdGF0ZRIPCgdpc19wYXN0GAogASgIEhAKCGNoYWluX2lkGAsgASgEEhgKEHJldm9rZWRfY2hhaW5faWQYDCABKAQSFAoMY29udGVzdGVkX2J5GA0gAygEEhQKDGlzX2RlbGVnYXRlZBgOIAEoCBIuCgd2b3VjaGVzGA8gAygLMh0ucGFkbG9jay5zdG9yZS52MS5Wb3VjaFJlY29yZCIqCgtWb3VjaFJlY29yZBIKCgJieRgBIAEoCRIPCgdub2RlX25zGAIgASgEIoEBChBVbnZlcmlmaWVkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIQCghjaGFpbl9pZBgDIAEoBBIXCg9pbnN0YWxsYXRpb25faWQYBCABKAkSDwoHbm9kZV9ucxgFIAEoBBIPCgdpc19uZXdzGAYgASgIIiYKE093blJldm9jYXRpb25SZWNvcmQSDwoHbWVzc2FnZRgBIAEoDCLeAQoNU2Vzc2lvblJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoDBINCgVzdGF0ZRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEhkKEWxhc3RfZGVjcnlwdGVkX21zGAUgASgEEhIKCnNlbnRfc2luY2UYBiABKA0SGgoSZmlyc3RfZGVjcnlwdGVkX21zGAcgASgEEg4KBmNsb3NlZBgIIAEoCBIOCgZwcnVuZWQYCSABKAgSEgoKaGVhZHNfdG9sZBgKIAEoDCKaAQoSQ29udmVyc2F0aW9uUmVjb3JkEhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIMCgRwZWVyGAIgASgJEhIKCmNyZWF0ZWRfbXMYAyABKAQSFwoPbGFzdF9tZXNzYWdlX21zGAQgASgEEjAKBGtpbmQYBSABKA4yIi5wYWRsb2NrLnN0b3JlLnYxLkNvbnZlcnNhdGlvbktpbmQi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQibgoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlIkMKDlJlcXVlc3RzUmVjb3JkEjEKCHJlcXVlc3RzGAEgAygLMh8ucGFkbG9jay5zdG9yZS52MS5SZXF1ZXN0UmVjb3JkIl4KDVJlcXVlc3RSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoDBIPCgdkaWdlc3RzGAQgAygMIkAKDVJlcG9ydHNSZWNvcmQSLwoHcmVwb3J0cxgBIAMoCzIeLnBhZGxvY2suc3RvcmUudjEuUmVwb3J0UmVjb3JkIksKDFJlcG9ydFJlY29yZBINCgV0b3BpYxgBIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAiABKAkSEwoLcmVwb3J0ZWRfbXMYAyABKAQiZQoPTWlzc2luZ0VudmVsb3BlEg4KBmRpZ2VzdBgBIAEoDBIPCgdub2RlX25zGAIgASgEEhEKCWZhaWxlZF9tcxgDIAEoBBIMCgRhc2tzGAQgASgNEhAKCGFza2VkX21zGAUgASgEIk0KCU91dGJveFJvdxINCgV0b3BpYxgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEg8KB2FkZHJlc3MYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCI9CgxDdXJzb3JSZWNvcmQSDQoFdG9waWMYASABKAkSEAoIc2VxdWVuY2UYAiABKAQSDAoEaGVhZBgDIAEoDCIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQifwoMUGFya2VkUmVjb3JkEg8KB21lc3NhZ2UYASABKAwSEAoIc2VxdWVuY2UYAiABKAQSDwoHbm9kZV9ucxgDIAEoBBIPCgdhZGRyZXNzGAQgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgFIAEoCRIRCglwYXJrZWRfbXMYBiABKAQiXAoOU2V0QXNpZGVSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgDIAEoCRIPCgdub2RlX25zGAQgASgEKngKEUluc3RhbGxhdGlvblN0YXRlEiIKHklOU1RBTExBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhwKGElOU1RBTExBVElPTl9TVEFURV9WQUxJRBABEiEKHUlOU1RBTExBVElPTl9TVEFURV9VTlZFUklGSUVEEAIqUwoQQ29udmVyc2F0aW9uS2luZBIhCh1DT05WRVJTQVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhwKGENPTlZFUlNBVElPTl9LSU5EX0RJUkVDVBABKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -318,6 +318,20 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
    * @generated from field: repeated uint64 contested_by = 13;
    */
   contestedBy: bigint[];
+
+  /**
+   * Its chain confirmed its grant at an address with an EIP-7702 designator.
+   *
+   * @generated from field: bool is_delegated = 14;
+   */
+  isDelegated: boolean;
+
+  /**
+   * Words of other installations that it is genuine.
+   *
+   * @generated from field: repeated padlock.store.v1.VouchRecord vouches = 15;
+   */
+  vouches: VouchRecord[];
 };
 
 /**
@@ -326,6 +340,28 @@ export type InstallationRecord = Message<"padlock.store.v1.InstallationRecord"> 
  */
 export const InstallationRecordSchema: GenMessage<InstallationRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 6);
+
+/**
+ * @generated from message padlock.store.v1.VouchRecord
+ */
+export type VouchRecord = Message<"padlock.store.v1.VouchRecord"> & {
+  /**
+   * @generated from field: string by = 1;
+   */
+  by: string;
+
+  /**
+   * @generated from field: uint64 node_ns = 2;
+   */
+  nodeNs: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.VouchRecord.
+ * Use `create(VouchRecordSchema)` to create a new message.
+ */
+export const VouchRecordSchema: GenMessage<VouchRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 7);
 
 /**
  * A contract account's grant or revocation, as published, until its chain confirms it.
@@ -373,7 +409,7 @@ export type UnverifiedRecord = Message<"padlock.store.v1.UnverifiedRecord"> & {
  * Use `create(UnverifiedRecordSchema)` to create a new message.
  */
 export const UnverifiedRecordSchema: GenMessage<UnverifiedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 7);
+  messageDesc(file_padlock_store_v1_records, 8);
 
 /**
  * A revocation of this account, as published: a node that lost its data gets it again.
@@ -392,7 +428,7 @@ export type OwnRevocationRecord = Message<"padlock.store.v1.OwnRevocationRecord"
  * Use `create(OwnRevocationRecordSchema)` to create a new message.
  */
 export const OwnRevocationRecordSchema: GenMessage<OwnRevocationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 8);
+  messageDesc(file_padlock_store_v1_records, 9);
 
 /**
  * @generated from message padlock.store.v1.SessionRecord
@@ -468,7 +504,7 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
  * Use `create(SessionRecordSchema)` to create a new message.
  */
 export const SessionRecordSchema: GenMessage<SessionRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 9);
+  messageDesc(file_padlock_store_v1_records, 10);
 
 /**
  * @generated from message padlock.store.v1.ConversationRecord
@@ -505,7 +541,7 @@ export type ConversationRecord = Message<"padlock.store.v1.ConversationRecord"> 
  * Use `create(ConversationRecordSchema)` to create a new message.
  */
 export const ConversationRecordSchema: GenMessage<ConversationRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 10);
+  messageDesc(file_padlock_store_v1_records, 11);
 
 /**
  * @generated from message padlock.store.v1.MessageRecord
@@ -568,7 +604,7 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
  * Use `create(MessageRecordSchema)` to create a new message.
  */
 export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 11);
+  messageDesc(file_padlock_store_v1_records, 12);
 
 /**
  * One outgoing message: first without rows, then with the exact bytes to publish.
@@ -616,7 +652,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
  * Use `create(OutboxRecordSchema)` to create a new message.
  */
 export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 12);
+  messageDesc(file_padlock_store_v1_records, 13);
 
 /**
  * What was sent in one request, kept for two weeks: retransmission requests name envelopes by
@@ -641,7 +677,7 @@ export type SentRecord = Message<"padlock.store.v1.SentRecord"> & {
  * Use `create(SentRecordSchema)` to create a new message.
  */
 export const SentRecordSchema: GenMessage<SentRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * @generated from message padlock.store.v1.SentEnvelope
@@ -675,7 +711,7 @@ export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
  * Use `create(SentEnvelopeSchema)` to create a new message.
  */
 export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * Deferred delivery: a message that one installation did not get with the others.
@@ -709,7 +745,7 @@ export type OwedRecord = Message<"padlock.store.v1.OwedRecord"> & {
  * Use `create(OwedRecordSchema)` to create a new message.
  */
 export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * What could not be decrypted from one installation, and when to ask again.
@@ -738,7 +774,7 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
  * Use `create(RecoveryRecordSchema)` to create a new message.
  */
 export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 16);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * account "requests": retransmissions that others asked for and have not received yet.
@@ -757,7 +793,7 @@ export type RequestsRecord = Message<"padlock.store.v1.RequestsRecord"> & {
  * Use `create(RequestsRecordSchema)` to create a new message.
  */
 export const RequestsRecordSchema: GenMessage<RequestsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 17);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * @generated from message padlock.store.v1.RequestRecord
@@ -791,7 +827,7 @@ export type RequestRecord = Message<"padlock.store.v1.RequestRecord"> & {
  * Use `create(RequestRecordSchema)` to create a new message.
  */
 export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 18);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * account "reports": which claims of heads were reported, the newest last (docs/protocol.md section 8).
@@ -810,7 +846,7 @@ export type ReportsRecord = Message<"padlock.store.v1.ReportsRecord"> & {
  * Use `create(ReportsRecordSchema)` to create a new message.
  */
 export const ReportsRecordSchema: GenMessage<ReportsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 19);
+  messageDesc(file_padlock_store_v1_records, 20);
 
 /**
  * @generated from message padlock.store.v1.ReportRecord
@@ -839,7 +875,7 @@ export type ReportRecord = Message<"padlock.store.v1.ReportRecord"> & {
  * Use `create(ReportRecordSchema)` to create a new message.
  */
 export const ReportRecordSchema: GenMessage<ReportRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 20);
+  messageDesc(file_padlock_store_v1_records, 21);
 
 /**
  * @generated from message padlock.store.v1.MissingEnvelope
@@ -878,7 +914,7 @@ export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
  * Use `create(MissingEnvelopeSchema)` to create a new message.
  */
 export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 21);
+  messageDesc(file_padlock_store_v1_records, 22);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -914,7 +950,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 22);
+  messageDesc(file_padlock_store_v1_records, 23);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -943,7 +979,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 23);
+  messageDesc(file_padlock_store_v1_records, 24);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -967,7 +1003,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 24);
+  messageDesc(file_padlock_store_v1_records, 25);
 
 /**
  * An envelope from a sender that is not known yet.
@@ -1011,7 +1047,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 25);
+  messageDesc(file_padlock_store_v1_records, 26);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -1045,7 +1081,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 26);
+  messageDesc(file_padlock_store_v1_records, 27);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
