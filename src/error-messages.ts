@@ -86,6 +86,8 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
     'No device of the recipient is confirmed by its chain yet. The message waits; does `chains` name the chain?',
   no_prekeys:
     'No device of the recipient can be encrypted to now. The message waits until one is online.',
+  vouch_needed:
+    'This device waits for another device of the account to vouch for it; until then nobody sees what it sends.',
   no_installation: 'The recipient has not registered yet. The message waits until they do.',
   content_too_large: 'The content is over 8 MiB when decompressed.',
   aborted: 'The call was aborted.',

@@ -77,6 +77,7 @@ export const codes = {
   no_installation: retryable,
   unverified: retryable,
   no_prekeys: retryable,
+  vouch_needed: final,
   content_too_large: final,
   aborted: final,
   closed: final,

@@ -104,6 +104,8 @@ async function ask(
 function unwrap(
   bytes: Uint8Array,
 ): { readonly signature: Hex; readonly deployment?: ContractCall['deployment'] } | undefined {
+  // A contract may have signed on chain: then it takes an empty signature.
+  if (bytes.length === 0) return { signature: '0x' }
   try {
     const { signature, address, data } = parseErc6492Signature(toHex(bytes))
     if (address === undefined) return { signature }

@@ -166,7 +166,7 @@ export const assemble = async (
       fanout.markAccountReachable(address)
       deferred.retry()
       outbox.retry(address)
-      if (address === account.address) void lifecycle.checkRevoked()
+      if (address === account.address) void lifecycle.checkOwn()
       // Before that, all parked envelopes are processed once, when the backlog is read.
       if (status.current.state === 'live')
         receiving.parkedSenders.workOffKnown(address).catch(warnOf)
@@ -213,7 +213,7 @@ export const assemble = async (
       pendingRequests,
     ].map((part) => part.load()),
   )
-  await lifecycle.checkRevoked()
+  await lifecycle.checkOwn()
   return {
     ...foundations,
     ...sending,

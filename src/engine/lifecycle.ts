@@ -51,10 +51,15 @@ export class Lifecycle implements ConnectionListener {
     this.#parts = parts
   }
 
-  /** Stops sending permanently if this installation was revoked. */
-  async checkRevoked(): Promise<void> {
+  /**
+   * Call this when our own account may have changed: stops sending permanently if this installation
+   * was revoked, and warns while it is pending, as peers park what it sends then (section 3).
+   */
+  async checkOwn(): Promise<void> {
     const { account, status } = this.#context
     const own = (await this.#parts.directory.account(account.address)).get(account.installationId)
+    if (own?.state === 'pending') status.warnOnce('vouch_needed')
+    else status.clear('vouch_needed')
     if (!own || own.revokedNs === 0n) return
     status.setState('revoked')
     this.onDown()

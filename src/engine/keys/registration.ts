@@ -15,7 +15,7 @@ import {
   type IdentityKeys,
   type InstallationId,
 } from '../../protocol/ids.ts'
-import { installationsLimit, stockTarget } from '../../protocol/limits.ts'
+import { dayMs, installationsLimit, stockTarget } from '../../protocol/limits.ts'
 import { sealingKeySigningBytes } from '../../protocol/signing-bytes.ts'
 import { buildGrantText, formatCurrentTime } from '../../protocol/signing-texts.ts'
 import { contactTopic, prekeyTopic, revokedTopic } from '../../protocol/topics.ts'
@@ -164,7 +164,8 @@ const register = async (
   time.onNodeTime(nodeNs)
   await requirePlace({ crypto, network, platform, chains: noChains }, address, nodeNs, signal)
 
-  const { identity, ...keys } = crypto.createIdentity()
+  const begun = await unsignedRegistration(store, address, platform.nowMs())
+  const { identity, ...keys } = begun ?? crypto.createIdentity()
   const id = deriveInstallationId(keys)
   if (!id.ok) throw new PadlockError('internal')
   const createdNs = time.createdNs(0n)
@@ -180,10 +181,22 @@ const register = async (
   ])
   if (!sealingSignature) throw new PadlockError('internal')
 
-  const currentTime = formatCurrentTime(platform.nowMs())
+  const currentTime = begun?.currentTime ?? formatCurrentTime(platform.nowMs())
   const buildText = (chainId: bigint | undefined) =>
     buildGrantText({ address, currentTime, keys, chainId })
-  const signature = await signAsWallet(signer, { address, currentTime, buildText }, signal)
+  const signing = { address, currentTime, buildText, wasAsked: begun !== undefined }
+  const signature = await signAsWallet(signer, signing, signal).catch(async (error: unknown) => {
+    if (error instanceof PadlockError && error.code === 'wallet_incomplete') {
+      const write = put(tables.identity, 'unsigned', {
+        address,
+        state: identity,
+        ...keys,
+        currentTime,
+      })
+      await commit(store, { writes: [write] })
+    }
+    throw error
+  })
   const bundle = {
     keys,
     address,
@@ -209,6 +222,7 @@ const register = async (
           registered: false,
           nodeId,
         }),
+        remove(tables.identity, 'unsigned'),
         put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
         put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
         put(tables.times, 'times', {
@@ -222,6 +236,21 @@ const register = async (
     }),
     'strict',
   )
+}
+
+/** Owners who have not signed by then are asked anew. */
+const unsignedLifetimeMs = 14 * dayMs
+
+/**
+ * The keys and the time of a grant that a contract's owners were asked to sign: the next try needs
+ * the same text, or they would sign for nothing.
+ */
+const unsignedRegistration = async (store: Store, address: Address, nowMs: number) => {
+  const unsigned = (await store.get(tables.identity, 'unsigned'))?.value
+  if (!unsigned || unsigned.address !== address) return undefined
+  const { currentTime, state, curve25519, ed25519 } = unsigned
+  if (!(Date.parse(currentTime) > nowMs - unsignedLifetimeMs)) return undefined
+  return { identity: state, curve25519, ed25519, currentTime }
 }
 
 /** The node will never accept these bytes; had it accepted them earlier, it would have said so. */

@@ -4,7 +4,7 @@
  */
 
 import { raceAbort } from '../../async.ts'
-import type { Chains } from '../../chains/chains.ts'
+import type { Chains, SignatureStatus } from '../../chains/chains.ts'
 import { PadlockError } from '../../errors.ts'
 import { type Address, formatAddress } from '../../protocol/ids.ts'
 import { contractSignatureLimitBytes, walletSignatureBytes } from '../../protocol/limits.ts'
@@ -35,6 +35,8 @@ export interface Signer {
 export interface Signing {
   readonly address: Address
   readonly currentTime: string
+  /** Whether the wallet was asked for this text before: a contract may have signed it since. */
+  readonly wasAsked?: boolean
   buildText(chainId: bigint | undefined): string
 }
 
@@ -76,29 +78,44 @@ export const signAsWallet = async (
 
 const signWithChain = async (
   { signText, chains }: Signer,
-  { address, buildText }: Signing,
+  { address, buildText, wasAsked }: Signing,
   chainId: bigint,
   signal: AbortSignal,
 ): Promise<WalletSignature> => {
   const text = buildText(chainId)
+  const hash = hashPersonalMessage(text)
+  const accepts = (signature: Uint8Array) =>
+    chains?.verify({ chainId, address, hash, signature }, signal)
+  // A contract that signs on chain takes an empty signature once its owners have signed.
+  const isSignedOnChain = async () => isYes(await accepts(noSignature))
+  if (wasAsked && (await isSignedOnChain())) {
+    return { kind: 'erc1271', chainId, signature: noSignature }
+  }
   const answer = await ask(signText, text, address, signal)
   const { signature, by } = readKeySignature(answer, text)
   if (by === address) return { kind: 'eip191', chainId, signature }
-  if (answer.length === 0) throw new PadlockError('wallet_incomplete')
+  if (answer.length === 0) {
+    if (!(await isSignedOnChain())) throw new PadlockError('wallet_incomplete')
+    return { kind: 'erc1271', chainId, signature: noSignature }
+  }
   if (answer.length > contractSignatureLimitBytes) {
     throw new PadlockError('wallet_failed', {
       message: 'The wallet answered with a signature over 8 KiB.',
       details: { walletAnswer: `${answer.length} bytes` },
     })
   }
-  const hash = hashPersonalMessage(text)
   // Where we can reach the chain, a signature that nobody accepts is not published; else the node
   // asks.
-  const status = await chains?.verify({ chainId, address, hash, signature: answer }, signal)
+  const status = await accepts(answer)
   if (signal.aborted) throw new PadlockError('aborted')
   if (status === 'invalid') throw new PadlockError('wallet_wrong_account')
   return { kind: 'erc1271', chainId, signature: answer }
 }
+
+const noSignature = new Uint8Array()
+
+const isYes = (status: SignatureStatus | undefined): boolean =>
+  status === 'valid' || status === 'delegated'
 
 /** The answer in the one form of the wire, and whose key signed; undefined if none did. */
 const readKeySignature = (

@@ -44,6 +44,16 @@ export class StatusBoard {
     this.#publish()
   }
 
+  /** A warning of a state that lasts: counted once, until `clear`. */
+  warnOnce(code: PadlockErrorCode): void {
+    if (!this.#warnings.has(code)) this.warn(code)
+  }
+
+  /** What was warned of is over. */
+  clear(code: PadlockErrorCode): void {
+    if (this.#warnings.delete(code)) this.#publish()
+  }
+
   /** Counts a failure of background work, under its code. */
   warnOf(error: unknown): void {
     this.warn(error instanceof PadlockError ? error.code : 'internal')

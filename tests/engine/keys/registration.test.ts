@@ -99,7 +99,6 @@ test('section 3: what another key signed, or nobody, is refused, and nothing is 
   for (const [sign, code] of [
     [signWith(anAccount()), 'wallet_wrong_account'],
     [async () => new Uint8Array(65), 'wallet_failed'],
-    [async () => new Uint8Array(), 'wallet_incomplete'],
   ] as const) {
     expect(await failureOf(world.open({ account, database, sign }))).toMatchObject({ code })
   }
@@ -177,4 +176,43 @@ test('a publish whose answer was lost is repeated with the same bytes and withou
   expect((await engine.installations(undefined)).map(({ id }) => id)).toEqual([
     engine.installationId,
   ])
+})
+
+test('section 3: while a contract’s owners have not signed, each try asks for the same text; then it registers', async () => {
+  const world = await anEngineWorld({
+    chains: { ids: [5n], verify: async () => 'valid', close: () => undefined },
+  })
+  const account = anAccount()
+  const database = freshDatabase()
+  const answers = [new Uint8Array(), new Uint8Array(), new Uint8Array(130)]
+  const open = () =>
+    world.open({
+      account,
+      database,
+      contractChainId: 5n,
+      sign: async () => answers.shift() ?? new Uint8Array(),
+    })
+  for (const nth of [1, 2]) {
+    expect(await failureOf(open())).toMatchObject({ code: 'wallet_incomplete', retryable: false })
+    expect(world.asked).toHaveLength(nth)
+  }
+  expect(await published(world, contactOf(account))).toEqual([])
+  const { engine } = await open()
+  expect(new Set(world.asked).size).toBe(1)
+  expect(await published(world, contactOf(account))).toHaveLength(1)
+  await engine.close()
+  // A device of its own has keys of its own again.
+  expect(
+    await failureOf(
+      world.open({
+        account,
+        database: freshDatabase(),
+        contractChainId: 5n,
+        sign: async () => new Uint8Array(),
+      }),
+    ),
+  ).toMatchObject({
+    code: 'wallet_incomplete',
+  })
+  expect(new Set(world.asked).size).toBe(2)
 })

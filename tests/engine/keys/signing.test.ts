@@ -208,6 +208,22 @@ test('a contract’s signature has 8 KiB at most', async () => {
   }
 })
 
+test('a contract that signs on chain takes an empty signature, and its wallet is not asked for what it signed', async () => {
+  const empty = new Uint8Array()
+  const expected = { kind: 'erc1271', chainId: 5n, signature: empty }
+  const { chains, questions } = saying('valid')
+  const given = { signText: async () => empty, findChain: on(5n, 'contract'), chains }
+  expect(await signAsWallet(aSigner(given).signer, signing, never)).toEqual(expected)
+  expect(questions.map(({ signature }) => signature)).toEqual([empty])
+  const again = aSigner({ findChain: on(5n, 'contract'), chains })
+  expect(await signAsWallet(again.signer, { ...signing, wasAsked: true }, never)).toEqual(expected)
+  expect(again.asked).toEqual([])
+  // Its owners have not signed yet.
+  const waiting = aSigner({ ...given, ...saying('invalid') })
+  const wasAsked = { ...signing, wasAsked: true }
+  expect(await codeOf(signAsWallet(waiting.signer, wasAsked, never))).toBe('wallet_incomplete')
+})
+
 test('where a contract may answer for the address, one signature is asked for, with the chain; whose it is, it shows', async () => {
   for (const given of [
     { findChain: on(5n, 'delegated') },

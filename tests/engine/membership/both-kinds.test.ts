@@ -92,13 +92,17 @@ test.each(['plain first', 'wrapped first'])(
     await say(atBob, id, 'to those who count')
     await untilTexts(plain, id, 1)
     expect(await textsOf(wrapped, id)).toEqual([])
-    // Nor may what is pending vouch for itself.
+    // It knows what it waits for; nor may it vouch for itself.
+    const isWarned = ({ engine }: Opened) =>
+      engine.status.warnings.some(({ code }) => code === 'vouch_needed')
+    expect([isWarned(wrapped), isWarned(plain)]).toEqual([true, false])
     expect(await codeOf(wrapped.engine.vouch(ids))).toBe('unverified')
 
     await plain.engine.vouch(ids)
     for (const at of [atBob, plain, wrapped]) {
       await until(async () => (await seen(at)).join() === 'valid,valid')
     }
+    expect(isWarned(wrapped)).toBe(false)
     await say(atBob, id, 'to both')
     await untilTexts(plain, id, 2)
     await until(async () => (await textsOf(wrapped, id)).includes('to both'))
