@@ -29,6 +29,26 @@ test('the error table of the README says of each code what the table of codes sa
   expect(said).toEqual(known)
 })
 
+/** Codes that no call throws and no message waits for: why an envelope was not kept, as counts. */
+const countedOnly = [
+  ...['unsealing_failed', 'not_for_us', 'unknown_sender', 'sender_revoked', 'bad_header_signature'],
+  ...['bad_mac', 'session_unknown', 'session_mismatch', 'message_key_gone', 'prekey_gone'],
+  ...['decryption_failed', 'header_mismatch', 'wrong_participants', 'bad_payload'],
+  ...['duplicate_message', 'parking_full', 'content_too_large'],
+]
+/** What a node answers to requests that only a defect of the SDK makes, or that it handles itself. */
+const handledInside = [
+  ...['malformed', 'unknown_topic', 'bad_signature', 'wrong_address', 'already_revoked'],
+  ...['already_vouched', 'unknown_installation', 'recipient_gone', 'sealing_key_not_newer'],
+  ...['stale_upload', 'stock_full', 'sealing_key_too_soon', 'bad_proof', 'not_supported_yet'],
+]
+
+test('the error table of the README has a row for every code that a caller can meet', () => {
+  const rows = tableBelow(readText('README.md'), ['code', 'retryable', 'what to do'])
+  const said = rows.map(([code = '']) => codesIn(code)[0] ?? '')
+  expect([...said, ...countedOnly, ...handledInside].sort()).toEqual(Object.keys(codes).sort())
+})
+
 test('section 13 lists every code of a node under its status, and which may be retried', () => {
   const rows = tableBelow(protocol, ['gRPC status', 'final', 'retryable'])
   const said = rows.flatMap(([status = '', final = '', retryable = '']) => {
