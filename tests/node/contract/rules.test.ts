@@ -5,7 +5,8 @@ import type { ContractQuestion, SignatureStatus } from '../../../node/src/rules/
 import type { InProcessNode } from '../../../node/src/testing.ts'
 import { buildContactBundle } from '../../../src/protocol/contact.ts'
 import { installationsLimit } from '../../../src/protocol/limits.ts'
-import { sealingKeySigningBytes } from '../../../src/protocol/signing-bytes.ts'
+import { sealingKeySigningBytes, vouchSigningBytes } from '../../../src/protocol/signing-bytes.ts'
+import { buildVouch } from '../../../src/protocol/vouch.ts'
 import {
   bytesFor,
   dayNs,
@@ -27,7 +28,7 @@ import { openNode } from './store.ts'
 
 /** A chain that says what it is told to. */
 const chains = {
-  ids: [8453n],
+  ids: [8453n, 10n],
   word: 'valid' as SignatureStatus,
   asked: [] as ContractQuestion[],
   async verify(question: ContractQuestion) {
@@ -212,7 +213,63 @@ test('section 3: a contract account is taken at the word of its chain, and not a
   const asked = chains.asked.length
   expect((await client.publish({ envelopes: [bundle] })).receipts).toEqual([receipt])
   expect(chains.asked).toHaveLength(asked)
-  expect(await codeOf(await bob.bundle(clock.nowNs + 1n))).toBe('wrong_signature_kind')
+})
+
+test('section 3: a key always signs; a contract beside it only by delegation, and of one chain', async () => {
+  const account = testAccount('both')
+  const [phone, laptop, tablet, desktop] = ['phone', 'laptop', 'tablet', 'desktop'].map(
+    (name) => new TestInstallation(account, `${name} of both`),
+  )
+  if (!phone || !laptop || !tablet || !desktop) throw new Error('four')
+  await accept(contractBundle(phone, 8453n, clock.nowNs))
+  // The contract was first, and the key signs all the same.
+  await accept(await laptop.bundle(clock.nowNs))
+  expect(await codeOf(contractBundle(tablet, 8453n, clock.nowNs))).toBe('wrong_signature_kind')
+  chains.word = 'delegated'
+  await accept(contractBundle(tablet, 8453n, clock.nowNs))
+  expect(await codeOf(contractBundle(desktop, 10n, clock.nowNs))).toBe('wrong_signature_kind')
+  // In the other order, too.
+  const other = testAccount('both, key first')
+  await accept(await new TestInstallation(other, 'key first').bundle(clock.nowNs))
+  await accept(contractBundle(new TestInstallation(other, 'then the contract'), 10n, clock.nowNs))
+  const third = new TestInstallation(other, 'of another chain')
+  expect(await codeOf(contractBundle(third, 8453n, clock.nowNs))).toBe('wrong_signature_kind')
+})
+
+test('section 3: an installation vouches for another one of its account, once for each', async () => {
+  const account = testAccount('vouching')
+  const [phone, laptop, gone] = ['phone', 'laptop', 'gone'].map(
+    (name) => new TestInstallation(account, `${name} that vouches`),
+  )
+  const stranger = new TestInstallation(testAccount('stranger'), 'stranger that vouches')
+  if (!phone || !laptop || !gone) throw new Error('three')
+  for (const one of [phone, laptop, gone, stranger]) await accept(await one.bundle(clock.nowNs))
+  await accept(await revocation(account, [gone]))
+  const vouch = (by: TestInstallation, of: TestInstallation, signer = by) => {
+    const fields = { address: account.address, voucherId: by.id, installationId: of.id }
+    const signature = signer.sign(vouchSigningBytes(fields))
+    return { topic: `contact-${account.address}`, message: buildVouch({ ...fields, signature }) }
+  }
+  expect(await codeOf(vouch(phone, phone))).toBe('malformed')
+  expect(await codeOf(vouch(phone, new TestInstallation(account, 'unknown')))).toBe(
+    'unknown_installation',
+  )
+  expect(await codeOf(vouch(stranger, laptop))).toBe('unknown_installation')
+  expect(await codeOf(vouch(phone, stranger))).toBe('unknown_installation')
+  expect(await codeOf(vouch(gone, laptop))).toBe('revoked')
+  expect(await codeOf(vouch(phone, gone))).toBe('revoked')
+  expect(await codeOf(vouch(phone, laptop, laptop))).toBe('bad_signature')
+  const good = vouch(phone, laptop)
+  await accept(good)
+  // The same bytes are known; others say nothing new.
+  await accept(good)
+  const again = new TestInstallation(account, 'one more that vouches')
+  await accept(await again.bundle(clock.nowNs))
+  expect(await codeOf(vouch(again, laptop))).toBe('already_vouched')
+  await accept(vouch(laptop, phone))
+  // A newer sealing key takes nothing of it away.
+  await accept(await laptop.bundle(clock.nowNs + 1n))
+  expect(await codeOf(vouch(again, laptop))).toBe('already_vouched')
 })
 
 test('section 5: a chain is asked for each envelope that needs it, and only if all before it are good', async () => {
