@@ -40,7 +40,11 @@ export const openFullAccountDialog = (
   const asking = { ...options, signal: end.signal }
   const progress = element('p', { class: 'help', role: 'status' }, 'Asking the node…')
   const failure = element('p', { class: 'field-error', role: 'alert' })
-  const list = element('ul', { class: 'device-list' })
+  const list = element('ul', {
+    class: 'device-list scrolls',
+    tabindex: '0',
+    'aria-label': 'Devices',
+  })
   let choices: readonly ReturnType<typeof makeChoice>[] = []
 
   const showCount = () => {

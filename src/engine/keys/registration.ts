@@ -222,7 +222,7 @@ const register = async (
           registered: false,
           nodeId,
         }),
-        remove(tables.identity, 'unsigned'),
+        ...(begun ? [remove(tables.identity, 'unsigned')] : []),
         put(tables.sealing, 'sealing', { secrets: [{ ...sealing, createdNs }] }),
         put(tables.prekeys, 'prekeys', { oneTime: prekeys.oneTime, fallback: prekeys.fallback }),
         put(tables.times, 'times', {
