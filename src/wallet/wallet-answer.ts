@@ -10,8 +10,9 @@ const isAddress = (text: unknown): text is `0x${string}` =>
   typeof text === 'string' && /^0[xX][0-9a-fA-F]{40}$/.test(text)
 
 /** The accounts that a wallet returns, which may not be a list of addresses at all. */
-export const readAddresses = (list: unknown): readonly `0x${string}`[] => {
-  if (!Array.isArray(list)) throw notAddresses(list)
+export const readAddresses = (answer: unknown): readonly `0x${string}`[] => {
+  const list = unwrap(answer)
+  if (!Array.isArray(list)) throw notAddresses(answer)
   return list.map((address: unknown) => {
     if (!isAddress(address)) throw notAddresses(address)
     return address

@@ -231,6 +231,15 @@ test.each([
   expect(await answering(answer).signText(text, account.address)).toEqual(Uint8Array.from(bytes))
 })
 
+test('accounts are read in a JSON-RPC response, too, and in capital letters', async () => {
+  const capitals = account.address.toUpperCase()
+  for (const answer of [[capitals], { id: 1, jsonrpc: '2.0', result: [account.address] }]) {
+    const provider = { request: async () => answer }
+    const address = await walletFrom(provider).getAddress()
+    expect(address.toLowerCase()).toBe(account.address.toLowerCase())
+  }
+})
+
 test('a wallet whose accounts are not a list of addresses is wallet_failed', async () => {
   for (const answer of [[], null, undefined, 'x', {}, [5], [null], ['0x'], { 0: '0x' }]) {
     const provider = { request: async () => answer }
