@@ -12,7 +12,7 @@ import {
   type InstallationId,
   parseInstallationId,
 } from '../../protocol/ids.ts'
-import { revocationLimitBytes } from '../../protocol/limits.ts'
+import { dayMs, revocationLimitBytes } from '../../protocol/limits.ts'
 import { buildRevocation } from '../../protocol/revocation.ts'
 import { buildRevocationText, formatCurrentTime } from '../../protocol/signing-texts.ts'
 import { revokedTopic } from '../../protocol/topics.ts'
@@ -43,15 +43,18 @@ export const revokeInstallations = async (
 ): Promise<void> => {
   const chosen = choose(known, ids)
   if (chosen.length === 0) return
-  const currentTime = formatCurrentTime(platform.nowMs())
+  // The wallet may be on another chain now than when it granted.
+  const contractChainId = signer.contractChainId ?? contractChainOf(known)
+  const isContracts = contractChainId !== undefined
+  const nowMs = platform.nowMs()
+  // The owners of a contract may sign one after the other: for a day each try has the same text.
+  const currentTime = formatCurrentTime(isContracts ? nowMs - (nowMs % dayMs) : nowMs)
   const buildText = (chainId: bigint | undefined) => {
     const text = buildRevocationText({ address, currentTime, installations: chosen, chainId })
     if (!text.ok) throw new PadlockError('internal')
     return text.value
   }
-  // The wallet may be on another chain now than when it granted.
-  const contractChainId = signer.contractChainId ?? contractChainOf(known)
-  const signing = { address, currentTime, buildText }
+  const signing = { address, currentTime, buildText, wasAsked: isContracts }
   const signature = await signAsWallet({ ...signer, contractChainId }, signing, signal)
   const message = buildRevocation({ address, currentTime, installations: chosen, signature })
   if (message.length > revocationLimitBytes) {

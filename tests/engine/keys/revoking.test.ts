@@ -9,6 +9,7 @@ import { PadlockError } from '../../../src/errors.ts'
 import type { OutgoingEnvelope } from '../../../src/network/network.ts'
 import { buildContactBundle } from '../../../src/protocol/contact.ts'
 import { parseAddress } from '../../../src/protocol/ids.ts'
+import { hourMs } from '../../../src/protocol/limits.ts'
 import { parseRevocation, verifyRevocation } from '../../../src/protocol/revocation.ts'
 import { put, tables } from '../../../src/store/tables.ts'
 import { never, signWith } from '../../support/engine.ts'
@@ -60,9 +61,10 @@ const anOwner = async (count: number) => {
       return sign(text, signal)
     },
   }
-  const revoke = async (ids: readonly string[]) => {
+  const revoke = async (ids: readonly string[], by: Partial<Signer> = {}) => {
     const known = await directory.account(address)
-    await revokeInstallations(context, { address, known, signer }, ids, never, never)
+    const revoking = { address, known, signer: { ...signer, ...by } }
+    await revokeInstallations(context, revoking, ids, never, never)
   }
   return { ...world, address, directory, installations, requests, answers, asked, revoke }
 }
@@ -111,4 +113,36 @@ test('already_revoked, by somebody else meanwhile, is a success; every other ref
   all.answers.push(new PadlockError('network_unavailable'), new Error('a defect'))
   await expect(all.revoke(ids)).rejects.toMatchObject({ code: 'network_unavailable' })
   await expect(all.revoke(ids)).rejects.toThrow('a defect')
+})
+
+test('the owners of a contract are asked for the same text all day, and what they signed on chain is taken', async () => {
+  const all = await anOwner(1)
+  const [one] = all.installations
+  if (!one) return
+  all.directory.people.set(all.address, [{ ...one, chainId: 5n }])
+  const texts: string[] = []
+  let isSigned = false
+  const by: Partial<Signer> = {
+    signText: async (text) => {
+      texts.push(text)
+      return new Uint8Array()
+    },
+    chains: { ids: new Set([5n]), verify: async () => (isSigned ? 'valid' : 'invalid') },
+  }
+  await expect(all.revoke([one.id], by)).rejects.toMatchObject({ code: 'wallet_incomplete' })
+  all.clock.nowMs += hourMs
+  await expect(all.revoke([one.id], by)).rejects.toMatchObject({ code: 'wallet_incomplete' })
+  expect(texts).toHaveLength(2)
+  expect(new Set(texts).size).toBe(1)
+  expect(texts[0]).toMatch(/\nChain ID: 5$/)
+  expect(all.requests).toEqual([])
+  isSigned = true
+  await all.revoke([one.id], by)
+  expect(texts).toHaveLength(2)
+  const revocation = parseRevocation(all.requests[0]?.message ?? new Uint8Array())
+  expect(revocation.ok && revocation.value.signature).toEqual({
+    kind: 'erc1271',
+    chainId: 5n,
+    signature: new Uint8Array(),
+  })
 })
