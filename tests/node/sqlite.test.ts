@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openThreadStore } from '../../node/src/store/database-thread.ts'
 import type { Outcome } from '../../node/src/store/operations.ts'
 import { SqliteDatabase } from '../../node/src/store/sqlite/database.ts'
+import { schemaSteps } from '../../node/src/store/sqlite/schema.ts'
 import {
   bytesFor,
   dayNs,
@@ -71,12 +72,13 @@ test('it writes ahead and waits for the disk', () => {
 
 test('a file of a newer release, or of something else, is refused and left alone', async () => {
   open()
-  inspect('PRAGMA user_version = 2')
+  const newer = schemaSteps.length + 1
+  inspect(`PRAGMA user_version = ${newer}`)
   expect(open).toThrow(/newer release/)
   await expect(openThreadStore({ source: { kind: 'sqlite', file } })).rejects.toThrow(
     /newer release/,
   )
-  expect(inspect('PRAGMA user_version')).toEqual([{ user_version: 2 }])
+  expect(inspect('PRAGMA user_version')).toEqual([{ user_version: newer }])
   writeFileSync(file, bytesFor('no database').toString().repeat(100))
   expect(open).toThrow(/not a database/)
 })
