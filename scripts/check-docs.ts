@@ -13,6 +13,9 @@ const takenForGranted = `import type { Client, Conversation, Message, WalletLike
 declare global {
   const createClient: typeof import('padlock-sdk').createClient
   const PadlockError: typeof import('padlock-sdk').PadlockError
+  const deleteLocalData: typeof import('padlock-sdk').deleteLocalData
+  const listInstallations: typeof import('padlock-sdk').listInstallations
+  const revokeInstallations: typeof import('padlock-sdk').revokeInstallations
   const wallet: WalletLike
   const node: string
   const client: Client

@@ -1,10 +1,8 @@
 /** The demo for somebody whose hundred devices are gone: the wallet alone makes room. */
 import { expect, test } from '@playwright/test'
-import { connectNode } from '../../src/network/connect.ts'
-import { parseAddress } from '../../src/protocol/ids.ts'
-import { TestInstallation } from '../node/support.ts'
 import { anAccount } from '../support/accounts.ts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
+import { publishLostDevices } from '../support/lost-devices.ts'
 
 let site: DemoSite
 test.beforeAll(async () => {
@@ -16,19 +14,7 @@ test('an account that is full shows its devices, removes those that are chosen, 
   browser,
 }, testInfo) => {
   const account = anAccount()
-  const address = parseAddress(account.address)
-  if (!address.ok) throw new Error(address.why)
-  const owner = {
-    address: address.value,
-    signText: async (message: string) =>
-      Uint8Array.from(Buffer.from((await account.signMessage({ message })).slice(2), 'hex')),
-  }
-  const network = connectNode(site.node.url)
-  const { nodeNs } = await network.getInfo()
-  for (let nth = 0; nth < 100; nth += 1) {
-    const lost = new TestInstallation(owner, `lost ${nth} of ${account.address}`)
-    await network.publish([await lost.bundle(nodeNs)])
-  }
+  await publishLostDevices(site.node.url, account, 100)
 
   const context = await browser.newContext()
   const wallet = await installWallet(context, account)

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { listInstallationsOf, revokeInstallationsOf } from '../../src/facade/account-calls.ts'
 import type { EngineHandle } from '../../src/facade/engine-host.ts'
-import { connectNode } from '../../src/network/connect.ts'
 import { serve } from '../../src/worker/main.ts'
-import { TestInstallation, testAccount } from '../node/support.ts'
+import { anAccount } from '../support/accounts.ts'
+import { publishLostDevices } from '../support/lost-devices.ts'
 import {
   createNodeWorld,
   type NodeWorld,
@@ -41,20 +41,14 @@ const start = async (): Promise<EngineHandle> => {
 
 /** An account whose hundred devices are all gone. */
 const aFullAccount = async () => {
-  const account = testAccount(`full ${crypto.randomUUID()}`)
-  const network = connectNode(world.url)
-  const { nodeNs } = await network.getInfo()
-  const lost = Array.from(
-    { length: 100 },
-    (_, nth) => new TestInstallation(account, `lost ${nth} of ${account.address}`),
-  )
-  for (const device of lost) await network.publish([await device.bundle(nodeNs)])
+  const account = anAccount()
+  const lost = await publishLostDevices(world.url, account, 100)
   const asked: string[] = []
   const wallet = {
     address: account.address,
     signMessage: async ({ message }: { message: string }) => {
       asked.push(message)
-      return `0x${Buffer.from(await account.signText(message)).toString('hex')}`
+      return account.signMessage({ message })
     },
   }
   return { wallet, asked, lost, options: { wallet, node: world.url } }
@@ -71,7 +65,7 @@ test('an account without a place says so before its wallet is asked; the wallet 
   expect(asked).toEqual([])
 
   const listed = await listInstallationsOf(options, start)
-  expect(listed.map(({ id }) => id).sort()).toEqual(lost.map(({ id }) => id).sort())
+  expect(listed.map(({ id }) => id).sort()).toEqual([...lost].sort())
   expect(new Set(listed.map(({ state, isThis }) => `${state} ${isThis}`))).toEqual(
     new Set(['valid false']),
   )
@@ -110,7 +104,7 @@ test('an id that the account never granted, and a wallet that says no, change no
       signMessage: () => Promise.reject(Object.assign(new Error('no'), { code: 4001 })),
     },
   }
-  await expect(revokeInstallationsOf([first.id], refusing, start)).rejects.toMatchObject({
+  await expect(revokeInstallationsOf([first], refusing, start)).rejects.toMatchObject({
     code: 'wallet_rejected',
     details: { walletCode: 4001 },
   })
@@ -135,7 +129,7 @@ test('a call ends when its caller gives up, also while the wallet does not answe
       },
     },
   }
-  const revoking = revokeInstallationsOf([first.id], silent, start)
+  const revoking = revokeInstallationsOf([first], silent, start)
   await expect(revoking).rejects.toMatchObject({ code: 'aborted' })
   expect(running).toBe(0)
 })
