@@ -19,7 +19,7 @@ import type {
   WorkerApi,
 } from '../worker/contract.ts'
 import { loadWasm } from '../worker/load-wasm.ts'
-import { defaultDatabase } from '../worker/local-database.ts'
+import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
 import { connectRpc, type Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
@@ -208,8 +208,12 @@ class OpenClient {
     return this.#close(false)
   }
 
-  deleteLocalData(): Promise<void> {
-    return this.#close(true)
+  async deleteLocalData(): Promise<void> {
+    if (!this.#closing) return this.#close(true)
+    // It was closed, or ended by itself: nobody is left to ask.
+    await this.#closing
+    await deleteDatabase(this.#database)
+    forgetDevice(this.#database)
   }
 
   #close(deleteData: boolean): Promise<void> {

@@ -99,6 +99,14 @@ test('the database of an account is deleted by its address, but not while a clie
   expect(typing).toMatchObject({ code: 'invalid_address' })
 })
 
+test('a client that was closed still deletes its data', async () => {
+  await open()
+  await page.evaluate(() => window.page.close())
+  expect(await page.evaluate(() => window.page.databaseNames())).toEqual([database])
+  await page.evaluate(() => window.page.deleteLocalData())
+  expect(await page.evaluate(() => window.page.databaseNames())).toEqual([])
+})
+
 test('a browser that dropped a database in silence: the application is told which device is gone', async () => {
   await open()
   const gone = await page.evaluate(() => window.page.installationId())
@@ -131,6 +139,9 @@ test('data that is cleared under a client ends it, and every call and stream say
   await expect
     .poll(() => page.evaluate(() => window.page.ended()), { timeout: 5_000 })
     .toBe('storage_lost')
+  // What is left can be deleted by the client that ended.
+  expect(await page.evaluate(() => window.page.databaseNames())).toEqual([])
+  await page.evaluate(() => window.page.deleteLocalData())
   // And the way out is the one that the message names.
   await open()
   await page.evaluate(() => window.page.reached('live'))
