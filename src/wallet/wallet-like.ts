@@ -59,12 +59,18 @@ export const walletFrom = (wallet: WalletLike): Wallet => {
   if (isEthersSigner(wallet)) return fromEthersSigner(wallet)
   if (isAccount(wallet)) return fromAccount(wallet)
   if (hasMethod(wallet, 'request')) return fromProvider(wallet as ProviderLike)
+  throw new PadlockError('wallet_unsupported', { message: whatItIs(wallet) })
+}
+
+/** What was meant, where that can be seen. */
+const whatItIs = (wallet: object): string | undefined => {
+  if (hasMethod(wallet, 'then')) return 'This is a promise of a wallet: await it first.'
   if (hasMethod(wallet, 'getSigner')) {
-    throw new PadlockError('wallet_unsupported', {
-      message: 'This is a provider of ethers: pass its signer, `await provider.getSigner()`.',
-    })
+    return 'This is a provider of ethers: pass its signer, `await provider.getSigner()`.'
   }
-  throw new PadlockError('wallet_unsupported')
+  return 'address' in wallet
+    ? 'This account cannot sign by itself: pass the wallet client or provider that signs for it.'
+    : undefined
 }
 
 const hasMethod = (value: object, name: string): boolean =>

@@ -278,6 +278,15 @@ test('anything but a wallet is wallet_unsupported', () => {
   }
 })
 
+test.each([
+  ['a promise', Promise.resolve(account), 'await it first'],
+  ['a provider of ethers', { send: async () => null, getSigner: async () => null }, 'getSigner()'],
+  ['a JSON-RPC account of viem', { address: account.address, type: 'json-rpc' }, 'wallet client'],
+])('%s is named for what it is', (_name, thing, words) => {
+  const take = () => Reflect.apply(walletFrom, undefined, [thing])
+  expect(take).toThrow(words)
+})
+
 const wrap = (error: Error, times: number): Error =>
   times === 0 ? error : wrap(new Error('wrapped', { cause: error }), times - 1)
 
