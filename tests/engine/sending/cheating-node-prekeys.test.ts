@@ -118,7 +118,7 @@ for (const { name, trick, reported } of claimTricks) {
     const { id: messageId } = await atBob.engine.send(id, 'with a good key only')
     const isWaiting = () =>
       atBob.events.some(
-        (event) => event.kind === 'message-state' && event.message.reason === 'no_installation',
+        (event) => event.kind === 'message-state' && event.message.reason === 'no_prekeys',
       )
     await until(isWaiting)
     await atBob.engine.send(id, 'nor this one')

@@ -29,7 +29,7 @@ const smallOrder: readonly (readonly [string, Uint8Array])[] = [
 const untilWaiting = async ({ atBob }: Stage): Promise<void> =>
   until(() =>
     atBob.events.some(
-      (event) => event.kind === 'message-state' && event.message.reason === 'no_installation',
+      (event) => event.kind === 'message-state' && event.message.reason === 'no_prekeys',
     ),
   )
 
