@@ -286,7 +286,8 @@ export class Device {
       // Whoever lost the database or was closed meanwhile says so.
       const isGone = this.#life !== life
       const isStorage = life.hadFaults && code.startsWith('storage_')
-      if (!isGone && !isStorage && !(needsNode && expectedAtOpening.has(code))) {
+      const isRevoked = code === 'revoked' && engine.status.state === 'revoked'
+      if (!isGone && !isStorage && !isRevoked && !(needsNode && expectedAtOpening.has(code))) {
         journal.problem(`${this.name} does not ${what}: ${describeError(error)}`)
       }
       return undefined

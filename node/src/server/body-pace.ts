@@ -16,20 +16,20 @@ export interface BodyPace {
   end(): void
 }
 
-/** @param late called once, if the body is behind the minimum speed after `limitMs` */
+/** @param late called once, when a period of `limitMs` brought less than the minimum speed would */
 export const paceBody = (limitMs: number, late: () => void): BodyPace => {
-  const sinceMs = performance.now()
   let received = 0
-  const check = () => {
-    const leftMs = sinceMs + longestBodyMs(limitMs, received) - performance.now()
-    if (leftMs > 0) timer = setTimeout(check, leftMs)
-    else late()
-  }
-  let timer = setTimeout(check, limitMs)
+  const timer = setInterval(() => {
+    if (received >= limitMs * slowestBytesPerMs) received = 0
+    else {
+      clearInterval(timer)
+      late()
+    }
+  }, limitMs)
   return {
     onBytes: (bytes) => {
       received += bytes
     },
-    end: () => clearTimeout(timer),
+    end: () => clearInterval(timer),
   }
 }

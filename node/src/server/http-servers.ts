@@ -12,7 +12,7 @@ import type { Request, Response } from './rpc-handler.ts'
 export interface HttpLimits {
   /** From the first byte of a request to the end of its headers. */
   readonly headersTimeoutMs: number
-  /** How long the body of a request may take, besides what its size needs at the minimum speed. */
+  /** How long the body of a request may take, unless it comes at the minimum speed. */
   readonly requestTimeoutMs: number
   /** How long a connection may stay without traffic. */
   readonly idleTimeoutMs: number

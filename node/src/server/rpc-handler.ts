@@ -23,7 +23,7 @@ export interface RpcHandlerOptions {
   /** How many proxies in front are trusted to name callers. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
-  /** How long the body of a request may take, besides what its size needs at the minimum speed. */
+  /** How long the body of a request may take, unless it comes at the minimum speed. */
   readonly requestTimeoutMs: number
   /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
