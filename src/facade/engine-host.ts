@@ -31,14 +31,14 @@ export const hostOf = (
 })
 
 /**
- * Wallets write an address as they like, some with another checksum (EIP-1191), and applications
- * pass on what they say: that is not a typing error. The signature must be of this account anyway.
+ * The account: as the application typed it, or as the wallet says. Wallets write their own address as
+ * they like, some with another checksum (EIP-1191): that is not a typing error.
  */
 export const findAddress = async (
   { address }: Pick<ClientOptions, 'address'>,
   wallet: Wallet,
 ): Promise<string> => {
-  const found: unknown = address ?? (await wallet.getAddress())
-  if (typeof found !== 'string') throw new PadlockError('invalid_address')
-  return found.toLowerCase()
+  if (address === undefined) return (await wallet.getAddress()).toLowerCase()
+  if (typeof address !== 'string') throw new PadlockError('invalid_address')
+  return address
 }

@@ -87,7 +87,7 @@ const isAccount = (wallet: object): wallet is AccountLike =>
   hasMethod(wallet, 'signMessage') && 'address' in wallet && typeof wallet.address === 'string'
 
 const fromAccount = (account: AccountLike): Wallet => ({
-  getAddress: async () => readAddress(account.address),
+  getAddress: async () => account.address,
   signText: async (message, address) => {
     requireSame(account.address, address)
     return readSignature(await asking(() => account.signMessage({ message })))
@@ -97,9 +97,7 @@ const fromAccount = (account: AccountLike): Wallet => ({
 
 const fromWalletClient = (client: WalletClientLike): Wallet => ({
   getAddress: async () =>
-    client.account
-      ? readAddress(client.account.address)
-      : first(readAddresses(await asking(() => client.getAddresses()))),
+    client.account?.address ?? first(readAddresses(await asking(() => client.getAddresses()))),
   signText: async (message, address) => {
     if (client.account) {
       requireSame(client.account.address, address)
