@@ -47,9 +47,9 @@ const findCompiler = async (version: string): Promise<string> => {
   return join(target, tsc)
 }
 
-const isOfViem = (code: string): boolean => code.includes("from 'viem")
+const isOfLibrary = (code: string): boolean => /from '(?:viem|ethers)/.test(code)
 
-/** The README's wallet examples as files. What viem declares must not be there for the others. */
+/** The README's wallet examples as files. What viem and ethers declare must not be there for the others. */
 const readExamples = () => {
   const [, section = ''] = /^## Wallets\n(.*?)^### /ms.exec(readText('README.md')) ?? []
   const examples = blocksOf(section, 'ts').map(({ code, line }) => ({
@@ -57,8 +57,8 @@ const readExamples = () => {
     code,
   }))
   return {
-    plain: examples.filter(({ code }) => !isOfViem(code)),
-    ofViem: examples.filter(({ code }) => isOfViem(code)),
+    plain: examples.filter(({ code }) => !isOfLibrary(code)),
+    ofLibraries: examples.filter(({ code }) => isOfLibrary(code)),
   }
 }
 const examples = readExamples()
@@ -95,10 +95,10 @@ const compile = async (
 test.beforeAll(async () => {
   test.setTimeout(300_000)
   mkdirSync(cacheDir, { recursive: true })
-  project = await createProject(['viem'])
+  project = await createProject(['viem', 'ethers'])
   const consumer = readFileSync(join(import.meta.dirname, 'consumer.ts'), 'utf8')
   project.write({ 'consumer.ts': consumer })
-  for (const { path, code } of [...examples.plain, ...examples.ofViem])
+  for (const { path, code } of [...examples.plain, ...examples.ofLibraries])
     project.write({ [path]: code })
 })
 
@@ -125,11 +125,11 @@ for (const version of compilers) {
       })
     }
 
-    test(`${title} takes the README's examples with viem`, async () => {
-      expect(examples.ofViem).toHaveLength(2)
-      // viem's own declarations are not Padlock's to check.
+    test(`${title} takes the README's examples with viem and ethers`, async () => {
+      expect(examples.ofLibraries).toHaveLength(3)
+      // Their own declarations are not Padlock's to check.
       const options = { lib: browser, skipLibCheck: true }
-      expect(await compile(version, resolution, pathsOf(examples.ofViem), options)).toBe('')
+      expect(await compile(version, resolution, pathsOf(examples.ofLibraries), options)).toBe('')
     })
   }
 }
