@@ -182,7 +182,7 @@ export const optionTable = {
     group: 'Limits of connections',
     kind: aTime(100, hourMs),
     default: '2m',
-    help: 'How long a request may take to arrive completely, unless at least 16 kB arrive a second: so slow lines are not cut, and silent ones are.',
+    help: 'How long a request may take to arrive completely.',
   }),
   'idle-timeout': option({
     group: 'Limits of connections',

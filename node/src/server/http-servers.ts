@@ -5,14 +5,12 @@
 import http from 'node:http'
 import http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { longestBodyMs } from './body-pace.ts'
-import { bodyLimitBytes } from './inspection.ts'
 import type { Request, Response } from './rpc-handler.ts'
 
 export interface HttpLimits {
   /** From the first byte of a request to the end of its headers. */
   readonly headersTimeoutMs: number
-  /** How long the body of a request may take, unless it comes at the minimum speed. */
+  /** Until a request has arrived as a whole. */
   readonly requestTimeoutMs: number
   /** How long a connection may stay without traffic. */
   readonly idleTimeoutMs: number
@@ -45,8 +43,7 @@ export function createHttpServers(
   const http1 = http.createServer(
     {
       headersTimeout: headersTimeoutMs,
-      // The handler limits bodies by their speed; this is for what it cannot see.
-      requestTimeout: longestBodyMs(requestTimeoutMs, bodyLimitBytes),
+      requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs / 2),
       keepAliveTimeout: idleTimeoutMs,
     },
@@ -65,6 +62,7 @@ export function createHttpServers(
   const http2Server = http2.createServer(
     { settings: { maxConcurrentStreams: concurrentStreams, initialWindowSize: windowBytes } },
     (request, response) => {
+      limitBody(request.stream, requestTimeoutMs)
       handle(request, response)
     },
   )
@@ -104,6 +102,13 @@ export function createHttpServers(
       http2Server.close()
     },
   }
+}
+
+/** Limits the body of an HTTP/2 request as Node's HTTP/1.1 server does. */
+function limitBody(stream: http2.ServerHttp2Stream, limitMs: number): void {
+  const timer = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), limitMs)
+  stream.once('end', () => clearTimeout(timer))
+  stream.once('close', () => clearTimeout(timer))
 }
 
 /** Ends a session without requests, whatever pings and settings it gets. */

@@ -12,7 +12,7 @@ import type { BodyShare } from './body-budget.ts'
 import { problemOfFields, problemOfMembers } from './parts.ts'
 
 /** No valid request is longer: the largest as base64, and 4 MiB around it. */
-export const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
+const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
 /** After how long a caller may retry when the memory for bodies is full. */
 const retryAfterMs = 1_000
 /** The prefix of a message in gRPC, gRPC-web and Connect's streams: flags and length. */

@@ -10,8 +10,7 @@ import {
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
 import { timeTaking } from './answer-pace.ts'
-import type { BodyBudget, BodyShare } from './body-budget.ts'
-import { paceBody } from './body-pace.ts'
+import type { BodyBudget } from './body-budget.ts'
 import { callerKey, callerOf } from './caller.ts'
 import { inspectBody, inspectedGzip, inspecting } from './inspection.ts'
 
@@ -23,8 +22,6 @@ export interface RpcHandlerOptions {
   /** How many proxies in front are trusted to name callers. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
-  /** How long the body of a request may take, unless it comes at the minimum speed. */
-  readonly requestTimeoutMs: number
   /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
   /** Called once if a proxy names its callers and none is trusted. */
@@ -57,9 +54,6 @@ export function createRpcHandler(
   }
 
   return (request, response) => {
-    const pace = paceBody(options.requestTimeoutMs, tooSlow)
-    request.once('end', pace.end)
-    response.once('close', pace.end)
     const [path = ''] = (request.url ?? '').split('?', 1)
     const handler = handlers.get(path)
     if (handler === undefined) {
@@ -80,14 +74,7 @@ export function createRpcHandler(
       answerPlainly(response, 400, 'The request names no host.\n')
       return
     }
-    const { take, release } = options.bodies.open(caller)
-    const share: BodyShare = {
-      take: (bytes) => {
-        pace.onBytes(bytes)
-        return take(bytes)
-      },
-      release,
-    }
+    const share = options.bodies.open(caller)
     response.once('close', share.release)
     // The reader must take the last part too.
     response.once('finish', () => {
@@ -119,15 +106,6 @@ export function createRpcHandler(
       if (body === undefined) return answer
       const taking = { limitMs: options.idleTimeoutMs, begun: share.release, stalled: cut }
       return { ...answer, body: timeTaking(body, taking) }
-    }
-
-    function tooSlow(): void {
-      if ('stream' in response || response.headersSent) cut()
-      else {
-        response.once('finish', cut)
-        response.setHeader('connection', 'close')
-        answerPlainly(response, 408, 'The request came too slowly.\n')
-      }
     }
 
     function cut(): void {
