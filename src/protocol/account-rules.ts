@@ -117,8 +117,9 @@ const hasLateGrantsAllowed = (
 
 /** A vouch counts if the voucher counted, and was not revoked, when the node received it. */
 const vouchThrough = (grants: readonly VerifiedGrant[], states: Map<string, GrantState>): void => {
-  const byId = new Map(grants.map((grant) => [grant.id, grant]))
   let pending = grants.filter(({ id }) => states.get(id) === 'pending')
+  if (pending.length === 0) return
+  const byId = new Map(grants.map((grant) => [grant.id, grant]))
   for (let isNews = true; isNews; ) {
     isNews = false
     const left: VerifiedGrant[] = []

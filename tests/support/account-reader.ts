@@ -1,15 +1,16 @@
 /** What a client makes of grants and revocations, step by step. */
 
 import {
-  change,
-  confirm,
   isWorthVerifying,
-  type KnownAccount,
   parseContractStatement,
+} from '../../src/engine/membership/contract-statements.ts'
+import { change, type KnownAccount } from '../../src/engine/membership/known-installations.ts'
+import {
+  confirm,
   type ReadEnvelope,
   readContact,
   readRevocation,
-} from '../../src/engine/membership/known-installations.ts'
+} from '../../src/engine/membership/statements.ts'
 import type { Account } from '../../src/engine/runtime/context.ts'
 import { theAddress } from './contract-grants.ts'
 import { loadTestCrypto } from './engine.ts'

@@ -10,17 +10,9 @@ import type { Network, NodeEnvelope } from '../../network/network.ts'
 import type { Platform } from '../../platform/platform.ts'
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { contactTopic, revokedTopic } from '../../protocol/topics.ts'
-import { questionOf } from './contract-statements.ts'
-import {
-  change,
-  confirm,
-  isWorthVerifying,
-  type KnownAccount,
-  type KnownInstallation,
-  parseContractStatement,
-  readContact,
-  readRevocation,
-} from './known-installations.ts'
+import { isWorthVerifying, parseContractStatement, questionOf } from './contract-statements.ts'
+import { changedStates, type KnownAccount, type KnownInstallation } from './known-installations.ts'
+import { confirm, readContact, readRevocation } from './statements.ts'
 
 export interface AccountSources {
   readonly network: Network
@@ -50,10 +42,9 @@ export const readAccount = async (
   const nowNs = nodeNs ?? (await network.getInfo(signal)).nodeNs
   const clockNs = BigInt(Math.trunc(platform.nowMs())) * 1_000_000n
   const passedNs = clockNs < nowNs ? clockNs : nowNs
+  // Reading goes by grants alone; what they make of each other is judged once, at the end.
   const apply = (updates: readonly KnownInstallation[]) => {
-    for (const installation of change(account, updates, passedNs)) {
-      account.set(installation.id, installation)
-    }
+    for (const installation of updates) account.set(installation.id, installation)
   }
   const unverified: NodeEnvelope[] = []
   const contact = contactTopic(address)
@@ -87,6 +78,7 @@ export const readAccount = async (
       }),
     )
   }
+  apply(changedStates(account, passedNs))
   return account
 }
 

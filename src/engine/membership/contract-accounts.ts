@@ -11,9 +11,8 @@ import { Backoff } from '../runtime/backoff.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
-import { questionOf } from './contract-statements.ts'
+import { isWorthVerifying, parseContractStatement, questionOf } from './contract-statements.ts'
 import type { Directory } from './directory.ts'
-import { isWorthVerifying, parseContractStatement } from './known-installations.ts'
 import type { PendingVerification, PendingVerifications } from './pending-verification.ts'
 
 /** How many statements chains verify at a time. */

@@ -17,19 +17,12 @@ import type { Context } from '../runtime/context.ts'
 import type { Cursors, Position } from '../runtime/cursors.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import { AccountChanges } from './account-changes.ts'
+import { isMoot, parseContractStatement } from './contract-statements.ts'
 import { Coverage } from './coverage.ts'
 import { describeInstallation, fromRecords, installationWrite } from './installation-records.ts'
-import {
-  confirm,
-  isMoot,
-  isUsable,
-  type KnownAccount,
-  type KnownInstallation,
-  parseContractStatement,
-  readContact,
-  readRevocation,
-} from './known-installations.ts'
+import { isUsable, type KnownAccount, type KnownInstallation } from './known-installations.ts'
 import type { NewVerification, PendingVerifications } from './pending-verification.ts'
+import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000

@@ -9,11 +9,8 @@ import type { Row, Store, Write } from '../../store/store.ts'
 import { put, remove, tables, type UnverifiedRecord } from '../../store/tables.ts'
 import type { Change } from '../runtime/change.ts'
 import { scanAll } from '../runtime/scan-all.ts'
-import {
-  type ContractStatementKind,
-  type KnownAccount,
-  parseContractStatement,
-} from './known-installations.ts'
+import { type ContractStatementKind, parseContractStatement } from './contract-statements.ts'
+import type { KnownAccount } from './known-installations.ts'
 
 /** Bytes as published: about a thousand statements. A cheating node can make up any number. */
 const maxBytesPerAccount = 1024 * 1024

@@ -1,18 +1,17 @@
 /** What grants and revocations of both kinds make of an account's installations (docs/protocol.md section 3). */
 
 import { expect, test } from 'vitest'
+import { isMoot } from '../../../src/engine/membership/contract-statements.ts'
 import {
   fromRecords,
   installationWrite,
 } from '../../../src/engine/membership/installation-records.ts'
 import {
   isMember,
-  isMoot,
   isUsable,
-  readBundle,
-  readRevocation,
   signersOf,
 } from '../../../src/engine/membership/known-installations.ts'
+import { readBundle, readRevocation } from '../../../src/engine/membership/statements.ts'
 import type { Account } from '../../../src/engine/runtime/context.ts'
 import { vouchSigningBytes } from '../../../src/protocol/signing-bytes.ts'
 import { buildVouch } from '../../../src/protocol/vouch.ts'
