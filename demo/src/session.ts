@@ -7,6 +7,7 @@ import {
   type Client,
   type ClientEvent,
   createClient,
+  deleteLocalData,
   type Message,
   PadlockError,
   type WalletLike,
@@ -83,14 +84,15 @@ export class Session {
   }
 
   /**
-   * Ends the client and deletes its database. Without an open client the browser deletes it.
+   * Ends the client and deletes its database, which may be one that no longer opens.
    *
    * @throws PadlockError storage_*
    */
   async deleteLocalData(): Promise<void> {
     const client = await this.#stop()
+    const { database } = this.#options
     if (client) await client.deleteLocalData()
-    else if (this.#options.database !== undefined) await deleteDatabase(this.#options.database)
+    else if (database !== undefined) await deleteLocalData({ database })
   }
 
   async #stop(): Promise<Client | undefined> {
@@ -165,15 +167,4 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> =>
       clearTimeout(timer)
       resolve()
     })
-  })
-
-const deleteDatabase = (name: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(name)
-    request.onsuccess = () => resolve()
-    request.onerror = () => reject(new PadlockError('storage_failed', { cause: request.error }))
-    // A connection that is closing ends soon; another tab's does not.
-    request.onblocked = () => {
-      setTimeout(() => reject(new PadlockError('storage_blocked')), 5_000)
-    }
   })
