@@ -9,10 +9,10 @@ export {
   type PadlockErrorCode,
   type PadlockErrorOptions,
 } from './errors.ts'
-export type { AccountOptions } from './facade/account-calls.ts'
 export type { Client, ClientOptions, ClientStatus } from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export { deleteLocalData } from './facade/delete-local-data.ts'
+export type { AccountOptions } from './facade/engine-host.ts'
 export type { StreamOptions } from './facade/stream.ts'
 // Symbols below should only matter to those who write adapters.
 export type {

@@ -4,13 +4,9 @@
  * @packageDocumentation
  */
 
-import {
-  type AccountOptions,
-  listInstallationsOf,
-  revokeInstallationsOf,
-} from './facade/account-calls.ts'
+import { listInstallationsOf, revokeInstallationsOf } from './facade/account-calls.ts'
 import type { Client, ClientOptions } from './facade/client.ts'
-import type { EngineHandle } from './facade/engine-host.ts'
+import type { AccountOptions, EngineHandle } from './facade/engine-host.ts'
 import { openClient } from './facade/open-client.ts'
 import { requirePlatform } from './facade/platform.ts'
 import { readWasmUrl } from './facade/wasm-url.ts'
@@ -34,11 +30,12 @@ export interface CreateClientOptions extends ClientOptions {
  *
  * @example
  * const client = await createClient({ wallet, node: 'https://node.example' })
- * @throws PadlockError wallet_rejected, wallet_failed, wallet_wrong_account, wallet_unsupported,
- * invalid_address, invalid_argument, storage_in_use, storage_unavailable, storage_full,
- * storage_failed, storage_blocked, storage_damaged, storage_too_new, other_account,
- * wasm_unavailable, worker_unavailable, reload_needed,
- * unsupported_platform, aborted; the first time also network_unavailable, unavailable, rate_limited
+ * @throws PadlockError wallet_unsupported, wallet_rejected, wallet_pending, wallet_failed, invalid_address,
+ * invalid_argument, storage_in_use, storage_unavailable, storage_full, storage_failed, storage_blocked,
+ * storage_damaged, storage_too_new, other_account, wasm_unavailable, worker_unavailable, reload_needed,
+ * unsupported_platform, aborted; the first time also wallet_wrong_account, wallet_incomplete,
+ * too_many_installations, wrong_signature_kind, chain_unknown, chain_unavailable, network_unavailable,
+ * unavailable, rate_limited
  */
 export const createClient = async (options: CreateClientOptions): Promise<Client> => {
   requirePlatform()
@@ -88,7 +85,8 @@ export const listInstallations = async (
  * const devices = await listInstallations({ wallet, node: 'https://node.example' })
  * const old = devices.filter(({ createdAtMs }) => createdAtMs < Date.parse('2026-01-01'))
  * await revokeInstallations(old.map(({ id }) => id), { wallet, node: 'https://node.example' })
- * @throws PadlockError as `listInstallations`, and wallet_incomplete, wallet_wrong_account
+ * @throws PadlockError as `listInstallations`, and wallet_incomplete, wallet_wrong_account,
+ * wrong_signature_kind, chain_unknown, chain_unavailable
  */
 export const revokeInstallations = async (
   installationIds: readonly string[],

@@ -7,13 +7,9 @@
  */
 
 import * as embedded from './embedded.ts'
-import {
-  type AccountOptions,
-  listInstallationsOf,
-  revokeInstallationsOf,
-} from './facade/account-calls.ts'
+import { listInstallationsOf, revokeInstallationsOf } from './facade/account-calls.ts'
 import type { Client, ClientOptions } from './facade/client.ts'
-import type { EngineHandle } from './facade/engine-host.ts'
+import type { AccountOptions, EngineHandle } from './facade/engine-host.ts'
 import { openClient } from './facade/open-client.ts'
 import { requirePlatform } from './facade/platform.ts'
 import type { Installation } from './worker/contract.ts'

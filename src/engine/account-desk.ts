@@ -3,19 +3,12 @@
  * database, no keys, no installation.
  */
 
-import { PadlockError } from '../errors.ts'
-import { parseAddress } from '../protocol/ids.ts'
+import { checkAddress } from './arguments.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
 import { type AccountSources, readAccount } from './membership/account-reader.ts'
 import { describeInstallation } from './membership/installation-records.ts'
 import type { Installation } from './model.ts'
-
-const checkAddress = (text: string) => {
-  const address = parseAddress(text)
-  if (!address.ok) throw new PadlockError('invalid_address', { details: { why: address.why } })
-  return address.value
-}
 
 /** @throws PadlockError invalid_address, network_unavailable and the node's refusals */
 export const listInstallations = async (

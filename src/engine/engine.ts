@@ -7,9 +7,10 @@ import type { Crypto, Curves } from '../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { HeldLock, Platform } from '../platform/platform.ts'
-import { type Address, formatAddress, parseAddress, parseConversationId } from '../protocol/ids.ts'
+import { formatAddress } from '../protocol/ids.ts'
 import type { Store } from '../store/store.ts'
 import { tables } from '../store/tables.ts'
+import { checkAddress, checkConversation } from './arguments.ts'
 import { assemble, type Parts } from './assembly.ts'
 import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
@@ -235,17 +236,4 @@ export class Engine {
       this.#lock.release()
     }
   }
-}
-
-const checkAddress = (text: string): Address => {
-  const address = parseAddress(text)
-  if (!address.ok) throw new PadlockError('invalid_address', { details: { why: address.why } })
-  return address.value
-}
-
-const checkConversation = (text: string) => {
-  const conversation = parseConversationId(text)
-  if (!conversation.ok)
-    throw new PadlockError('invalid_argument', { message: 'There is no such conversation.' })
-  return conversation.value.id
 }

@@ -3,22 +3,13 @@
  * device gets back in.
  */
 
-import { chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import { errorMessages } from '../error-messages.ts'
 import { PadlockError, setErrorMessages } from '../errors.ts'
-import { walletFrom } from '../wallet/wallet-like.ts'
 import type { AccountRequest, HostApi, Installation, WorkerApi } from '../worker/contract.ts'
 import { loadWasm } from '../worker/load-wasm.ts'
 import { connectRpc, type Remote } from '../worker/rpc.ts'
-import type { ClientOptions } from './client.ts'
 import { unlessAborted } from './conversation.ts'
-import { type EngineHandle, findAddress, hostOf } from './engine-host.ts'
-
-/** What these calls share with `createClient`. */
-export type AccountOptions = Pick<
-  ClientOptions,
-  'wallet' | 'address' | 'node' | 'chains' | 'contract' | 'signal'
->
+import { type AccountOptions, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 
 export const listInstallationsOf = (
   options: AccountOptions,
@@ -47,16 +38,8 @@ const callWorker = async <T>(
   call: (worker: Remote<WorkerApi>, request: AccountRequest) => Promise<T>,
 ): Promise<T> => {
   setErrorMessages(errorMessages)
-  const { node, signal } = options
-  const wallet = walletFrom(options.wallet)
-  const chains = chainsFrom(options.chains)
-  const contractChainId = options.contract && checkChainId(options.contract.chainId)
-  const address = await unlessAborted(findAddress(options, wallet), signal)
-  const starting = start()
-  const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
-    starting.then(({ terminate }) => terminate()).catch(() => undefined)
-    throw error
-  })
+  const { signal } = options
+  const { engine, wallet, chains, request } = await startEngine(options, start)
   const { remote, close } = connectRpc<HostApi, WorkerApi>(
     engine.port,
     hostOf(wallet, chains, () => undefined),
@@ -64,7 +47,7 @@ const callWorker = async <T>(
   engine.onFailure?.(close)
   try {
     await unlessAborted(loadWasm(remote, engine.wasm, { signal }), signal)
-    return await call(remote, { node, address, chainIds: [...chains.ids], contractChainId })
+    return await call(remote, request)
   } finally {
     close(new PadlockError('closed'))
     engine.terminate()

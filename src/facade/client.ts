@@ -115,7 +115,8 @@ export interface Client {
    * @example
    * const others = (await client.installations()).filter(({ isThis }) => !isThis)
    * await client.revoke(others.map(({ id }) => id))
-   * @throws PadlockError invalid_argument, wallet_rejected, wallet_failed, wallet_wrong_account,
+   * @throws PadlockError invalid_argument, too_large, wallet_rejected, wallet_pending, wallet_failed,
+   * wallet_wrong_account, wallet_incomplete, wrong_signature_kind, chain_unknown, chain_unavailable,
    * network_unavailable, unavailable, rate_limited, aborted, closed
    */
   revoke(

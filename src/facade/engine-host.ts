@@ -1,9 +1,11 @@
 /** What the page gives an engine: its port, the wallet and the chains. */
 
+import { chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
 import { PadlockError } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
-import type { ClientEvent, HostApi } from '../worker/contract.ts'
+import { walletFrom } from '../wallet/wallet-like.ts'
+import type { AccountRequest, ClientEvent, HostApi } from '../worker/contract.ts'
 import type { WasmWay } from '../worker/load-wasm.ts'
 import type { Port } from '../worker/rpc.ts'
 import type { ClientOptions } from './client.ts'
@@ -30,11 +32,49 @@ export const hostOf = (
   deliver: async ({ events }) => deliver(events),
 })
 
+/** What an application passes about an account: the same for a client and for a call without one. */
+export type AccountOptions = Pick<
+  ClientOptions,
+  'wallet' | 'address' | 'node' | 'chains' | 'contract' | 'signal'
+>
+
+/** An engine that was started for an account. */
+export interface StartedEngine {
+  readonly engine: EngineHandle
+  readonly wallet: Wallet
+  readonly chains: Chains
+  readonly request: AccountRequest
+}
+
+/**
+ * Checks the options, asks the wallet for the account if need be, and starts an engine.
+ *
+ * @throws PadlockError wallet_*, invalid_argument, invalid_address, aborted, and whatever `start` throws
+ */
+export const startEngine = async (
+  options: AccountOptions,
+  start: () => Promise<EngineHandle>,
+): Promise<StartedEngine> => {
+  const { node, signal } = options
+  const wallet = walletFrom(options.wallet)
+  const chains = chainsFrom(options.chains)
+  const contractChainId = options.contract && checkChainId(options.contract.chainId)
+  const address = await unlessAborted(findAddress(options, wallet), signal)
+  // Whatever is still loading when the caller gives up is ended once it has loaded.
+  const starting = start()
+  const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
+    starting.then(({ terminate }) => terminate()).catch(() => undefined)
+    throw error
+  })
+  const request = { node, address, chainIds: [...chains.ids], contractChainId }
+  return { engine, wallet, chains, request }
+}
+
 /**
  * The account: as the application typed it, or as the wallet says. Wallets write their own address as
  * they like, some with another checksum (EIP-1191): that is not a typing error.
  */
-export const findAddress = async (
+const findAddress = async (
   { address }: Pick<ClientOptions, 'address'>,
   wallet: Wallet,
 ): Promise<string> => {

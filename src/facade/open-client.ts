@@ -3,12 +3,10 @@
  * of the wallet.
  */
 
-import { chainsFrom, checkChainId } from '../chains/chain-option.ts'
 import type { Chains } from '../chains/chains.ts'
 import { errorMessages } from '../error-messages.ts'
 import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
-import { walletFrom } from '../wallet/wallet-like.ts'
 import type {
   ClientEvent,
   HostApi,
@@ -23,7 +21,7 @@ import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
 import { connectRpc, type Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
-import { type EngineHandle, findAddress, hostOf } from './engine-host.ts'
+import { type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
@@ -36,33 +34,16 @@ export const openClient = async (
   start: () => Promise<EngineHandle>,
 ): Promise<Client> => {
   setErrorMessages(errorMessages)
-  const { signal } = options
-  const wallet = walletFrom(options.wallet)
-  const chains = chainsFrom(options.chains)
-  const contractChainId = options.contract && checkChainId(options.contract.chainId)
-  const address = await unlessAborted(findAddress(options, wallet), signal)
-  const database = options.database ?? (await defaultDatabase(address))
-  // Whatever is still loading when the caller gives up is ended once it has loaded.
-  const starting = start()
-  const engine = await unlessAborted(starting, signal).catch((error: unknown) => {
-    starting.then(({ terminate }) => terminate()).catch(() => undefined)
-    throw error
-  })
+  const { engine, wallet, chains, request } = await startEngine(options, start)
   try {
+    const database = options.database ?? (await defaultDatabase(request.address))
     const client = new OpenClient(engine, wallet, chains)
-    const { node } = options
-    await client.open(
-      {
-        node,
-        address,
-        database,
-        knownInstallationId: knownDevice(database),
-        renew: options.renew === true,
-        chainIds: [...chains.ids],
-        contractChainId,
-      },
-      signal,
-    )
+    const device = {
+      database,
+      knownInstallationId: knownDevice(database),
+      renew: options.renew === true,
+    }
+    await client.open({ ...request, ...device }, options.signal)
     return boundClient(client)
   } catch (error) {
     engine.terminate()

@@ -1,0 +1,23 @@
+/** Checks what an application passed. */
+
+import { PadlockError } from '../errors.ts'
+import {
+  type Address,
+  type ConversationId,
+  parseAddress,
+  parseConversationId,
+} from '../protocol/ids.ts'
+
+/** @throws PadlockError invalid_address, with why */
+export const checkAddress = (text: string): Address => {
+  const address = parseAddress(text)
+  if (!address.ok) throw new PadlockError('invalid_address', { details: { why: address.why } })
+  return address.value
+}
+
+/** @throws PadlockError invalid_argument */
+export const checkConversation = (text: string): ConversationId => {
+  const conversation = parseConversationId(text)
+  if (conversation.ok) return conversation.value.id
+  throw new PadlockError('invalid_argument', { message: 'There is no such conversation.' })
+}
