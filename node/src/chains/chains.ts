@@ -12,8 +12,9 @@ export interface Chains {
   /** The chains that can be asked, in the order of the options. */
   readonly ids: readonly bigint[]
   /**
-   * What the chain says. Never rejects: `unavailable` when its server gives no usable answer in
-   * time or may be some blocks behind, when too many wait, for a chain that is not among `ids`, and after `close`.
+   * What the chain says. Never rejects: `unavailable` when its server gives no usable answer in time
+   * or may be some blocks behind, when too many wait, for a chain that is not among `ids`, and after
+   * `close`.
    */
   verify(question: ContractQuestion): Promise<SignatureStatus>
   /** Ends running questions with `unavailable`. */

@@ -1,5 +1,5 @@
 /** When a contact topic accepts a vouch (docs/protocol.md sections 3, 5 and 13). */
-import type { Address } from '../../../src/protocol/ids.ts'
+import type { Address, InstallationId } from '../../../src/protocol/ids.ts'
 import { parseVouch, vouchSignature } from '../../../src/protocol/vouch.ts'
 import { verifyStrict } from './ed25519.ts'
 import type { RuleState } from './state.ts'
@@ -9,13 +9,14 @@ export function acceptVouch(address: Address, message: Uint8Array, state: RuleSt
   const parsed = parseVouch(message)
   if (!parsed.ok) return passOn(parsed)
   const { installationId, voucherId } = parsed.value
-  const vouched = state.installation(installationId)
-  const voucher = state.installation(voucherId)
-  for (const one of [vouched, voucher]) {
-    if (one === undefined || one.address !== address) return refused('unknown_installation')
-    if (one.revoked) return refused('revoked')
+  const ofAccount = (id: InstallationId) => {
+    const one = state.installation(id)
+    return one?.address === address ? one : undefined
   }
-  if (vouched === undefined || voucher === undefined) return refused('unknown_installation')
+  const vouched = ofAccount(installationId)
+  const voucher = ofAccount(voucherId)
+  if (!vouched || !voucher) return refused('unknown_installation')
+  if (vouched.revoked || voucher.revoked) return refused('revoked')
   if (!verifyStrict(vouchSignature(parsed.value, address, voucher.ed25519))) {
     return refused('bad_signature')
   }
