@@ -52,7 +52,8 @@ class AddedBefore extends Error {
 /**
  * Opens the database and takes over its fence: an earlier holder can no longer write.
  *
- * @param onLost called once if the database is deleted or needed by a newer release.
+ * @param onLost called if the database is deleted, closed by the browser or needed by a newer release;
+ *   perhaps more than once.
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (

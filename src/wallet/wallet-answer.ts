@@ -26,7 +26,7 @@ export const readAddress = (address: unknown): `0x${string}` => {
 }
 
 const notAddresses = (answer: unknown): PadlockError =>
-  answeredInstead('The wallet answered something else than its accounts.', describe(answer))
+  answeredInstead('The wallet answered something other than its accounts.', describe(answer))
 
 /**
  * The bytes of a signature: hexadecimal text in any case, with or without `0x`, as bytes, or inside
@@ -39,7 +39,7 @@ export const readSignature = (answer: unknown): Uint8Array => {
     const pairs = found.replace(/^0x/i, '').match(/../g) ?? []
     return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16))
   }
-  throw answeredInstead('The wallet answered something else than a signature.', describe(answer))
+  throw answeredInstead('The wallet answered something other than a signature.', describe(answer))
 }
 
 const unwrap = (answer: unknown): unknown => {

@@ -10,6 +10,7 @@ import type {
   Message,
   Status,
 } from '../engine/model.ts'
+import type { AccountCode } from '../protocol/account-code.ts'
 
 export type {
   ClientEvent,
@@ -97,13 +98,9 @@ export interface HostApi {
     signal: AbortSignal,
   ): Promise<Uint8Array>
   /** The wallet's own chain, and which code the address has there. */
-  findChain(arg: { readonly address: string }): Promise<
-    | {
-        readonly chainId: bigint
-        readonly code: 'none' | 'delegated' | 'contract' | undefined
-      }
-    | undefined
-  >
+  findChain(arg: {
+    readonly address: string
+  }): Promise<{ readonly chainId: bigint; readonly code: AccountCode | undefined } | undefined>
   /** Whether a contract account accepts a signature: the application has the chains' clients. */
   verifyContract(
     arg: {
