@@ -11,6 +11,7 @@ import { tables } from '../../store/tables.ts'
 import type { KnownInstallation } from '../membership/directory.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
 import type { Conversations } from '../messages/conversations.ts'
+import type { NewMessage } from '../messages/message-records.ts'
 import type { Requester } from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
@@ -148,6 +149,7 @@ export class Inbox {
     const { store, status, platform } = this.#context
     const decrypted = await decryption.decrypt(authentic)
     const batch = payloads.read(decrypted.results)
+    await this.#countUnexpected(batch.unexpected)
     for (const { conversationId } of batch.messages) await conversations.load(conversationId)
 
     // At another node, envelopes are read again from the start and old ones fail: not asked for
@@ -171,6 +173,14 @@ export class Inbox {
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
     if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
     return batch
+  }
+
+  /** Two requests for one envelope may both be answered: the second answer breaks no rule. */
+  async #countUnexpected(messages: readonly NewMessage[]): Promise<void> {
+    for (const { id } of messages) {
+      const known = await this.#context.store.get(tables.messages, id)
+      this.#parts.rejections.count(known ? 'duplicate_message' : 'bad_payload')
+    }
   }
 }
 

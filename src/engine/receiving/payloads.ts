@@ -26,6 +26,8 @@ import type { SetAside } from './set-aside.ts'
 /** The result of a batch of decrypted envelopes. */
 export interface ReadBatch {
   readonly messages: readonly NewMessage[]
+  /** Retransmissions that are not, or no longer, expected: duplicates, unless the message is new. */
+  readonly unexpected: readonly NewMessage[]
   /** Keeps what a later release may understand; undefined if there is nothing to keep. */
   readonly setAside: Change | undefined
   readonly claims: readonly HeadsClaim[]
@@ -62,6 +64,7 @@ export class PayloadReader {
     const failed: UndecryptableEnvelope[] = []
     const came: RetransmittedEnvelope[] = []
     const drafts: Omit<NewMessage, 'id'>[] = []
+    const unexpected: Omit<NewMessage, 'id'>[] = []
     const { account } = this.#context
     for (const result of results) {
       const { metadata, envelope, sender, opened } = result.from
@@ -95,12 +98,10 @@ export class PayloadReader {
       // A retransmission counts only if it was requested, and takes the place of the missed
       // message.
       const missedNs = retransmits && this.#requester.askedFor(sender.id, retransmits)
-      if (retransmits && missedNs === undefined) {
-        this.#rejections.count('bad_payload')
-        continue
-      }
-      if (retransmits) came.push({ id: sender.id, digest: retransmits })
-      drafts.push({
+      const isUnexpected = retransmits !== undefined && missedNs === undefined
+      if (retransmits && !isUnexpected) came.push({ id: sender.id, digest: retransmits })
+      const list = isUnexpected ? unexpected : drafts
+      list.push({
         conversationId: payload.value.convoId,
         sender: metadata.senderAddress,
         senderInstallation: metadata.senderInstallationId,
@@ -111,7 +112,15 @@ export class PayloadReader {
       })
     }
     const setAside = newer.length > 0 ? this.#setAside.additionChange(newer) : undefined
-    return { messages: this.#name(drafts), setAside, claims, requests, failed, came }
+    return {
+      messages: this.#name(drafts),
+      unexpected: this.#name(unexpected),
+      setAside,
+      claims,
+      requests,
+      failed,
+      came,
+    }
   }
 
   /** Computes the ids of drafts; of two with the same id the first counts. */

@@ -1,7 +1,8 @@
 /**
  * Retransmission requests of other installations that are not answered yet (docs/protocol.md
  * section 10): stored in the transaction that used up the request's ratchet step, so that neither a
- * crash nor a failing store loses one, and removed in the transaction that stores the answer.
+ * crash nor a failing store loses one, and shortened or removed in the transaction that stores the
+ * answer.
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
@@ -57,10 +58,13 @@ export class PendingRequests {
   async #answerNext(): Promise<number> {
     const [request] = this.#waiting
     if (!request) return hourMs
-    const removal = () => this.#listChange(this.#waiting.filter((one) => one !== request))
-    if (!(await this.#responder.answer(request, removal))) {
+    const restChange = (digests: readonly Uint8Array[]): Change => {
+      const [, ...others] = this.#waiting
+      return this.#listChange(digests.length > 0 ? [{ ...request, digests }, ...others] : others)
+    }
+    if (!(await this.#responder.answer(request, restChange))) {
       const { ratchetLock, store } = this.#context
-      await ratchetLock.runExclusive(() => commit(store, removal()))
+      await ratchetLock.runExclusive(() => commit(store, restChange([])))
     }
     this.#backoff.reset()
     return 0

@@ -27,6 +27,8 @@ export interface RetransmitRequest {
   readonly digests: readonly Uint8Array[]
 }
 
+export type RestChange = (digests: readonly Uint8Array[]) => Change
+
 export interface ResponderParts {
   readonly directory: Directory
   readonly sessions: Sessions
@@ -48,15 +50,16 @@ export class Responder {
    * Puts what can be sent again into the outbox. Requests run one after the other: each sees what
    * the earlier ones used up, so that many at once get no more than one would.
    *
-   * @param done what to save with the answer; called while `ratchetLock` is held
-   * @returns whether it was saved; false if there was nothing to answer
+   * @param restChange saves with each part of the answer which digests are still to be answered, so
+   * that what is tried again after a failure is the rest; called while `ratchetLock` is held
+   * @returns whether it was saved that nothing is left; false if there was nothing to answer
    */
-  answer(request: RetransmitRequest, done?: () => Change): Promise<boolean> {
+  answer(request: RetransmitRequest, restChange?: RestChange): Promise<boolean> {
     return this.#mutex.runExclusive(async () => {
       const { id } = request.from
       if (!this.#mayAsk(id)) return false
       try {
-        return await this.#answer(request, done)
+        return await this.#answer(request, restChange)
       } catch (error) {
         // The request was not answered: the next attempt does not count as another one.
         this.#askedMs.set(id, (this.#askedMs.get(id) ?? []).slice(0, -1))
@@ -65,7 +68,7 @@ export class Responder {
     })
   }
 
-  async #answer(request: RetransmitRequest, done?: () => Change): Promise<boolean> {
+  async #answer(request: RetransmitRequest, restChange?: RestChange): Promise<boolean> {
     const { directory, sessions, dispatch } = this.#parts
     const { ratchetLock, emit } = this.#context
     const { id, address } = request.from
@@ -75,18 +78,16 @@ export class Responder {
     await sessions.load([id])
     let count = 0
     let isDone = false
+    let rest = found.flatMap(({ asked }) => asked.map(({ digest }) => digest))
     for (const batch of found) {
+      rest = rest.slice(batch.asked.length)
       await ratchetLock.runExclusive(async () => {
         const session = this.#sessionOf(request)
         const messages = session ? await this.#read(batch, recipient) : []
         if (!session || messages.length === 0) return
-        const isLast = batch === found.at(-1)
-        const alongside = joinChanges(
-          { writes: [answeredWrite(batch)] },
-          isLast ? done?.() : undefined,
-        )
+        const alongside = joinChanges({ writes: [answeredWrite(batch)] }, restChange?.(rest))
         if (!(await dispatch.send(messages, { on: new Map([[id, session]]) }, alongside))) return
-        isDone = isLast && done !== undefined
+        isDone = rest.length === 0 && restChange !== undefined
         count += messages.length
       })
     }

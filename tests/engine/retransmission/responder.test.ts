@@ -78,7 +78,7 @@ const aResponder = async () => {
     given: {
       from?: KnownInstallation
       on?: Session
-      settle?: Parameters<Responder['answer']>[1]
+      restChange?: Parameters<Responder['answer']>[1]
       at?: Responder
     } = {},
   ) =>
@@ -88,7 +88,7 @@ const aResponder = async () => {
         sessionId: (given.on ?? sessions[0]).sessionId,
         digests: asked,
       },
-      given.settle,
+      given.restChange,
     )
   /** Digests that were answered, in order. */
   const answered = () =>
@@ -306,14 +306,15 @@ test('after a restart the session that the request came on is found in the store
   expect(again.sessions.of(all.peer.id)).toHaveLength(2)
 })
 
-test('the change that settles a request is written with its last answer, once, and counts after that', async () => {
+test('each part of an answer saves what is left of its request, and counts after that', async () => {
   const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
   const [two] = await all.sent([all.peer.id])
   if (!one || !two) return
-  const log: string[] = []
-  const settle = () => {
-    log.push('asked')
+  const log: unknown[] = []
+  const restChange = (digests: readonly Uint8Array[]) => {
+    const left = digests.map(encodeHex)
+    log.push({ left })
     return {
       writes: [put(tables.claim, 'claim', { claimId: new Uint8Array(16) })],
       committed: () => {
@@ -322,13 +323,15 @@ test('the change that settles a request is written with its last answer, once, a
     }
   }
   all.committed.length = 0
-  expect(await all.ask([one.digest, two.digest], { settle })).toBe(true)
-  expect(log).toEqual(['asked', 'committed'])
-  expect(all.committed.map(({ tables: names }) => names.includes('account'))).toEqual([false, true])
-  // With nothing to answer nothing is settled, and whoever asked knows.
-  expect(await all.ask([aDigest()], { settle })).toBe(false)
+  // A digest that nothing was sent under is not waited for.
+  expect(await all.ask([one.digest, aDigest(), two.digest], { restChange })).toBe(true)
+  const left = [encodeHex(two.digest)]
+  expect(log).toEqual([{ left }, 'committed', { left: [] }, 'committed'])
+  expect(all.committed.map(({ tables: names }) => names.includes('account'))).toEqual([true, true])
+  // With nothing to answer nothing is saved, and whoever asked knows.
+  expect(await all.ask([aDigest()], { restChange })).toBe(false)
   expect(await all.ask([one.digest])).toBe(false)
-  expect(log).toHaveLength(2)
+  expect(log).toHaveLength(4)
 })
 
 test('how often they asked is remembered of a thousand installations', async () => {
@@ -354,7 +357,7 @@ test('a request of an installation that was revoked is answered by nothing, and 
   const [one] = await all.sent([all.peer.id])
   if (!one) return
   all.parts.directory.people.set(all.peer.address, [{ ...all.peer, revokedNs: 1n }])
-  const settle = vi.fn(() => ({ writes: [] }))
-  expect(await all.ask([one.digest], { settle })).toBe(false)
-  expect(settle).not.toHaveBeenCalled()
+  const restChange = vi.fn(() => ({ writes: [] }))
+  expect(await all.ask([one.digest], { restChange })).toBe(false)
+  expect(restChange).not.toHaveBeenCalled()
 })

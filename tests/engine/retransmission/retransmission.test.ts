@@ -62,9 +62,12 @@ const aPairWithLostSessions = async ({
   return { clocks, world, bob, atAlice, openAlice, atBob, id, databases }
 }
 
-/** Fails what would store an answer, as often as `left` says, and all that comes after a `crash`. */
+/**
+ * Fails what would store an answer, after as many as `spared` says and as often as `left` says, and
+ * all that comes after a `crash`.
+ */
 const aFailingStore = () => {
-  const control = { left: 0, failed: 0, crash: false }
+  const control = { spared: 0, left: 0, failed: 0, crash: false }
   const store = (real: Store): Store =>
     storeWithTransaction(real, (reads, step, durability) =>
       real.transaction(
@@ -73,6 +76,7 @@ const aFailingStore = () => {
           const made = step(rows)
           const written = new Set(made.writes.map(({ table }) => table.store))
           const isAnswer = written.has('sent') && written.has('outbox')
+          if (control.left > 0 && isAnswer && control.spared-- > 0) return made
           if (control.left > 0 && (isAnswer || (control.crash && control.failed > 0))) {
             control.left -= 1
             control.failed += 1
@@ -138,6 +142,42 @@ test('section 10: a store that fails while answering is tried again, and the ans
   ])
   // The first of the loss, and the request.
   expect(await inboxOf(world, atBob.engine.installationId)).toHaveLength(3)
+})
+
+test('section 10: a store that fails within an answer is tried again with the rest of it', async () => {
+  const { control, store } = aFailingStore()
+  const { clocks, world, atAlice, atBob, id } = await aPairWithLostSessions({ atAlice: store })
+  // Sent in two requests, so answered in two parts.
+  for (const text of ['lost one', 'lost two']) {
+    const before = undecryptable(atBob)
+    await atAlice.engine.send(id, text)
+    await until(() => undecryptable(atBob) === before + 1)
+  }
+  const before = (await inboxOf(world, atBob.engine.installationId)).length
+  Object.assign(control, { spared: 1, left: 2 })
+  clocks.turn(minuteMs + 1)
+  expect((await untilTexts(atBob, id, 4)).slice(2).sort()).toEqual(['lost one', 'lost two'])
+  expect(control.failed).toBe(2)
+  // Each once.
+  expect(await inboxOf(world, atBob.engine.installationId)).toHaveLength(before + 2)
+  expect(countOf(atBob, 'duplicate_message')).toBe(0)
+})
+
+test('section 10: when two requests for one envelope are answered, the second answer is a duplicate', async () => {
+  const { clocks, world, atAlice, openAlice, atBob, id } = await aPairWithLostSessions()
+  await atAlice.engine.send(id, 'lost')
+  await until(() => undecryptable(atBob) === 1)
+  // Bob asks twice while Alice is away.
+  await atAlice.engine.close()
+  for (const ms of [minuteMs, hourMs]) {
+    const before = (await inboxOf(world, atAlice)).length
+    clocks.turn(ms)
+    await until(async () => (await inboxOf(world, atAlice)).length === before + 1)
+  }
+  await openAlice()
+  expect((await untilTexts(atBob, id, 3))[2]).toBe('lost')
+  await until(() => countOf(atBob, 'duplicate_message') === 1)
+  expect(countOf(atBob, 'bad_payload')).toBe(0)
 })
 
 test('section 10: a request that was read before a crash is answered after it, without being asked again', async () => {
