@@ -54,7 +54,7 @@ export class Engine {
   readonly #signer: Signer
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
-  #isClosed = false
+  #closed: Promise<void> | undefined
   #endedBy: PadlockError | undefined
 
   private constructor(
@@ -111,7 +111,7 @@ export class Engine {
       engine.#start()
       return engine
     } catch (error) {
-      store?.close()
+      await store?.close()
       lock.release()
       throw error
     }
@@ -124,7 +124,7 @@ export class Engine {
 
   /** Ends by itself: whatever still fails after this fails for this reason. */
   #end(reason: PadlockErrorCode): void {
-    if (this.#isClosed) return
+    if (this.#closed !== undefined) return
     this.#endedBy = new PadlockError(reason)
     this.#context.status.warn(reason)
     this.close().catch(() => undefined)
@@ -222,9 +222,12 @@ export class Engine {
   }
 
   /** Stops everything; stored data is kept. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort()
     this.#context.status.setState('closed')
     try {
@@ -232,7 +235,7 @@ export class Engine {
       // A running transaction ends before the database is closed.
       await this.#context.ratchetLock.runExclusive(async () => undefined)
     } finally {
-      this.#context.store.close()
+      await this.#context.store.close()
       this.#lock.release()
     }
   }

@@ -4,7 +4,14 @@ import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
-import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
+import {
+  closeDatabase,
+  type Database,
+  nameOf,
+  openDatabase,
+  type SealedRecord,
+  storageError,
+} from './schema.ts'
 import {
   type AnyTable,
   type Key,
@@ -71,7 +78,7 @@ export const openIdbStore = async (
     const vault = new RecordVault(crypto, await openVaultKey(open))
     return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open), onLost)
   } catch (error) {
-    open.close()
+    await closeDatabase(open)
     throw storageError(error)
   }
 }
@@ -221,9 +228,9 @@ class IdbStore implements Store {
     }
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#isClosed = true
-    this.#database.close()
+    return closeDatabase(this.#database)
   }
 
   /** All at once: otherwise a batch seen before would run again once for each of its records. */

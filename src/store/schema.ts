@@ -86,6 +86,22 @@ export const storageError = (error: unknown): PadlockError => {
 }
 
 /**
+ * Closes the database, and waits until the browser has let go of it: in WebKit, a worker that is
+ * terminated before that holds it open as long as the page lives, so that it cannot be deleted.
+ */
+export const closeDatabase = async (database: Database): Promise<void> => {
+  try {
+    // It begins when all others have ended. Without a request it ends at once.
+    await database.transaction(database.objectStoreNames, 'readwrite').done
+  } catch {
+    // Closed already.
+  }
+  database.close()
+  // Answered in order. Firefox has it since 126.
+  await indexedDB.databases?.().catch(() => undefined)
+}
+
+/**
  * Opens the database, creating or migrating it.
  *
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed

@@ -147,5 +147,6 @@ export interface Store {
     step: (rows: Rows) => Step<NotPromise<Result>>,
     durability?: 'relaxed' | 'strict',
   ): Promise<Result>
-  close(): void
+  /** Resolves when the browser has let go of the database. */
+  close(): Promise<void>
 }

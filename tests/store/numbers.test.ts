@@ -17,9 +17,9 @@ test.each(numbered)(
     const number = first.nextNumber(table)
     const row = outboxRow(number)
     await first.transaction([], () => ({ writes: [{ ...row, table }], result: undefined }))
-    first.close()
+    await first.close()
     const again = await open()
     expect(again.nextNumber(table)).toBe(number + 1)
-    again.close()
+    await again.close()
   },
 )
