@@ -71,6 +71,8 @@ export const grantedInstallationsLimit = 1000
 export const contentLimitBytes = 900 * kib
 /** Content after its compression is undone (section 4). */
 export const inflatedContentLimitBytes = 8 * mib
+/** What the messages of one page hold, as they lie in the store and again as they are shown. */
+export const pageContentLimitBytes = 4 * mib
 /** Installations named in one claim (section 5). */
 export const claimLimitInstallations = 200
 /** Digests named in one retransmission request (section 4). */

@@ -2,7 +2,7 @@
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
-import { equalBytes } from '../protocol/bytes.ts'
+import { collect, ReadBudget, rangeOf, skipPast } from './reading.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import {
   closeDatabase,
@@ -153,19 +153,16 @@ class IdbStore implements Store {
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
+    const { past } = options
     const found = await this.#guard(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
+      const isOrdered = table.store === 'messages' || table.store === 'conversations'
+      const index = store.index(isOrdered ? 'order' : 'group')
+      const range = isOrdered ? rangeOf(group, options) : IDBKeyRange.only(group)
       const direction = options.newestFirst ? 'prev' : 'next'
-      const source =
-        table.store === 'messages' || table.store === 'conversations'
-          ? {
-              index: store.index('order'),
-              range: options.at
-                ? IDBKeyRange.only([group, options.at])
-                : IDBKeyRange.bound([group], [group, options.before ?? []], false, true),
-            }
-          : { index: store.index('group'), range: IDBKeyRange.only(group) }
-      return collect(source.index.openCursor(source.range, direction), options.limit)
+      const opening = await index.openCursor(range, direction)
+      const key = past && this.#vault.key(table, past.key)
+      return collect(await skipPast(opening, key, past?.place), options.limit)
     })
     return this.#vault.open(table, found)
   }
@@ -197,9 +194,12 @@ class IdbStore implements Store {
           ? store.index('arrival').openCursor(range)
           : store.openCursor(range)
       let cursor = await opening
-      for (let seen = 0; cursor && found.length < options.limit && seen < maxScanned; seen += 1) {
+      const budget = new ReadBudget(options.limit)
+      for (let seen = 0; cursor && !budget.isSpent && seen < maxScanned; seen += 1) {
+        const isOfGroup = group === undefined || cursor.value.g === group
+        if (isOfGroup && !budget.takes(cursor.value)) break
         if (typeof cursor.key === 'number') lastNumber = cursor.key
-        if (group === undefined || cursor.value.g === group) {
+        if (isOfGroup) {
           found.push({ key: cursor.primaryKey, record: cursor.value, number: lastNumber })
         }
         cursor = await cursor.continue()
@@ -344,26 +344,3 @@ class IdbStore implements Store {
 }
 
 const placeName = ({ store, key }: Place): string => `${store} ${key}`
-
-/** The part of an `idb` cursor that is used here, whatever its store or index. */
-interface CursorLike {
-  readonly primaryKey: PhysicalKey
-  readonly value: SealedRecord
-  continue(): Promise<CursorLike | null>
-}
-
-const isSamePlace = (a: SealedRecord, b: SealedRecord): boolean =>
-  a.o !== undefined && b.o !== undefined && equalBytes(a.o, b.o)
-
-/** Up to the limit, plus any that stand at the same place as the last one. */
-const collect = async (opening: Promise<CursorLike | null>, limit: number): Promise<Found[]> => {
-  const found: Found[] = []
-  let cursor = await opening
-  while (cursor) {
-    const last = found.at(-1)
-    if (found.length >= limit && !(last && isSamePlace(last.record, cursor.value))) break
-    found.push({ key: cursor.primaryKey, record: cursor.value })
-    cursor = await cursor.continue()
-  }
-  return found
-}

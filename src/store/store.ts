@@ -104,7 +104,8 @@ export interface ListOptions {
   readonly before?: Uint8Array<ArrayBuffer>
   /** Only at exactly this place. */
   readonly at?: Uint8Array<ArrayBuffer>
-  /** Records at the same place as the last one are included, beyond the limit. */
+  /** Only those that come after this record in the order of the list. */
+  readonly past?: { readonly place?: Uint8Array<ArrayBuffer>; readonly key: Key }
   readonly limit: number
   readonly newestFirst?: boolean
 }
@@ -119,7 +120,10 @@ export interface ScanOptions {
 
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
-  /** The records of one group, in its order. */
+  /**
+   * The records of one group, in its order. Only an empty page is the end: one may be short, as a
+   * read decrypts a bounded number of bytes. Continue from its last record with `past`.
+   */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
   /** All records of a table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>

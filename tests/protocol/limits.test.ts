@@ -47,6 +47,7 @@ test('what a request, a page and an account may hold is what section 11 says', (
     grantedInstallationsLimit: 1_000,
     contentLimitBytes: 900 * kib,
     inflatedContentLimitBytes: 8 * mib,
+    pageContentLimitBytes: 4 * mib,
     claimLimitInstallations: 200,
     retransmitLimitDigests: 500,
   })
