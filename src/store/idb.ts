@@ -29,6 +29,8 @@ import {
 import { tables } from './tables.ts'
 import { openVaultKey } from './vault-key.ts'
 
+/** Records of one page of a table that has no numbers. */
+const maxPage = 1_000
 /** How many records one scan visits, so that a sparse group does not hold a long transaction. */
 const maxScanned = 2_000
 /**
@@ -167,16 +169,24 @@ class IdbStore implements Store {
     return this.#vault.open(table, found)
   }
 
-  async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
-    const found = await this.#guard(async () => {
-      const store = reading(this.#database, [table.store]).objectStore(table.store)
-      const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
-      return records.flatMap((record, at) => {
-        const key = keys[at]
-        return key === undefined ? [] : [{ key, record }]
+  async *pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]> {
+    for (let after: PhysicalKey | undefined; ; ) {
+      const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true)
+      const found = await this.#guard(async () => {
+        const store = reading(this.#database, [table.store]).objectStore(table.store)
+        return collect(await store.openCursor(range), maxPage)
       })
-    })
-    return this.#vault.open(table, found)
+      const last = found.at(-1)
+      if (!last) return
+      after = last.key
+      yield this.#vault.open(table, found)
+    }
+  }
+
+  async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
+    const rows: Row<Value>[] = []
+    for await (const page of this.pages(table)) rows.push(...page)
+    return rows
   }
 
   async scan<Value>(

@@ -125,7 +125,9 @@ export interface Store {
    * read decrypts a bounded number of bytes. Continue from its last record with `past`.
    */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
-  /** All records of a table that has no numbers. */
+  /** All records of a table that has no numbers, in pages that one read decrypts. */
+  pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]>
+  /** All records of a small table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
   /**
    * Records by running number, oldest first. Continue from `lastNumber`: the end is reached when it

@@ -3,7 +3,6 @@
  * same time, so with the same message id, on the session that the request came on.
  */
 
-import { equalBytes } from '../../protocol/bytes.ts'
 import type { ConversationId } from '../../protocol/ids.ts'
 import { hourMs, retransmitRequestsPerHour } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
@@ -96,7 +95,7 @@ export class Responder {
   }
 
   #sessionOf({ from, sessionId }: RetransmitRequest): Session | undefined {
-    return this.#parts.sessions.of(from.id).find((one) => equalBytes(one.sessionId, sessionId))
+    return this.#parts.sessions.find(from.id, sessionId)
   }
 
   /** The messages as they were sent; those deleted since are left out. */
