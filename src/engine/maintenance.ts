@@ -6,7 +6,7 @@
 import { hourMs } from '../protocol/limits.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
-import type { Decryption } from './receiving/decryption.ts'
+import type { Seen } from './receiving/seen.ts'
 import type { Context } from './runtime/context.ts'
 import { TaskLoop } from './runtime/task-loop.ts'
 import { forgetOldSent } from './sending/sent-records.ts'
@@ -16,7 +16,7 @@ export interface MaintenanceParts {
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
   readonly sessions: Sessions
-  readonly decryption: Decryption
+  readonly seen: Seen
 }
 
 export class Maintenance {
@@ -37,11 +37,18 @@ export class Maintenance {
       async () => {
         // Once: sessions that change from then on are in memory.
         if (!this.#hasLeftOver) return
-        await parts.sessions.loadLeftOver(time.passedMs())
+        await parts.sessions.loadLeftOver(time.passedMs(), parts.prekeys.oldestFallbackNs)
         this.#hasLeftOver = false
       },
-      () => ratchetLock.runExclusive(() => parts.sessions.prune(time.passedMs())),
-      () => parts.decryption.forgetOld(),
+      () =>
+        ratchetLock.runExclusive(() =>
+          parts.sessions.prune(time.passedMs(), parts.prekeys.oldestFallbackNs),
+        ),
+      () => parts.seen.forgetOld(),
+      async () => {
+        const more = () => ratchetLock.runExclusive(() => parts.seen.mergeSome())
+        while (!context.closing.aborted && (await more()));
+      },
       () => forgetOldSent(context),
     ]
   }
