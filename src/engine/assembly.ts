@@ -123,7 +123,7 @@ const makeReceiving = (
 ) => {
   const { cursors, directory, conversations, sessions, prekeys, sealingKeys } = foundations
   const rejections = new RejectionCounts(context)
-  const setAside = new SetAside(context.store)
+  const setAside = new SetAside(context)
   const parking = new Parking(context.store)
   const seen = new Seen(context)
   const decryption = new Decryption(context, sessions, prekeys, seen)
@@ -140,7 +140,8 @@ const makeReceiving = (
       cursors,
       conversations,
       decryption,
-      payloads: new PayloadReader(context, setAside, rejections, requester),
+      payloads: new PayloadReader(context, rejections, requester),
+      setAside,
       requester,
     },
     listener,
@@ -208,7 +209,6 @@ export const assemble = async (
       foundations.heads,
       pending,
       receiving.parking,
-      receiving.setAside,
       outbox,
       requester,
       deferred,

@@ -7,6 +7,7 @@ import { hourMs } from '../protocol/limits.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Seen } from './receiving/seen.ts'
+import type { SetAside } from './receiving/set-aside.ts'
 import type { Context } from './runtime/context.ts'
 import { TaskLoop } from './runtime/task-loop.ts'
 import { forgetOldSent } from './sending/sent-records.ts'
@@ -17,6 +18,7 @@ export interface MaintenanceParts {
   readonly prekeys: Prekeys
   readonly sessions: Sessions
   readonly seen: Seen
+  readonly setAside: SetAside
 }
 
 export class Maintenance {
@@ -49,6 +51,7 @@ export class Maintenance {
         const more = () => ratchetLock.runExclusive(() => parts.seen.mergeSome())
         while (!context.closing.aborted && (await more()));
       },
+      () => ratchetLock.runExclusive(() => parts.setAside.forgetOld()),
       () => forgetOldSent(context),
     ]
   }

@@ -73,6 +73,9 @@ export const contentLimitBytes = 900 * kib
 export const inflatedContentLimitBytes = 8 * mib
 /** What all sessions in memory take. */
 export const sessionsInMemoryBytes = 32 * mib
+/** Plaintexts set aside for a later release: in all, and of one account (section 8). */
+export const setAsideBytes = 16 * mib
+export const setAsideAddressBytes = 2 * mib
 /** What the messages of one page hold, as they lie in the store and again as they are shown. */
 export const pageContentLimitBytes = 4 * mib
 /** Installations named in one claim (section 5). */

@@ -48,6 +48,8 @@ test('what a request, a page and an account may hold is what section 11 says', (
     contentLimitBytes: 900 * kib,
     inflatedContentLimitBytes: 8 * mib,
     pageContentLimitBytes: 4 * mib,
+    setAsideBytes: 16 * mib,
+    setAsideAddressBytes: 2 * mib,
     sessionsInMemoryBytes: 32 * mib,
     sessionsLimit: 20,
     prunedSessionsLimit: 1_000,

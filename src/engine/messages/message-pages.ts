@@ -5,7 +5,7 @@
  */
 
 import type { Address, ConversationId } from '../../protocol/ids.ts'
-import { inflatedContentLimitBytes, pageContentLimitBytes } from '../../protocol/limits.ts'
+import { pageContentLimitBytes } from '../../protocol/limits.ts'
 import type { Fields, Row, Store } from '../../store/store.ts'
 import { type MessageRecord, messageOrder, tables } from '../../store/tables.ts'
 import type { Message } from '../model.ts'
@@ -24,21 +24,21 @@ export const describePage = async (
 ): Promise<{ readonly messages: readonly Message[]; readonly rest: Rows }> => {
   const messages: Message[] = []
   let left = pageContentLimitBytes
+  let isInflatedInVain = false
   for (const [at, row] of rows.entries()) {
     const message = await describeMessage(row, own)
-    const cost = costOf(message)
-    if (at > 0 && cost > left) return { messages, rest: rows.slice(at) }
-    left -= cost
+    const isVain = message.type === 'unknown' && message.reason !== undefined
+    const length = (message.content ?? message.fallback ?? '').length
+    // What was inflated in vain counts too: one of them for a page.
+    if (at > 0 && (length > left || (isVain && isInflatedInVain))) {
+      return { messages, rest: rows.slice(at) }
+    }
+    left -= length
+    isInflatedInVain ||= isVain
     messages.push(message)
   }
   return { messages, rest: [] }
 }
-
-/** What was inflated in vain counts too, so that a page of bombs is a short one. */
-const costOf = (message: Message): number =>
-  message.type === 'unknown' && message.reason
-    ? inflatedContentLimitBytes
-    : (message.content ?? message.fallback ?? '').length
 
 /**
  * The newest messages before a message, or of all, in the order of docs/protocol.md section 8:
