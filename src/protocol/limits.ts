@@ -71,6 +71,8 @@ export const grantedInstallationsLimit = 1000
 export const contentLimitBytes = 900 * kib
 /** Content after its compression is undone (section 4). */
 export const inflatedContentLimitBytes = 8 * mib
+/** Envelopes that are processed in one transaction; one alone may have any allowed length. */
+export const batchLimitBytes = 8 * mib
 /** What all sessions in memory take. */
 export const sessionsInMemoryBytes = 32 * mib
 /** Plaintexts set aside for a later release: in all, and of one account (section 8). */

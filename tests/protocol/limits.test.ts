@@ -50,6 +50,7 @@ test('what a request, a page and an account may hold is what section 11 says', (
     pageContentLimitBytes: 4 * mib,
     setAsideBytes: 16 * mib,
     setAsideAddressBytes: 2 * mib,
+    batchLimitBytes: 8 * mib,
     sessionsInMemoryBytes: 32 * mib,
     sessionsLimit: 20,
     prunedSessionsLimit: 1_000,
