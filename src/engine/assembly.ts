@@ -188,6 +188,7 @@ export const assemble = async (
     requester,
     observe({
       onUnverified: (addresses) => contractAccounts.need(addresses),
+      onParked: () => receiving.parkedSenders.onParked(),
       onAuthentic: (sender) => {
         fanout.markReachable(sender)
         outbox.retry(sender.address)
@@ -199,7 +200,8 @@ export const assemble = async (
     }),
   )
   const maintenance = new Maintenance(context, { ...foundations, ...receiving })
-  const live = [outbox, maintenance, requester, deferred, contractAccounts]
+  const { parkedSenders } = receiving
+  const live = [outbox, maintenance, requester, deferred, contractAccounts, parkedSenders]
   const lifecycle = new Lifecycle(context, { ...foundations, ...receiving, live })
   const connection = new Connection(context, { ...foundations, ...receiving }, lifecycle)
   await Promise.all(

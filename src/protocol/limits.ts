@@ -75,6 +75,9 @@ export const inflatedContentLimitBytes = 8 * mib
 export const batchLimitBytes = 8 * mib
 /** What all sessions in memory take. */
 export const sessionsInMemoryBytes = 32 * mib
+/** Envelopes of unknown senders that are kept: in all, and of one address (section 8). */
+export const parkedBytes = 16 * mib
+export const parkedAddressBytes = 4 * mib
 /** Plaintexts set aside for a later release: in all, and of one account (section 8). */
 export const setAsideBytes = 16 * mib
 export const setAsideAddressBytes = 2 * mib
@@ -82,6 +85,10 @@ export const setAsideAddressBytes = 2 * mib
 export const pageContentLimitBytes = 4 * mib
 /** Installations named in one claim (section 5). */
 export const claimLimitInstallations = 200
+/** Accounts of one query by which unknown senders are looked up (section 8). */
+export const lookupAddresses = 500
+/** Such queries at once, after a pause. */
+export const lookupQueriesAtOnce = 10
 /** Sessions with one installation at any time (section 7). */
 export const sessionsLimit = 20
 /** Ids of removed sessions with one installation that are kept (section 7). */
@@ -123,6 +130,11 @@ export const heartbeatNs = 25n * secondNs
  * an envelope waits for the chain of its sender (sections 8 and 10).
  */
 export const redeliveryMs = 14 * dayMs
+
+// Look-ups of unknown senders (section 8).
+
+/** In the long run one query goes in this time. */
+export const lookupQueryEveryMs = 3_000
 
 // Retransmission (section 10).
 

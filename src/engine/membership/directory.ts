@@ -9,8 +9,8 @@ import type { NodeEnvelope } from '../../network/network.ts'
 import { nextHead } from '../../protocol/heads.ts'
 import { type Address, digestEnvelope } from '../../protocol/ids.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
-import type { Write } from '../../store/store.ts'
-import { put, tables } from '../../store/tables.ts'
+import type { ListOptions, Write } from '../../store/store.ts'
+import { type InstallationRecord, joinKey, put, tables } from '../../store/tables.ts'
 import type { Installation } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -26,6 +26,8 @@ import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
+/** Records of one read. */
+const pageSize = 1_000
 /** Addresses of one query: two topics each, at most 1,000 topics. */
 const addressesPerQuery = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
@@ -76,18 +78,14 @@ export class Directory {
    */
   rememberRevoked(): Promise<void> {
     return this.#mutex.runExclusive(async () => {
-      const past: KnownInstallation[] = []
       for (const address of this.coverage.followed) {
-        for (const installation of (await this.account(address)).values()) {
-          if (installation.revokedNs > 0n && !installation.isPast) {
-            past.push({ ...installation, isPast: true })
-          }
-        }
-      }
-      if (past.length === 0) return
-      await commit(this.#context.store, { writes: past.map(installationWrite) })
-      for (const one of past) {
-        this.#remember(one.address, new Map([...(await this.account(one.address)), [one.id, one]]))
+        const account = await this.account(address)
+        const past = [...account.values()].flatMap((one) =>
+          one.revokedNs > 0n && !one.isPast ? [{ ...one, isPast: true }] : [],
+        )
+        if (past.length === 0) continue
+        await commit(this.#context.store, { writes: past.map(installationWrite) })
+        this.#remember(address, new Map([...account, ...past.map((one) => [one.id, one] as const)]))
       }
     })
   }
@@ -96,17 +94,26 @@ export class Directory {
   async account(address: Address): Promise<KnownAccount> {
     const known = this.#accounts.get(address)
     if (known) return known
-    const rows = await this.#context.store.list(tables.installations, {
-      group: address,
-      limit: 2_000,
-    })
     const account = fromRecords(
       address,
-      rows.map(({ value }) => value),
+      await this.#records(address),
       this.#context.time.passedNs(),
     )
     const now = this.#accounts.get(address)
     return now ?? this.#remember(address, account)
+  }
+
+  /** All of them: an account without its revoked installations would take them back. */
+  async #records(group: Address): Promise<readonly InstallationRecord[]> {
+    const records: InstallationRecord[] = []
+    for (let past: ListOptions['past']; ; ) {
+      const options = { group, limit: pageSize, ...(past ? { past } : {}) }
+      const rows = await this.#context.store.list(tables.installations, options)
+      for (const { value } of rows) if (value.address === group) records.push(value)
+      const last = rows.at(-1)
+      if (!last || rows.length < pageSize) return records
+      past = { key: joinKey(last.value.address, last.value.installationId) }
+    }
   }
 
   /** Installations that messages may be encrypted to, except this one. */
@@ -124,6 +131,36 @@ export class Directory {
     for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
       await this.#query(uncovered.slice(at, at + addressesPerQuery))
     }
+    await this.#settle(addresses)
+  }
+
+  /**
+   * Queries the node for at most 500 accounts, covered or not, of whom nothing is known but that
+   * somebody named them. Whoever has so much on their topics that the answer takes another page
+   * holds up nobody else: they are read on at the next look-up.
+   *
+   * @param takePage whether there may be one more page
+   * @returns those that were read to the ends of their topics
+   * @throws PadlockError
+   */
+  async lookUp(
+    addresses: readonly Address[],
+    takePage: () => boolean,
+  ): Promise<readonly Address[]> {
+    const open = new Set(addresses.slice(0, addressesPerQuery))
+    for (let hasMore = true; hasMore; ) {
+      if (open.size === 0 || !takePage()) return []
+      const page = await this.#queryPage([...open])
+      hasMore = page?.hasMore !== false
+      const heaviest = page?.hasMore ? heaviestOf(page.envelopes) : undefined
+      if (heaviest) open.delete(heaviest)
+    }
+    this.coverage.onQueried([...open])
+    await this.#settle([...open])
+    return [...open]
+  }
+
+  async #settle(addresses: readonly Address[]): Promise<void> {
     await this.#listener.awaitVerification(addresses)
     for (const address of addresses) await this.reconsider(address)
   }
@@ -134,25 +171,33 @@ export class Directory {
   }
 
   async #query(addresses: readonly Address[]): Promise<void> {
+    for (let hasMore = true, pages = 0; hasMore; pages += 1) {
+      // Nor may a node that always has something new keep us here.
+      if (pages === maxPages) throw new PadlockError('bad_response')
+      const page = await this.#queryPage(addresses)
+      if (page) hasMore = page.hasMore
+      else pages = -1
+    }
+    this.coverage.onQueried(addresses)
+  }
+
+  /** @returns undefined if the connection moved to another node meanwhile */
+  async #queryPage(addresses: readonly Address[]) {
     const { network, closing } = this.#context
     const topics = addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)])
     const asked = new Set<string>(topics)
     const { nodeId } = this.#cursors
-    for (let hasMore = true, pages = 0; hasMore; pages += 1) {
-      // Nor may a node that always has something new keep us here.
-      if (pages === maxPages) throw new PadlockError('bad_response')
-      const positions = await Promise.all(
-        topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
-      )
-      const page = await network.query(positions, closing)
-      // The connection may have moved to another node: this answer is not for its cursors.
-      if (this.#cursors.nodeId !== nodeId) return this.#query(addresses)
-      // Topics that were not asked for could fill the store with unknown accounts.
-      const isNews = await this.apply(page.envelopes.filter(({ topic }) => asked.has(topic)))
-      // A node that promises more and sends nothing new would keep us here forever.
-      hasMore = page.hasMore && isNews
-    }
-    this.coverage.onQueried(addresses)
+    const positions = await Promise.all(
+      topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
+    )
+    const page = await network.query(positions, closing)
+    // This answer is not for the cursors of another node.
+    if (this.#cursors.nodeId !== nodeId) return undefined
+    // Topics that were not asked for could fill the store with unknown accounts.
+    const envelopes = page.envelopes.filter(({ topic }) => asked.has(topic))
+    const isNews = await this.apply(envelopes)
+    // A node that promises more and sends nothing new would keep us here forever.
+    return { envelopes, hasMore: page.hasMore && isNews }
   }
 
   /**
@@ -199,6 +244,7 @@ export class Directory {
       if (asks) unverified.push({ address, message, nodeNs, isGrant, isNews: wasKnown })
       else if (!isGrant && updates.length > 0)
         writes.push(...this.#ownRevocationWrites(address, message))
+      if (updates.length === 0) continue
       const { news, usable } = changes.apply(account, updates)
       if (!wasKnown) continue
       changes.news.push(...news)
@@ -304,4 +350,19 @@ export class Directory {
   describe(installation: KnownInstallation): Installation {
     return describeInstallation(installation, this.#context.account.installationId)
   }
+}
+
+/** Whose topics most bytes are of. */
+const heaviestOf = (envelopes: readonly NodeEnvelope[]): Address | undefined => {
+  const bytesOf = new Map<Address, number>()
+  let heaviest: Address | undefined
+  for (const { topic, message } of envelopes) {
+    const parsed = parseTopic(topic)
+    if (!parsed.ok || !('address' in parsed.value)) continue
+    const { address } = parsed.value
+    const bytes = (bytesOf.get(address) ?? 0) + message.length
+    bytesOf.set(address, bytes)
+    if (heaviest === undefined || bytes > (bytesOf.get(heaviest) ?? 0)) heaviest = address
+  }
+  return heaviest
 }

@@ -13,6 +13,7 @@ import {
   verifyGrant,
 } from '../../protocol/contact.ts'
 import type { Address, IdentityKeys, InstallationId } from '../../protocol/ids.ts'
+import { grantedInstallationsLimit } from '../../protocol/limits.ts'
 import {
   type ParsedRevocation,
   parseRevocation,
@@ -34,8 +35,15 @@ export interface ReadEnvelope {
   readonly asks: boolean
 }
 
-/** Installations that unconfirmed revocations may add to an account; a node can make them up. */
+/**
+ * Installations that revocations alone may add to an account: whoever has its wallet can make them up,
+ * and a node can make up unconfirmed ones. More than an account may ever grant (section 11), as a
+ * revocation may be read before its grant.
+ */
+const maxRevokedUnknown = 1_500
 const maxContested = 1_500
+/** Grants that no chain confirmed yet; a node can make them up. */
+const maxUnverified = grantedInstallationsLimit
 const maxContestingChains = 16
 /** A node keeps one for each installation; another node may have another. */
 const maxVouches = 8
@@ -57,6 +65,8 @@ export const readBundle = (
   const chainId = chainOf(bundle.signature) ?? ownKey
   if (!isByKey && !mayCount(account, chainId)) return nothing
   const known = account.get(bundle.installationId)
+  // It may be one of those whose revocation found no room.
+  if (!known && isFullOfRevoked(account)) return nothing
   const isNewer = hasNewerKey(bundle, known)
   // For a valid grant only a newer sealing key is news; but the wallet's key overrides a chain.
   const isGranted = known?.grant === 'valid' && (!isByKey || known.chainId === ownKey)
@@ -73,6 +83,7 @@ export const readBundle = (
     const update = { grant, chainId: known.chainId, isDelegated }
     return { updates: [granted(bundle, update, nodeNs, known)], asks: false }
   }
+  if (!known && countOf(account, isUnverified) >= maxUnverified) return nothing
   const update = { grant: 'unverified', chainId } as const
   return { updates: isNewer ? [granted(bundle, update, nodeNs, known)] : [], asks: true }
 }
@@ -136,8 +147,10 @@ export const readRevocation = (
   if (!parsed.ok || parsed.value.address !== address) return nothing
   const revocation = parsed.value
   if (revocation.signature.kind === 'eip191') {
-    if (!verifyRevocation(revocation).ok) return nothing
-    return { updates: revoked(revocation, ownKey, nodeNs, account), asks: false }
+    const updates = revoked(revocation, ownKey, nodeNs, account)
+    return updates.length > 0 && verifyRevocation(revocation).ok
+      ? { updates, asks: false }
+      : nothing
   }
   const { chainId } = revocation.signature
   if (!mayCount(account, chainId)) return nothing
@@ -157,9 +170,11 @@ const revoked = (
   chainId: bigint,
   nodeNs: bigint,
   account: KnownAccount,
-): readonly KnownInstallation[] =>
-  namedBy(revocation, account).flatMap((installation) => {
-    const { revokedNs, revokedChainId } = installation
+): readonly KnownInstallation[] => {
+  let room = maxRevokedUnknown - countOf(account, isRevokedUnknown)
+  return namedBy(revocation, account).flatMap((installation) => {
+    const { id, revokedNs, revokedChainId } = installation
+    if (!account.has(id) && room-- <= 0) return []
     if (revokedNs === 0n) {
       // 0 means not revoked, and the node gives the time.
       const since = nodeNs > 0n ? nodeNs : 1n
@@ -169,6 +184,25 @@ const revoked = (
     const isStronger = chainId === ownKey && revokedChainId !== ownKey
     return isStronger ? [{ ...installation, revokedChainId: ownKey }] : []
   })
+}
+
+const isRevokedUnknown = ({ grant, revokedNs }: KnownInstallation): boolean =>
+  grant === 'unknown' && revokedNs > 0n
+
+const isUnverified = ({ grant }: KnownInstallation): boolean => grant === 'unverified'
+
+const countOf = (
+  account: KnownAccount,
+  is: (installation: KnownInstallation) => boolean,
+): number => {
+  let count = 0
+  for (const installation of account.values()) if (is(installation)) count += 1
+  return count
+}
+
+/** Whether revocations found no room: a new installation may be revoked then, and counts for nothing. */
+const isFullOfRevoked = (account: KnownAccount): boolean =>
+  account.size >= maxRevokedUnknown && countOf(account, isRevokedUnknown) >= maxRevokedUnknown
 
 const namedBy = (
   { address, installationIds, installations }: ParsedRevocation,

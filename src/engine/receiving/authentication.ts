@@ -49,7 +49,7 @@ export class Authentication {
     wereParked: boolean,
   ): Promise<Authenticated> {
     const candidates: Authentic[] = []
-    const toPark: NewlyParked[] = []
+    const parkable: (Addressed & { readonly sender: KnownInstallation | undefined })[] = []
     const parkedNow = new Set<string>()
     const unverified = new Set<Address>()
     for (const one of addressed) {
@@ -70,15 +70,26 @@ export class Authentication {
       } else if (!isBehind && wereParked && isUnknown) this.#rejections.count('unknown_sender')
       else if (isBehind || isUnknown) {
         parkedNow.add(key)
-        toPark.push({ ...one.envelope, ...claimed })
+        parkable.push({ ...one, sender })
       } else candidates.push({ ...one, sender })
     }
     if (unverified.size > 0) this.#onUnverified([...unverified])
-    return { authentic: await this.#verify(candidates), toPark }
+    const signed = parkable.filter((one): one is Authentic => one.sender !== undefined)
+    const verified = new Set<Addressed>(await this.#verify([...candidates, ...signed]))
+    return {
+      authentic: candidates.filter((one) => verified.has(one)),
+      // Where the keys are known, nobody else takes the place of what they signed.
+      toPark: parkable.flatMap((one) => {
+        const { senderAddress: address, senderInstallationId: installationId } = one.metadata
+        const isForged = one.sender !== undefined && !verified.has(one)
+        return isForged ? [] : [{ ...one.envelope, address, installationId }]
+      }),
+    }
   }
 
   async #verify(candidates: readonly Authentic[]): Promise<readonly Authentic[]> {
     const { crypto, curves } = this.#context
+    if (candidates.length === 0) return candidates
     const signatures = candidates.map(({ opened, metadata, sender }) =>
       headerSignature(opened.enc, metadata, sender.keys.ed25519),
     )

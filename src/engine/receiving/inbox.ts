@@ -31,6 +31,8 @@ import type { Unsealing } from './unsealing.ts'
 export interface InboxListener {
   /** Envelopes claim to be from accounts whose chains have to confirm an installation. */
   onUnverified(addresses: readonly Address[]): void
+  /** Envelopes of senders that are not known were parked. */
+  onParked(): void
   /** An authentic envelope came from this installation. */
   onAuthentic(sender: KnownInstallation): void
   /** Authentic payloads carried heads. */
@@ -175,6 +177,7 @@ export class Inbox {
     const duplicates = batch.messages.length - added.added()
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
     if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
+    if (parked) this.#listener.onParked()
     return batch
   }
 

@@ -4,18 +4,22 @@
  */
 
 import type { Address } from '../../protocol/ids.ts'
-import { redeliveryMs } from '../../protocol/limits.ts'
-import type { ParkedRecord } from '../../store/tables.ts'
+import { hourMs, minuteMs, redeliveryMs } from '../../protocol/limits.ts'
 import type { Directory } from '../membership/directory.ts'
+import { Backoff } from '../runtime/backoff.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
+import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Authentication } from './authentication.ts'
 import type { InboxEnvelope } from './envelope-stages.ts'
 import type { Inbox } from './inbox.ts'
-import type { ClaimedSender, Parking } from './parking.ts'
+import { type ClaimedSender, keyOfSender, type ParkedEnvelope, type Parking } from './parking.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 import type { SenderLookup } from './sender-lookup.ts'
 import type { Unsealing } from './unsealing.ts'
+
+/** How long until a sender that waits for its chain is looked up again. */
+const waitingMs = 10 * minuteMs
 
 export interface ParkedSendersParts {
   readonly directory: Directory
@@ -31,25 +35,61 @@ export class ParkedSenders {
   readonly #context: Context
   readonly #parts: ParkedSendersParts
   readonly #mutex = new Mutex()
+  readonly #loop: TaskLoop
+  /** When senders that wait for their chains are looked up again. */
+  readonly #againMs = new Map<string, number>()
+  #isLive = false
 
   constructor(context: Context, parts: ParkedSendersParts) {
     this.#context = context
     this.#parts = parts
+    this.#loop = new TaskLoop(context, () => this.#workOffInTurn(), {
+      backoff: new Backoff(context.platform),
+    })
+  }
+
+  /** The connection was established or lost. */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (isLive) this.#loop.retryNow()
+  }
+
+  /** Envelopes were parked. */
+  onParked(): void {
+    this.#loop.wake()
+  }
+
+  /** Runs until the client closes. */
+  run(): Promise<void> {
+    return this.#loop.run()
+  }
+
+  /** @returns how long to rest, in milliseconds */
+  async #workOffInTurn(): Promise<number> {
+    if (!this.#isLive) return hourMs
+    if (await this.workOff()) return this.#parts.lookup.restMs
+    return this.#againMs.size > 0 ? waitingMs : hourMs
   }
 
   /**
-   * Looks up all parked senders, as far as the limit of look-ups allows, and processes what it can.
+   * Looks up parked senders, as far as the limit of look-ups allows, and processes what it can.
    *
-   * @returns whether more are waiting
+   * @returns whether more are to be looked up
    * @throws PadlockError of the network and the store
    */
   workOff(): Promise<boolean> {
     const { parking, lookup, rejections } = this.#parts
     return this.#mutex.runExclusive(async () => {
-      const waiting = [...parking.addresses()]
-      if (waiting.length === 0) return false
+      const nowMs = this.#context.platform.monotonicMs()
+      const isDue = (one: ClaimedSender) => (this.#againMs.get(keyOfSender(one)) ?? 0) <= nowMs
+      const due = parking.installations(parking.addresses()).filter(isDue)
+      const waiting = [...new Set(due.map(({ address }) => address))]
       const now = await lookup.refresh(waiting)
-      for (const sender of parking.installations(new Set(now))) await this.#workOffSender(sender)
+      for (const sender of parking.installations(now)) {
+        const key = keyOfSender(sender)
+        if (await this.#workOffSender(sender)) this.#againMs.set(key, nowMs + waitingMs)
+        else this.#againMs.delete(key)
+      }
       rejections.report()
       return now.length < waiting.length
     })
@@ -60,35 +100,46 @@ export class ParkedSenders {
     const { directory, parking, rejections } = this.#parts
     return this.#mutex.runExclusive(async () => {
       const account = await directory.account(address)
-      for (const sender of parking.installations(new Set([address]))) {
-        const isValid = account.get(sender.installationId)?.state === 'valid'
-        if (isValid) await this.#workOffSender(sender)
+      for (const sender of parking.installations([address])) {
+        if (account.get(sender.installationId)?.state !== 'valid') continue
+        await this.#workOffSender(sender)
+        this.#againMs.delete(keyOfSender(sender))
       }
       rejections.report()
     })
   }
 
-  async #workOffSender(sender: ClaimedSender): Promise<void> {
-    const { directory, parking, unsealing, authentication, inbox } = this.#parts
-    const rows = await parking.of(sender)
+  /** @returns whether some of it waits for the chain of its sender */
+  async #workOffSender(sender: ClaimedSender): Promise<boolean> {
+    const { directory, parking } = this.#parts
     const account = await directory.account(sender.address)
     // A contract account's installation waits for its chain, for at most two weeks.
     const { state } = account.get(sender.installationId) ?? {}
     const isWaiting = state === 'unverified' || state === 'pending'
-    const due = isWaiting ? rows.filter(({ value }) => this.#isTooOld(value)) : rows
-    if (due.length === 0) return
-    const addressed = await unsealing.open(due.map(({ value }): InboxEnvelope => value))
+    for (;;) {
+      const all = parking.of(sender)
+      const due = isWaiting ? all.filter((one) => this.#isTooOld(one)) : all
+      if (due.length === 0) return all.length > 0
+      await this.#process(due)
+    }
+  }
+
+  async #process(due: readonly ParkedEnvelope[]): Promise<void> {
+    const { parking, unsealing, authentication, inbox } = this.#parts
+    const rows = await parking.read(due)
+    const numbers = new Set(rows.map(({ number }) => number))
+    const taken = rows.length > 0 ? due.filter(({ number }) => numbers.has(number)) : due
+    const addressed = await unsealing.open(rows.map(({ value }): InboxEnvelope => value))
     const { authentic, toPark } = await authentication.authenticate(addressed, new Set(), true)
-    const removal = parking.removalChange(due.map(({ number }) => number))
-    await inbox.save(authentic, toPark, removal)
+    await inbox.save(authentic, toPark, parking.removalChange(taken))
   }
 
   /** An age has passed only when both our own clock and node time say so (section 1). */
-  #isTooOld({ parkedMs, nodeNs }: ParkedRecord): boolean {
+  #isTooOld({ parkedMs, nodeNs }: ParkedEnvelope): boolean {
     const { platform, time } = this.#context
     const nowNs = time.nodeNs() ?? 0n
     return (
-      Number(parkedMs) < platform.nowMs() - redeliveryMs &&
+      parkedMs < platform.nowMs() - redeliveryMs &&
       nodeNs < nowNs - BigInt(redeliveryMs) * 1_000_000n
     )
   }

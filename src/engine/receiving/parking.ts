@@ -6,14 +6,15 @@
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
+import { batchLimitBytes, parkedAddressBytes, parkedBytes } from '../../protocol/limits.ts'
 import type { Row, Store } from '../../store/store.ts'
 import type { ParkedRecord } from '../../store/tables.ts'
 import { joinKey, put, remove, tables } from '../../store/tables.ts'
 import { type Change, joinChanges } from '../runtime/change.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 
-const maxBytes = 64 * 1024 * 1024
-const maxBytesPerAddress = 4 * 1024 * 1024
+/** Envelopes of one batch, as of those that just arrived. */
+const maxBatch = 200
 
 /** The sender that an envelope claims: an installation under one address. */
 export interface ClaimedSender {
@@ -25,9 +26,12 @@ export interface ClaimedSender {
 export const keyOfSender = ({ address, installationId }: ClaimedSender): string =>
   joinKey(address, installationId)
 
+/** A parked envelope without its message. */
 export interface ParkedEnvelope extends ClaimedSender {
   readonly number: number
   readonly bytes: number
+  readonly parkedMs: number
+  readonly nodeNs: bigint
 }
 
 export interface NewlyParked extends ClaimedSender {
@@ -38,9 +42,12 @@ export interface NewlyParked extends ClaimedSender {
 
 export class Parking {
   readonly #store: Store
-  readonly #parked = new Map<number, ParkedEnvelope>()
-  /** The number of envelopes by sender: looked up for every envelope that arrives. */
-  readonly #counts = new Map<string, number>()
+  /** By sender, oldest first: asked for every envelope that arrives. */
+  readonly #bySender = new Map<string, Map<number, ParkedEnvelope>>()
+  /** By address, oldest first. */
+  readonly #byAddress = new Map<Address, Map<number, ParkedEnvelope>>()
+  readonly #bytesOf = new Map<Address, number>()
+  #bytes = 0
 
   constructor(store: Store) {
     this.#store = store
@@ -51,12 +58,12 @@ export class Parking {
   }
 
   has(claimed: ClaimedSender): boolean {
-    return this.#counts.has(keyOfSender(claimed))
+    return this.#bySender.has(keyOfSender(claimed))
   }
 
   /** The accounts that parked senders claim, in the order of arrival. */
-  addresses(): ReadonlySet<Address> {
-    return new Set([...this.#parked.values()].map(({ address }) => address))
+  addresses(): Iterable<Address> {
+    return this.#byAddress.keys()
   }
 
   /**
@@ -67,15 +74,20 @@ export class Parking {
     parkedMs: number,
   ): Change & { readonly dropped: number } {
     if (envelopes.length === 0) return { writes: [], dropped: 0 }
-    const all = new Map(this.#parked)
+    const room = new Room(this.#bytesOf, this.#bytes)
     const fresh = envelopes.map((envelope) => {
+      const { address, installationId, nodeNs, message } = envelope
       const number = this.#store.nextNumber(tables.parked)
-      const parked = { ...envelope, number, bytes: envelope.message.length }
-      all.set(number, parked)
+      const bytes = message.length
+      room.add(address, bytes)
+      const parked = { address, installationId, number, bytes, parkedMs, nodeNs }
       return { envelope, parked }
     })
-    const dropped = new Set(dropNewest(all))
-    const removal = this.removalChange([...dropped].filter((number) => this.#parked.has(number)))
+    const newestOf = (address: Address, dropped: ReadonlySet<number>) =>
+      fresh.findLast(({ parked }) => parked.address === address && !dropped.has(parked.number))
+        ?.parked ?? lastOf(this.#byAddress.get(address), dropped)
+    const dropped = room.drop(newestOf)
+    const removal = this.removalChange([...dropped.values()].filter((one) => this.#isHere(one)))
     const kept = fresh.filter(({ parked }) => !dropped.has(parked.number))
     const addition: Change = {
       writes: kept.map(({ envelope, parked }) =>
@@ -88,14 +100,18 @@ export class Parking {
     return { ...joinChanges(removal, addition), dropped: dropped.size }
   }
 
-  /** The parked envelopes of one sender, oldest first. */
-  async of(claimed: ClaimedSender): Promise<readonly Row<ParkedRecord>[]> {
+  /** What is parked of one sender, oldest first. */
+  of(claimed: ClaimedSender): readonly ParkedEnvelope[] {
+    return [...(this.#bySender.get(keyOfSender(claimed))?.values() ?? [])]
+  }
+
+  /** Reads the first of these, as many as make a batch. */
+  async read(parked: readonly ParkedEnvelope[]): Promise<readonly Row<ParkedRecord>[]> {
     const rows: Row<ParkedRecord>[] = []
-    const { address, installationId } = claimed
-    const all = [...this.#parked.values()].filter(
-      (one) => one.address === address && one.installationId === installationId,
-    )
-    for (const { number } of all) {
+    let left = batchLimitBytes
+    for (const { number, bytes } of parked.slice(0, maxBatch)) {
+      left -= bytes
+      if (rows.length > 0 && left < 0) break
       const row = await this.#store.get(tables.parked, number)
       if (row) rows.push({ value: row.value, number })
     }
@@ -103,71 +119,134 @@ export class Parking {
   }
 
   /** The senders with parked envelopes that claim these accounts. */
-  installations(addresses: ReadonlySet<Address>): readonly ClaimedSender[] {
+  installations(addresses: Iterable<Address>): readonly ClaimedSender[] {
     const found = new Map<string, ClaimedSender>()
-    for (const { address, installationId } of this.#parked.values()) {
-      if (!addresses.has(address)) continue
-      found.set(joinKey(address, installationId), { address, installationId })
+    for (const address of addresses) {
+      for (const { installationId } of this.#byAddress.get(address)?.values() ?? []) {
+        found.set(joinKey(address, installationId), { address, installationId })
+      }
     }
     return [...found.values()]
   }
 
   /** Removes processed envelopes. */
-  removalChange(numbers: readonly number[]): Change {
+  removalChange(envelopes: readonly ParkedEnvelope[]): Change {
     return {
-      writes: numbers.map((number) => remove(tables.parked, number)),
-      committed: () => this.#forget(numbers),
+      writes: envelopes.map(({ number }) => remove(tables.parked, number)),
+      committed: () => {
+        for (const one of envelopes) this.#forget(one)
+      },
     }
   }
 
-  #forget(numbers: readonly number[]): void {
-    for (const number of numbers) {
-      const parked = this.#parked.get(number)
-      if (!parked) continue
-      this.#parked.delete(number)
-      const name = keyOfSender(parked)
-      const left = (this.#counts.get(name) ?? 1) - 1
-      if (left > 0) this.#counts.set(name, left)
-      else this.#counts.delete(name)
-    }
+  #isHere({ address, number }: ParkedEnvelope): boolean {
+    return this.#byAddress.get(address)?.has(number) === true
+  }
+
+  #forget(parked: ParkedEnvelope): void {
+    if (!this.#isHere(parked)) return
+    const { address, number, bytes } = parked
+    dropFrom(this.#bySender, keyOfSender(parked), number)
+    dropFrom(this.#byAddress, address, number)
+    this.#addBytes(address, -bytes)
   }
 
   #remember(parked: ParkedEnvelope): void {
-    this.#parked.set(parked.number, parked)
-    const name = keyOfSender(parked)
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
+    const { address, number, bytes } = parked
+    addTo(this.#bySender, keyOfSender(parked), number, parked)
+    addTo(this.#byAddress, address, number, parked)
+    this.#addBytes(address, bytes)
+  }
+
+  #addBytes(address: Address, bytes: number): void {
+    this.#bytes += bytes
+    const left = (this.#bytesOf.get(address) ?? 0) + bytes
+    if (left > 0) this.#bytesOf.set(address, left)
+    else this.#bytesOf.delete(address)
   }
 }
+
+/** How much is parked with what comes now, and what must go. */
+class Room {
+  readonly #before: ReadonlyMap<Address, number>
+  readonly #now = new Map<Address, number>()
+  #bytes: number
+
+  constructor(before: ReadonlyMap<Address, number>, bytes: number) {
+    this.#before = before
+    this.#bytes = bytes
+  }
+
+  add(address: Address, bytes: number): void {
+    this.#now.set(address, this.#of(address) + bytes)
+    this.#bytes += bytes
+  }
+
+  /** @param newestOf the newest envelope of an address that is not dropped yet */
+  drop(
+    newestOf: (address: Address, dropped: ReadonlySet<number>) => ParkedEnvelope | undefined,
+  ): ReadonlyMap<number, ParkedEnvelope> {
+    const dropped = new Map<number, ParkedEnvelope>()
+    const numbers = new Set<number>()
+    const dropNewest = (address: Address): boolean => {
+      const newest = newestOf(address, numbers)
+      if (!newest) return false
+      dropped.set(newest.number, newest)
+      numbers.add(newest.number)
+      this.add(address, -newest.bytes)
+      return true
+    }
+    for (const address of [...this.#now.keys()]) {
+      while (this.#of(address) > parkedAddressBytes && dropNewest(address));
+    }
+    while (this.#bytes > parkedBytes && dropNewest(this.#largest()));
+    return dropped
+  }
+
+  #of(address: Address): number {
+    return this.#now.get(address) ?? this.#before.get(address) ?? 0
+  }
+
+  #largest(): Address {
+    let largest: Address | undefined
+    let most = -1
+    for (const address of new Set([...this.#before.keys(), ...this.#now.keys()])) {
+      const bytes = this.#of(address)
+      if (bytes > most) [largest, most] = [address, bytes]
+    }
+    return largest as Address
+  }
+}
+
+type Numbered = Map<number, ParkedEnvelope>
+
+const addTo = <Key>(
+  map: Map<Key, Numbered>,
+  key: Key,
+  number: number,
+  parked: ParkedEnvelope,
+): void => {
+  const all = map.get(key) ?? new Map<number, ParkedEnvelope>()
+  map.set(key, all.set(number, parked))
+}
+
+const dropFrom = <Key>(map: Map<Key, Numbered>, key: Key, number: number): void => {
+  const all = map.get(key)
+  all?.delete(number)
+  if (all?.size === 0) map.delete(key)
+}
+
+const lastOf = (
+  parked: ReadonlyMap<number, ParkedEnvelope> | undefined,
+  dropped: ReadonlySet<number>,
+): ParkedEnvelope | undefined =>
+  [...(parked?.values() ?? [])].findLast(({ number }) => !dropped.has(number))
 
 const toParked = ({ value, number }: Row<ParkedRecord>): ParkedEnvelope => ({
   number,
   address: value.address as Address,
   installationId: value.installationId as InstallationId,
   bytes: value.message.length,
+  parkedMs: Number(value.parkedMs),
+  nodeNs: value.nodeNs,
 })
-
-/** Removes envelopes from `all` until it fits; returns their numbers. */
-const dropNewest = (all: Map<number, ParkedEnvelope>): readonly number[] => {
-  const dropped: number[] = []
-  const sums = new Map<Address, number>()
-  let total = 0
-  for (const { address, bytes } of all.values()) {
-    sums.set(address, (sums.get(address) ?? 0) + bytes)
-    total += bytes
-  }
-  for (;;) {
-    let largest: Address | undefined
-    for (const [address, bytes] of sums) {
-      if (largest === undefined || bytes > (sums.get(largest) ?? 0)) largest = address
-    }
-    const most = largest === undefined ? 0 : (sums.get(largest) ?? 0)
-    if (largest === undefined || (total <= maxBytes && most <= maxBytesPerAddress)) return dropped
-    let newest: ParkedEnvelope | undefined
-    for (const parked of all.values()) if (parked.address === largest) newest = parked
-    if (!newest) return dropped
-    all.delete(newest.number)
-    dropped.push(newest.number)
-    sums.set(largest, most - newest.bytes)
-    total -= newest.bytes
-  }
-}

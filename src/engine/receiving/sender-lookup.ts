@@ -1,16 +1,16 @@
 /**
  * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3).
- * Anyone can cause look-ups, so they are limited; if there are too many, accounts with a
- * conversation go first.
+ * Anyone can cause look-ups, so the queries for them are limited; if there are too many senders,
+ * accounts with a conversation go first.
  */
 
 import type { Platform } from '../../platform/platform.ts'
 import type { Address } from '../../protocol/ids.ts'
+import { lookupAddresses, lookupQueriesAtOnce, lookupQueryEveryMs } from '../../protocol/limits.ts'
 import type { Directory } from '../membership/directory.ts'
 import type { Conversations } from '../messages/conversations.ts'
 import type { Context } from '../runtime/context.ts'
 
-const perMinute = 50
 const maxRemembered = 10_000
 /** How many accounts with a conversation have priority. */
 const maxPeersFirst = 5_000
@@ -24,6 +24,11 @@ export class SenderLookup {
     this.#directory = directory
     this.#conversations = conversations
     this.#limiter = new LookupLimiter(platform)
+  }
+
+  /** How long until senders may be looked up again, in milliseconds; at least 1. */
+  get restMs(): number {
+    return Math.max(1, this.#limiter.restMs)
   }
 
   /**
@@ -44,57 +49,75 @@ export class SenderLookup {
     return unsure
   }
 
-  /** Queries as many as the limit allows now. @returns those queried @throws PadlockError */
+  /**
+   * Queries as many as the limit allows now.
+   *
+   * @returns those whose topics were read to their ends
+   * @throws PadlockError
+   */
   async refresh(addresses: readonly Address[]): Promise<readonly Address[]> {
-    const isTooMany = addresses.length > this.#limiter.left
+    if (addresses.length === 0 || this.#limiter.restMs > 0) return []
+    const isTooMany = addresses.length > lookupAddresses
     const first = isTooMany ? await this.#conversations.peers(maxPeersFirst) : undefined
-    const allowed = this.#limiter.take(addresses, first)
-    if (allowed.length > 0) await this.#directory.refresh(allowed)
-    return allowed
+    const chosen = this.#limiter.choose(addresses, first)
+    return this.#directory.lookUp(chosen, () => this.#limiter.take())
   }
 }
 
-/** Limits look-ups per minute, and decides whose turn it is. */
+/** Limits the queries of look-ups, and decides whose turn it is. */
 export class LookupLimiter {
   readonly #platform: Platform
-  /** When the last look-ups were taken, newest last; at most `perMinute`. */
-  #takenMs: readonly number[] = []
+  /** Saved up, in milliseconds; one query takes `lookupQueryEveryMs` of them. */
+  #savedMs = lookupQueriesAtOnce * lookupQueryEveryMs
+  #countedMs: number
   /** Counts up; the account looked up longest ago comes first. */
   #turn = 0
   readonly #lastTurn = new Map<Address, number>()
 
   constructor(platform: Platform) {
     this.#platform = platform
+    this.#countedMs = platform.monotonicMs()
   }
 
-  /** How many accounts may be looked up now. */
-  get left(): number {
-    const oldestMs = this.#platform.monotonicMs() - 60_000
-    this.#takenMs = this.#takenMs.filter((ms) => ms > oldestMs)
-    return perMinute - this.#takenMs.length
+  /** How long until the next query, in milliseconds; 0 if it may go now. */
+  get restMs(): number {
+    this.#count()
+    return Math.max(0, Math.ceil(lookupQueryEveryMs - this.#savedMs))
+  }
+
+  /** Takes one query. @returns false if there is none left now */
+  take(): boolean {
+    if (this.restMs > 0) return false
+    this.#savedMs -= lookupQueryEveryMs
+    return true
   }
 
   /**
-   * The addresses that may be looked up now: accounts with a conversation first, then in turn, so
-   * that no account starves the others.
+   * The addresses of one query: accounts with a conversation first, then in turn, so that no
+   * account starves the others.
    */
-  take(
+  choose(
     addresses: readonly Address[],
     withConversation: ReadonlySet<Address> = new Set(),
   ): readonly Address[] {
     const turnOf = (address: Address) => this.#lastTurn.get(address) ?? 0
-    const taken = [...addresses]
+    const chosen = [...addresses]
       .sort(
         (a, b) =>
           Number(withConversation.has(b)) - Number(withConversation.has(a)) ||
           turnOf(a) - turnOf(b),
       )
-      .slice(0, this.left)
-    const now = this.#platform.monotonicMs()
-    this.#takenMs = [...this.#takenMs, ...taken.map(() => now)]
+      .slice(0, lookupAddresses)
     this.#turn += 1
     if (this.#lastTurn.size > maxRemembered) this.#lastTurn.clear()
-    for (const address of taken) this.#lastTurn.set(address, this.#turn)
-    return taken
+    for (const address of chosen) this.#lastTurn.set(address, this.#turn)
+    return chosen
+  }
+
+  #count(): void {
+    const nowMs = this.#platform.monotonicMs()
+    const passedMs = Math.max(0, nowMs - this.#countedMs)
+    this.#savedMs = Math.min(lookupQueriesAtOnce * lookupQueryEveryMs, this.#savedMs + passedMs)
+    this.#countedMs = nowMs
   }
 }

@@ -59,7 +59,6 @@ export class Connection {
       peers: () => listener.peers(),
       started: () => context.status.setState('catching-up'),
       caughtUp: () => this.#caughtUp(),
-      beat: () => this.#workOffParked(),
       stock: (oneTimeLeft, newestCreatedNs) => listener.onStock(oneTimeLeft, newestCreatedNs),
     })
   }

@@ -38,8 +38,6 @@ export interface StreamsListener {
   started(): void
   /** The backlog is received; nothing more is read until this resolves. */
   caughtUp(): Promise<void>
-  /** A heartbeat. */
-  beat(): Promise<void>
   stock(oneTimeLeft: number, newestCreatedNs: bigint): void
 }
 
@@ -211,8 +209,7 @@ export class Streams {
     const { account, status, time } = this.#context
     switch (frame.kind) {
       case 'heartbeat':
-        time.onNodeTime(frame.nodeNs)
-        return this.#listener.beat()
+        return time.onNodeTime(frame.nodeNs)
       case 'prekey_stock':
         if (frame.installationId === account.installationId) {
           this.#listener.stock(frame.oneTimeLeft, frame.newestCreatedNs)

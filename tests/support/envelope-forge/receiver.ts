@@ -143,6 +143,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     }
     const observe = (): InboxListener => ({
       onUnverified: (addresses) => unverified.push(addresses),
+      onParked: () => undefined,
       onAuthentic: ({ id }) => heard.push(id),
       onHeads: (heard) => claims.push(...heard),
       requestsChange: (asked) => {
@@ -268,7 +269,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     publish,
     /** Closes the database and opens it again, with everything that was in memory gone. */
     reopen: async () => {
-      parts.store.close()
+      await parts.store.close()
       parts = await wire(await start())
     },
     follow,
