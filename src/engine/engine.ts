@@ -17,9 +17,11 @@ import { forgetIfRevoked } from './keys/renewal.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
 import { vouchFor } from './keys/vouching.ts'
-import type { ClientEvent, ConversationInfo, Installation, Message, Status } from './model.ts'
+import type { ClientEvent, ConversationInfo, Installation, Message, News, Status } from './model.ts'
 import type { Context } from './runtime/context.ts'
+import { readCursor } from './runtime/cursor-text.ts'
 import { Mutex } from './runtime/mutex.ts'
+import { readNews } from './runtime/news.ts'
 import { NodeTime } from './runtime/node-time.ts'
 import { StatusBoard } from './runtime/status.ts'
 
@@ -186,6 +188,12 @@ export class Engine {
       pollMs,
       signal,
     )
+  }
+
+  /** News after a cursor, oldest first. @throws PadlockError invalid_argument, storage_* */
+  news(since: string, limit: number): Promise<readonly News[]> {
+    if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
+    return readNews(this.#context, this.installationId, readCursor(since), limit)
   }
 
   /** The installations of an account, as its topics list them now; without an address, our own. */

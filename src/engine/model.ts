@@ -86,6 +86,20 @@ export interface Installation {
   readonly state: 'valid' | 'pending' | 'unverified' | 'revoked'
 }
 
+/** An event that is kept for whoever listens later. */
+export type NewsEvent = Extract<
+  ClientEvent,
+  { readonly kind: 'installation-added' | 'installation-revoked' | 'node-accused' | 'restored' }
+>
+
+/** Something that the person should hear of, however late. */
+export interface News {
+  /** Pass it as `since` to get what came after. */
+  readonly cursor: string
+  readonly atMs: number
+  readonly event: NewsEvent
+}
+
 export type ClientState = 'connecting' | 'catching-up' | 'live' | 'offline' | 'revoked' | 'closed'
 
 export interface Warning {

@@ -2,7 +2,7 @@
 
 import type { ChainLike } from '../chains/chain-option.ts'
 import type { WalletLike } from '../wallet/wallet-like.ts'
-import type { ClientEvent, Installation, Message, Status } from '../worker/contract.ts'
+import type { ClientEvent, Installation, Message, News, Status } from '../worker/contract.ts'
 import type { Conversation } from './conversation.ts'
 import type { StreamOptions } from './stream.ts'
 
@@ -45,6 +45,13 @@ export interface ClientOptions {
 export interface ClientStatus extends Status {
   /** Whether the browser promised to keep the data; undefined until it was asked. */
   readonly persisted: boolean | undefined
+}
+
+export interface NewsOptions {
+  /** The `cursor` of the last news that was read; without it, all that are kept. */
+  readonly since?: string
+  /** How many at most; 100 if absent, and never more than 500. */
+  readonly limit?: number
 }
 
 /** One account on one device. Made by `createClient`. */
@@ -90,6 +97,19 @@ export interface Client {
    * }
    */
   events(options?: { readonly signal?: AbortSignal }): AsyncIterable<ClientEvent>
+  /**
+   * What the person must not miss, oldest first: a device was added to this account or revoked, a
+   * node was accused, a copy of the database was restored. It is stored, so an application that was
+   * closed at that moment reads it later: keep the last `cursor`, and pass it as `since`. The newest
+   * 1,000 are kept.
+   *
+   * @example
+   * for (const { event } of await client.news()) {
+   *   if (event.kind === 'installation-added') console.log('a new device of yours', event.installation.id)
+   * }
+   * @throws PadlockError invalid_argument, closed, storage_*
+   */
+  news(options?: NewsOptions): Promise<readonly News[]>
   /**
    * The devices of an account, as the node lists them now; without an address, this account's.
    *

@@ -12,6 +12,7 @@ import type {
   HostApi,
   Installation,
   Message,
+  News,
   Opened,
   Status,
   WorkerApi,
@@ -19,7 +20,7 @@ import type {
 import { loadWasm } from '../worker/load-wasm.ts'
 import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
 import { connectRpc, type Remote } from '../worker/rpc.ts'
-import type { Client, ClientOptions, ClientStatus } from './client.ts'
+import type { Client, ClientOptions, ClientStatus, NewsOptions } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
 import { type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
@@ -79,6 +80,7 @@ const boundClient = (open: OpenClient): Client => ({
   conversations: () => open.conversations(),
   messages: (options) => open.messages(options),
   events: (options) => open.events(options),
+  news: (options) => open.news(options),
   installations: (address) => open.installations(address),
   canMessage: (address) => open.canMessage(address),
   revoke: (installationIds, options) => open.revoke(installationIds, options),
@@ -164,6 +166,10 @@ class OpenClient {
 
   events({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<ClientEvent> {
     return this.#events.listen(signal)
+  }
+
+  news({ since = '0', limit = 100 }: NewsOptions = {}): Promise<readonly News[]> {
+    return this.#worker.news({ since, limit }, { timeoutMs: callTimeoutMs })
   }
 
   installations(address?: string): Promise<readonly Installation[]> {

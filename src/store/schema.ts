@@ -6,8 +6,6 @@ import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
 import type { StoreName } from './store.ts'
 
-export const schemaVersion = 3
-
 /** One record: `s` the sealed bytes, `g` keyed hash of its group, `o` order, `a` running number. */
 export interface SealedRecord {
   readonly s: Uint8Array
@@ -67,7 +65,13 @@ const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     database.createObjectStore('unverified')
   },
+  (database) => {
+    database.createObjectStore('news')
+  },
 ]
+
+/** The version of this release's databases. */
+export const schemaVersion = migrations.length
 
 /** The name of a DOMException, by which IndexedDB's failures differ. */
 export const nameOf = (error: unknown): string =>

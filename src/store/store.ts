@@ -27,6 +27,7 @@ export const storeNames = [
   'owed',
   'revocations',
   'unverified',
+  'news',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]

@@ -19,6 +19,7 @@ import {
   IdentityRecordSchema,
   InstallationRecordSchema,
   MessageRecordSchema,
+  NewsRecordSchema,
   OutboxRecordSchema,
   OwedRecordSchema,
   OwnRevocationRecordSchema,
@@ -43,6 +44,7 @@ export {
   type InstallationRecord,
   type MessageRecord,
   MessageState,
+  type NewsRecord,
   type OutboxRecord,
   type OutboxRow,
   type ParkedRecord,
@@ -132,6 +134,7 @@ export const tables = {
   /** Of contract accounts, until their chain confirms them. */
   unverified: define('unverified', 'number', UnverifiedRecordSchema),
   owed: define('owed', 'number', OwedRecordSchema),
+  news: define('news', 'number', NewsRecordSchema),
   /** Key: installation id. */
   recovery: define('recovery', 'hash', RecoveryRecordSchema),
 } as const

@@ -8,6 +8,7 @@ import type {
   ConversationInfo,
   Installation,
   Message,
+  News,
   Status,
 } from '../engine/model.ts'
 import type { AccountCode } from '../protocol/account-code.ts'
@@ -20,6 +21,8 @@ export type {
   Message,
   MessageBase,
   MessageOf,
+  News,
+  NewsEvent,
   Status,
   TextMessage,
   UnknownMessage,
@@ -74,6 +77,7 @@ export interface WorkerApi {
     arg: { readonly after: string; readonly conversationId: string | undefined },
     signal: AbortSignal,
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }>
+  news(arg: { readonly since: string; readonly limit: number }): Promise<readonly News[]>
   installations(arg: { readonly address: string | undefined }): Promise<readonly Installation[]>
   canMessage(arg: { readonly address: string }): Promise<boolean>
   /** Revokes installations of this account; may take as long as the person does. */

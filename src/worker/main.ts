@@ -145,6 +145,7 @@ export const serve = (port: Port): void => {
     lastCursor: () => through((running) => running.lastCursor()),
     nextMessages: ({ after, conversationId }, signal) =>
       through((running) => running.nextMessages(after, conversationId, signal)),
+    news: ({ since, limit }) => through((running) => running.news(since, limit)),
     installations: ({ address }) => through((running) => running.installations(address)),
     canMessage: ({ address }) => through((running) => running.canMessage(address)),
     revoke: ({ ids }, signal) => through((running) => running.revoke(ids, signal)),

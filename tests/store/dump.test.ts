@@ -117,6 +117,7 @@ test('nothing of any table lies in clear, whatever is written to it', async () =
     }),
     put(tables.revocations, 1, { message: bytes() }),
     put(tables.unverified, 1, { message: bytes(), address: text(), installationId: text() }),
+    put(tables.news, 1, { kind: text(), address: text(), installationId: text(), account: text() }),
     put(tables.owed, 1, { messageId: text(), installationId: text(), address: text() }),
     put(tables.recovery, text(), {
       installationId: text(),

@@ -8,6 +8,7 @@ import { PadlockError } from '../../errors.ts'
 import type { Directory } from '../membership/directory.ts'
 import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { newsChange } from '../runtime/news.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Prekeys } from './prekeys.ts'
 import type { SealingKeys } from './sealing-keys.ts'
@@ -42,6 +43,7 @@ export const repairIfRolledBack = async (
   const hasNewerUpload = time.mayBeCreated(newestCreatedNs) && prekeys.isBehind(newestCreatedNs)
   if (!hasNewerKey && !hasNewerUpload) return
 
+  const restored = { kind: 'restored', unopened } as const
   await ratchetLock.runExclusive(async () => {
     // A key that no node accepted yet is as good as a new one. Making another would push out the
     // secret of the published key, and with it every envelope sealed to it: a lying node can force
@@ -53,11 +55,12 @@ export const repairIfRolledBack = async (
       await sessions.closingChange(),
       key && sealingKeys.newKeyChange(key),
       prekeys.uploadChange(stock),
+      newsChange(context, [restored]),
     )
     await commit(store, repair, 'strict')
   })
   status.warn('restored')
-  context.emit({ kind: 'restored', unopened })
+  context.emit(restored)
   try {
     await sealingKeys.publishPending()
   } catch (error) {

@@ -7,15 +7,16 @@
 import { PadlockError } from '../../errors.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
 import { nextHead } from '../../protocol/heads.ts'
-import { type Address, digestEnvelope } from '../../protocol/ids.ts'
+import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { ListOptions, Write } from '../../store/store.ts'
 import { type InstallationRecord, joinKey, put, tables } from '../../store/tables.ts'
-import type { Installation } from '../model.ts'
+import type { Installation, NewsEvent } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors, Position } from '../runtime/cursors.ts'
 import { Mutex } from '../runtime/mutex.ts'
+import { newsChange } from '../runtime/news.ts'
 import { AccountChanges } from './account-changes.ts'
 import { isMoot, parseContractStatement } from './contract-statements.ts'
 import { Coverage } from './coverage.ts'
@@ -32,6 +33,11 @@ const pageSize = 1_000
 const addressesPerQuery = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
 const maxPages = 100
+
+type InstallationEvent = Extract<
+  NewsEvent,
+  { readonly kind: 'installation-added' | 'installation-revoked' }
+>
 
 export type { KnownInstallation } from './known-installations.ts'
 
@@ -319,20 +325,24 @@ export class Directory {
     const decided = [...changes.accounts].flatMap(([address, account]) =>
       this.#pending.done(address, account, isMoot),
     )
+    const told = changes.news.map(
+      ({ installation, gained }): InstallationEvent => ({
+        kind: gained ? 'installation-added' : 'installation-revoked',
+        installation: this.describe(installation),
+      }),
+    )
+    const own = formatAddress(this.#context.account.address)
+    const ofOwn = told.filter(({ installation }) => installation.address === own)
     const change = joinChanges(
       more,
+      newsChange(this.#context, ofOwn),
       changes.recordsChange((address, account) => this.#remember(address, account)),
       this.#pending.removalChange(decided),
     )
     const save = (deferred: Change) => commit(this.#context.store, joinChanges(change, deferred))
     if (changes.gained.length > 0) await this.#listener.gained(changes.gained, save)
     else await save({ writes: [] })
-    for (const { installation, gained } of changes.news) {
-      this.#context.emit({
-        kind: gained ? 'installation-added' : 'installation-revoked',
-        installation: this.describe(installation),
-      })
-    }
+    for (const event of told) this.#context.emit(event)
     // Also when the same bundle came again: at a restored node it means that the installation is
     // back.
     for (const address of changes.accounts.keys()) this.#listener.onChange(address)

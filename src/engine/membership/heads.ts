@@ -12,9 +12,10 @@ import { headTopics, type TopicHead } from '../../protocol/payload.ts'
 import { parseTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
-import { commit } from '../runtime/change.ts'
+import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
+import { newsChange } from '../runtime/news.ts'
 import type { Directory, KnownInstallation } from './directory.ts'
 
 /** Limit of claims waiting to be compared: at most four per installation. */
@@ -167,14 +168,16 @@ export class Heads {
     this.#reported.delete(name)
     const reportedMs = platform.nowMs()
     this.#reported.set(name, { topic: head.topic, installationId: claimant.id, reportedMs })
-    status.warn(code)
-    emit({
+    const accusation = {
       kind: 'node-accused',
       code,
       account: formatAddress(accountOf(head.topic)),
       claimant: this.#directory.describe(claimant),
-    })
-    await commit(store, { writes: [this.#reportsWrite()] })
+    } as const
+    const news = newsChange(this.#context, [accusation])
+    await commit(store, joinChanges({ writes: [this.#reportsWrite()] }, news))
+    status.warn(code)
+    emit(accusation)
   }
 
   #reportsWrite(): Write {

@@ -24,6 +24,7 @@ import {
 import type { ConversationInfo, Message } from '../model.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { invalidCursor, readCursor } from '../runtime/cursor-text.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
 import { describePage, readHistory } from './message-pages.ts'
@@ -265,14 +266,4 @@ export class Conversations {
     if (oldest !== undefined && this.#known.size >= maxCached) this.#known.delete(oldest)
     this.#known.set(id, record)
   }
-}
-
-const invalidCursor = () =>
-  new PadlockError('invalid_argument', {
-    message: 'This is not a cursor of this client. Pass the cursor of one of its messages.',
-  })
-
-const readCursor = (cursor: string): number => {
-  if (typeof cursor !== 'string' || !/^\d{1,15}$/.test(cursor)) throw invalidCursor()
-  return Number(cursor)
 }

@@ -75,7 +75,7 @@ test.each([0n, 1n])(
     expect(all.warned('restored')).toBe(1)
     expect(all.committed[0]).toEqual({
       durability: 'strict',
-      tables: ['sessions', 'account', 'account', 'account'],
+      tables: ['sessions', 'account', 'account', 'news', 'account'],
     })
     // All sessions are closed, on the disk and in memory.
     expect(await all.closed()).toEqual([true])
