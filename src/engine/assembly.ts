@@ -78,12 +78,25 @@ const makeSending = (
   context: Context,
   foundations: Foundations,
   whyUnverified: (address: Address) => PadlockErrorCode,
+  onRoom: () => void,
 ) => {
   const { cursors, directory, sessions, heads, conversations } = foundations
   const fanout = new Fanout(context, sessions, heads)
-  const queue = new OutboxQueue(context.store, context.platform, () => outbox.wake())
+  const queue = new OutboxQueue(context.store, context.platform, {
+    onReady: () => outbox.wake(),
+    onRoom: () => {
+      deferred.retry()
+      onRoom()
+    },
+  })
   const dispatch = new Dispatch(context, fanout, queue)
-  const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
+  const deferred = new DeferredDelivery(context, {
+    directory,
+    fanout,
+    dispatch,
+    queue,
+    conversations,
+  })
   const states = new MessageStates(context)
   const publishing = new Publishing(context, {
     queue,
@@ -111,7 +124,10 @@ type Sending = ReturnType<typeof makeSending>
 const makeRetransmission = (context: Context, foundations: Foundations, sending: Sending) => {
   const parts = { ...foundations, ...sending }
   const requester = new Requester(context, parts)
-  return { requester, pendingRequests: new PendingRequests(context, new Responder(context, parts)) }
+  return {
+    requester,
+    pendingRequests: new PendingRequests(context, new Responder(context, parts), sending.queue),
+  }
 }
 
 /** The parts that process received envelopes. */
@@ -177,8 +193,11 @@ export const assemble = async (
   })
   const { directory, pending } = foundations
   const contractAccounts = new ContractAccounts(context, chains, directory, pending)
-  const sending = makeSending(context, foundations, (address) =>
-    contractAccounts.whyUnverified(address),
+  const sending = makeSending(
+    context,
+    foundations,
+    (address) => contractAccounts.whyUnverified(address),
+    () => pendingRequests.retry(),
   )
   const { fanout, deferred, outbox } = sending
   const { requester, pendingRequests } = makeRetransmission(context, foundations, sending)

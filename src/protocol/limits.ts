@@ -73,6 +73,8 @@ export const contentLimitBytes = 900 * kib
 export const inflatedContentLimitBytes = 8 * mib
 /** Envelopes that are processed in one transaction; one alone may have any allowed length. */
 export const batchLimitBytes = 8 * mib
+/** What installations send each other and no person wrote, in the outbox at a time. */
+export const internalQueueBytes = 4 * mib
 /** What all sessions in memory take. */
 export const sessionsInMemoryBytes = 32 * mib
 /** Envelopes of unknown senders that are kept: in all, and of one address (section 8). */

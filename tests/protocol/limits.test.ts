@@ -55,6 +55,7 @@ test('what a request, a page and an account may hold is what section 11 says', (
     lookupQueryEveryMs: 3_000,
     setAsideBytes: 16 * mib,
     setAsideAddressBytes: 2 * mib,
+    internalQueueBytes: 4 * mib,
     batchLimitBytes: 8 * mib,
     sessionsInMemoryBytes: 32 * mib,
     sessionsLimit: 20,

@@ -295,9 +295,18 @@ export const sendingParts = (
   const heads = new Heads(context, cursors, directory)
   const fanout = new RecordingFanout(context, sessions, heads)
   const conversations = new Conversations(context)
-  const queue = new RecordingQueue(context.store, context.platform, () => outbox.wake())
+  const queue = new RecordingQueue(context.store, context.platform, {
+    onReady: () => outbox.wake(),
+    onRoom: () => deferred.retry(),
+  })
   const dispatch = new Dispatch(context, fanout, queue)
-  const deferred = new DeferredDelivery(context, { directory, fanout, dispatch, conversations })
+  const deferred = new DeferredDelivery(context, {
+    directory,
+    fanout,
+    dispatch,
+    queue,
+    conversations,
+  })
   const composer = new Composer(context, conversations, queue)
   const states = new MessageStates(context)
   const sealing = new Sealing(context, directory, fanout, dispatch, () => 'unverified')

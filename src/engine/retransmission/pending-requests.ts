@@ -13,6 +13,7 @@ import { Backoff } from '../runtime/backoff.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
+import type { OutboxQueue } from '../sending/outbox-queue.ts'
 import type { Responder, RetransmitRequest } from './responder.ts'
 
 /** Further requests are dropped; their sender asks once more. */
@@ -21,14 +22,16 @@ const maxWaiting = 50
 export class PendingRequests {
   readonly #context: Context
   readonly #responder: Responder
+  readonly #queue: Pick<OutboxQueue, 'isCrowded'>
   readonly #backoff: Backoff
   readonly #loop: TaskLoop
   /** Oldest first. */
   #waiting: readonly RetransmitRequest[] = []
 
-  constructor(context: Context, responder: Responder) {
+  constructor(context: Context, responder: Responder, queue: Pick<OutboxQueue, 'isCrowded'>) {
     this.#context = context
     this.#responder = responder
+    this.#queue = queue
     this.#backoff = new Backoff(context.platform)
     this.#loop = new TaskLoop(context, () => this.#answerNext(), { backoff: this.#backoff })
   }
@@ -49,6 +52,11 @@ export class PendingRequests {
     return joinChanges(this.#listChange(next), { writes: [], committed: () => this.#loop.wake() })
   }
 
+  /** There is room in the outbox again. */
+  retry(): void {
+    this.#loop.wake()
+  }
+
   /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
@@ -57,10 +65,12 @@ export class PendingRequests {
   /** @returns how long to rest, in milliseconds; 0 after a request was handled */
   async #answerNext(): Promise<number> {
     const [request] = this.#waiting
-    if (!request) return hourMs
+    if (!request || this.#queue.isCrowded) return hourMs
     const restChange = (digests: readonly Uint8Array[]): Change => {
       const [, ...others] = this.#waiting
-      return this.#listChange(digests.length > 0 ? [{ ...request, digests }, ...others] : others)
+      return this.#listChange(
+        digests.length > 0 ? [{ ...request, digests, isRest: true }, ...others] : others,
+      )
     }
     if (!(await this.#responder.answer(request, restChange))) {
       const { ratchetLock, store } = this.#context

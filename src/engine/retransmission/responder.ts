@@ -11,6 +11,7 @@ import { type Change, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import type { Dispatch, Outgoing } from '../sending/dispatch.ts'
+import type { OutboxQueue } from '../sending/outbox-queue.ts'
 import { answeredWrite, findSent, type SentBatch } from '../sending/sent-records.ts'
 import type { Session } from '../sessions/session-rules.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -21,6 +22,8 @@ const maxRemembered = 1_000
 /** A request from another installation. */
 export interface RetransmitRequest {
   readonly from: Pick<KnownInstallation, 'id' | 'address'>
+  /** What is left of a request that was counted before. */
+  readonly isRest?: boolean
   /** The session that the request came on. */
   readonly sessionId: Uint8Array
   readonly digests: readonly Uint8Array[]
@@ -32,6 +35,7 @@ export interface ResponderParts {
   readonly directory: Directory
   readonly sessions: Sessions
   readonly dispatch: Dispatch
+  readonly queue: Pick<OutboxQueue, 'isCrowded'>
 }
 
 export class Responder {
@@ -51,24 +55,25 @@ export class Responder {
    *
    * @param restChange saves with each part of the answer which digests are still to be answered, so
    * that what is tried again after a failure is the rest; called while `ratchetLock` is held
-   * @returns whether it was saved that nothing is left; false if there was nothing to answer
+   * @returns whether it was saved what is left, which waits for room in the outbox; false if there
+   * was nothing to answer
    */
   answer(request: RetransmitRequest, restChange?: RestChange): Promise<boolean> {
     return this.#mutex.runExclusive(async () => {
       const { id } = request.from
-      if (!this.#mayAsk(id)) return false
+      if (!request.isRest && !this.#mayAsk(id)) return false
       try {
         return await this.#answer(request, restChange)
       } catch (error) {
         // The request was not answered: the next attempt does not count as another one.
-        this.#askedMs.set(id, (this.#askedMs.get(id) ?? []).slice(0, -1))
+        if (!request.isRest) this.#askedMs.set(id, (this.#askedMs.get(id) ?? []).slice(0, -1))
         throw error
       }
     })
   }
 
   async #answer(request: RetransmitRequest, restChange?: RestChange): Promise<boolean> {
-    const { directory, sessions, dispatch } = this.#parts
+    const { directory, sessions, dispatch, queue } = this.#parts
     const { ratchetLock, emit } = this.#context
     const { id, address } = request.from
     const recipient = (await directory.recipients(address)).find((one) => one.id === id)
@@ -79,6 +84,10 @@ export class Responder {
     let isDone = false
     let rest = found.flatMap(({ asked }) => asked.map(({ digest }) => digest))
     for (const batch of found) {
+      if (restChange && queue.isCrowded) {
+        isDone = true
+        break
+      }
       rest = rest.slice(batch.asked.length)
       await ratchetLock.runExclusive(async () => {
         const session = this.#sessionOf(request)

@@ -19,6 +19,7 @@ import { scanAll } from '../runtime/scan-all.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Dispatch, Outgoing } from './dispatch.ts'
 import type { Fanout } from './fanout.ts'
+import type { OutboxQueue } from './outbox-queue.ts'
 import { messagesSentTo } from './sent-records.ts'
 
 /** Conversations that are searched for an installation of ours that became known late. */
@@ -52,6 +53,7 @@ export interface DeferredParts {
   readonly directory: Directory
   readonly fanout: Fanout
   readonly dispatch: Dispatch
+  readonly queue: Pick<OutboxQueue, 'isCrowded'>
   readonly conversations: Conversations
 }
 
@@ -234,8 +236,9 @@ export class DeferredDelivery {
 
   /** Sends the messages deferred for one installation, as far as it can be encrypted to. */
   async #deliver(recipient: KnownInstallation, deferrals: readonly Deferral[]): Promise<void> {
-    const { fanout } = this.#parts
-    for (let left = deferrals; left.length > 0; ) {
+    const { fanout, queue } = this.#parts
+    // Once there is room again, it goes on.
+    for (let left = deferrals; left.length > 0 && !queue.isCrowded; ) {
       const count = await fanout.runExclusive(() => this.#deliverFirst(recipient, left))
       if (count === 0) return
       left = left.slice(count)

@@ -5,36 +5,56 @@
 
 import type { Platform } from '../../platform/platform.ts'
 import type { Address } from '../../protocol/ids.ts'
-import { hourMs } from '../../protocol/limits.ts'
+import { hourMs, internalQueueBytes } from '../../protocol/limits.ts'
 import type { Store } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
 import { isParticipant } from '../messages/audience.ts'
 import type { Change } from '../runtime/change.ts'
 import { scanAll } from '../runtime/scan-all.ts'
-import { conversationOf, type OutboxEntry } from './outbox-entry.ts'
+import { conversationOf, isMessage, type OutboxEntry } from './outbox-entry.ts'
 
 /** A resting entry is tried again this often, whatever happens (section 8). */
 const longestRestMs = hourMs
 
+/** Receives what changes in the queue. */
+export interface OutboxQueueListener {
+  /** An entry was added or changed, or may resume. */
+  onReady(): void
+  /** The queue was crowded, and is so no longer. */
+  onRoom(): void
+}
+
 export class OutboxQueue {
   readonly #store: Store
   readonly #platform: Platform
-  /** Called when an entry was added or changed, or may resume. */
-  readonly #onReady: () => void
+  readonly #listener: OutboxQueueListener
   readonly #entries = new Map<number, OutboxEntry>()
   /** Entries that cannot be sent now, and until when they rest. */
   readonly #restingUntilMs = new Map<number, number>()
 
-  constructor(store: Store, platform: Platform, onReady: () => void) {
+  constructor(store: Store, platform: Platform, listener: OutboxQueueListener) {
     this.#store = store
     this.#platform = platform
-    this.#onReady = onReady
+    this.#listener = listener
   }
 
   async load(): Promise<void> {
     for await (const { value, number } of scanAll(this.#store, tables.outbox)) {
       this.#entries.set(number, { number, record: value })
     }
+  }
+
+  /**
+   * Whether what installations send each other fills its share: until some of it is gone, no more is
+   * sealed, as all of it goes before the next message of the person.
+   */
+  get isCrowded(): boolean {
+    let bytes = 0
+    for (const entry of this.#entries.values()) {
+      if (isMessage(entry)) continue
+      for (const { message } of entry.record.rows) bytes += message.length
+    }
+    return bytes > internalQueueBytes
   }
 
   nextNumber(): number {
@@ -61,7 +81,7 @@ export class OutboxQueue {
       writes: entries.map(({ number, record }) => put(tables.outbox, number, record)),
       committed: () => {
         for (const entry of entries) this.#entries.set(entry.number, entry)
-        if (entries.length > 0) this.#onReady()
+        if (entries.length > 0) this.#listener.onReady()
       },
     }
   }
@@ -70,10 +90,12 @@ export class OutboxQueue {
     return {
       writes: entries.map(({ number }) => remove(tables.outbox, number)),
       committed: () => {
+        const wasCrowded = this.isCrowded
         for (const { number } of entries) {
           this.#entries.delete(number)
           this.#restingUntilMs.delete(number)
         }
+        if (wasCrowded && !this.isCrowded) this.#listener.onRoom()
       },
     }
   }
@@ -89,7 +111,7 @@ export class OutboxQueue {
     for (const entry of this.all().filter(isResting)) {
       if (!isParticipant(conversationOf(entry), address)) continue
       this.#restingUntilMs.delete(entry.number)
-      this.#onReady()
+      this.#listener.onReady()
     }
   }
 

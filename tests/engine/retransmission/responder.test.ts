@@ -334,6 +334,30 @@ test('each part of an answer saves what is left of its request, and counts after
   expect(log).toHaveLength(4)
 })
 
+test('while the outbox is crowded the rest of an answer waits, and is not counted as another request', async () => {
+  const all = await aResponder()
+  const asked = []
+  for (let n = 0; n < 3; n += 1) asked.push(...(await all.sent([all.peer.id])))
+  const digests = asked.map(({ digest }) => digest)
+  const crowded = vi.spyOn(all.parts.queue, 'isCrowded', 'get')
+  crowded.mockReturnValueOnce(false).mockReturnValue(true)
+  let rest: readonly Uint8Array[] = digests
+  const restChange = (left: readonly Uint8Array[]) => {
+    rest = left
+    return { writes: [] }
+  }
+  expect(await all.ask(digests, { restChange })).toBe(true)
+  expect(all.answered()).toEqual(digests.slice(0, 1).map(encodeHex))
+  expect(rest).toEqual(digests.slice(1))
+  crowded.mockReturnValue(false)
+  const request = { from: all.peer, sessionId: all.sessions[0].sessionId, digests: rest }
+  // Twenty requests an hour are answered; this is none.
+  for (let n = 0; n < 19; n += 1) await all.ask([aDigest()])
+  expect(await all.responder.answer({ ...request, isRest: true }, restChange)).toBe(true)
+  expect(all.answered()).toEqual(digests.map(encodeHex))
+  expect(rest).toEqual([])
+})
+
 test('how often they asked is remembered of a thousand installations', async () => {
   const all = await aResponder()
   const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))

@@ -209,6 +209,20 @@ test('as many large messages go at once as a quarter of a request holds, and alw
   expect(all.sealed()[0]).toEqual([10n, 11n])
 })
 
+test('while the outbox is crowded nothing is sealed, and it goes on when there is room', async () => {
+  const all = await aDeferral()
+  all.aDeviceOf(all.peer)
+  const crowded = vi.spyOn(all.parts.queue, 'isCrowded', 'get').mockReturnValue(true)
+  await all.aMessage('one', 10n)
+  await all.published('one', 10n)
+  await all.run()
+  expect(all.sealed()).toEqual([])
+  expect(await all.deferrals()).toHaveLength(1)
+  crowded.mockReturnValue(false)
+  all.parts.deferred.retry()
+  await until(() => all.sealed().length === 1)
+})
+
 test('a message is deferred for fourteen days to the millisecond, by both clocks, also after a restart', async () => {
   const all = await aDeferral()
   const phone = all.aDeviceOf(all.peer)

@@ -95,7 +95,10 @@ test('a restart goes on after the parts that came through', async () => {
   all.answers.push(undefined, new PadlockError('network_unavailable'))
   await all.run()
   await until(() => all.requests.length === 2)
-  const queue = new OutboxQueue(all.store, all.context.platform, () => undefined)
+  const queue = new OutboxQueue(all.store, all.context.platform, {
+    onReady: () => undefined,
+    onRoom: () => undefined,
+  })
   await queue.load()
   const [entry] = queue.all()
   expect(entry && nextRequest([entry], 1)[0]?.rows.map(({ message }) => message.length)).toEqual([
