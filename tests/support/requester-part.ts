@@ -11,6 +11,7 @@ import { commit } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import type { PadlockError } from '../../src/errors.ts'
 import { encodeHex } from '../../src/protocol/bytes.ts'
+import type { Address } from '../../src/protocol/ids.ts'
 import { put, tables } from '../../src/store/tables.ts'
 import { until } from './engine.ts'
 import {
@@ -96,8 +97,9 @@ export const aRequester = async (
   const note = async (
     failed: readonly UndecryptableEnvelope[],
     came: readonly RetransmittedEnvelope[] = [],
+    writtenTo: ReadonlySet<Address> = new Set(failed.map(({ from }) => from.address)),
   ) => {
-    const noted = requester.failuresChange(failed, came)
+    const noted = requester.failuresChange(failed, came, writtenTo)
     await commit(world.store, noted)
     return noted
   }

@@ -55,6 +55,17 @@ export class Conversations {
     return row?.value
   }
 
+  /** Which of these accounts have been written to, by any device of ours; our own is one of them. */
+  async writtenTo(addresses: Iterable<Address>): Promise<ReadonlySet<Address>> {
+    const own = this.#context.account.address
+    const written = new Set<Address>()
+    for (const address of addresses) {
+      const record = await this.load(directConversation(own, address))
+      if (address === own || record?.written) written.add(address)
+    }
+    return written
+  }
+
   /** The conversation with an account, made at the first call. */
   async open(peer: Address): Promise<ConversationInfo> {
     const id = directConversation(this.#context.account.address, peer)
@@ -96,8 +107,10 @@ export class Conversations {
   /**
    * Records that a message of this time came in or goes out. The conversation must have been
    * loaded; it is created if there is none.
+   *
+   * @param isOwn whether this account wrote it
    */
-  activityChange(id: ConversationId, messageMs: number): Change {
+  activityChange(id: ConversationId, messageMs: number, isOwn = false): Change {
     const known = this.#known.get(id)
     const record = {
       conversationId: id,
@@ -105,6 +118,7 @@ export class Conversations {
       peer: known?.peer ?? this.#otherOf(id),
       createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
       lastMessageMs: BigInt(Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))),
+      written: isOwn || known?.written === true,
     }
     return {
       writes: [put(tables.conversations, id, record)],
@@ -144,10 +158,12 @@ export class Conversations {
 
   #activityOf(messages: readonly NewMessage[]): readonly Change[] {
     const newestMs = new Map<ConversationId, number>()
-    for (const { conversationId, nodeNs } of messages) {
+    const written = new Set<ConversationId>()
+    for (const { conversationId, nodeNs, sender } of messages) {
       newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
+      if (sender === this.#context.account.address) written.add(conversationId)
     }
-    return Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms))
+    return Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms, written.has(id)))
   }
 
   #otherOf(id: ConversationId): Address {

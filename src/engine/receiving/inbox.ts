@@ -160,6 +160,7 @@ export class Inbox {
     // At another node, envelopes are read again from the start and old ones fail: not asked for
     // again.
     const failed = batch.failed.filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
+    const writtenTo = await conversations.writtenTo(new Set(failed.map(({ from }) => from.address)))
     const parked = toPark.length > 0 ? parking.parkChange(toPark, platform.nowMs()) : undefined
     const added = conversations.additionChange(batch.messages)
     const change = joinChanges(
@@ -167,7 +168,7 @@ export class Inbox {
       ...decrypted.changes,
       batch.newer.length > 0 ? await setAside.additionChange(batch.newer) : undefined,
       failed.length + batch.came.length > 0
-        ? requester.failuresChange(failed, batch.came)
+        ? requester.failuresChange(failed, batch.came, writtenTo)
         : undefined,
       batch.requests.length > 0 ? this.#listener.requestsChange(batch.requests) : undefined,
       parked,

@@ -28,9 +28,14 @@ import type { Session } from '../sessions/session-rules.ts'
 const firstWaitMs = minuteMs
 const secondWaitMs = hourMs
 const maxAsks = 2
-/** Per installation, and of installations: failures beyond are counted, not requested. */
-const maxMissing = 2_000
-const maxInstallations = 1_000
+/**
+ * Failures noted of one installation, and installations; those beyond are counted, not requested.
+ * Strangers have places of their own, as they may make as many installations as they like.
+ */
+const places = {
+  ofWrittenTo: { missing: 2_000, installations: 1_000, requestsPerHour: retransmitRequestsPerHour },
+  ofOthers: { missing: 100, installations: 100, requestsPerHour: retransmitRequestsPerHour / 2 },
+}
 
 /** An envelope that could not be decrypted. */
 export interface UndecryptableEnvelope {
@@ -58,6 +63,8 @@ interface Missing {
 interface Peer {
   readonly id: InstallationId
   readonly address: Address
+  /** Whether its account has been written to. */
+  readonly isWrittenTo: boolean
   readonly missing: readonly Missing[]
 }
 
@@ -86,6 +93,7 @@ export class Requester {
       this.#peers.set(id, {
         id,
         address: value.address as Address,
+        isWrittenTo: value.written,
         missing: value.missing.map((one) => ({
           digest: one.digest,
           name: encodeBase64Url(one.digest),
@@ -105,19 +113,27 @@ export class Requester {
     return missing.find((one) => one.asks > 0 && one.name === name)?.nodeNs
   }
 
-  /** Records the failures of a batch, and removes the requested envelopes that came with it. */
+  /**
+   * Records the failures of a batch, and removes the requested envelopes that came with it.
+   *
+   * @param writtenTo those of the senders' accounts that have been written to
+   */
   failuresChange(
     failed: readonly UndecryptableEnvelope[],
     came: readonly RetransmittedEnvelope[],
+    writtenTo: ReadonlySet<Address>,
   ): Change {
     const peers = new Map<InstallationId, Peer>()
     const nowMs = this.#context.platform.nowMs()
     for (const { from, digest, nodeNs } of failed) {
       const { id, address } = from
-      const peer = peers.get(id) ?? this.#peers.get(id) ?? { id, address, missing: [] }
+      const noted = peers.get(id) ?? this.#peers.get(id)
+      const isWrittenTo = writtenTo.has(address)
+      const peer = { ...(noted ?? { id, address, missing: [] }), isWrittenTo }
+      const most = placesOf(peer)
       const isFull =
-        peer.missing.length >= maxMissing ||
-        (!this.#peers.has(id) && this.#peers.size + peers.size >= maxInstallations)
+        peer.missing.length >= most.missing ||
+        (!noted && this.#countOf(isWrittenTo, peers) >= most.installations)
       const name = encodeBase64Url(digest)
       if (isFull || peer.missing.some((one) => one.name === name)) continue
       const one: Missing = { digest, name, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
@@ -133,6 +149,12 @@ export class Requester {
     if (peers.size === 0) return { writes: [] }
     const changes = Array.from(peers.values(), (peer) => this.#peerChange(peer))
     return joinChanges(...changes, { writes: [], committed: () => this.#loop.wake() })
+  }
+
+  /** Installations that are noted, of accounts that have been written to or of others. */
+  #countOf(isWrittenTo: boolean, changed: ReadonlyMap<InstallationId, Peer>): number {
+    const all = new Map([...this.#peers, ...changed])
+    return [...all.values()].filter((peer) => peer.isWrittenTo === isWrittenTo).length
   }
 
   /** The connection was established or lost. */
@@ -151,8 +173,11 @@ export class Requester {
     if (!this.#isLive) return hourMs
     const { platform, time } = this.#context
     let nextMs = Number.POSITIVE_INFINITY
-    // The peer asked longest ago goes first: peers that always fail must not use up all requests.
-    const inTurn = [...this.#peers.values()].sort((a, b) => lastAskedMs(a) - lastAskedMs(b))
+    // Among those who have been written to, and then among the others, the peer asked longest ago
+    // goes first: peers that always fail must not use up all requests.
+    const inTurn = [...this.#peers.values()].sort(
+      (a, b) => Number(b.isWrittenTo) - Number(a.isWrittenTo) || lastAskedMs(a) - lastAskedMs(b),
+    )
     for (const { id } of inTurn) {
       await this.#forget(id, time.passedMs() - redeliveryMs)
       const nowMs = platform.nowMs()
@@ -175,7 +200,7 @@ export class Requester {
     const { directory, fanout } = this.#parts
     const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
     // Checked before a prekey is claimed, so that none is wasted.
-    if (withinHour(earlier, nowMs).length >= retransmitRequestsPerHour) return false
+    if (withinHour(earlier, nowMs).length >= placesOf(peer).requestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
     // Without a recipient (revoked since, or not seen yet) nothing is requested.
@@ -263,14 +288,18 @@ const lastAskedMs = ({ missing }: Peer): number =>
 
 const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
 
+const placesOf = ({ isWrittenTo }: Pick<Peer, 'isWrittenTo'>) =>
+  isWrittenTo ? places.ofWrittenTo : places.ofOthers
+
 const isSame = (a: Missing, b: Missing): boolean => a.name === b.name
 
-const peerWrite = ({ id, address, missing }: Peer): Write =>
+const peerWrite = ({ id, address, isWrittenTo, missing }: Peer): Write =>
   missing.length === 0
     ? remove(tables.recovery, id)
     : put(tables.recovery, id, {
         installationId: id,
         address,
+        written: isWrittenTo,
         missing: missing.map((one) => ({
           digest: one.digest,
           nodeNs: one.nodeNs,

@@ -70,7 +70,7 @@ export class Composer {
         ...times,
         lastComposedNs: this.#lastComposedNs,
       })),
-      this.#conversations.activityChange(conversationId, nsToMs(composedNs)),
+      this.#conversations.activityChange(conversationId, nsToMs(composedNs), true),
       {
         writes: [add(tables.messages, id, record, arrival)],
         committed: () => this.#conversations.arrived(arrival),

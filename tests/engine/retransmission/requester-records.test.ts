@@ -50,7 +50,9 @@ test('an envelope that came is not asked for anymore; the record goes with its l
   await all.turn(2 * hourMs)
   expect(askedOf(all)).toEqual([[two]])
   // Nothing of an installation that nothing was asked of.
-  expect(all.requester.failuresChange([], [{ id: peer.id, digest: one }]).writes).toEqual([])
+  expect(
+    all.requester.failuresChange([], [{ id: peer.id, digest: one }], new Set()).writes,
+  ).toEqual([])
 })
 
 test('a digest is noted once, in one batch or in two', async () => {
@@ -183,4 +185,68 @@ test('an envelope that comes while the request is prepared is not asked for', as
   expect(all.claims).toHaveLength(4)
   expect(countsOf(all, [old, late])).toEqual([2, 0])
   expect(all.world.context.status.current.warnings).toEqual([])
+})
+
+test('strangers have a hundred places with a hundred digests, and take none of those who were written to', async () => {
+  const all = await aRequester(2)
+  const [peer, friend] = all.peers
+  if (!peer || !friend) return
+  const nobody = new Set<typeof peer.address>()
+  const strangers = Array.from({ length: 101 }, (_, nth) => ({
+    ...peer,
+    id: `${peer.id}${nth}` as typeof peer.id,
+  }))
+  await all.note(
+    strangers.map((one) => aFailure(one)),
+    [],
+    nobody,
+  )
+  const noted = async () => (await all.world.store.all(tables.recovery)).map(({ value }) => value)
+  expect(await noted()).toHaveLength(100)
+  const [first] = strangers
+  if (!first) return
+  await all.note(
+    Array.from({ length: 150 }, () => aFailure(first)),
+    [],
+    nobody,
+  )
+  const ofFirst = async () =>
+    (await noted()).find(({ installationId }) => installationId === first.id)
+  expect((await ofFirst())?.missing).toHaveLength(100)
+  await all.note(Array.from({ length: 150 }, () => aFailure(friend)))
+  const ofFriend = (await noted()).find(({ installationId }) => installationId === friend.id)
+  expect(ofFriend).toMatchObject({ written: true })
+  expect(ofFriend?.missing).toHaveLength(150)
+  // Once somebody wrote there, there is room.
+  await all.note([aFailure(first)], [], new Set([first.address]))
+  expect((await ofFirst())?.missing).toHaveLength(101)
+  const again = all.start()
+  await again.load()
+  expect(again.askedFor(first.id, aDigest())).toBeUndefined()
+})
+
+test('strangers get ten of the twenty requests of an hour, and those who were written to come first', async () => {
+  const all = await aRequester(32)
+  const friends = all.peers.slice(16)
+  await all.note(
+    all.peers.map((one) => aFailure(one)),
+    [],
+    new Set(friends.slice(0, 5).map(({ address }) => address)),
+  )
+  await all.run()
+  await all.turn(minuteMs)
+  const asked = all.parts.fanout.calls.map(({ messages }) => messages[0]?.recipients[0]?.id)
+  expect(asked.slice(0, 5).toSorted()).toEqual(
+    friends
+      .slice(0, 5)
+      .map(({ id }) => id)
+      .toSorted(),
+  )
+  expect(asked).toHaveLength(10)
+  // What is left of the hour is for those who are written to.
+  const [, , , , , next] = friends
+  if (!next) return
+  await all.note([aFailure(next)])
+  await all.turn(minuteMs)
+  expect(all.parts.fanout.calls).toHaveLength(11)
 })
