@@ -9,7 +9,6 @@ import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
   ClientEvent,
-  HostApi,
   Installation,
   Message,
   Opened,
@@ -18,15 +17,16 @@ import type {
 } from '../worker/contract.ts'
 import { loadWasm } from '../worker/load-wasm.ts'
 import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
-import { connectRpc, type Remote } from '../worker/rpc.ts'
+import type { Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
-import { type EngineHandle, hostOf, startEngine } from './engine-host.ts'
+import { connectEngine, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
 
-const callTimeoutMs = 60_000
+/** Closing ends what hangs, so it waits for nothing longer than this. */
+const closeTimeoutMs = 60_000
 
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
@@ -113,7 +113,7 @@ class OpenClient {
   constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
     this.#engine = engine
     const own = hostOf(wallet, chains, (events) => this.#deliver(events))
-    const { remote, close } = connectRpc<HostApi, WorkerApi>(engine.port, own)
+    const { remote, close } = connectEngine(engine, own)
     this.#worker = remote
     this.#closeRpc = close
     engine.onFailure?.((error) => this.#end(error))
@@ -125,7 +125,6 @@ class OpenClient {
   ): Promise<void> {
     try {
       await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
-      // The wallet may take as long as the person does; the worker bounds everything else.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = withMessages(this.#opened.status)
       this.#database = request.database
@@ -149,12 +148,12 @@ class OpenClient {
   }
 
   async conversation(address: string): Promise<Conversation> {
-    const info = await this.#worker.conversation({ address }, { timeoutMs: callTimeoutMs })
+    const info = await this.#worker.conversation({ address })
     return makeConversation(this.#worker, info, this.#persist)
   }
 
   async conversations(): Promise<readonly Conversation[]> {
-    const list = await this.#worker.conversations({}, { timeoutMs: callTimeoutMs })
+    const list = await this.#worker.conversations({})
     return list.map((info) => makeConversation(this.#worker, info, this.#persist))
   }
 
@@ -167,11 +166,11 @@ class OpenClient {
   }
 
   installations(address?: string): Promise<readonly Installation[]> {
-    return this.#worker.installations({ address }, { timeoutMs: callTimeoutMs })
+    return this.#worker.installations({ address })
   }
 
   canMessage(address: string): Promise<boolean> {
-    return this.#worker.canMessage({ address }, { timeoutMs: callTimeoutMs })
+    return this.#worker.canMessage({ address })
   }
 
   revoke(
@@ -182,7 +181,7 @@ class OpenClient {
   }
 
   vouch(installationIds: readonly string[]): Promise<void> {
-    return this.#worker.vouch({ ids: [...installationIds] }, { timeoutMs: callTimeoutMs })
+    return this.#worker.vouch({ ids: [...installationIds] })
   }
 
   close(): Promise<void> {
@@ -200,7 +199,7 @@ class OpenClient {
   #close(deleteData: boolean): Promise<void> {
     this.#closing ??= (async () => {
       try {
-        await this.#worker.close({ deleteData }, { timeoutMs: callTimeoutMs })
+        await this.#worker.close({ deleteData }, { timeoutMs: closeTimeoutMs })
         if (deleteData) forgetDevice(this.#database)
       } finally {
         this.#end(new PadlockError('closed'))

@@ -13,9 +13,6 @@ export interface StreamOptions {
   readonly since?: string
 }
 
-/** The worker answers a long poll after 25 s at the latest. */
-const pollTimeoutMs = 60_000
-
 /** Ends when aborted; throws when the client is closed or the worker fails. */
 export const streamMessages = (
   worker: Remote<WorkerApi>,
@@ -23,7 +20,7 @@ export const streamMessages = (
   { signal, since }: StreamOptions,
 ): AsyncIterable<Message> => {
   // Read at once, so that "from now" means the call and not the first turn of the loop.
-  const begin = since === undefined ? worker.lastCursor({}, { timeoutMs: pollTimeoutMs }) : since
+  const begin = since === undefined ? worker.lastCursor({}) : since
   // The loop throws a failure; this keeps one that comes earlier from being unhandled.
   if (typeof begin !== 'string') begin.catch(() => undefined)
   return returnable(async function* (returned) {
@@ -35,10 +32,7 @@ export const streamMessages = (
         () => new PadlockError('aborted'),
       )
       while (!ending.signal.aborted) {
-        const page = await worker.nextMessages(
-          { after, conversationId },
-          { signal: ending.signal, timeoutMs: pollTimeoutMs },
-        )
+        const page = await worker.nextMessages({ after, conversationId }, { signal: ending.signal })
         for (const message of page.messages) {
           if (ending.signal.aborted) return
           yield message
