@@ -1,10 +1,17 @@
-/** The store on IndexedDB: fenced transactions, and ordered reads. */
+/** The store on IndexedDB: opening it, and ordered reads. Its writes are `transactions.ts`. */
 
 import type { Crypto } from '../crypto/crypto.ts'
-import { PadlockError } from '../errors.ts'
+import type { PadlockError } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
-import { type Database, nameOf, openDatabase, type SealedRecord, storageError } from './schema.ts'
+import {
+  type Database,
+  nameOf,
+  openDatabase,
+  reading,
+  type SealedRecord,
+  storageError,
+} from './schema.ts'
 import {
   type AnyTable,
   type Key,
@@ -20,6 +27,7 @@ import {
   type Table,
 } from './store.ts'
 import { tables } from './tables.ts'
+import { Transactions } from './transactions.ts'
 import { openVaultKey } from './vault-key.ts'
 
 /** How many records one scan visits, so that a sparse group does not hold a long transaction. */
@@ -30,24 +38,6 @@ const maxScanned = 2_000
 const numbered: readonly StoreName[] = Object.values(tables)
   .filter(({ keyKind }) => keyKind === 'number')
   .map(({ store }) => store)
-
-/** Where a record lies. */
-interface Place {
-  readonly store: StoreName
-  readonly key: PhysicalKey
-}
-
-/** Thrown inside a transaction to run the step again; never leaves this file. */
-class AddedBefore extends Error {
-  readonly taken: Place
-  /** Everything that the run wanted to add. */
-  readonly added: readonly Place[]
-  constructor(taken: Place, added: readonly Place[]) {
-    super('The key is taken.')
-    this.taken = taken
-    this.added = added
-  }
-}
 
 /**
  * Opens the database and takes over its fence: an earlier holder can no longer write.
@@ -103,17 +93,10 @@ const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> 
   return last
 }
 
-/** A transaction that reads. Its end is nobody's: what it was for reports the failure. */
-const reading = (database: Database, names: readonly StoreName[]) => {
-  const transaction = database.transaction(names, 'readonly')
-  transaction.done.catch(() => undefined)
-  return transaction
-}
-
 class IdbStore implements Store {
   readonly #database: Database
   readonly #vault: RecordVault
-  readonly #epoch: number
+  readonly #transactions: Transactions
   readonly #numbers: Map<StoreName, number>
   readonly #onLost: () => void
   #isClosed = false
@@ -127,7 +110,7 @@ class IdbStore implements Store {
   ) {
     this.#database = database
     this.#vault = vault
-    this.#epoch = epoch
+    this.#transactions = new Transactions(database, vault, epoch)
     this.#numbers = numbers
     this.#onLost = onLost
   }
@@ -201,124 +184,17 @@ class IdbStore implements Store {
     return { rows: this.#vault.open(table, found), lastNumber }
   }
 
-  async transaction<Result>(
+  transaction<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     durability: 'relaxed' | 'strict' = 'relaxed',
   ): Promise<Result> {
-    const existing = new Set<string>()
-    for (;;) {
-      try {
-        return await this.#advanceOnce(reads, step, existing, durability)
-      } catch (error) {
-        // Each run finds at least one more taken key, so this ends.
-        if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) {
-          throw this.#failure(error)
-        }
-        existing.add(placeName(error.taken))
-        for (const place of await this.#findTaken(error.added)) existing.add(placeName(place))
-      }
-    }
+    return this.#guard(() => this.#transactions.run(reads, step, durability))
   }
 
   close(): void {
     this.#isClosed = true
     this.#database.close()
-  }
-
-  /** All at once: otherwise a batch seen before would run again once for each of its records. */
-  async #findTaken(places: readonly Place[]): Promise<readonly Place[]> {
-    return this.#guard(async () => {
-      const transaction = reading(this.#database, storeNames)
-      const keys = await Promise.all(
-        places.map(({ store, key }) => transaction.objectStore(store).getKey(key)),
-      )
-      return places.filter((_, at) => keys[at] !== undefined)
-    })
-  }
-
-  async #advanceOnce<Result>(
-    reads: readonly Read[],
-    step: (rows: Rows) => Step<Result>,
-    existing: ReadonlySet<string>,
-    durability: 'relaxed' | 'strict',
-  ): Promise<Result> {
-    // Without reads, the step runs before the transaction, so its stores are known.
-    const early = reads.length === 0 ? this.#run(step, new Map(), existing) : undefined
-    const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
-    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite', { durability })
-    // A failed transaction rejects this too; the first error is the one that is reported.
-    transaction.done.catch(() => undefined)
-    try {
-      const fence = transaction.objectStore('meta').get('epoch')
-      // When the fence aborts, every later request of the transaction fails.
-      const fenced = fence.then((epoch) => {
-        if (epoch !== this.#epoch) throw new PadlockError('leadership_lost')
-      })
-      fenced.catch(() => undefined)
-      let done = early
-      if (!done) {
-        const values = await Promise.all(
-          reads.map(async (read) => {
-            const key = this.#vault.key(read.table, read.key)
-            return [
-              placeName({ store: read.table.store, key }),
-              await transaction.objectStore(read.table.store).get(key),
-            ] as const
-          }),
-        )
-        done = this.#run(step, new Map(values), existing)
-      }
-      const added = done.sealed.flatMap(({ write, key }) =>
-        write.kind === 'add' ? [{ store: write.table.store, key }] : [],
-      )
-      const writes = done.sealed.map(async ({ write, key, record }) => {
-        const store = transaction.objectStore(write.table.store)
-        if (write.kind === 'delete' || !record) await store.delete(key)
-        else if (write.kind === 'put') await store.put(record, key)
-        else {
-          await store.add(record, key).catch((error: unknown) => {
-            throw nameOf(error) === 'ConstraintError'
-              ? new AddedBefore({ store: write.table.store, key }, added)
-              : error
-          })
-        }
-      })
-      await Promise.all([fenced, ...writes])
-      await transaction.done
-      return done.result
-    } catch (error) {
-      try {
-        transaction.abort()
-      } catch {
-        // It has ended already.
-      }
-      // The transaction reports what ended it, such as a full disk; the requests that failed with
-      // it do not.
-      throw nameOf(error) === 'AbortError' ? (transaction.error ?? error) : error
-    }
-  }
-
-  #run<Result>(
-    step: (rows: Rows) => Step<Result>,
-    found: ReadonlyMap<string, SealedRecord | undefined>,
-    existing: ReadonlySet<string>,
-  ) {
-    const rows: Rows = {
-      get: (table, key) => {
-        const physical = this.#vault.key(table, key)
-        const place = placeName({ store: table.store, key: physical })
-        // If it counted as absent, a record that was not read would be overwritten.
-        if (!found.has(place)) throw new PadlockError('internal')
-        const record = found.get(place)
-        return record && this.#vault.open(table, [{ key: physical, record }])[0]
-      },
-      exists: (table, key) =>
-        existing.size > 0 &&
-        existing.has(placeName({ store: table.store, key: this.#vault.key(table, key) })),
-    }
-    const { writes, result } = step(rows)
-    return { writes, result, sealed: this.#vault.seal(writes) }
   }
 
   async #guard<T>(run: () => Promise<T>): Promise<T> {
@@ -335,8 +211,6 @@ class IdbStore implements Store {
     return storageError(error)
   }
 }
-
-const placeName = ({ store, key }: Place): string => `${store} ${key}`
 
 /** The part of an `idb` cursor that is used here, whatever its store or index. */
 interface CursorLike {

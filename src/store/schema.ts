@@ -127,3 +127,10 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
     clearTimeout(timer)
   }
 }
+
+/** A transaction that reads. Its end is nobody's: what it was for reports the failure. */
+export const reading = (database: Database, names: readonly StoreName[]) => {
+  const transaction = database.transaction(names, 'readonly')
+  transaction.done.catch(() => undefined)
+  return transaction
+}
