@@ -3,6 +3,7 @@
 import type { Crypto } from '../crypto/crypto.ts'
 import type { PadlockError } from '../errors.ts'
 import { equalBytes } from '../protocol/bytes.ts'
+import { withPatience } from './patience.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import {
   type Database,
@@ -42,8 +43,8 @@ const numbered: readonly StoreName[] = Object.values(tables)
 /**
  * Opens the database and takes over its fence: an earlier holder can no longer write.
  *
- * @param onLost called if the database is deleted, closed by the browser or needed by a newer release;
- *   perhaps more than once.
+ * @param onLost called if the database is deleted, closed by the browser, needed by a newer release or
+ *   stuck; perhaps more than once.
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (
@@ -57,9 +58,12 @@ export const openIdbStore = async (
     onLost()
   })
   database = open
-  try {
+  const begin = async () => {
     const vault = new RecordVault(crypto, await openVaultKey(open))
     return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open), onLost)
+  }
+  try {
+    return await withPatience(begin(), () => true)
   } catch (error) {
     open.close()
     throw storageError(error)
@@ -110,7 +114,7 @@ class IdbStore implements Store {
   ) {
     this.#database = database
     this.#vault = vault
-    this.#transactions = new Transactions(database, vault, epoch)
+    this.#transactions = new Transactions(database, vault, epoch, onLost)
     this.#numbers = numbers
     this.#onLost = onLost
   }
@@ -123,13 +127,13 @@ class IdbStore implements Store {
 
   async get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined> {
     const physical = this.#vault.key(table, key)
-    const record = await this.#guard(() => this.#database.get(table.store, physical))
+    const record = await this.#read(() => this.#database.get(table.store, physical))
     return record && this.#vault.open(table, [{ key: physical, record }])[0]
   }
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
-    const found = await this.#guard(async () => {
+    const found = await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const direction = options.newestFirst ? 'prev' : 'next'
       const source =
@@ -147,7 +151,7 @@ class IdbStore implements Store {
   }
 
   async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
-    const found = await this.#guard(async () => {
+    const found = await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
       return records.flatMap((record, at) => {
@@ -166,7 +170,7 @@ class IdbStore implements Store {
     const group = options.group === undefined ? undefined : this.#vault.group(table, options.group)
     let lastNumber = options.after
     const found: Found[] = []
-    await this.#guard(async () => {
+    await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const opening =
         table.store === 'messages'
@@ -195,6 +199,10 @@ class IdbStore implements Store {
   close(): void {
     this.#isClosed = true
     this.#database.close()
+  }
+
+  #read<T>(run: () => Promise<T>): Promise<T> {
+    return this.#guard(() => withPatience(run(), () => true))
   }
 
   async #guard<T>(run: () => Promise<T>): Promise<T> {

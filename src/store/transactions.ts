@@ -4,9 +4,10 @@
  */
 
 import { PadlockError } from '../errors.ts'
+import { withPatience } from './patience.ts'
 import type { PhysicalKey, RecordVault } from './record-vault.ts'
 import { type Database, nameOf, reading, type SealedRecord } from './schema.ts'
-import { type Read, type Rows, type Step, type StoreName, storeNames } from './store.ts'
+import { type Read, type Rows, type Step, type StoreName, storeNames, type Write } from './store.ts'
 
 /** Where a record lies. */
 interface Place {
@@ -26,16 +27,39 @@ class AddedBefore extends Error {
   }
 }
 
+/** What a run of a step decided, ready to be written. */
+interface Planned<Result> {
+  readonly writes: readonly Write[]
+  readonly sealed: ReturnType<RecordVault['seal']>
+  readonly result: Result
+}
+
+const writing = (
+  database: Database,
+  names: readonly StoreName[],
+  durability: 'relaxed' | 'strict',
+) => {
+  const transaction = database.transaction(['meta', ...names], 'readwrite', { durability })
+  // A failed transaction rejects this too; the first error is the one that is reported.
+  transaction.done.catch(() => undefined)
+  return transaction
+}
+
 export class Transactions {
   readonly #database: Database
   readonly #vault: RecordVault
   readonly #epoch: number
+  readonly #onStuck: () => void
 
-  /** @param epoch the fence that this opener took */
-  constructor(database: Database, vault: RecordVault, epoch: number) {
+  /**
+   * @param epoch the fence that this opener took
+   * @param onStuck called when the database does not say whether it committed
+   */
+  constructor(database: Database, vault: RecordVault, epoch: number, onStuck: () => void) {
     this.#database = database
     this.#vault = vault
     this.#epoch = epoch
+    this.#onStuck = onStuck
   }
 
   async run<Result>(
@@ -74,9 +98,27 @@ export class Transactions {
     // Without reads, the step runs before the transaction, so its stores are known.
     const early = reads.length === 0 ? this.#runStep(step, new Map(), existing) : undefined
     const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
-    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite', { durability })
-    // A failed transaction rejects this too; the first error is the one that is reported.
-    transaction.done.catch(() => undefined)
+    const transaction = writing(this.#database, scope, durability)
+    const work = this.#perform(transaction, reads, step, existing, early)
+    return withPatience(work, () => {
+      try {
+        transaction.abort()
+        return true
+      } catch {
+        // It is being committed: whether it was, only the next opening shows.
+        this.#onStuck()
+        return false
+      }
+    })
+  }
+
+  async #perform<Result>(
+    transaction: ReturnType<typeof writing>,
+    reads: readonly Read[],
+    step: (rows: Rows) => Step<Result>,
+    existing: ReadonlySet<string>,
+    early: Planned<Result> | undefined,
+  ): Promise<Result> {
     try {
       const fence = transaction.objectStore('meta').get('epoch')
       // When the fence aborts, every later request of the transaction fails.
@@ -131,7 +173,7 @@ export class Transactions {
     step: (rows: Rows) => Step<Result>,
     found: ReadonlyMap<string, SealedRecord | undefined>,
     existing: ReadonlySet<string>,
-  ) {
+  ): Planned<Result> {
     const rows: Rows = {
       get: (table, key) => {
         const physical = this.#vault.key(table, key)
