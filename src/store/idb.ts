@@ -33,12 +33,15 @@ import { openVaultKey } from './vault-key.ts'
 
 /** How many records one scan visits, so that a sparse group does not hold a long transaction. */
 const maxScanned = 2_000
-/**
- * Stores whose keys continue counting where the last opening stopped: a number is never used twice.
- */
+/** Stores whose keys are running numbers: each is used once, also if what it named was deleted. */
 const numbered: readonly StoreName[] = Object.values(tables)
   .filter(({ keyKind }) => keyKind === 'number')
   .map(({ store }) => store)
+/**
+ * Each opening counts from above whatever earlier ones can have counted to. The fifteen digits of a
+ * cursor are enough for three million openings.
+ */
+const numbersOfOpening = 2 ** 28
 
 /**
  * Opens the database and takes over its fence: an earlier holder can no longer write.
@@ -60,7 +63,8 @@ export const openIdbStore = async (
   database = open
   const begin = async () => {
     const vault = new RecordVault(crypto, await openVaultKey(open))
-    return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open), onLost)
+    const epoch = await takeFence(open)
+    return new IdbStore(open, vault, epoch, await lastNumbers(open, epoch), onLost)
   }
   try {
     return await withPatience(begin(), () => true)
@@ -82,18 +86,22 @@ const takeFence = async (database: Database): Promise<number> => {
   return epoch
 }
 
-const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> => {
+/** The number before the first that this opening may use, of each store. */
+const lastNumbers = async (database: Database, epoch: number): Promise<Map<StoreName, number>> => {
+  const least = (epoch - 1) * numbersOfOpening
   const last = new Map<StoreName, number>()
+  const atLeast = (name: StoreName, key: unknown) =>
+    last.set(name, typeof key === 'number' ? Math.max(key, least) : least)
   const transaction = reading(database, storeNames)
   for (const name of numbered) {
     const cursor = await transaction.objectStore(name).openKeyCursor(null, 'prev')
-    if (typeof cursor?.key === 'number') last.set(name, cursor.key)
+    atLeast(name, cursor?.key)
   }
   const arrival = await transaction
     .objectStore('messages')
     .index('arrival')
     .openKeyCursor(null, 'prev')
-  if (typeof arrival?.key === 'number') last.set('messages', arrival.key)
+  atLeast('messages', arrival?.key)
   return last
 }
 

@@ -131,7 +131,7 @@ export interface Store {
     table: Table<Value>,
     options: ScanOptions,
   ): Promise<{ readonly rows: readonly Row<Value>[]; readonly lastNumber: number }>
-  /** The next running number of a table. Numbers ascend; some may never be used. */
+  /** The next running number of a table. Numbers ascend, some are left out, none comes twice. */
   nextNumber(table: AnyTable): number
   /**
    * One transaction: reads, runs the step, writes. The step is synchronous and pure, as it may run
