@@ -196,7 +196,7 @@ export const assemble = async (
     }),
   )
   const maintenance = new Maintenance(context, { ...foundations, ...receiving })
-  const live = [outbox, maintenance, requester, deferred, contractAccounts]
+  const live = [outbox, maintenance, requester, pendingRequests, deferred, contractAccounts]
   const lifecycle = new Lifecycle(context, { ...foundations, ...receiving, live })
   const connection = new Connection(context, { ...foundations, ...receiving }, lifecycle)
   await Promise.all(
@@ -222,6 +222,6 @@ export const assemble = async (
     pendingRequests,
     contractAccounts,
     connection,
-    background: [connection, ...live, pendingRequests],
+    background: [connection, ...live],
   }
 }

@@ -25,6 +25,7 @@ export class PendingRequests {
   readonly #loop: TaskLoop
   /** Oldest first. */
   #waiting: readonly RetransmitRequest[] = []
+  #isLive = false
 
   constructor(context: Context, responder: Responder) {
     this.#context = context
@@ -49,6 +50,12 @@ export class PendingRequests {
     return joinChanges(this.#listChange(next), { writes: [], committed: () => this.#loop.wake() })
   }
 
+  /** The connection was established or lost. Before that, this may be an older copy (rollback.ts). */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (isLive) this.#loop.wake()
+  }
+
   /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
@@ -57,7 +64,7 @@ export class PendingRequests {
   /** @returns how long to rest, in milliseconds; 0 after a request was handled */
   async #answerNext(): Promise<number> {
     const [request] = this.#waiting
-    if (!request) return hourMs
+    if (!request || !this.#isLive) return hourMs
     const restChange = (digests: readonly Uint8Array[]): Change => {
       const [, ...others] = this.#waiting
       return this.#listChange(digests.length > 0 ? [{ ...request, digests }, ...others] : others)

@@ -95,8 +95,12 @@ export class Responder {
     return isDone
   }
 
+  /** A closed session is never sent on again: whoever asks makes a new one when it asks again. */
   #sessionOf({ from, sessionId }: RetransmitRequest): Session | undefined {
-    return this.#parts.sessions.of(from.id).find((one) => equalBytes(one.sessionId, sessionId))
+    const session = this.#parts.sessions
+      .of(from.id)
+      .find((one) => equalBytes(one.sessionId, sessionId))
+    return session?.isClosed ? undefined : session
   }
 
   /** The messages as they were sent; those deleted since are left out. */

@@ -2,6 +2,7 @@
 
 import { expect, test, vi } from 'vitest'
 import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
+import { PendingRequests } from '../../../src/engine/retransmission/pending-requests.ts'
 import { Responder } from '../../../src/engine/retransmission/responder.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import type { Context } from '../../../src/engine/runtime/context.ts'
@@ -11,6 +12,7 @@ import { encodeHex } from '../../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
+import { until } from '../../support/engine.ts'
 import {
   aClaimedKey,
   aDevice,
@@ -100,6 +102,9 @@ const aResponder = async () => {
   bare.committed.length = 0
   return {
     ...bare,
+    get waits() {
+      return bare.waits
+    },
     context,
     parts,
     peer,
@@ -205,6 +210,46 @@ test('an installation that is revoked, or asks on a session that is not here, ge
   expect(all.answered()).toEqual([])
   expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toEqual([])
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
+})
+
+test('section 10: a request on a session that was closed gets nothing, as closed is for ever', async () => {
+  const all = await aResponder()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const closed = { ...all.sessions[0], isClosed: true }
+  await commit(all.store, all.parts.sessions.statesChange([closed]))
+  await all.ask([one.digest], { on: closed })
+  expect(all.answered()).toEqual([])
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
+  await all.ask([one.digest], { on: all.sessions[1] })
+  expect(all.answered()).toEqual([encodeHex(one.digest)])
+})
+
+test('requests wait until the client is live, and again when it no longer is', async () => {
+  const all = await aResponder()
+  const [one, two] = await all.sent([all.peer.id, all.peer.id])
+  if (!one || !two) return
+  const pending = new PendingRequests(all.context, all.responder)
+  const note = ({ digest }: { readonly digest: Uint8Array }) => {
+    const { sessionId } = all.sessions[0]
+    return commit(
+      all.store,
+      pending.additionChange([{ from: all.peer, sessionId, digests: [digest] }]),
+    )
+  }
+  void pending.run()
+  await note(one)
+  await until(() => all.waits.length > 0)
+  expect(all.answered()).toEqual([])
+  pending.setLive(true)
+  await until(() => all.answered().length === 1)
+  await until(() => all.waits.length > 0)
+  pending.setLive(false)
+  await note(two)
+  await until(() => all.waits.length > 0)
+  expect(all.answered()).toEqual([encodeHex(one.digest)])
+  pending.setLive(true)
+  await until(() => all.answered().length === 2)
 })
 
 test('a message that was deleted is passed over, the others go', async () => {
