@@ -87,6 +87,7 @@ const makeSending = (
   const publishing = new Publishing(context, {
     queue,
     states,
+    conversations,
     directory,
     deferred,
     isMissingAtNode: async (installation) => {

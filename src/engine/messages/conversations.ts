@@ -15,7 +15,6 @@ import type { Fields, Row, Rows, Write } from '../../store/store.ts'
 import {
   add,
   allConversations,
-  ConversationKind,
   type ConversationRecord,
   type MessageRecord,
   messageOrder,
@@ -23,10 +22,10 @@ import {
   tables,
 } from '../../store/tables.ts'
 import type { ConversationInfo, Message } from '../model.ts'
-import { type Change, commit } from '../runtime/change.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
-import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
+import { type MessageTime, newestMsOf, recordAfter, recordCorrected } from './conversation-times.ts'
 import {
   compareMessages,
   describeMessage,
@@ -102,18 +101,29 @@ export class Conversations {
    * loaded; it is created if there is none.
    */
   activityChange(id: ConversationId, messageMs: number): Change {
-    const known = this.#known.get(id)
-    const record = {
-      conversationId: id,
-      kind: ConversationKind.DIRECT,
-      peer: known?.peer ?? this.#otherOf(id),
-      createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
-      lastMessageMs: BigInt(Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))),
-    }
+    const record = recordAfter(this.#context, id, this.#known.get(id), messageMs)
     return {
       writes: [put(tables.conversations, id, record)],
       committed: () => this.#onStored(record),
     }
+  }
+
+  /** Records when the node got messages: until then only our own clock, which may be wrong, said so. */
+  publishedChange(published: readonly MessageTime[]): Change {
+    const changes = Array.from(newestMsOf(published), ([id, ms]): Change => {
+      let record: Fields<ConversationRecord> | undefined
+      const writes = (rows: Rows): readonly Write[] => {
+        const row = rows.get(tables.conversations, id)
+        record = row && recordCorrected(this.#context, id, row.value, ms)
+        return record ? [put(tables.conversations, id, record)] : []
+      }
+      return {
+        writes: [],
+        updates: [{ read: { table: tables.conversations, key: id }, writes }],
+        committed: () => record && this.#remember(id, record),
+      }
+    })
+    return joinChanges(...changes)
   }
 
   /**
@@ -147,16 +157,7 @@ export class Conversations {
   }
 
   #activityOf(messages: readonly NewMessage[]): readonly Change[] {
-    const newestMs = new Map<ConversationId, number>()
-    for (const { conversationId, nodeNs } of messages) {
-      newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
-    }
-    return Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms))
-  }
-
-  #otherOf(id: ConversationId): Address {
-    const own = this.#context.account.address
-    return audienceOf(id, own).others[0] ?? own
+    return Array.from(newestMsOf(messages), ([id, ms]) => this.activityChange(id, ms))
   }
 
   #onStored(record: Fields<ConversationRecord>): void {

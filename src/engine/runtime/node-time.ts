@@ -53,6 +53,17 @@ export class NodeTime {
     return nsToMs(this.passedNs())
   }
 
+  /** Now, for what people see: node time once the node has told it, as our own clock may be wrong. */
+  shownMs(): number {
+    return nsToMs(this.nodeNs() ?? this.clockNs())
+  }
+
+  /** Whether a time is further ahead of node time than this; false before the node told it. */
+  isAhead(ms: number, byMs: number): boolean {
+    const node = this.nodeNs()
+    return node !== undefined && ms > nsToMs(node) + byMs
+  }
+
   /** The start of an age: the later of both clocks, so that it never seems older than it is. */
   stampMs(): number {
     const node = this.nodeNs()
