@@ -303,6 +303,29 @@ test('records of what was sent go after fourteen days, however many they are', a
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
 })
 
+test('records that a clock years ahead has dated go fourteen days later, and hold up no others', async () => {
+  const all = await aResponder()
+  const aheadMs = BigInt(all.clock.nowMs + 3_650 * dayMs)
+  const [ahead] = await all.sent([all.peer.id], Number(aheadMs), 1)
+  await all.store.transaction([], () => ({
+    writes: Array.from({ length: 1_200 }, () =>
+      put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: aheadMs }),
+    ),
+    result: undefined,
+  }))
+  const [right] = await all.sent([all.peer.id])
+  if (!ahead || !right) return
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toHaveLength(1_000)
+  // Until then both are answered, as often as they may be.
+  await all.ask([ahead.digest, right.digest])
+  await all.ask([ahead.digest])
+  expect(all.answered()).toEqual([encodeHex(ahead.digest), encodeHex(right.digest)])
+  all.turn(14 * dayMs + 1)
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toEqual([])
+})
+
 test('twenty requests an hour of one installation are answered', async () => {
   const all = await aResponder()
   const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
