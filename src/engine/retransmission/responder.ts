@@ -121,7 +121,7 @@ export class Responder {
   }
 
   #mayAsk(id: string): boolean {
-    const nowMs = this.#context.platform.nowMs()
+    const nowMs = this.#context.platform.monotonicMs()
     const lately = (this.#askedMs.get(id) ?? []).filter((ms) => ms > nowMs - hourMs)
     if (lately.length >= retransmitRequestsPerHour) return false
     const [oldest] = this.#askedMs.keys()

@@ -341,6 +341,16 @@ test('twenty requests an hour of one installation are answered', async () => {
   expect(all.answered()).toHaveLength(21)
 })
 
+test('a clock that is set back puts off no request', async () => {
+  const all = await aResponder()
+  const asked = await all.sent(Array.from({ length: 21 }, () => all.peer.id))
+  for (const { digest } of asked.slice(0, 20)) await all.ask([digest])
+  all.turn(hourMs)
+  all.clock.nowMs -= 10 * hourMs
+  for (const { digest } of asked.slice(20)) await all.ask([digest])
+  expect(all.answered()).toHaveLength(21)
+})
+
 test('each of many requests at once sees what those before it used up', async () => {
   const all = await aResponder()
   const [one] = await all.sent([all.peer.id])
