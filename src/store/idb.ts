@@ -23,6 +23,7 @@ import {
   type ScanOptions,
   type Step,
   type Store,
+  type StoreLoss,
   type StoreName,
   storeNames,
   type Table,
@@ -47,18 +48,18 @@ const numbersOfOpening = 2 ** 28
  * Opens the database and takes over its fence: an earlier holder can no longer write.
  *
  * @param onLost called if the database is deleted, closed by the browser, needed by a newer release or
- *   stuck; perhaps more than once.
+ *   stuck, or if a later holder has the fence; perhaps more than once.
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (
   name: string,
   crypto: Crypto,
-  onLost: () => void,
+  onLost: (why: StoreLoss) => void,
 ): Promise<Store> => {
   let database: Database | undefined
   const open = await openDatabase(name, () => {
     database?.close()
-    onLost()
+    onLost('storage_lost')
   })
   database = open
   const begin = async () => {
@@ -110,7 +111,7 @@ class IdbStore implements Store {
   readonly #vault: RecordVault
   readonly #transactions: Transactions
   readonly #numbers: Map<StoreName, number>
-  readonly #onLost: () => void
+  readonly #onLost: (why: StoreLoss) => void
   #isClosed = false
 
   constructor(
@@ -118,11 +119,11 @@ class IdbStore implements Store {
     vault: RecordVault,
     epoch: number,
     numbers: Map<StoreName, number>,
-    onLost: () => void,
+    onLost: (why: StoreLoss) => void,
   ) {
     this.#database = database
     this.#vault = vault
-    this.#transactions = new Transactions(database, vault, epoch, onLost)
+    this.#transactions = new Transactions(database, vault, epoch, () => onLost('storage_lost'))
     this.#numbers = numbers
     this.#onLost = onLost
   }
@@ -221,10 +222,14 @@ class IdbStore implements Store {
     }
   }
 
-  /** Translates a failure. A connection that the browser has closed never works again. */
+  /** Translates a failure, and tells of one after which nothing works any more. */
   #failure(error: unknown): PadlockError {
-    if (nameOf(error) === 'InvalidStateError' && !this.#isClosed) this.#onLost()
-    return storageError(error)
+    const failure = storageError(error)
+    if (this.#isClosed) return failure
+    // The browser has closed the connection.
+    if (nameOf(error) === 'InvalidStateError') this.#onLost('storage_lost')
+    if (failure.code === 'leadership_lost') this.#onLost('leadership_lost')
+    return failure
   }
 }
 

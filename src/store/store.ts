@@ -117,6 +117,9 @@ export interface ScanOptions {
   readonly group?: string
 }
 
+/** Why a store is lost for good: nothing works with it any more. */
+export type StoreLoss = 'storage_lost' | 'leadership_lost'
+
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
   /** The records of one group, in its order. */
