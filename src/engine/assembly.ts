@@ -168,9 +168,11 @@ export const assemble = async (
       deferred.retry()
       outbox.retry(address)
       if (address === account.address) void lifecycle.checkOwn()
-      // Before that, all parked envelopes are processed once, when the backlog is read.
-      if (status.current.state === 'live')
+      // Before that, both are done for all accounts once, when the backlog is read.
+      if (status.current.state === 'live') {
+        directory.rememberRevoked([address]).catch(warnOf)
         receiving.parkedSenders.workOffKnown(address).catch(warnOf)
+      }
     },
   })
   const { directory, pending } = foundations

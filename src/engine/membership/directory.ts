@@ -74,10 +74,10 @@ export class Directory {
    * Call this when everything received so far is processed: from then on, an installation revoked
    * by now is rejected whatever time the node gives its envelopes (section 8, step 3).
    */
-  rememberRevoked(): Promise<void> {
+  rememberRevoked(addresses: Iterable<Address> = this.coverage.followed): Promise<void> {
     return this.#mutex.runExclusive(async () => {
       const past: KnownInstallation[] = []
-      for (const address of this.coverage.followed) {
+      for (const address of addresses) {
         for (const installation of (await this.account(address)).values()) {
           if (installation.revokedNs > 0n && !installation.isPast) {
             past.push({ ...installation, isPast: true })
