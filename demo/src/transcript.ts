@@ -42,7 +42,7 @@ export class Transcript {
       const page = await this.#conversation.history({ limit: pageSize })
       const newest = new Set(page.map(({ id }) => id))
       const touches = this.#messages.some(({ id }) => newest.has(id))
-      if (!touches) this.#hasOlder = page.length === pageSize
+      if (!touches) this.#hasOlder = page.length > 0
       const older = touches ? this.#messages.filter(({ id }) => !newest.has(id)) : []
       this.#messages = [...older, ...page.toReversed()]
     })
@@ -56,7 +56,7 @@ export class Transcript {
       const page = await this.#conversation.history({ before: first.cursor, limit: pageSize })
       const known = new Set(this.#messages.map(({ id }) => id))
       const older = page.toReversed().filter(({ id }) => !known.has(id))
-      this.#hasOlder = page.length === pageSize
+      this.#hasOlder = page.length > 0
       this.#messages = [...older, ...this.#messages]
     })
   }

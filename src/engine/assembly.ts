@@ -24,6 +24,7 @@ import { ParkedSenders } from './receiving/parked-senders.ts'
 import { Parking } from './receiving/parking.ts'
 import { PayloadReader } from './receiving/payloads.ts'
 import { RejectionCounts } from './receiving/rejection-counts.ts'
+import { Seen } from './receiving/seen.ts'
 import { SenderLookup } from './receiving/sender-lookup.ts'
 import { SetAside } from './receiving/set-aside.ts'
 import { Unsealing } from './receiving/unsealing.ts'
@@ -123,9 +124,10 @@ const makeReceiving = (
 ) => {
   const { cursors, directory, conversations, sessions, prekeys, sealingKeys } = foundations
   const rejections = new RejectionCounts(context)
-  const setAside = new SetAside(context.store)
+  const setAside = new SetAside(context)
   const parking = new Parking(context.store)
-  const decryption = new Decryption(context, sessions, prekeys)
+  const seen = new Seen(context)
+  const decryption = new Decryption(context, sessions, prekeys, seen)
   const lookup = new SenderLookup(context, directory, conversations)
   const unsealing = new Unsealing(context, sealingKeys, rejections)
   const authentication = new Authentication(context, directory, parking, rejections, (addresses) =>
@@ -139,13 +141,14 @@ const makeReceiving = (
       cursors,
       conversations,
       decryption,
-      payloads: new PayloadReader(context, setAside, rejections, requester),
+      payloads: new PayloadReader(context, rejections, requester),
+      setAside,
       requester,
     },
     listener,
   )
   const parkedSenders = new ParkedSenders(context, { ...shared, inbox })
-  return { rejections, setAside, parking, decryption, inbox, parkedSenders }
+  return { rejections, setAside, parking, seen, inbox, parkedSenders }
 }
 
 /**
@@ -209,7 +212,6 @@ export const assemble = async (
       foundations.heads,
       pending,
       receiving.parking,
-      receiving.setAside,
       outbox,
       requester,
       deferred,

@@ -54,7 +54,7 @@ export class Engine {
   readonly #signer: Signer
   readonly #closing: AbortController
   #running: Promise<unknown> = Promise.resolve()
-  #isClosed = false
+  #closed: Promise<void> | undefined
   #endedBy: PadlockError | undefined
 
   private constructor(
@@ -114,7 +114,7 @@ export class Engine {
       engine.#start()
       return engine
     } catch (error) {
-      store?.close()
+      await store?.close()
       lock.release()
       throw lostBy ? new PadlockError(lostBy, { cause: error }) : error
     }
@@ -127,7 +127,7 @@ export class Engine {
 
   /** Ends by itself: whatever still fails after this fails for this reason. */
   #end(reason: StoreLoss): void {
-    if (this.#isClosed) return
+    if (this.#closed !== undefined) return
     this.#endedBy = new PadlockError(reason)
     this.#context.status.warn(reason)
     this.close().catch(() => undefined)
@@ -225,9 +225,12 @@ export class Engine {
   }
 
   /** Stops everything; stored data is kept. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort()
     this.#context.status.setState('closed')
     try {
@@ -235,7 +238,7 @@ export class Engine {
       // A running transaction ends before the database is closed.
       await this.#context.ratchetLock.runExclusive(async () => undefined)
     } finally {
-      this.#context.store.close()
+      await this.#context.store.close()
       this.#lock.release()
     }
   }

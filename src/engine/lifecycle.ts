@@ -14,8 +14,8 @@ import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Directory } from './membership/directory.ts'
 import type { Heads } from './membership/heads.ts'
 import type { Conversations } from './messages/conversations.ts'
-import type { Decryption } from './receiving/decryption.ts'
 import type { RejectionCounts } from './receiving/rejection-counts.ts'
+import type { Seen } from './receiving/seen.ts'
 import type { Context } from './runtime/context.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import type { ConnectionListener } from './subscription/connection.ts'
@@ -33,7 +33,7 @@ export interface LifecycleParts {
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
   readonly sessions: Sessions
-  readonly decryption: Decryption
+  readonly seen: Seen
   readonly rejections: RejectionCounts
   readonly live: readonly LivePart[]
 }
@@ -70,8 +70,8 @@ export class Lifecycle implements ConnectionListener {
   }
 
   async onNode({ nodeId, retentionNs }: NodeInfo): Promise<void> {
-    const { decryption, prekeys } = this.#parts
-    decryption.onRetention(retentionNs)
+    const { seen, prekeys } = this.#parts
+    seen.onRetention(retentionNs)
     this.#newestUploadNs = 0n
     this.#stockAtStart = undefined
     if (!this.#isRevoked()) await registerAtNode(this.#context, prekeys, nodeId)

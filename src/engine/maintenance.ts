@@ -6,7 +6,8 @@
 import { hourMs } from '../protocol/limits.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
-import type { Decryption } from './receiving/decryption.ts'
+import type { Seen } from './receiving/seen.ts'
+import type { SetAside } from './receiving/set-aside.ts'
 import type { Context } from './runtime/context.ts'
 import { TaskLoop } from './runtime/task-loop.ts'
 import { forgetOldSent } from './sending/sent-records.ts'
@@ -16,7 +17,8 @@ export interface MaintenanceParts {
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
   readonly sessions: Sessions
-  readonly decryption: Decryption
+  readonly seen: Seen
+  readonly setAside: SetAside
 }
 
 export class Maintenance {
@@ -37,11 +39,19 @@ export class Maintenance {
       async () => {
         // Once: sessions that change from then on are in memory.
         if (!this.#hasLeftOver) return
-        await parts.sessions.loadLeftOver(time.passedMs())
+        await parts.sessions.loadLeftOver(time.passedMs(), parts.prekeys.oldestFallbackNs)
         this.#hasLeftOver = false
       },
-      () => ratchetLock.runExclusive(() => parts.sessions.prune(time.passedMs())),
-      () => parts.decryption.forgetOld(),
+      () =>
+        ratchetLock.runExclusive(() =>
+          parts.sessions.prune(time.passedMs(), parts.prekeys.oldestFallbackNs),
+        ),
+      () => parts.seen.forgetOld(),
+      async () => {
+        const more = () => ratchetLock.runExclusive(() => parts.seen.mergeSome())
+        while (!context.closing.aborted && (await more()));
+      },
+      () => ratchetLock.runExclusive(() => parts.setAside.forgetOld()),
       () => forgetOldSent(context),
     ]
   }

@@ -32,7 +32,8 @@ export interface Conversation extends ConversationInfo {
    */
   send(content: string, options?: SendOptions): Promise<Message>
   /**
-   * Stored messages, newest first.
+   * Stored messages, newest first. A page holds at most 4 MiB of text, or one message, so it may be
+   * shorter than `limit`; only an empty one is the end.
    *
    * @example
    * const newest = await conversation.history({ limit: 20 })

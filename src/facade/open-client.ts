@@ -197,15 +197,18 @@ class OpenClient {
   }
 
   #close(deleteData: boolean): Promise<void> {
-    this.#closing ??= (async () => {
-      try {
-        await this.#worker.close({ deleteData }, { timeoutMs: closeTimeoutMs })
-        if (deleteData) forgetDevice(this.#database)
-      } finally {
-        this.#end(new PadlockError('closed'))
-      }
-    })()
+    this.#closing ??= this.#endWith(new PadlockError('closed'), deleteData)
     return this.#closing
+  }
+
+  /** The worker closes the database before it is terminated. */
+  async #endWith(reason: PadlockError, deleteData = false): Promise<void> {
+    try {
+      await this.#worker.close({ deleteData }, { timeoutMs: closeTimeoutMs })
+      if (deleteData) forgetDevice(this.#database)
+    } finally {
+      this.#end(reason)
+    }
   }
 
   #end(error: PadlockError): void {
@@ -226,7 +229,9 @@ class OpenClient {
     for (const event of emitted) if (event.kind === 'status') this.#status = event.status
     this.#events.push(emitted)
     // Nobody closed it: it ended by itself, and whatever is called now fails for that reason.
-    if (this.#status.state === 'closed' && !this.#closing) this.#end(whyEnded(this.#status))
+    if (this.#status.state === 'closed') {
+      this.#closing ??= this.#endWith(whyEnded(this.#status)).catch(() => undefined)
+    }
   }
 
   /**

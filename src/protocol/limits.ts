@@ -71,8 +71,21 @@ export const grantedInstallationsLimit = 1000
 export const contentLimitBytes = 900 * kib
 /** Content after its compression is undone (section 4). */
 export const inflatedContentLimitBytes = 8 * mib
+/** Envelopes that are processed in one transaction; one alone may have any allowed length. */
+export const batchLimitBytes = 8 * mib
+/** What all sessions in memory take. */
+export const sessionsInMemoryBytes = 32 * mib
+/** Plaintexts set aside for a later release: in all, and of one account (section 8). */
+export const setAsideBytes = 16 * mib
+export const setAsideAddressBytes = 2 * mib
+/** What the messages of one page hold, as they lie in the store and again as they are shown. */
+export const pageContentLimitBytes = 4 * mib
 /** Installations named in one claim (section 5). */
 export const claimLimitInstallations = 200
+/** Sessions with one installation at any time (section 7). */
+export const sessionsLimit = 20
+/** Ids of removed sessions with one installation that are kept (section 7). */
+export const prunedSessionsLimit = 1_000
 /** Digests named in one retransmission request (section 4). */
 export const retransmitLimitDigests = 500
 

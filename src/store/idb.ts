@@ -2,15 +2,15 @@
 
 import type { Crypto } from '../crypto/crypto.ts'
 import type { PadlockError } from '../errors.ts'
-import { equalBytes } from '../protocol/bytes.ts'
 import { withPatience } from './patience.ts'
+import { collect, ReadBudget, rangeOf, skipPast } from './reading.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import {
+  closeDatabase,
   type Database,
   nameOf,
   openDatabase,
   reading,
-  type SealedRecord,
   storageError,
 } from './schema.ts'
 import {
@@ -32,6 +32,8 @@ import { tables } from './tables.ts'
 import { Transactions } from './transactions.ts'
 import { openVaultKey } from './vault-key.ts'
 
+/** Records of one page of a table that has no numbers. */
+const maxPage = 1_000
 /** How many records one scan visits, so that a sparse group does not hold a long transaction. */
 const maxScanned = 2_000
 /** Stores whose keys are running numbers: each is used once, also if what it named was deleted. */
@@ -70,7 +72,7 @@ export const openIdbStore = async (
   try {
     return await withPatience(begin(), () => true)
   } catch (error) {
-    open.close()
+    await closeDatabase(open)
     throw storageError(error)
   }
 }
@@ -142,33 +144,38 @@ class IdbStore implements Store {
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
+    const { past } = options
     const found = await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
+      const isOrdered = table.store === 'messages' || table.store === 'conversations'
+      const index = store.index(isOrdered ? 'order' : 'group')
+      const range = isOrdered ? rangeOf(group, options) : IDBKeyRange.only(group)
       const direction = options.newestFirst ? 'prev' : 'next'
-      const source =
-        table.store === 'messages' || table.store === 'conversations'
-          ? {
-              index: store.index('order'),
-              range: options.at
-                ? IDBKeyRange.only([group, options.at])
-                : IDBKeyRange.bound([group], [group, options.before ?? []], false, true),
-            }
-          : { index: store.index('group'), range: IDBKeyRange.only(group) }
-      return collect(source.index.openCursor(source.range, direction), options.limit)
+      const opening = await index.openCursor(range, direction)
+      const key = past && this.#vault.key(table, past.key)
+      return collect(await skipPast(opening, key, past?.place), options.limit)
     })
     return this.#vault.open(table, found)
   }
 
-  async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
-    const found = await this.#read(async () => {
-      const store = reading(this.#database, [table.store]).objectStore(table.store)
-      const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()])
-      return records.flatMap((record, at) => {
-        const key = keys[at]
-        return key === undefined ? [] : [{ key, record }]
+  async *pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]> {
+    for (let after: PhysicalKey | undefined; ; ) {
+      const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true)
+      const found = await this.#read(async () => {
+        const store = reading(this.#database, [table.store]).objectStore(table.store)
+        return collect(await store.openCursor(range), maxPage)
       })
-    })
-    return this.#vault.open(table, found)
+      const last = found.at(-1)
+      if (!last) return
+      after = last.key
+      yield this.#vault.open(table, found)
+    }
+  }
+
+  async all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]> {
+    const rows: Row<Value>[] = []
+    for await (const page of this.pages(table)) rows.push(...page)
+    return rows
   }
 
   async scan<Value>(
@@ -186,9 +193,12 @@ class IdbStore implements Store {
           ? store.index('arrival').openCursor(range)
           : store.openCursor(range)
       let cursor = await opening
-      for (let seen = 0; cursor && found.length < options.limit && seen < maxScanned; seen += 1) {
+      const budget = new ReadBudget(options.limit)
+      for (let seen = 0; cursor && !budget.isSpent && seen < maxScanned; seen += 1) {
+        const isOfGroup = group === undefined || cursor.value.g === group
+        if (isOfGroup && !budget.takes(cursor.value)) break
         if (typeof cursor.key === 'number') lastNumber = cursor.key
-        if (group === undefined || cursor.value.g === group) {
+        if (isOfGroup) {
           found.push({ key: cursor.primaryKey, record: cursor.value, number: lastNumber })
         }
         cursor = await cursor.continue()
@@ -205,9 +215,9 @@ class IdbStore implements Store {
     return this.#guard(() => this.#transactions.run(reads, step, durability))
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#isClosed = true
-    this.#database.close()
+    return closeDatabase(this.#database)
   }
 
   #read<T>(run: () => Promise<T>): Promise<T> {
@@ -231,27 +241,4 @@ class IdbStore implements Store {
     if (failure.code === 'leadership_lost') this.#onLost('leadership_lost')
     return failure
   }
-}
-
-/** The part of an `idb` cursor that is used here, whatever its store or index. */
-interface CursorLike {
-  readonly primaryKey: PhysicalKey
-  readonly value: SealedRecord
-  continue(): Promise<CursorLike | null>
-}
-
-const isSamePlace = (a: SealedRecord, b: SealedRecord): boolean =>
-  a.o !== undefined && b.o !== undefined && equalBytes(a.o, b.o)
-
-/** Up to the limit, plus any that stand at the same place as the last one. */
-const collect = async (opening: Promise<CursorLike | null>, limit: number): Promise<Found[]> => {
-  const found: Found[] = []
-  let cursor = await opening
-  while (cursor) {
-    const last = found.at(-1)
-    if (found.length >= limit && !(last && isSamePlace(last.record, cursor.value))) break
-    found.push({ key: cursor.primaryKey, record: cursor.value })
-    cursor = await cursor.continue()
-  }
-  return found
 }

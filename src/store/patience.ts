@@ -13,13 +13,17 @@ const graceMs = 5_000
  * @param giveUp ends the work; returns false if it may still take effect: then nothing may be said
  *   of it but what comes of it
  */
-export const withPatience = <T>(promise: Promise<T>, giveUp: () => boolean): Promise<T> =>
+export const withPatience = <T>(
+  promise: Promise<T>,
+  giveUp: () => boolean,
+  limitMs = patienceMs,
+): Promise<T> =>
   new Promise((resolve, reject) => {
     const giveUpNow = () => {
       if (giveUp()) reject(new PadlockError('storage_failed', { cause: new Error('no answer') }))
     }
     let timer = setTimeout(() => {
       timer = setTimeout(giveUpNow, graceMs)
-    }, patienceMs)
+    }, limitMs)
     promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })

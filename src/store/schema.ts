@@ -4,6 +4,7 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
+import { withPatience } from './patience.ts'
 import type { StoreName } from './store.ts'
 
 export const schemaVersion = 3
@@ -36,6 +37,8 @@ export type Database = IDBPDatabase<PadlockSchema>
  * its own deletion, which another tab holds up.
  */
 const openTimeoutMs = 15_000
+/** Whoever closes may want to delete it, and waits for nothing that has stopped answering. */
+const closePatienceMs = 15_000
 
 /** Step n brings a database from version n to n + 1. A released step does not change. */
 const migrations: readonly ((database: Database) => void)[] = [
@@ -83,6 +86,26 @@ export const storageError = (error: unknown): PadlockError => {
     return new PadlockError('storage_unavailable', { cause: error })
   }
   return new PadlockError('storage_failed', { cause: error })
+}
+
+/**
+ * Closes the database, and waits until the browser has let go of it: in WebKit, a worker that is
+ * terminated before that holds it open as long as the page lives, so that it cannot be deleted.
+ */
+export const closeDatabase = async (database: Database): Promise<void> => {
+  const letGo = async () => {
+    try {
+      // It begins when all others have ended. Without a request it ends at once.
+      await database.transaction(database.objectStoreNames, 'readwrite').done
+    } catch {
+      // Closed already.
+    }
+    database.close()
+    // Answered in order. Firefox has it since 126.
+    await indexedDB.databases?.()
+  }
+  await withPatience(letGo(), () => true, closePatienceMs).catch(() => undefined)
+  database.close()
 }
 
 /**

@@ -104,7 +104,8 @@ export interface ListOptions {
   readonly before?: Uint8Array<ArrayBuffer>
   /** Only at exactly this place. */
   readonly at?: Uint8Array<ArrayBuffer>
-  /** Records at the same place as the last one are included, beyond the limit. */
+  /** Only those that come after this record in the order of the list. */
+  readonly past?: { readonly place?: Uint8Array<ArrayBuffer>; readonly key: Key }
   readonly limit: number
   readonly newestFirst?: boolean
 }
@@ -122,9 +123,14 @@ export type StoreLoss = 'storage_lost' | 'leadership_lost'
 
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
-  /** The records of one group, in its order. */
+  /**
+   * The records of one group, in its order. Only an empty page is the end: one may be short, as a
+   * read decrypts a bounded number of bytes. Continue from its last record with `past`.
+   */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
-  /** All records of a table that has no numbers. */
+  /** All records of a table that has no numbers, in pages that one read decrypts. */
+  pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]>
+  /** All records of a small table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
   /**
    * Records by running number, oldest first. Continue from `lastNumber`: the end is reached when it
@@ -150,5 +156,6 @@ export interface Store {
     step: (rows: Rows) => Step<NotPromise<Result>>,
     durability?: 'relaxed' | 'strict',
   ): Promise<Result>
-  close(): void
+  /** Resolves when the browser has let go of the database. */
+  close(): Promise<void>
 }

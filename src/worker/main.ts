@@ -159,7 +159,8 @@ export const serve = (port: Port): void => {
     close: async ({ deleteData }) => {
       ending.abort()
       await engine?.close()
-      engine = undefined
+      // One that ended by itself stays, to say why.
+      if (!engine?.endedBy) engine = undefined
       if (deleteData && database !== '') await deleteDatabase(database)
     },
   }

@@ -2,7 +2,8 @@
 
 import { expect, test, vi } from 'vitest'
 import { Maintenance } from '../../src/engine/maintenance.ts'
-import { Decryption } from '../../src/engine/receiving/decryption.ts'
+import { Seen } from '../../src/engine/receiving/seen.ts'
+import { SetAside } from '../../src/engine/receiving/set-aside.ts'
 import { commit } from '../../src/engine/runtime/change.ts'
 import { hourMs } from '../../src/protocol/limits.ts'
 import { put, tables } from '../../src/store/tables.ts'
@@ -14,12 +15,15 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
   const all = await aHolder()
   const { context, sealingKeys, prekeys } = all
   const parts = sendingParts(context)
-  const decryption = new Decryption(context, parts.sessions, prekeys)
+  const seen = new Seen(context)
+  const setAside = new SetAside(context)
   const spies = [
     vi.spyOn(sealingKeys, 'rotateIfDue').mockRejectedValue(down()),
     vi.spyOn(prekeys, 'rotateIfDue').mockRejectedValue(new Error('what')),
     vi.spyOn(parts.sessions, 'prune').mockResolvedValue(),
-    vi.spyOn(decryption, 'forgetOld').mockResolvedValue(),
+    vi.spyOn(seen, 'forgetOld').mockResolvedValue(),
+    vi.spyOn(seen, 'mergeSome').mockResolvedValue(false),
+    vi.spyOn(setAside, 'forgetOld').mockResolvedValue(),
     vi.spyOn(parts.sessions, 'loadLeftOver'),
   ]
   const sentLongAgo = put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: 1n })
@@ -30,27 +34,28 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
     sealingKeys,
     prekeys,
     sessions: parts.sessions,
-    decryption,
+    seen,
+    setAside,
   })
   void maintenance.run()
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([0, 0, 0, 0, 0])
+  expect(counts()).toEqual([0, 0, 0, 0, 0, 0, 0])
   expect(await sent()).toHaveLength(1)
   maintenance.setLive(true)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([1, 1, 1, 1, 1])
+  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1])
   expect(await sent()).toEqual([])
-  expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs()]])
+  expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs(), prekeys.oldestFallbackNs]])
   expect(all.warned('network_unavailable')).toBe(1)
   expect(all.warned('internal')).toBe(1)
   all.turn(hourMs - 1)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([1, 1, 1, 1, 1])
+  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1])
   all.turn(1)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 1])
+  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1])
   maintenance.setLive(false)
   all.turn(2 * hourMs)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 1])
+  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1])
 })

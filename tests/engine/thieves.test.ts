@@ -49,7 +49,7 @@ const aPair = async () => {
 const openInbox = async (world: EngineWorld, opened: Opened, database: string) => {
   const store = await world.openStore(database)
   const sealing = (await store.get(tables.sealing, 'sealing'))?.value
-  store.close()
+  await store.close()
   const parts = (await inboxOf(world, opened)).map(({ message }) =>
     passed(parseInboxMessage(message)),
   )

@@ -31,7 +31,7 @@ const aSupersededClient = async (): Promise<Client> => {
   const client = await openNodeClient({ wallet, node: world.url, database }, await wasmBytes())
   const other = await openIdbStore(database, await loadTestCrypto(), () => undefined)
   onTestFinished(async () => {
-    other.close()
+    await other.close()
     await client.close()
   })
   return client

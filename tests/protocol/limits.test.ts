@@ -47,6 +47,13 @@ test('what a request, a page and an account may hold is what section 11 says', (
     grantedInstallationsLimit: 1_000,
     contentLimitBytes: 900 * kib,
     inflatedContentLimitBytes: 8 * mib,
+    pageContentLimitBytes: 4 * mib,
+    setAsideBytes: 16 * mib,
+    setAsideAddressBytes: 2 * mib,
+    batchLimitBytes: 8 * mib,
+    sessionsInMemoryBytes: 32 * mib,
+    sessionsLimit: 20,
+    prunedSessionsLimit: 1_000,
     claimLimitInstallations: 200,
     retransmitLimitDigests: 500,
   })

@@ -75,6 +75,7 @@ export class Life {
       get: (table, key) => this.#access(() => real.get(table, key)),
       list: (table, options) => this.#access(() => real.list(table, options)),
       all: (table) => this.#access(() => real.all(table)),
+      pages: (table) => real.pages(table),
       scan: (table, options) => this.#access(() => real.scan(table, options)),
       nextNumber: (table) => real.nextNumber(table),
       transaction: (reads, step, durability) =>

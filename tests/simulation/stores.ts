@@ -42,7 +42,7 @@ export const judgeStores = async (world: World): Promise<StoreSizes> => {
       judgeSizes(world, device, sizes, limits)
       await judgeAges(world, device, store)
     }
-    store.close()
+    await store.close()
     all.push(sizes)
   }
   const largest = names.map((name) => [name, Math.max(0, ...all.map((sizes) => sizes[name]))])

@@ -18,10 +18,10 @@ test.each(numbered)(
     const first = await open(database)
     const number = first.nextNumber(table)
     await write(first, { ...outboxRow(number), table })
-    first.close()
+    await first.close()
     const again = await open(database)
     expect(again.nextNumber(table)).toBeGreaterThan(number)
-    again.close()
+    await again.close()
   },
 )
 
@@ -33,10 +33,10 @@ test.each(numbered)(
     const number = first.nextNumber(table)
     await write(first, { ...outboxRow(number), table })
     await write(first, { ...remove(tables.outbox, number), table })
-    first.close()
+    await first.close()
     const again = await open(database)
     expect(again.nextNumber(table)).toBeGreaterThan(number)
-    again.close()
+    await again.close()
   },
 )
 
@@ -47,12 +47,12 @@ test('the number of a deleted message is not used again: a stream goes on with t
   await write(first, message(first, 'deleted', 'c', 2n))
   const { lastNumber } = await first.scan(tables.messages, { after: 0, limit: 5 })
   await write(first, remove(tables.messages, 'deleted'))
-  first.close()
+  await first.close()
   const again = await open(database)
   await write(again, message(again, 'new', 'c', 3n))
   const page = await again.scan(tables.messages, { after: lastNumber, limit: 5 })
   expect(page.rows).toMatchObject([{ value: { messageId: 'new' } }])
-  again.close()
+  await again.close()
 })
 
 test('numbers go on above the greatest that is there, wherever it came from', async () => {
@@ -60,8 +60,8 @@ test('numbers go on above the greatest that is there, wherever it came from', as
   const first = await open(database)
   const far = 2 ** 40
   await write(first, put(tables.outbox, far, { messageId: 'of a long life' }))
-  first.close()
+  await first.close()
   const again = await open(database)
   expect(again.nextNumber(tables.outbox)).toBe(far + 1)
-  again.close()
+  await again.close()
 })

@@ -37,7 +37,7 @@ const snapshot = async (database: string): Promise<string> => {
 test('a database of a newer release is storage_too_new, and nothing of it is changed', async () => {
   const { store, database } = await aStore()
   await write(store, cursor('a', 1n))
-  store.close()
+  await store.close()
   const upgrade = indexedDB.open(database, 7)
   upgrade.onupgradeneeded = () => {
     upgrade.result.createObjectStore('of 2028').put('something', 'key')
@@ -51,7 +51,7 @@ test('a database of a newer release is storage_too_new, and nothing of it is cha
 test('a database that an older release holds open is storage_blocked, and opens when it lets go', async () => {
   const { store, database } = await aStore()
   await write(store, cursor('a', 1n))
-  store.close()
+  await store.close()
   // A page of an older release that does not hear that others want to upgrade.
   const holder = await openRaw(database)
   const original = indexedDB.open.bind(indexedDB)
@@ -68,7 +68,7 @@ test('a database that an older release holds open is storage_blocked, and opens 
 test('a database whose deletion is held up by another tab is storage_blocked, not a hang', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const { store, database } = await aStore()
-  store.close()
+  await store.close()
   const holder = await openRaw(database)
   const deletion = indexedDB.deleteDatabase(database)
   await new Promise((resolve) => {
@@ -136,7 +136,7 @@ test('a connection that the browser closed is lost: nothing works with it again'
   expect(await codeOf(store.all(tables.cursors))).toBe('storage_failed')
   expect(lost).toBe(2)
   // Closed by ourselves it is not lost.
-  store.close()
+  await store.close()
   expect(await codeOf(store.all(tables.cursors))).toBe('storage_failed')
   expect(lost).toBe(2)
 })
@@ -156,7 +156,7 @@ test('a full disk at the first opening is storage_full, and the next opening wor
 test('a vault key that no longer unwraps is storage_damaged, and is not replaced', async () => {
   const { store, database } = await aStore()
   await write(store, cursor('a', 1n))
-  store.close()
+  await store.close()
   const raw = await openRaw(database)
   const good = await request(raw.transaction('meta').objectStore('meta').get('vault'))
   const wrapped = new Uint8Array(good.wrapped.slice(0))
@@ -198,7 +198,7 @@ test('two first openers end with one vault key: what the first wrote stays reada
   const latest = await late
   expect((await latest.get(tables.cursors, 'a'))?.value.sequence).toBe(1n)
   await write(latest, cursor('b', 2n))
-  latest.close()
+  await latest.close()
   const again = await openStore(database)
   expect((await again.get(tables.cursors, 'b'))?.value.sequence).toBe(2n)
 })

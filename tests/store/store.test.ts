@@ -2,9 +2,11 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { allConversations, messageOrder, put, remove, tables } from '../../src/store/tables.ts'
+import type { ListOptions } from '../../src/store/store.ts'
+import { add, allConversations, messageOrder, put, remove, tables } from '../../src/store/tables.ts'
 import { runSeed } from '../support/random.ts'
 import {
+  aMessage,
   aStore,
   conversation,
   cursor,
@@ -168,23 +170,78 @@ test('pages of a list, each before the last of the page before, give everything 
   }
 })
 
-test('a limit never parts records that stand at the same place, so no page passes one by', async () => {
+test('a list goes on behind its last record, within a place too, whether or not that record is still there', async () => {
   const { store } = await aStore()
   const ids = ['m1', 'tie 1', 'tie 2', 'tie 3', 'm5']
   const places = [1n, 5n, 5n, 5n, 9n]
   await write(store, ...ids.map((id, n) => message(store, id, 'c', places[n] ?? 0n)))
-  const list = async (limit: number) =>
-    idsOf(await store.list(tables.messages, { group: 'c', limit, newestFirst: true }))
-  expect(await list(1)).toEqual(['m5'])
-  for (const limit of [2, 3, 4]) {
-    expect((await list(limit)).toSorted()).toEqual(['m5', 'tie 1', 'tie 2', 'tie 3'])
+  const list = (more: Partial<ListOptions>) =>
+    store.list(tables.messages, { group: 'c', limit: 1, newestFirst: true, ...more })
+  for (const newestFirst of [true, false]) {
+    const seen: string[] = []
+    for (let past: ListOptions['past']; ; ) {
+      const [row, ...others] = await list({ newestFirst, ...(past ? { past } : {}) })
+      expect(others).toEqual([])
+      if (!row) break
+      seen.push(row.value.messageId)
+      past = { place: messageOrder(row.value.nodeNs, 1n), key: row.value.messageId }
+    }
+    expect(seen.toSorted()).toEqual(ids.toSorted())
+    expect(newestFirst ? seen : seen.reverse()).toMatchObject({ 0: 'm5', 4: 'm1' })
   }
-  expect(await list(5)).toHaveLength(5)
-  const before = messageOrder(5n, 1n)
-  const options = { group: 'c', limit: 9, newestFirst: true, before }
-  expect(idsOf(await store.list(tables.messages, options))).toEqual(['m1'])
-  const there = await store.list(tables.messages, { group: 'c', limit: 9, at: before })
-  expect(idsOf(there).toSorted()).toEqual(['tie 1', 'tie 2', 'tie 3'])
+  const at = messageOrder(5n, 1n)
+  const [first] = await list({ at })
+  const key = first?.value.messageId ?? ''
+  const rest = idsOf(await list({ at, limit: 9, past: { place: at, key } }))
+  expect([key, ...rest].toSorted()).toEqual(['tie 1', 'tie 2', 'tie 3'])
+  await write(store, remove(tables.messages, key))
+  expect(idsOf(await list({ limit: 9, past: { place: at, key } }))).toEqual([...rest, 'm1'])
+  expect(idsOf(await list({ limit: 9, before: at }))).toEqual(['m1'])
+})
+
+test('a group without places goes on behind its last record', async () => {
+  const { store } = await aStore()
+  const numbers = Array.from({ length: 7 }, (_, n) => n)
+  await write(
+    store,
+    ...numbers.map((n) => put(tables.sessions, `a ${n}`, { installationId: 'a', sentSince: n })),
+    put(tables.sessions, 'b 9', { installationId: 'b', sentSince: 9 }),
+  )
+  const seen: number[] = []
+  for (let past: ListOptions['past']; ; ) {
+    const rows = await store.list(tables.sessions, {
+      group: 'a',
+      limit: 3,
+      ...(past ? { past } : {}),
+    })
+    seen.push(...rows.map(({ value }) => value.sentSince))
+    const last = rows.at(-1)
+    if (!last) break
+    past = { key: `a ${last.value.sentSince}` }
+  }
+  expect(seen.toSorted()).toEqual(numbers)
+})
+
+test('one read decrypts at most 8 MiB, and goes on from there; a record alone is always read', async () => {
+  const { store } = await aStore()
+  const size = 3 * 1024 * 1024
+  for (let n = 1; n <= 5; n += 1) {
+    const record = { ...aMessage(`m${n}`, 'c', BigInt(n)), content: new Uint8Array(size) }
+    await write(store, add(tables.messages, `m${n}`, record, store.nextNumber(tables.messages)))
+  }
+  const seen: string[][] = []
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.messages, { after, limit: 100 })
+    seen.push([...idsOf(rows)])
+    if (lastNumber === after) break
+    after = lastNumber
+  }
+  expect(seen).toEqual([['m1', 'm2'], ['m3', 'm4'], ['m5'], []])
+  const list = { group: 'c', limit: 100, newestFirst: true }
+  expect(idsOf(await store.list(tables.messages, list))).toEqual(['m5', 'm4'])
+  const huge = { ...aMessage('huge', 'd', 1n), content: new Uint8Array(9 * 1024 * 1024) }
+  await write(store, add(tables.messages, 'huge', huge, store.nextNumber(tables.messages)))
+  expect(idsOf(await store.list(tables.messages, { group: 'd', limit: 9 }))).toEqual(['huge'])
 })
 
 test('conversations are listed by last activity, and move when something happens', async () => {
@@ -266,7 +323,7 @@ test('scanning page by page gives what was written, whatever the pages and gaps'
           after = page.lastNumber
         }
         expect(seen).toEqual(numbers.toSorted((a, b) => a - b))
-        store.close()
+        await store.close()
       },
     ),
     { seed: runSeed(), numRuns: 15 },
@@ -283,7 +340,7 @@ test('numbers ascend and go on after what is stored when the database is opened 
   // What is never stored leaves a gap, which does not matter.
   store.nextNumber(tables.messages)
   await write(store, message(store, 'm', 'c', 1n))
-  store.close()
+  await store.close()
 
   const again = await openStore(database)
   expect(again.nextNumber(tables.outbox)).toBeGreaterThan(2)
@@ -309,8 +366,8 @@ test('a message keeps its number when it is written again with it', async () => 
 test('a store that is closed answers nothing more, with a code', async () => {
   const { store } = await aStore()
   await write(store, cursor('a', 1n))
-  store.close()
-  store.close()
+  await store.close()
+  await store.close()
   for (const call of [
     () => store.get(tables.cursors, 'a'),
     () => store.all(tables.cursors),

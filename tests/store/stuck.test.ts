@@ -92,7 +92,7 @@ test('a write whose commit is not answered is not said to have failed: the datab
 
 test('a database that stops answering while it is opened is storage_failed', async () => {
   const database = freshDatabase()
-  ;(await openStore(database)).close()
+  await (await openStore(database)).close()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const release = await holdUp(database)
   const get = vi.spyOn(IDBObjectStore.prototype, 'get')
@@ -101,4 +101,15 @@ test('a database that stops answering while it is opened is storage_failed', asy
   passPatience()
   expect(await opening).toBe('storage_failed')
   await release()
+})
+
+test('closing a database that does not let go has an end', async () => {
+  const store = await openStore(freshDatabase())
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const asked = vi.spyOn(indexedDB, 'databases').mockReturnValue(new Promise(() => undefined))
+  const closing = store.close()
+  await until(() => asked.mock.calls.length > 0)
+  vi.advanceTimersByTime(15_000)
+  vi.advanceTimersByTime(5_000)
+  await closing
 })

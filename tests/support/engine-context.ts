@@ -171,9 +171,9 @@ export const aPartWorld = async (
   const emit = (event: ClientEvent) => {
     events.push(event)
   }
-  onTestFinished(() => {
+  onTestFinished(async () => {
     closing.abort()
-    real.close()
+    await real.close()
   })
   const { database: _, ...changed } = given
   return {

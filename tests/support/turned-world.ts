@@ -116,7 +116,7 @@ export interface Insider {
 export const insiderOf = async (world: EngineWorld, database: string): Promise<Insider> => {
   const store = await world.openStore(database)
   const identity = (await store.get(tables.identity, 'identity'))?.value
-  store.close()
+  await store.close()
   if (!identity) throw new Error('no identity')
   const id = passed(deriveInstallationId(identity))
   return { address: passed(parseAddress(identity.address)), id, identity: identity.state }

@@ -73,6 +73,11 @@ export class Prekeys {
     return this.#fallback.find((fallback) => equalBytes(fallback.publicKey, publicKey))?.secret
   }
 
+  /** When the oldest fallback key whose secret is still here was made; 0 if there is none. */
+  get oldestFallbackNs(): bigint {
+    return this.#fallback.at(-1)?.createdNs ?? 0n
+  }
+
   /** Whether one session uses the key up; fallback keys are not used up. */
   isOneTime(publicKey: Uint8Array): boolean {
     return this.#oneTime.has(encodeBase64Url(publicKey))

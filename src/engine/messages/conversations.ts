@@ -17,7 +17,6 @@ import {
   allConversations,
   type ConversationRecord,
   type MessageRecord,
-  messageOrder,
   put,
   tables,
 } from '../../store/tables.ts'
@@ -26,12 +25,8 @@ import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { audienceOf, directConversation } from './audience.ts'
 import { type MessageTime, newestMsOf, recordAfter, recordCorrected } from './conversation-times.ts'
-import {
-  compareMessages,
-  describeMessage,
-  type NewMessage,
-  toMessageRecord,
-} from './message-records.ts'
+import { describePage, readHistory } from './message-pages.ts'
+import { type NewMessage, toMessageRecord } from './message-records.ts'
 
 const maxCached = 1_000
 const maxPage = 500
@@ -173,34 +168,16 @@ export class Conversations {
     for (const wake of [...this.#waiting]) wake()
   }
 
-  /** One page, newest first. */
+  /** One page, newest first, as far as `readPage` goes. */
   async history(
     id: ConversationId,
     before: string | undefined,
     limit: number,
   ): Promise<readonly Message[]> {
-    const { store } = this.#context
-    const page = Math.min(limit, maxPage)
-    const list = (options: { before?: MessagePlace; at?: MessagePlace }) =>
-      store.list(tables.messages, { group: id, limit: page, newestFirst: true, ...options })
-    if (before === undefined) return this.#describePage(await list({}), page)
-    const last = (await this.#at(readCursor(before))).value
-    const place = messageOrder(last.nodeNs, last.composedNs)
-    // Messages in the same place are ordered by their ids, which the store's index does not have.
-    const beside = (await list({ at: place })).filter(
-      ({ value }) => value.messageId < last.messageId,
-    )
-    return this.#describePage([...beside, ...(await list({ before: place }))], page)
-  }
-
-  /**
-   * In the order of docs/protocol.md section 8, newest first: ties are broken by the message id.
-   */
-  #describePage(rows: readonly Row<MessageRecord>[], limit: number): Promise<readonly Message[]> {
-    const sorted = [...rows].sort((a, b) => compareMessages(b.value, a.value))
-    return Promise.all(
-      sorted.slice(0, limit).map((row) => describeMessage(row, this.#context.account.address)),
-    )
+    const { store, account } = this.#context
+    const last = before === undefined ? undefined : (await this.#at(readCursor(before))).value
+    const rows = await readHistory(store, id, last, Math.min(limit, maxPage))
+    return (await describePage(rows, account.address)).messages
   }
 
   async #at(number: number): Promise<Row<MessageRecord>> {
@@ -235,7 +212,7 @@ export class Conversations {
     signal: AbortSignal,
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }> {
     let position = readCursor(after)
-    const { store, platform } = this.#context
+    const { store, platform, account } = this.#context
     const patience = new AbortController()
     const stopListening = onAbort(signal, () => patience.abort())
     const timer = platform.wait(waitMs, patience.signal).then(() => patience.abort())
@@ -255,10 +232,9 @@ export class Conversations {
           position = page.lastNumber
           if (!isEnd && page.rows.length === 0) continue
           if (page.rows.length > 0 || patience.signal.aborted) {
-            const messages = await Promise.all(
-              page.rows.map((row) => describeMessage(row, this.#context.account.address)),
-            )
-            return { messages, cursor: String(position) }
+            const { messages, rest } = await describePage(page.rows, account.address)
+            const [next] = rest
+            return { messages, cursor: String(next ? next.number - 1 : position) }
           }
           await news.promise
         } finally {
@@ -291,8 +267,6 @@ export class Conversations {
     this.#known.set(id, record)
   }
 }
-
-type MessagePlace = ReturnType<typeof messageOrder>
 
 const invalidCursor = () =>
   new PadlockError('invalid_argument', {

@@ -5,23 +5,15 @@
 
 import type { CryptoCode, PrekeyMessageParts } from '../../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
-import { concatBytes, encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
+import { encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
 import type { InstallationId } from '../../protocol/ids.ts'
-import { dayNs } from '../../protocol/limits.ts'
-import { put, remove, tables } from '../../store/tables.ts'
 import type { Prekeys } from '../keys/prekeys.ts'
-import { type Change, commit } from '../runtime/change.ts'
+import type { Change } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
-import { scanAll } from '../runtime/scan-all.ts'
 import { newSession, type Session } from '../sessions/session-rules.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Authentic, Decrypted, DecryptionResult } from './envelope-stages.ts'
-
-/** How much of each processed envelope's digest is kept (section 7, Replays). */
-const seenBytes = 8
-/** A node's default retention (section 11), and the longest we honour, as digests take space. */
-const usualRetentionNs = 60n * dayNs
-const longestRetentionNs = 400n * dayNs
+import type { Seen } from './seen.ts'
 
 /** Envelopes of one session, with their indexes in the batch. */
 interface Group {
@@ -33,35 +25,13 @@ export class Decryption {
   readonly #context: Context
   readonly #sessions: Sessions
   readonly #prekeys: Prekeys
-  /** How long the node claims to keep envelopes. */
-  #retentionNs = usualRetentionNs
+  readonly #seen: Seen
 
-  constructor(context: Context, sessions: Sessions, prekeys: Prekeys) {
+  constructor(context: Context, sessions: Sessions, prekeys: Prekeys, seen: Seen) {
     this.#context = context
     this.#sessions = sessions
     this.#prekeys = prekeys
-  }
-
-  /** The node reported how long it keeps envelopes. */
-  onRetention(retentionNs: bigint): void {
-    this.#retentionNs = retentionNs
-  }
-
-  /**
-   * Drops digests older than the node's retention plus a day (section 7): no older envelope is
-   * served again. The default retention is the minimum, as the node's may have been longer before.
-   */
-  async forgetOld(): Promise<void> {
-    const { store, time } = this.#context
-    const told = this.#retentionNs < longestRetentionNs ? this.#retentionNs : longestRetentionNs
-    const kept = told > usualRetentionNs ? told : usualRetentionNs
-    const oldest = time.passedNs() - kept - dayNs
-    for (;;) {
-      const { rows } = await store.scan(tables.seen, { after: 0, limit: 500 })
-      const old = rows.filter(({ value }) => value.nodeNs < oldest)
-      if (old.length === 0) return
-      await commit(store, { writes: old.map(({ number }) => remove(tables.seen, number)) })
-    }
+    this.#seen = seen
   }
 
   /** Decrypts a batch; nothing is saved until the caller commits `changes`. */
@@ -132,27 +102,13 @@ export class Decryption {
       changes: [
         this.#sessions.statesChange(changed),
         ...(used.length > 0 ? [this.#prekeys.usedChange(used)] : []),
-        ...this.#seenChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
+        this.#seen.additionChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
       ],
     }
   }
 
-  /** Remembers the processed envelopes (section 7, Replays). */
-  #seenChange(digests: readonly Uint8Array[], nodeNs: bigint): readonly Change[] {
-    if (digests.length === 0) return []
-    const { store, time } = this.#context
-    const record = {
-      prefixes: concatBytes(...digests.map((digest) => digest.subarray(0, seenBytes))),
-      // A node that dates envelopes into the future must not make digests stay forever.
-      nodeNs: time.notAhead(nodeNs),
-    }
-    return [{ writes: [put(tables.seen, store.nextNumber(tables.seen), record)] }]
-  }
-
   #find({ sender, metadata }: Authentic): Session | undefined {
-    return this.#sessions
-      .of(sender.id)
-      .find(({ sessionId }) => equalBytes(sessionId, metadata.sessionId))
+    return this.#sessions.find(sender.id, metadata.sessionId)
   }
 
   #createSession(one: Authentic, used: readonly Uint8Array[]) {
@@ -169,6 +125,8 @@ export class Decryption {
       ? undefined
       : this.#prekeys.find(parts.prekey)
     if (!prekeySecret) return failed('prekey_gone')
+    const isOneTime = this.#prekeys.isOneTime(parts.prekey)
+    if (!isOneTime && this.#sessions.isFull(one.sender.id)) return failed('session_unknown')
     const made = crypto.createInboundSession({
       identity: account.identity,
       prekeySecret,
@@ -179,7 +137,7 @@ export class Decryption {
     if (!made.ok) return failed(made.code === 'bad_mac' ? 'bad_mac' : codeOf(made.code))
     const createdMs = Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1)
     const session = newSession(one.sender.id, made, createdMs)
-    const usedOneTime = this.#prekeys.isOneTime(parts.prekey) ? parts.prekey : undefined
+    const usedOneTime = isOneTime ? parts.prekey : undefined
     return { ok: true, session, payload: made.payload, usedOneTime } as const
   }
 
@@ -235,31 +193,20 @@ export class Decryption {
     results: (DecryptionResult | undefined)[],
     digests: readonly Uint8Array[],
   ): Promise<void> {
-    const failures = new Map<string, number[]>()
-    for (const [at, result] of results.entries()) {
-      const digest = digests[at]
-      if (!digest || !result || result.ok || result.code === 'bad_mac') continue
-      const prefix = encodeBase64Url(digest.subarray(0, seenBytes))
-      failures.set(prefix, [...(failures.get(prefix) ?? []), at])
+    const isFailed = (at: number) => {
+      const result = results[at]
+      return result !== undefined && !result.ok && result.code !== 'bad_mac'
     }
-    if (failures.size === 0) return
-    const seen = new Set(
-      digests.flatMap((digest, at) =>
-        results[at]?.ok ? [encodeBase64Url(digest.subarray(0, seenBytes))] : [],
-      ),
+    const failed = digests.flatMap((digest, at) => (isFailed(at) ? [{ at, digest }] : []))
+    if (failed.length === 0) return
+    const now = new Set(
+      digests.flatMap((digest, at) => (results[at]?.ok ? [encodeBase64Url(digest)] : [])),
     )
-    for await (const { value } of scanAll(this.#context.store, tables.seen)) {
-      for (let from = 0; from < value.prefixes.length; from += seenBytes) {
-        const prefix = encodeBase64Url(value.prefixes.subarray(from, from + seenBytes))
-        if (failures.has(prefix)) seen.add(prefix)
-      }
-    }
-    for (const [prefix, places] of failures) {
-      if (!seen.has(prefix)) continue
-      for (const at of places) {
-        const result = results[at]
-        if (result) results[at] = { ok: false, from: result.from, code: 'duplicate_message' }
-      }
+    const before = await this.#seen.find(failed.map(({ digest }) => digest))
+    for (const [nth, { at, digest }] of failed.entries()) {
+      const result = results[at]
+      if (!result || !(before[nth] || now.has(encodeBase64Url(digest)))) continue
+      results[at] = { ok: false, from: result.from, code: 'duplicate_message' }
     }
   }
 }

@@ -24,6 +24,7 @@ import type { NewlyParked, Parking } from './parking.ts'
 import type { PayloadReader, ReadBatch } from './payloads.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 import type { SenderLookup } from './sender-lookup.ts'
+import type { SetAside } from './set-aside.ts'
 import type { Unsealing } from './unsealing.ts'
 
 /** Receives what the inbox learns. */
@@ -47,6 +48,7 @@ export interface InboxParts {
   readonly decryption: Decryption
   readonly payloads: PayloadReader
   readonly parking: Parking
+  readonly setAside: SetAside
   readonly requester: Requester
   readonly rejections: RejectionCounts
 }
@@ -145,7 +147,8 @@ export class Inbox {
     toPark: readonly NewlyParked[],
     alongside: Change,
   ): Promise<ReadBatch> {
-    const { conversations, decryption, parking, payloads, requester, rejections } = this.#parts
+    const { conversations, decryption, parking, payloads, requester } = this.#parts
+    const { rejections, setAside } = this.#parts
     const { store, status, platform } = this.#context
     const decrypted = await decryption.decrypt(authentic)
     const batch = payloads.read(decrypted.results)
@@ -160,7 +163,7 @@ export class Inbox {
     const change = joinChanges(
       alongside,
       ...decrypted.changes,
-      batch.setAside,
+      batch.newer.length > 0 ? await setAside.additionChange(batch.newer) : undefined,
       failed.length + batch.came.length > 0
         ? requester.failuresChange(failed, batch.came)
         : undefined,

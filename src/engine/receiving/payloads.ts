@@ -17,19 +17,17 @@ import type {
   UndecryptableEnvelope,
 } from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
-import type { Change } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Decrypted } from './envelope-stages.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
-import type { SetAside } from './set-aside.ts'
 
 /** The result of a batch of decrypted envelopes. */
 export interface ReadBatch {
   readonly messages: readonly NewMessage[]
   /** Retransmissions that are not, or no longer, expected: duplicates, unless the message is new. */
   readonly unexpected: readonly NewMessage[]
-  /** Keeps what a later release may understand; undefined if there is nothing to keep. */
-  readonly setAside: Change | undefined
+  /** What a later release may understand. */
+  readonly newer: readonly Extract<Decrypted, { ok: true }>[]
   readonly claims: readonly HeadsClaim[]
   /** Requests from others for what they could not decrypt. */
   readonly requests: readonly RetransmitRequest[]
@@ -41,18 +39,11 @@ export interface ReadBatch {
 
 export class PayloadReader {
   readonly #context: Context
-  readonly #setAside: SetAside
   readonly #rejections: RejectionCounts
   readonly #requester: Requester
 
-  constructor(
-    context: Context,
-    setAside: SetAside,
-    rejections: RejectionCounts,
-    requester: Requester,
-  ) {
+  constructor(context: Context, rejections: RejectionCounts, requester: Requester) {
     this.#context = context
-    this.#setAside = setAside
     this.#rejections = rejections
     this.#requester = requester
   }
@@ -111,11 +102,10 @@ export class PayloadReader {
         state: metadata.senderAddress === account.address ? 'sent' : 'received',
       })
     }
-    const setAside = newer.length > 0 ? this.#setAside.additionChange(newer) : undefined
     return {
       messages: this.#name(drafts),
       unexpected: this.#name(unexpected),
-      setAside,
+      newer,
       claims,
       requests,
       failed,

@@ -5,6 +5,7 @@
 
 import { deferred } from '../../async.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
+import { batchLimitBytes } from '../../protocol/limits.ts'
 import type { Prepared } from './envelope-stages.ts'
 import type { Inbox } from './inbox.ts'
 
@@ -12,6 +13,9 @@ import type { Inbox } from './inbox.ts'
 const maxQueued = 2_000
 /** Envelopes in one batch. */
 const maxBatch = 200
+/** What a batch is opened and decrypted for, in wasm and in the database, at a time. */
+const maxBatchBytes = batchLimitBytes
+const maxQueuedBytes = 4 * batchLimitBytes
 /** Opened batches that wait for their commit. */
 const maxPrepared = 2
 
@@ -19,6 +23,7 @@ export class Pump {
   readonly #inbox: Inbox
   readonly #onError: () => void
   readonly #queue: NodeEnvelope[] = []
+  #queuedBytes = 0
   readonly #prepared: Prepared[] = []
   #isPreparing = false
   #isCommitting = false
@@ -39,11 +44,15 @@ export class Pump {
   /** Resolves at once, or if too much is waiting, when half of it is gone. */
   async push(envelopes: readonly NodeEnvelope[]): Promise<void> {
     this.#queue.push(...envelopes)
+    this.#queuedBytes += bytesOf(envelopes)
     this.#turn()
-    if (this.#queue.length <= maxQueued) return
-    while (this.#queue.length > maxQueued / 2 && this.#error === undefined) {
-      await this.#progress.promise
-    }
+    if (!this.#isOver(1)) return
+    while (this.#isOver(0.5) && this.#error === undefined) await this.#progress.promise
+  }
+
+  /** Whether more is queued than this share of the limits. */
+  #isOver(share: number): boolean {
+    return this.#queue.length > maxQueued * share || this.#queuedBytes > maxQueuedBytes * share
   }
 
   /** Resolves when everything is committed. @throws what the inbox threw */
@@ -62,7 +71,7 @@ export class Pump {
     if (this.#error === undefined) {
       if (!this.#isPreparing && this.#queue.length > 0 && this.#prepared.length < maxPrepared) {
         this.#isPreparing = true
-        void this.#prepare(this.#queue.splice(0, maxBatch))
+        void this.#prepare(this.#takeBatch())
       }
       const next = this.#isCommitting ? undefined : this.#prepared.shift()
       if (next) {
@@ -72,6 +81,17 @@ export class Pump {
     }
     this.#progress.resolve()
     this.#progress = deferred()
+  }
+
+  #takeBatch(): readonly NodeEnvelope[] {
+    let bytes = 0
+    const end = this.#queue.findIndex(({ message }, at) => {
+      bytes += message.length
+      return at >= maxBatch || (at > 0 && bytes > maxBatchBytes)
+    })
+    const batch = this.#queue.splice(0, end < 0 ? this.#queue.length : end)
+    this.#queuedBytes -= bytesOf(batch)
+    return batch
   }
 
   async #prepare(envelopes: readonly NodeEnvelope[]): Promise<void> {
@@ -101,3 +121,6 @@ export class Pump {
     this.#onError()
   }
 }
+
+const bytesOf = (envelopes: readonly NodeEnvelope[]): number =>
+  envelopes.reduce((sum, { message }) => sum + message.length, 0)

@@ -3,7 +3,6 @@
  * same time, so with the same message id, on the session that the request came on.
  */
 
-import { equalBytes } from '../../protocol/bytes.ts'
 import type { ConversationId } from '../../protocol/ids.ts'
 import { hourMs, retransmitRequestsPerHour } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
@@ -97,9 +96,7 @@ export class Responder {
 
   /** A closed session is never sent on again: whoever asks makes a new one when it asks again. */
   #sessionOf({ from, sessionId }: RetransmitRequest): Session | undefined {
-    const session = this.#parts.sessions
-      .of(from.id)
-      .find((one) => equalBytes(one.sessionId, sessionId))
+    const session = this.#parts.sessions.find(from.id, sessionId)
     return session?.isClosed ? undefined : session
   }
 

@@ -7,7 +7,7 @@
 import type { Address, ConversationId, InstallationId } from '../../protocol/ids.ts'
 import { hourMs, redeliveryMs, requestLimitBytes } from '../../protocol/limits.ts'
 import { messageTopic } from '../../protocol/topics.ts'
-import type { Write } from '../../store/store.ts'
+import type { ListOptions, Write } from '../../store/store.ts'
 import { messageOrder, put, remove, tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf, directConversation } from '../messages/audience.ts'
@@ -148,10 +148,10 @@ export class DeferredDelivery {
     const { account, store, time } = this.#context
     const oldestNs = time.passedNs() - BigInt(redeliveryMs) * 1_000_000n
     const late: string[] = []
-    for (let before: Uint8Array<ArrayBuffer> | undefined; late.length < maxDeferrals; ) {
+    for (let past: ListOptions['past']; late.length < maxDeferrals; ) {
       const rows = await store.list(tables.messages, {
         group,
-        ...(before ? { before } : {}),
+        ...(past ? { past } : {}),
         limit: pageSize,
         newestFirst: true,
       })
@@ -162,8 +162,9 @@ export class DeferredDelivery {
         if (value.senderInstallation === account.installationId) late.push(value.messageId)
       }
       const last = rows.at(-1)
-      if (!last || rows.length < pageSize) return late
-      before = messageOrder(last.value.nodeNs, last.value.composedNs)
+      if (!last) return late
+      const { messageId, nodeNs, composedNs } = last.value
+      past = { place: messageOrder(nodeNs, composedNs), key: messageId }
     }
     return late
   }

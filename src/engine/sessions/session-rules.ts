@@ -70,8 +70,6 @@ export const chooseSession = (sessions: readonly Session[]): Session | undefined
  * least recently used. Call this only while live, so that a backlog finds its sessions.
  */
 export const chooseToPrune = (sessions: readonly Session[], nowMs: number): readonly Session[] => {
-  const lastUsedMs = ({ createdMs, lastDecryptedMs }: Session) =>
-    Math.max(createdMs, lastDecryptedMs)
   const isSuperseded = (session: Session) =>
     lastUsedMs(session) <= nowMs - dayMs &&
     sessions.some(
@@ -81,16 +79,28 @@ export const chooseToPrune = (sessions: readonly Session[], nowMs: number): read
         newer.firstDecryptedMs <= nowMs - dayMs,
     )
   const old = sessions.filter(isSuperseded)
-  // Kept whatever its rank: without it the next message would need a new one, which ranks no
-  // better.
-  const current = chooseSession(sessions)
-  const rest = sessions
-    .filter((session) => !old.includes(session))
+  const rest = sessions.filter((session) => !old.includes(session))
+  return [...old, ...chooseBeyond(rest, maxPerInstallation, chooseSession(sessions))]
+}
+
+/**
+ * The sessions that exceed a number: those that never decrypted go first, then the least recently
+ * used. The one to send on is kept whatever its rank: without it the next message would need a new
+ * one, which ranks no better.
+ */
+export const chooseBeyond = (
+  sessions: readonly Session[],
+  limit: number,
+  current = chooseSession(sessions),
+): readonly Session[] =>
+  [...sessions]
     .sort(
       (a, b) =>
         Number(b === current) - Number(a === current) ||
         Number(b.lastDecryptedMs > 0) - Number(a.lastDecryptedMs > 0) ||
         lastUsedMs(b) - lastUsedMs(a),
     )
-  return [...old, ...rest.slice(maxPerInstallation)]
-}
+    .slice(limit)
+
+const lastUsedMs = ({ createdMs, lastDecryptedMs }: Session): number =>
+  Math.max(createdMs, lastDecryptedMs)

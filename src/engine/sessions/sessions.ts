@@ -5,28 +5,37 @@
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import type { InstallationId } from '../../protocol/ids.ts'
-import type { Fields, Store, Write } from '../../store/store.ts'
-import { joinKey, put, type SessionRecord, tables } from '../../store/tables.ts'
+import {
+  dayNs,
+  prunedSessionsLimit,
+  sessionsInMemoryBytes,
+  sessionsLimit,
+} from '../../protocol/limits.ts'
+import type { Fields, ListOptions, Store, Write } from '../../store/store.ts'
+import { joinKey, put, remove, type SessionRecord, tables } from '../../store/tables.ts'
 import { type Change, commit } from '../runtime/change.ts'
-import { chooseToPrune, type Session } from './session-rules.ts'
+import { chooseBeyond, chooseToPrune, type Session } from './session-rules.ts'
 
 /** Peer installations whose sessions stay in memory. */
 const maxInstallations = 2_000
-/** Sessions of one installation, with the ids of removed ones; a peer has no reason for more. */
-const maxOfInstallation = 10_000
+const pageSize = 500
+/** About what a session, and the id of a removed one, take in memory. */
+const sessionBytes = 2_048
+const prunedBytes = 128
 
-/** The sessions with one installation. */
+/** The sessions with one installation, by their ids as text. */
 interface Known {
-  readonly live: readonly Session[]
-  /** Ids of removed sessions. */
-  readonly pruned: ReadonlySet<string>
+  readonly live: ReadonlyMap<string, Session>
+  /** When the removed ones were made, in milliseconds. */
+  readonly pruned: ReadonlyMap<string, number>
 }
 
-const nothing: Known = { live: [], pruned: new Set() }
+const nothing: Known = { live: new Map(), pruned: new Map() }
 
 export class Sessions {
   readonly #store: Store
   readonly #byInstallation = new Map<InstallationId, Known>()
+  #bytes = 0
 
   constructor(store: Store) {
     this.#store = store
@@ -34,20 +43,25 @@ export class Sessions {
 
   /** Loads the sessions with these installations into memory. */
   async load(ids: Iterable<InstallationId>): Promise<void> {
+    const wanted = new Set(ids)
     await Promise.all(
-      Array.from(new Set(ids), async (id) => {
+      Array.from(wanted, async (id) => {
         const read = this.#byInstallation.has(id) ? undefined : await this.#read(id)
-        const known = this.#byInstallation.get(id) ?? read ?? nothing
         // Set again to keep the map in order of last use.
-        this.#byInstallation.delete(id)
-        this.#byInstallation.set(id, known)
+        this.#set(id, this.#byInstallation.get(id) ?? read ?? nothing)
       }),
     )
+    this.#evict(wanted)
   }
 
   /** The sessions with an installation, which must have been loaded. */
   of(id: InstallationId): readonly Session[] {
-    return this.#byInstallation.get(id)?.live ?? []
+    return [...this.#known(id).live.values()]
+  }
+
+  /** The session of this id with a loaded installation. */
+  find(id: InstallationId, sessionId: Uint8Array): Session | undefined {
+    return this.#known(id).live.get(encodeBase64Url(sessionId))
   }
 
   /** When a session with a loaded installation was last created or last decrypted. */
@@ -60,38 +74,72 @@ export class Sessions {
 
   /** Whether a session was removed: a prekey message never creates it again. */
   wasPruned(id: InstallationId, sessionId: Uint8Array): boolean {
-    return this.#byInstallation.get(id)?.pruned.has(encodeBase64Url(sessionId)) === true
+    return this.#known(id).pruned.has(encodeBase64Url(sessionId))
   }
 
-  /** Saves the next states of these sessions. */
+  /**
+   * Whether so many sessions with an installation were removed that it gets no further ones on a
+   * fallback key: their ids have to be kept, and it can make any number of them.
+   */
+  isFull(id: InstallationId): boolean {
+    return this.#known(id).pruned.size >= prunedSessionsLimit
+  }
+
+  /** Saves the next states of these sessions, and removes what exceeds the limit with them. */
   statesChange(sessions: readonly Session[]): Change {
-    return {
-      writes: sessions.map((session) => sessionWrite(session, false)),
-      committed: () => this.#replace(sessions),
-    }
-  }
-
-  #replace(sessions: readonly Session[]): void {
+    const next = new Map<InstallationId, Map<string, Session>>()
     for (const session of sessions) {
-      const { live, pruned } = this.#byInstallation.get(session.installationId) ?? nothing
-      const others = live.filter((other) => !isSame(other, session))
-      this.#byInstallation.set(session.installationId, { live: [...others, session], pruned })
+      const { installationId: id } = session
+      const live = next.get(id) ?? new Map(this.#known(id).live)
+      const name = nameOf(session)
+      // Set again to keep them in order of their last change.
+      live.delete(name)
+      next.set(id, live.set(name, session))
     }
-    for (const id of this.#byInstallation.keys()) {
-      if (this.#byInstallation.size <= maxInstallations) break
-      this.#byInstallation.delete(id)
+    const removed: Session[] = []
+    for (const live of next.values()) {
+      if (live.size <= sessionsLimit) continue
+      for (const session of chooseBeyond([...live.values()], sessionsLimit)) {
+        live.delete(nameOf(session))
+        removed.push(session)
+      }
+    }
+    const kept = sessions.filter((session) => !removed.includes(session))
+    return {
+      writes: [
+        ...kept.map((session) => sessionWrite(session, false)),
+        ...removed.map((session) => sessionWrite(session, true)),
+      ],
+      committed: () => {
+        for (const [id, live] of next) this.#set(id, { live, pruned: this.#known(id).pruned })
+        for (const session of removed) this.#onPruned(session)
+        this.#evict(new Set(next.keys()))
+      },
     }
   }
 
-  /** Loads into memory the sessions that an earlier run ended too early to remove. */
-  async loadLeftOver(nowMs: number): Promise<void> {
+  /**
+   * Puts right what earlier runs left: loads into memory the sessions with installations that have
+   * some to remove, and deletes ids that need not be kept any longer.
+   *
+   * @param oldestFallbackNs of the fallback keys whose secrets are here
+   */
+  async loadLeftOver(nowMs: number, oldestFallbackNs: bigint): Promise<void> {
     const all = new Map<InstallationId, Session[]>()
-    for (const { value } of await this.#store.all(tables.sessions)) {
-      if (value.pruned) continue
-      const session = toSession(value)
-      const others = all.get(session.installationId)
-      if (others) others.push(session)
-      else all.set(session.installationId, [session])
+    for await (const page of this.#store.pages(tables.sessions)) {
+      const expired: Write[] = []
+      for (const { value } of page) {
+        if (!value.pruned) {
+          // Without its state, as there may be many.
+          const session = { ...toSession(value), state: new Uint8Array() }
+          const others = all.get(session.installationId)
+          if (others) others.push(session)
+          else all.set(session.installationId, [session])
+        } else if (isExpired(Number(value.createdMs), oldestFallbackNs)) {
+          expired.push(remove(tables.sessions, keyOf(value)))
+        }
+      }
+      if (expired.length > 0) await commit(this.#store, { writes: expired })
     }
     const crowded = [...all].filter(([, sessions]) => chooseToPrune(sessions, nowMs).length > 0)
     await this.load(crowded.map(([id]) => id))
@@ -99,26 +147,26 @@ export class Sessions {
 
   /**
    * Removes sessions by section 7, of the installations in memory: those of others have not changed
-   * since they were in memory. The ids stay.
+   * since they were in memory. The ids stay for a while.
    */
-  async prune(nowMs: number): Promise<void> {
+  async prune(nowMs: number, oldestFallbackNs: bigint): Promise<void> {
     for (const id of [...this.#byInstallation.keys()]) {
       const old = chooseToPrune(this.of(id), nowMs)
-      if (old.length === 0) continue
-      await commit(this.#store, this.#pruningChange(id, old))
-    }
-  }
-
-  #pruningChange(id: InstallationId, old: readonly Session[]): Change {
-    return {
-      writes: old.map((session) => sessionWrite(session, true)),
-      committed: () => {
-        const { live, pruned } = this.#byInstallation.get(id) ?? nothing
-        this.#byInstallation.set(id, {
-          live: live.filter((session) => !old.includes(session)),
-          pruned: new Set([...pruned, ...old.map(({ sessionId }) => encodeBase64Url(sessionId))]),
-        })
-      },
+      const { pruned } = this.#known(id)
+      const expired = [...pruned].filter(([, createdMs]) => isExpired(createdMs, oldestFallbackNs))
+      if (old.length + expired.length === 0) continue
+      await commit(this.#store, {
+        writes: [
+          ...old.map((session) => sessionWrite(session, true)),
+          ...expired.map(([name]) => remove(tables.sessions, joinKey(id, name))),
+        ],
+        committed: () => {
+          const left = new Map(this.#known(id).pruned)
+          for (const [name] of expired) left.delete(name)
+          this.#set(id, { live: this.#known(id).live, pruned: left })
+          for (const session of old) this.#onPruned(session)
+        },
+      })
     }
   }
 
@@ -129,23 +177,71 @@ export class Sessions {
       writes: records.flatMap(({ value }) =>
         value.pruned || value.closed ? [] : [recordWrite({ ...value, closed: true })],
       ),
-      committed: () => this.#byInstallation.clear(),
+      committed: () => {
+        this.#byInstallation.clear()
+        this.#bytes = 0
+      },
+    }
+  }
+
+  #known(id: InstallationId): Known {
+    return this.#byInstallation.get(id) ?? nothing
+  }
+
+  #onPruned(session: Session): void {
+    const { live, pruned } = this.#known(session.installationId)
+    const name = nameOf(session)
+    const others = new Map(live)
+    others.delete(name)
+    this.#set(session.installationId, {
+      live: others,
+      pruned: new Map(pruned).set(name, session.createdMs),
+    })
+  }
+
+  #set(id: InstallationId, known: Known): void {
+    this.#bytes += weightOf(known) - weightOf(this.#known(id))
+    this.#byInstallation.delete(id)
+    this.#byInstallation.set(id, known)
+  }
+
+  #evict(kept: ReadonlySet<InstallationId>): void {
+    for (const [id, known] of this.#byInstallation) {
+      const { size } = this.#byInstallation
+      if (size <= maxInstallations && this.#bytes <= sessionsInMemoryBytes) break
+      if (kept.has(id)) continue
+      this.#byInstallation.delete(id)
+      this.#bytes -= weightOf(known)
     }
   }
 
   async #read(group: InstallationId): Promise<Known> {
-    const rows = await this.#store.list(tables.sessions, { group, limit: maxOfInstallation })
-    const live: Session[] = []
-    const pruned = new Set<string>()
-    for (const { value } of rows) {
-      if (value.pruned) pruned.add(encodeBase64Url(value.sessionId))
-      else {
-        live.push(toSession(value))
+    const live = new Map<string, Session>()
+    const pruned = new Map<string, number>()
+    for (let past: ListOptions['past']; ; ) {
+      const rows = await this.#store.list(tables.sessions, {
+        group,
+        limit: pageSize,
+        ...(past ? { past } : {}),
+      })
+      for (const { value } of rows) {
+        const name = encodeBase64Url(value.sessionId)
+        if (value.pruned) pruned.set(name, Number(value.createdMs))
+        else live.set(name, toSession(value))
       }
+      const last = rows.at(-1)
+      if (!last || rows.length < pageSize) return { live, pruned }
+      past = { key: keyOf(last.value) }
     }
-    return { live, pruned }
   }
 }
+
+const weightOf = ({ live, pruned }: Known): number =>
+  live.size * sessionBytes + pruned.size * prunedBytes
+
+/** Whether every fallback key that is still here is newer than a session, by a day for the clocks. */
+const isExpired = (createdMs: number, oldestFallbackNs: bigint): boolean =>
+  BigInt(createdMs) * 1_000_000n + dayNs < oldestFallbackNs
 
 const toSession = (record: SessionRecord): Session => ({
   installationId: record.installationId as InstallationId,
@@ -173,8 +269,10 @@ const sessionWrite = (session: Session, pruned: boolean): Write =>
     headsTold: session.headsTold ?? new Uint8Array(),
   })
 
-const isSame = (a: Session, b: Session): boolean =>
-  encodeBase64Url(a.sessionId) === encodeBase64Url(b.sessionId)
+const nameOf = ({ sessionId }: Pick<Session, 'sessionId'>): string => encodeBase64Url(sessionId)
+
+const keyOf = ({ installationId, sessionId }: Fields<SessionRecord>): string =>
+  joinKey(installationId, encodeBase64Url(sessionId))
 
 const recordWrite = (record: Fields<SessionRecord>): Write =>
-  put(tables.sessions, joinKey(record.installationId, encodeBase64Url(record.sessionId)), record)
+  put(tables.sessions, keyOf(record), record)

@@ -30,7 +30,7 @@ const uploadsOf = (line: ReturnType<typeof aLine>): readonly Uint8Array[] =>
 const prekeysOf = async (world: EngineWorld, database: string) => {
   const store = await world.openStore(database)
   const record = (await store.get(tables.prekeys, 'prekeys'))?.value
-  store.close()
+  await store.close()
   if (!record) throw new Error('no prekeys')
   return record
 }

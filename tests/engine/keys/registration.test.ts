@@ -31,7 +31,7 @@ const published = async (world: EngineWorld, topic: string): Promise<readonly Ui
 const isEmpty = async (world: EngineWorld, database: string): Promise<boolean> => {
   const store = await world.openStore(database)
   const rows = await store.all(tables.identity)
-  store.close()
+  await store.close()
   return rows.length === 0
 }
 

@@ -121,7 +121,7 @@ test('section 10: an older copy answers no request that waited in it before it h
     writes: [put(tables.requests, 'requests', { requests: [request] })],
     result: undefined,
   }))
-  inCopy.close()
+  await inCopy.close()
 
   // Newer keys at the original, so that the copy can notice.
   clocks.turn(31 * dayMs)
@@ -137,7 +137,7 @@ test('section 10: an older copy answers no request that waited in it before it h
     ),
     result: undefined,
   }))
-  again.close()
+  await again.close()
 
   const handled = deferred()
   const store = (real: Store): Store =>

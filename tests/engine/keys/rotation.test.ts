@@ -22,7 +22,7 @@ const secretsOf = async (world: EngineWorld, database: string) => {
   const prekeys = (await store.get(tables.prekeys, 'prekeys'))?.value
   const sealing = (await store.get(tables.sealing, 'sealing'))?.value
   const identity = (await store.get(tables.identity, 'identity'))?.value
-  store.close()
+  await store.close()
   if (!prekeys || !sealing || !identity) throw new Error('no account')
   return { prekeys, sealing, identity }
 }

@@ -134,7 +134,7 @@ test('section 11: a client covers the newest 400 peers, within 1,000 topics', as
     }),
     result: undefined,
   }))
-  store.close()
+  await store.close()
   const line = aLine()
   const again = await world.open({ account, database, platform, network: line.network })
   await untilState(again, 'live')

@@ -284,7 +284,7 @@ test('section 8: every head stays across a reload, and is under the id of its no
     (await store.get(tables.cursors, joinKey(...key)))?.value.head
   expect(await headAt(node, topic)).toEqual(newest)
   expect(await headAt(node, topic, '1')).toEqual(first)
-  store.close()
+  await store.close()
 
   // What was true when there was one device still is; what never was is not.
   const again = await openAlice()

@@ -189,7 +189,7 @@ test('section 7: digests are kept for 60 days though the node says that it keeps
     await again.engine.close()
     const store = await world.openStore(bobDatabase)
     const rows = await store.all(tables.seen)
-    store.close()
+    await store.close()
     return rows.length
   }
   node.play({ info: (info) => ({ ...info, retentionNs: 1n }) })

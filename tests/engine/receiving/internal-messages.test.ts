@@ -4,6 +4,7 @@
  */
 
 import { expect, test } from 'vitest'
+import { scanAll } from '../../../src/engine/runtime/scan-all.ts'
 import { type Address, buildConversationId } from '../../../src/protocol/ids.ts'
 import { contactTopic, revokedTopic } from '../../../src/protocol/topics.ts'
 import { MessageState, put, tables } from '../../../src/store/tables.ts'
@@ -17,9 +18,9 @@ import {
   inTurn,
   set,
 } from '../../support/envelope-forge/fields.ts'
-import { forge, textContent } from '../../support/envelope-forge/forge.ts'
+import { forge, type Line, textContent } from '../../support/envelope-forge/forge.ts'
 import { aLine, ratchetChanges } from '../../support/envelope-forge/judge.ts'
-import { aReceiver } from '../../support/envelope-forge/receiver.ts'
+import { aReceiver, type Receiver } from '../../support/envelope-forge/receiver.ts'
 
 const badPayload = 'rejected(bad_payload)'
 const wrong = 'rejected(wrong_participants)'
@@ -206,34 +207,58 @@ test('heads are taken as they are told, each topic once, and only those of the t
 
 // What is set aside.
 
-test('a thousand plaintexts are set aside, a hundred of one installation, also across a restart', async () => {
-  const bob = await aReceiver()
-  const asideOf = async () => (await bob.store.all(tables.setAside)).length
-  const flood = async (line: Awaited<ReturnType<typeof aLine>>, count: number) => {
-    const batch: Uint8Array[] = []
-    let now = line
-    for (let n = 0; n < count; n += 1) {
-      const one = forge(now, { payload: set(1, 2n) })
-      batch.push(one.message)
-      now = one.next
-    }
-    const { outcomes } = await bob.deliver(...batch)
-    expect(outcomes).toEqual(Array.from({ length: count }, () => later))
-    return now
+const asideOf = async ({ store }: Receiver): Promise<readonly Uint8Array[]> => {
+  const payloads: Uint8Array[] = []
+  for await (const { value } of scanAll(store, tables.setAside)) payloads.push(value.payload)
+  return payloads
+}
+
+/** Delivers payloads of a later version, in one batch. */
+const floodOf = async (bob: Receiver, line: Line, count: number, contentBytes = 0) => {
+  const batch: Uint8Array[] = []
+  let now = line
+  for (let n = 0; n < count; n += 1) {
+    const content = contentBytes > 0 ? [set(4, new Uint8Array(contentBytes))] : []
+    const one = forge(now, { payload: inTurn(set(1, 2n), ...content) })
+    batch.push(one.message)
+    now = one.next
   }
-  let first = await flood(await aLine(bob, 'fallback'), 99)
-  expect(await asideOf()).toBe(99)
-  first = await flood(first, 3)
-  expect(await asideOf()).toBe(100)
+  const { outcomes } = await bob.deliver(...batch)
+  expect(outcomes).toEqual(Array.from({ length: count }, () => later))
+  return now
+}
+
+test('a thousand plaintexts are set aside, a hundred of one account, also across a restart', async () => {
+  const bob = await aReceiver()
+  let first = await floodOf(bob, await aLine(bob, 'fallback'), 99)
+  expect(await asideOf(bob)).toHaveLength(99)
+  first = await floodOf(bob, first, 3)
+  expect(await asideOf(bob)).toHaveLength(100)
   await bob.reopen()
-  await flood(first, 1)
-  expect(await asideOf()).toBe(100)
-  for (let n = 1; n < 10; n += 1) await flood(await aLine(bob, 'fallback'), 101)
-  expect(await asideOf()).toBe(1_000)
+  await floodOf(bob, first, 1)
+  expect(await asideOf(bob)).toHaveLength(100)
+  for (let n = 1; n < 10; n += 1) await floodOf(bob, await aLine(bob, 'fallback'), 101)
+  expect(await asideOf(bob)).toHaveLength(1_000)
   const last = await aLine(bob, 'fallback')
-  await flood(last, 1)
+  await floodOf(bob, last, 1)
   await bob.reopen()
-  await flood(await aLine(bob, 'fallback'), 1)
-  expect(await asideOf()).toBe(1_000)
+  await floodOf(bob, await aLine(bob, 'fallback'), 1)
+  expect(await asideOf(bob)).toHaveLength(1_000)
   expect(bob.countOf('unsupported_version')).toBeGreaterThan(0)
+})
+
+test('plaintexts set aside are bounded in bytes, of one account and in all', async () => {
+  const bob = await aReceiver()
+  const half = 500 * 1024
+  let line = await floodOf(bob, await aLine(bob, 'fallback'), 3, half)
+  expect(await asideOf(bob)).toHaveLength(3)
+  line = await floodOf(bob, line, 2, half)
+  expect(await asideOf(bob)).toHaveLength(4)
+  // What is small still fits.
+  await floodOf(bob, line, 1)
+  expect(await asideOf(bob)).toHaveLength(5)
+  for (let n = 1; n < 10; n += 1) await floodOf(bob, await aLine(bob, 'fallback'), 4, half)
+  const bytes = (await asideOf(bob)).reduce((sum, { length }) => sum + length, 0)
+  expect(bytes).toBeGreaterThan(15 * 1024 * 1024)
+  expect(bytes).toBeLessThanOrEqual(16 * 1024 * 1024)
 })

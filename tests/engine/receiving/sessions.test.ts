@@ -84,6 +84,43 @@ test('the fallback key makes as many sessions as come, and the one before it as 
   ])
 })
 
+test('a flood of sessions on the fallback key is received, and leaves twenty and the ids of a thousand', async () => {
+  const bob = await aReceiver()
+  const alice = await bob.sender()
+  let texts = 0
+  const flood = (count: number) =>
+    Array.from({ length: count }, () => {
+      texts += 1
+      return forge(bob.begin(alice, bob.fallback), said(`text ${texts}`)).message
+    })
+  const state = async () => {
+    const records = (await bob.store.all(tables.sessions)).map(({ value }) => value)
+    const live = records.filter(({ pruned }) => !pruned)
+    return { live: live.length, removed: records.length - live.length }
+  }
+  const [oldest = new Uint8Array(), ...first] = flood(50)
+  const { outcomes } = await bob.deliver(oldest, ...first)
+  expect(new Set(outcomes)).toEqual(new Set(['kept']))
+  expect(outcomes).toHaveLength(50)
+  expect(await state()).toEqual({ live: 20, removed: 30 })
+  // What was removed is not made again.
+  expect((await bob.deliver(oldest)).outcomes).toEqual(['duplicate'])
+  for (let n = 0; n < 10; n += 1) await bob.deliver(...flood(97))
+  expect(await state()).toEqual({ live: 20, removed: 1_000 })
+  expect((await bob.deliver(...flood(2))).outcomes).toEqual([
+    'undecryptable(session_unknown)',
+    'undecryptable(session_unknown)',
+  ])
+  expect(await state()).toEqual({ live: 20, removed: 1_000 })
+  // Others, and keys that a session uses up, are as before.
+  const prekey = must(bob.unused.shift())
+  expect((await bob.deliver(forge(bob.begin(alice, prekey)).message)).outcomes).toEqual(['kept'])
+  const carol = await bob.sender()
+  expect((await bob.deliver(forge(bob.begin(carol, bob.fallback)).message)).outcomes).toEqual([
+    'kept',
+  ])
+})
+
 test('a message key opens one envelope: sealed anew the same ciphertext is message_key_gone', async () => {
   const bob = await aReceiver()
   for (const kind of ['one-time', 'established'] as const) {

@@ -51,7 +51,7 @@ const aPairWithLostSessions = async ({
     ),
     result: undefined,
   }))
-  closed.close()
+  await closed.close()
   const atBob = await world.open({
     account: bob,
     database: databases.bob,
@@ -193,7 +193,7 @@ test('section 10: a request that was read before a crash is answered after it, w
   await atAlice.engine.close()
   const stored = await world.openStore(databases.alice)
   expect((await stored.get(tables.requests, 'requests'))?.value.requests).toHaveLength(1)
-  stored.close()
+  await stored.close()
   const again = await openAlice()
   expect((await untilTexts(atBob, id, 3))[2]).toBe('lost')
   await again.engine.close()

@@ -27,7 +27,7 @@ const inbox = ({ engine }: Opened) => `message-${engine.installationId}`
 const composedOf = async (world: EngineWorld, database: string): Promise<readonly bigint[]> => {
   const store = await world.openStore(database)
   const rows = await store.all(tables.messages)
-  store.close()
+  await store.close()
   return rows.map(({ value }) => value.composedNs).sort()
 }
 

@@ -20,7 +20,7 @@ import { aLine, aTurnedWorld } from '../../support/turned-world.ts'
 const sessionsOf = async (world: EngineWorld, database: string): Promise<SessionRecord[]> => {
   const store = await world.openStore(database)
   const rows = await store.all(tables.sessions)
-  store.close()
+  await store.close()
   return rows.map(({ value }) => value)
 }
 
@@ -40,7 +40,7 @@ const putSessions = async (
     ),
     result: undefined,
   }))
-  store.close()
+  await store.close()
 }
 
 /** Alice and Bob, who talked both ways; Alice is closed, and `line` is her line to the node. */

@@ -29,7 +29,7 @@ test('section 7: of more than five sessions an earlier run kept, the oldest go a
     isClosed: false,
   }))
   await commit(store, new Sessions(store).statesChange(sessions))
-  store.close()
+  await store.close()
 
   let running: Store | undefined
   const after = await world.open({

@@ -91,7 +91,7 @@ test('memory is not touched before the store has committed', async () => {
   expect(sessions.of(session.installationId)).toEqual([])
 })
 
-test('section 7: a pruned session loses its state on the disk too; its id stays forever', async () => {
+test('section 7: a pruned session loses its state on the disk too; its id stays', async () => {
   const { store, sessions, save, clock } = await someSessions()
   const id = idOf('peer')
   const old = aSession(id, {
@@ -107,7 +107,7 @@ test('section 7: a pruned session loses its state on the disk too; its id stays 
   const strange = aSession(idOf('other'), { createdMs: clock.nowMs - 10 * dayMs })
   await save(old, current, strange)
   expect(sessions.wasPruned(id, old.sessionId)).toBe(false)
-  await sessions.prune(clock.nowMs)
+  await sessions.prune(clock.nowMs, 0n)
   expect(sessions.of(id)).toEqual([current])
   expect(sessions.of(strange.installationId)).toEqual([strange])
   const later = new Sessions(store)
@@ -129,9 +129,76 @@ test('section 7: a pruned session loses its state on the disk too; its id stays 
     lastDecryptedMs: clock.nowMs + 2 * dayMs,
   })
   await save(newer)
-  await sessions.prune(clock.nowMs + 2 * dayMs)
+  await sessions.prune(clock.nowMs + 2 * dayMs, 0n)
   expect(sessions.of(id)).toEqual([newer])
   for (const one of [old, current]) expect(sessions.wasPruned(id, one.sessionId)).toBe(true)
+})
+
+test('section 7: the id of a pruned session goes when the fallback keys are a day newer than it', async () => {
+  const { store, sessions, save, clock } = await someSessions()
+  const id = idOf('peer')
+  const six = Array.from({ length: 6 }, (_, nth) => aSession(id, { createdMs: clock.nowMs - nth }))
+  await save(...six)
+  await sessions.prune(clock.nowMs, 0n)
+  const [, , , , , oldest] = six
+  if (!oldest) return
+  const atNs = BigInt(oldest.createdMs + dayMs) * 1_000_000n
+  await sessions.prune(clock.nowMs, atNs)
+  expect(sessions.wasPruned(id, oldest.sessionId)).toBe(true)
+  // In memory, and from what an earlier run left.
+  const later = new Sessions(store)
+  await later.loadLeftOver(clock.nowMs, atNs)
+  expect(await records(store)).toHaveLength(6)
+  await sessions.prune(clock.nowMs, atNs + 1n)
+  expect(sessions.wasPruned(id, oldest.sessionId)).toBe(false)
+  expect(await records(store)).toHaveLength(5)
+  await save(...six)
+  await sessions.prune(clock.nowMs, 0n)
+  await later.loadLeftOver(clock.nowMs, atNs + 1n)
+  expect(await records(store)).toHaveLength(5)
+})
+
+test('section 7: an installation has twenty sessions at most; those used longest ago make room, with their ids', async () => {
+  const { store, sessions, save, clock } = await someSessions()
+  const id = idOf('peer')
+  const used = (nth: number) => ({
+    createdMs: clock.nowMs + nth,
+    firstDecryptedMs: clock.nowMs + nth,
+    lastDecryptedMs: clock.nowMs + nth,
+  })
+  const many = Array.from({ length: 25 }, (_, nth) => aSession(id, used(nth)))
+  await save(...many.slice(0, 19))
+  // Six in one change: one of them fits beside, five of the old ones go.
+  await save(...many.slice(19))
+  expect(sessions.of(id)).toEqual(many.slice(5))
+  for (const gone of many.slice(0, 5)) {
+    expect(sessions.find(id, gone.sessionId)).toBeUndefined()
+    expect(sessions.wasPruned(id, gone.sessionId)).toBe(true)
+  }
+  const later = new Sessions(store)
+  await later.load([id])
+  expect(later.of(id)).toHaveLength(20)
+  expect((await records(store)).filter(({ pruned }) => pruned)).toHaveLength(5)
+  // More than that at once: those that would go at once are stored as removed.
+  const flood = Array.from({ length: 200 }, (_, nth) => aSession(id, used(100 + nth)))
+  await save(...flood)
+  expect(sessions.of(id)).toEqual(flood.slice(-20))
+  expect((await records(store)).filter(({ state }) => state.length > 0)).toHaveLength(20)
+})
+
+test('section 7: after a thousand removed sessions an installation is full, until their ids expire', async () => {
+  const { sessions, save, clock } = await someSessions()
+  const id = idOf('peer')
+  const flood = Array.from({ length: 1_020 }, (_, nth) =>
+    aSession(id, { createdMs: nth + 1, lastDecryptedMs: nth + 1 }),
+  )
+  await save(...flood.slice(0, 1_019))
+  expect(sessions.isFull(id)).toBe(false)
+  await save(...flood.slice(1_019))
+  expect(sessions.isFull(id)).toBe(true)
+  expect(sessions.isFull(idOf('other'))).toBe(false)
+  await sessions.prune(clock.nowMs, BigInt(clock.nowMs) * 1_000_000n)
+  expect(sessions.isFull(id)).toBe(false)
 })
 
 test('an older copy closes every session that there is, and leaves the pruned alone', async () => {
@@ -141,7 +208,7 @@ test('an older copy closes every session that there is, and leaves the pruned al
     aSession(id, { createdMs: clock.nowMs - nth, lastDecryptedMs: 1, firstDecryptedMs: 1 }),
   )
   await save(...six, aSession(idOf('other')))
-  await sessions.prune(clock.nowMs)
+  await sessions.prune(clock.nowMs, 0n)
   const closing = await sessions.closingChange()
   expect(closing.writes).toHaveLength(6)
   await commit(store, closing)
@@ -188,9 +255,9 @@ test('of what an earlier run left over only those installations are loaded that 
   const six = Array.from({ length: 6 }, (_, nth) => aSession(id, { createdMs: clock.nowMs - nth }))
   await save(...six, aSession(other))
   const later = new Sessions(store)
-  await later.loadLeftOver(clock.nowMs)
+  await later.loadLeftOver(clock.nowMs, 0n)
   expect(later.of(id)).toHaveLength(6)
   expect(later.of(other)).toEqual([])
-  await later.prune(clock.nowMs)
+  await later.prune(clock.nowMs, 0n)
   expect(later.of(id)).toHaveLength(5)
 })

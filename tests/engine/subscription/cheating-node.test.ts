@@ -41,7 +41,7 @@ const secretsOf = async ({ world, bobDatabase }: Stage, { engine }: Opened) => {
   const prekeys = (await store.get(tables.prekeys, 'prekeys'))?.value
   const sealing = (await store.get(tables.sealing, 'sealing'))?.value
   const sessions = await store.all(tables.sessions)
-  store.close()
+  await store.close()
   return { prekeys, sealing, sessions }
 }
 

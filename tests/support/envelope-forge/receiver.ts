@@ -160,7 +160,7 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
 
   const first = await openStore()
   const { account, secrets, oneTime, fallbacks } = await register(real, first, wallet)
-  first.close()
+  await first.close()
   let parts = await wire(await start())
   onTestFinished(async () => {
     closing.abort()
