@@ -3,7 +3,7 @@
  * calls.
  */
 
-import { joinSignals } from '../async.ts'
+import { joinSignals, raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { Chain } from './chain.ts'
 import type { ChainClientLike, Chains } from './chains.ts'
@@ -51,7 +51,9 @@ export const chainsFrom = (
       const timer = setTimeout(() => late.abort(), timeoutMs)
       const ending = joinSignals(signal, late.signal)
       try {
-        return await (await open()).judge(question, ending.signal)
+        // The code for it is a file of its own, which a server may never send.
+        const chain = await raceAbort(open(), ending.signal, () => ending.signal.reason)
+        return await chain.judge(question, ending.signal)
       } catch {
         return 'unreachable'
       } finally {

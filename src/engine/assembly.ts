@@ -101,6 +101,7 @@ const makeSending = (
   const publishing = new Publishing(context, {
     queue,
     states,
+    conversations,
     directory,
     deferred,
     isMissingAtNode: async (installation) => {
@@ -186,9 +187,11 @@ export const assemble = async (
       deferred.retry()
       outbox.retry(address)
       if (address === account.address) void lifecycle.checkOwn()
-      // Before that, all parked envelopes are processed once, when the backlog is read.
-      if (status.current.state === 'live')
+      // Before that, both are done for all accounts once, when the backlog is read.
+      if (status.current.state === 'live') {
+        directory.rememberRevoked([address]).catch(warnOf)
         receiving.parkedSenders.workOffKnown(address).catch(warnOf)
+      }
     },
   })
   const { directory, pending } = foundations
@@ -220,7 +223,10 @@ export const assemble = async (
   )
   const maintenance = new Maintenance(context, { ...foundations, ...receiving })
   const { parkedSenders } = receiving
-  const live = [outbox, maintenance, requester, deferred, contractAccounts, parkedSenders]
+  const live = [
+    ...[outbox, maintenance, requester, pendingRequests, deferred],
+    ...[contractAccounts, parkedSenders],
+  ]
   const lifecycle = new Lifecycle(context, { ...foundations, ...receiving, live })
   const connection = new Connection(context, { ...foundations, ...receiving }, lifecycle)
   await Promise.all(
@@ -245,6 +251,6 @@ export const assemble = async (
     pendingRequests,
     contractAccounts,
     connection,
-    background: [connection, ...live, pendingRequests],
+    background: [connection, ...live],
   }
 }

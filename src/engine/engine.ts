@@ -4,11 +4,11 @@
  */
 
 import type { Crypto, Curves } from '../crypto/crypto.ts'
-import { PadlockError, type PadlockErrorCode } from '../errors.ts'
+import { PadlockError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { HeldLock, Platform } from '../platform/platform.ts'
 import { formatAddress } from '../protocol/ids.ts'
-import type { Store } from '../store/store.ts'
+import type { Store, StoreLoss } from '../store/store.ts'
 import { tables } from '../store/tables.ts'
 import { checkAddress, checkConversation } from './arguments.ts'
 import { assemble, type Parts } from './assembly.ts'
@@ -43,8 +43,8 @@ export interface EngineOptions extends Signer {
   readonly platform: Platform
   /** Whether to create new keys if this installation was revoked. */
   readonly renew?: boolean
-  /** Opens the store; `onLost` is called if the database is deleted or a newer release needs it. */
-  openStore(onLost: () => void): Promise<Store>
+  /** Opens the store; `onLost` is called when nothing works with it any more. */
+  openStore(onLost: (why: StoreLoss) => void): Promise<Store>
   /** Receives the client's events, in order. */
   emit(event: ClientEvent): void
 }
@@ -86,9 +86,11 @@ export class Engine {
     if (!lock) throw new PadlockError('storage_in_use')
     let store: Store | undefined
     let engine: Engine | undefined
+    let lostBy: StoreLoss | undefined
     try {
-      store = await options.openStore(() => {
-        if (engine) engine.#end('storage_lost')
+      store = await options.openStore((why) => {
+        lostBy ??= why
+        if (engine) engine.#end(why)
       })
       if (options.renew) await forgetIfRevoked(store)
       const isEmpty = (await store.get(tables.times, 'times')) === undefined
@@ -110,12 +112,13 @@ export class Engine {
       if (isEmpty && known !== undefined && known !== account.installationId) {
         context.status.warn('data_lost', 1, { installationId: known })
       }
+      if (lostBy) throw new PadlockError(lostBy)
       engine.#start()
       return engine
     } catch (error) {
       await store?.close()
       lock.release()
-      throw error
+      throw lostBy ? new PadlockError(lostBy, { cause: error }) : error
     }
   }
 
@@ -125,7 +128,7 @@ export class Engine {
   }
 
   /** Ends by itself: whatever still fails after this fails for this reason. */
-  #end(reason: PadlockErrorCode): void {
+  #end(reason: StoreLoss): void {
     if (this.#closed !== undefined) return
     this.#endedBy = new PadlockError(reason)
     this.#context.status.warn(reason)

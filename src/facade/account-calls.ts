@@ -5,11 +5,17 @@
 
 import { errorMessages } from '../error-messages.ts'
 import { PadlockError, setErrorMessages } from '../errors.ts'
-import type { AccountRequest, HostApi, Installation, WorkerApi } from '../worker/contract.ts'
+import type { AccountRequest, Installation, WorkerApi } from '../worker/contract.ts'
 import { loadWasm } from '../worker/load-wasm.ts'
-import { connectRpc, type Remote } from '../worker/rpc.ts'
+import type { Remote } from '../worker/rpc.ts'
 import { unlessAborted } from './conversation.ts'
-import { type AccountOptions, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
+import {
+  type AccountOptions,
+  connectEngine,
+  type EngineHandle,
+  hostOf,
+  startEngine,
+} from './engine-host.ts'
 
 export const listInstallationsOf = (
   options: AccountOptions,
@@ -40,8 +46,8 @@ const callWorker = async <T>(
   setErrorMessages(errorMessages)
   const { signal } = options
   const { engine, wallet, chains, request } = await startEngine(options, start)
-  const { remote, close } = connectRpc<HostApi, WorkerApi>(
-    engine.port,
+  const { remote, close } = connectEngine(
+    engine,
     hostOf(wallet, chains, () => undefined),
   )
   engine.onFailure?.(close)

@@ -50,9 +50,6 @@ export interface Conversation extends ConversationInfo {
   messages(options?: StreamOptions): AsyncIterable<Message>
 }
 
-/** Calls that only read or write locally and never wait for the node. */
-const callTimeoutMs = 60_000
-
 export const makeConversation = (
   worker: Remote<WorkerApi>,
   info: ConversationInfo,
@@ -64,19 +61,16 @@ export const makeConversation = (
       throw new PadlockError('invalid_argument', { message: 'Send a string.' })
     }
     // The message is stored even if the caller stops waiting: the signal ends only the wait.
-    const stored = worker.send({ conversationId: info.id, content }, { timeoutMs: callTimeoutMs })
+    const stored = worker.send({ conversationId: info.id, content })
     let message = await unlessAborted(stored, signal)
     onSent()
     while (until === 'sent' && message.state === 'pending') {
-      message = await worker.whenSent(
-        { messageId: message.id },
-        { signal, timeoutMs: callTimeoutMs },
-      )
+      message = await worker.whenSent({ messageId: message.id }, { signal })
     }
     return message
   },
   history: ({ before, limit = 50 } = {}) =>
-    worker.history({ conversationId: info.id, before, limit }, { timeoutMs: callTimeoutMs }),
+    worker.history({ conversationId: info.id, before, limit }),
   messages: (options = {}) => streamMessages(worker, info.id, options),
 })
 

@@ -5,9 +5,9 @@ import type { Chains } from '../chains/chains.ts'
 import { PadlockError } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import { walletFrom } from '../wallet/wallet-like.ts'
-import type { AccountRequest, ClientEvent, HostApi } from '../worker/contract.ts'
+import type { AccountRequest, ClientEvent, HostApi, WorkerApi } from '../worker/contract.ts'
 import type { WasmWay } from '../worker/load-wasm.ts'
-import type { Port } from '../worker/rpc.ts'
+import { connectRpc, type Port } from '../worker/rpc.ts'
 import type { ClientOptions } from './client.ts'
 import { unlessAborted } from './conversation.ts'
 
@@ -31,6 +31,16 @@ export const hostOf = (
   verifyContract: (question, signal) => chains.verify(question, signal),
   deliver: async ({ events }) => deliver(events),
 })
+
+/** How often a call asks whether the worker still works on it. */
+const pingMs = 10_000
+
+/**
+ * The calls to an engine. How long one takes is the engine's to bound, as it knows what it waits for:
+ * a person, a node, a chain. Here a call fails only if the worker no longer lives.
+ */
+export const connectEngine = ({ port }: EngineHandle, host: HostApi) =>
+  connectRpc<HostApi, WorkerApi>(port, host, { pingMs })
 
 /** What an application passes about an account: the same for a client and for a call without one. */
 export type AccountOptions = Pick<

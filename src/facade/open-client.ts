@@ -9,7 +9,6 @@ import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
   ClientEvent,
-  HostApi,
   Installation,
   Message,
   News,
@@ -19,15 +18,16 @@ import type {
 } from '../worker/contract.ts'
 import { loadWasm } from '../worker/load-wasm.ts'
 import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
-import { connectRpc, type Remote } from '../worker/rpc.ts'
+import type { Remote } from '../worker/rpc.ts'
 import type { Client, ClientOptions, ClientStatus, NewsOptions } from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
-import { type EngineHandle, hostOf, startEngine } from './engine-host.ts'
+import { connectEngine, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
 
-const callTimeoutMs = 60_000
+/** Closing ends what hangs, so it waits for nothing longer than this. */
+const closeTimeoutMs = 60_000
 
 /** Opens a client over a port where `serve` of worker/main.ts is listening. */
 export const openClient = async (
@@ -115,7 +115,7 @@ class OpenClient {
   constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
     this.#engine = engine
     const own = hostOf(wallet, chains, (events) => this.#deliver(events))
-    const { remote, close } = connectRpc<HostApi, WorkerApi>(engine.port, own)
+    const { remote, close } = connectEngine(engine, own)
     this.#worker = remote
     this.#closeRpc = close
     engine.onFailure?.((error) => this.#end(error))
@@ -127,7 +127,6 @@ class OpenClient {
   ): Promise<void> {
     try {
       await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
-      // The wallet may take as long as the person does; the worker bounds everything else.
       this.#opened = await this.#worker.open(request, { signal })
       this.#status = withMessages(this.#opened.status)
       this.#database = request.database
@@ -151,12 +150,12 @@ class OpenClient {
   }
 
   async conversation(address: string): Promise<Conversation> {
-    const info = await this.#worker.conversation({ address }, { timeoutMs: callTimeoutMs })
+    const info = await this.#worker.conversation({ address })
     return makeConversation(this.#worker, info, this.#persist)
   }
 
   async conversations(): Promise<readonly Conversation[]> {
-    const list = await this.#worker.conversations({}, { timeoutMs: callTimeoutMs })
+    const list = await this.#worker.conversations({})
     return list.map((info) => makeConversation(this.#worker, info, this.#persist))
   }
 
@@ -169,15 +168,15 @@ class OpenClient {
   }
 
   news({ since = '0', limit = 100 }: NewsOptions = {}): Promise<readonly News[]> {
-    return this.#worker.news({ since, limit }, { timeoutMs: callTimeoutMs })
+    return this.#worker.news({ since, limit })
   }
 
   installations(address?: string): Promise<readonly Installation[]> {
-    return this.#worker.installations({ address }, { timeoutMs: callTimeoutMs })
+    return this.#worker.installations({ address })
   }
 
   canMessage(address: string): Promise<boolean> {
-    return this.#worker.canMessage({ address }, { timeoutMs: callTimeoutMs })
+    return this.#worker.canMessage({ address })
   }
 
   revoke(
@@ -188,7 +187,7 @@ class OpenClient {
   }
 
   vouch(installationIds: readonly string[]): Promise<void> {
-    return this.#worker.vouch({ ids: [...installationIds] }, { timeoutMs: callTimeoutMs })
+    return this.#worker.vouch({ ids: [...installationIds] })
   }
 
   close(): Promise<void> {
@@ -211,7 +210,7 @@ class OpenClient {
   /** The worker closes the database before it is terminated. */
   async #endWith(reason: PadlockError, deleteData = false): Promise<void> {
     try {
-      await this.#worker.close({ deleteData }, { timeoutMs: callTimeoutMs })
+      await this.#worker.close({ deleteData }, { timeoutMs: closeTimeoutMs })
       if (deleteData) forgetDevice(this.#database)
     } finally {
       this.#end(reason)

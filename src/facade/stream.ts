@@ -1,8 +1,10 @@
 /** Messages as an endless AsyncIterable: reads the store in order of arrival, page by page. */
 
+import { joinSignals, raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import type { Message, WorkerApi } from '../worker/contract.ts'
 import type { Remote } from '../worker/rpc.ts'
+import { returnable } from './returnable.ts'
 
 export interface StreamOptions {
   /** Ends the stream. */
@@ -11,9 +13,6 @@ export interface StreamOptions {
   readonly since?: string
 }
 
-/** The worker answers a long poll after 25 s at the latest. */
-const pollTimeoutMs = 60_000
-
 /** Ends when aborted; throws when the client is closed or the worker fails. */
 export const streamMessages = (
   worker: Remote<WorkerApi>,
@@ -21,26 +20,30 @@ export const streamMessages = (
   { signal, since }: StreamOptions,
 ): AsyncIterable<Message> => {
   // Read at once, so that "from now" means the call and not the first turn of the loop.
-  const begin = since === undefined ? worker.lastCursor({}, { timeoutMs: pollTimeoutMs }) : since
+  const begin = since === undefined ? worker.lastCursor({}) : since
   // The loop throws a failure; this keeps one that comes earlier from being unhandled.
   if (typeof begin !== 'string') begin.catch(() => undefined)
-  return (async function* () {
+  return returnable(async function* (returned) {
+    const ending = joinSignals(returned, ...(signal ? [signal] : []))
     try {
-      let after = await begin
-      while (!signal?.aborted) {
-        const page = await worker.nextMessages(
-          { after, conversationId },
-          { signal, timeoutMs: pollTimeoutMs },
-        )
+      let after = await raceAbort(
+        Promise.resolve(begin),
+        ending.signal,
+        () => new PadlockError('aborted'),
+      )
+      while (!ending.signal.aborted) {
+        const page = await worker.nextMessages({ after, conversationId }, { signal: ending.signal })
         for (const message of page.messages) {
-          if (signal?.aborted) return
+          if (ending.signal.aborted) return
           yield message
         }
         after = page.cursor
       }
     } catch (error) {
-      if (error instanceof PadlockError && error.code === 'aborted' && signal?.aborted) return
+      if (error instanceof PadlockError && error.code === 'aborted' && ending.signal.aborted) return
       throw error
+    } finally {
+      ending.release()
     }
-  })()
+  })
 }

@@ -1,7 +1,8 @@
-/** The store on IndexedDB: fenced transactions, and ordered reads. */
+/** The store on IndexedDB: opening it, and ordered reads. Its writes are `transactions.ts`. */
 
 import type { Crypto } from '../crypto/crypto.ts'
-import { PadlockError } from '../errors.ts'
+import type { PadlockError } from '../errors.ts'
+import { withPatience } from './patience.ts'
 import { collect, ReadBudget, rangeOf, skipPast } from './reading.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import {
@@ -9,7 +10,7 @@ import {
   type Database,
   nameOf,
   openDatabase,
-  type SealedRecord,
+  reading,
   storageError,
 } from './schema.ts'
 import {
@@ -22,63 +23,54 @@ import {
   type ScanOptions,
   type Step,
   type Store,
+  type StoreLoss,
   type StoreName,
   storeNames,
   type Table,
 } from './store.ts'
 import { tables } from './tables.ts'
+import { Transactions } from './transactions.ts'
 import { openVaultKey } from './vault-key.ts'
 
 /** Records of one page of a table that has no numbers. */
 const maxPage = 1_000
 /** How many records one scan visits, so that a sparse group does not hold a long transaction. */
 const maxScanned = 2_000
-/**
- * Stores whose keys continue counting where the last opening stopped: a number is never used twice.
- */
+/** Stores whose keys are running numbers: each is used once, also if what it named was deleted. */
 const numbered: readonly StoreName[] = Object.values(tables)
   .filter(({ keyKind }) => keyKind === 'number')
   .map(({ store }) => store)
-
-/** Where a record lies. */
-interface Place {
-  readonly store: StoreName
-  readonly key: PhysicalKey
-}
-
-/** Thrown inside a transaction to run the step again; never leaves this file. */
-class AddedBefore extends Error {
-  readonly taken: Place
-  /** Everything that the run wanted to add. */
-  readonly added: readonly Place[]
-  constructor(taken: Place, added: readonly Place[]) {
-    super('The key is taken.')
-    this.taken = taken
-    this.added = added
-  }
-}
+/**
+ * Each opening counts from above whatever earlier ones can have counted to. The fifteen digits of a
+ * cursor are enough for three million openings.
+ */
+const numbersOfOpening = 2 ** 28
 
 /**
  * Opens the database and takes over its fence: an earlier holder can no longer write.
  *
- * @param onLost called if the database is deleted, closed by the browser or needed by a newer release;
- *   perhaps more than once.
+ * @param onLost called if the database is deleted, closed by the browser, needed by a newer release or
+ *   stuck, or if a later holder has the fence; perhaps more than once.
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (
   name: string,
   crypto: Crypto,
-  onLost: () => void,
+  onLost: (why: StoreLoss) => void,
 ): Promise<Store> => {
   let database: Database | undefined
   const open = await openDatabase(name, () => {
     database?.close()
-    onLost()
+    onLost('storage_lost')
   })
   database = open
-  try {
+  const begin = async () => {
     const vault = new RecordVault(crypto, await openVaultKey(open))
-    return new IdbStore(open, vault, await takeFence(open), await lastNumbers(open), onLost)
+    const epoch = await takeFence(open)
+    return new IdbStore(open, vault, epoch, await lastNumbers(open, epoch), onLost)
+  }
+  try {
+    return await withPatience(begin(), () => true)
   } catch (error) {
     await closeDatabase(open)
     throw storageError(error)
@@ -97,34 +89,31 @@ const takeFence = async (database: Database): Promise<number> => {
   return epoch
 }
 
-const lastNumbers = async (database: Database): Promise<Map<StoreName, number>> => {
+/** The number before the first that this opening may use, of each store. */
+const lastNumbers = async (database: Database, epoch: number): Promise<Map<StoreName, number>> => {
+  const least = (epoch - 1) * numbersOfOpening
   const last = new Map<StoreName, number>()
+  const atLeast = (name: StoreName, key: unknown) =>
+    last.set(name, typeof key === 'number' ? Math.max(key, least) : least)
   const transaction = reading(database, storeNames)
   for (const name of numbered) {
     const cursor = await transaction.objectStore(name).openKeyCursor(null, 'prev')
-    if (typeof cursor?.key === 'number') last.set(name, cursor.key)
+    atLeast(name, cursor?.key)
   }
   const arrival = await transaction
     .objectStore('messages')
     .index('arrival')
     .openKeyCursor(null, 'prev')
-  if (typeof arrival?.key === 'number') last.set('messages', arrival.key)
+  atLeast('messages', arrival?.key)
   return last
-}
-
-/** A transaction that reads. Its end is nobody's: what it was for reports the failure. */
-const reading = (database: Database, names: readonly StoreName[]) => {
-  const transaction = database.transaction(names, 'readonly')
-  transaction.done.catch(() => undefined)
-  return transaction
 }
 
 class IdbStore implements Store {
   readonly #database: Database
   readonly #vault: RecordVault
-  readonly #epoch: number
+  readonly #transactions: Transactions
   readonly #numbers: Map<StoreName, number>
-  readonly #onLost: () => void
+  readonly #onLost: (why: StoreLoss) => void
   #isClosed = false
 
   constructor(
@@ -132,11 +121,11 @@ class IdbStore implements Store {
     vault: RecordVault,
     epoch: number,
     numbers: Map<StoreName, number>,
-    onLost: () => void,
+    onLost: (why: StoreLoss) => void,
   ) {
     this.#database = database
     this.#vault = vault
-    this.#epoch = epoch
+    this.#transactions = new Transactions(database, vault, epoch, () => onLost('storage_lost'))
     this.#numbers = numbers
     this.#onLost = onLost
   }
@@ -149,14 +138,14 @@ class IdbStore implements Store {
 
   async get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined> {
     const physical = this.#vault.key(table, key)
-    const record = await this.#guard(() => this.#database.get(table.store, physical))
+    const record = await this.#read(() => this.#database.get(table.store, physical))
     return record && this.#vault.open(table, [{ key: physical, record }])[0]
   }
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
     const { past } = options
-    const found = await this.#guard(async () => {
+    const found = await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const isOrdered = table.store === 'messages' || table.store === 'conversations'
       const index = store.index(isOrdered ? 'order' : 'group')
@@ -172,7 +161,7 @@ class IdbStore implements Store {
   async *pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]> {
     for (let after: PhysicalKey | undefined; ; ) {
       const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true)
-      const found = await this.#guard(async () => {
+      const found = await this.#read(async () => {
         const store = reading(this.#database, [table.store]).objectStore(table.store)
         return collect(await store.openCursor(range), maxPage)
       })
@@ -197,7 +186,7 @@ class IdbStore implements Store {
     const group = options.group === undefined ? undefined : this.#vault.group(table, options.group)
     let lastNumber = options.after
     const found: Found[] = []
-    await this.#guard(async () => {
+    await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const opening =
         table.store === 'messages'
@@ -218,24 +207,12 @@ class IdbStore implements Store {
     return { rows: this.#vault.open(table, found), lastNumber }
   }
 
-  async transaction<Result>(
+  transaction<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     durability: 'relaxed' | 'strict' = 'relaxed',
   ): Promise<Result> {
-    const existing = new Set<string>()
-    for (;;) {
-      try {
-        return await this.#advanceOnce(reads, step, existing, durability)
-      } catch (error) {
-        // Each run finds at least one more taken key, so this ends.
-        if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) {
-          throw this.#failure(error)
-        }
-        existing.add(placeName(error.taken))
-        for (const place of await this.#findTaken(error.added)) existing.add(placeName(place))
-      }
-    }
+    return this.#guard(() => this.#transactions.run(reads, step, durability))
   }
 
   close(): Promise<void> {
@@ -243,99 +220,8 @@ class IdbStore implements Store {
     return closeDatabase(this.#database)
   }
 
-  /** All at once: otherwise a batch seen before would run again once for each of its records. */
-  async #findTaken(places: readonly Place[]): Promise<readonly Place[]> {
-    return this.#guard(async () => {
-      const transaction = reading(this.#database, storeNames)
-      const keys = await Promise.all(
-        places.map(({ store, key }) => transaction.objectStore(store).getKey(key)),
-      )
-      return places.filter((_, at) => keys[at] !== undefined)
-    })
-  }
-
-  async #advanceOnce<Result>(
-    reads: readonly Read[],
-    step: (rows: Rows) => Step<Result>,
-    existing: ReadonlySet<string>,
-    durability: 'relaxed' | 'strict',
-  ): Promise<Result> {
-    // Without reads, the step runs before the transaction, so its stores are known.
-    const early = reads.length === 0 ? this.#run(step, new Map(), existing) : undefined
-    const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
-    const transaction = this.#database.transaction(['meta', ...scope], 'readwrite', { durability })
-    // A failed transaction rejects this too; the first error is the one that is reported.
-    transaction.done.catch(() => undefined)
-    try {
-      const fence = transaction.objectStore('meta').get('epoch')
-      // When the fence aborts, every later request of the transaction fails.
-      const fenced = fence.then((epoch) => {
-        if (epoch !== this.#epoch) throw new PadlockError('leadership_lost')
-      })
-      fenced.catch(() => undefined)
-      let done = early
-      if (!done) {
-        const values = await Promise.all(
-          reads.map(async (read) => {
-            const key = this.#vault.key(read.table, read.key)
-            return [
-              placeName({ store: read.table.store, key }),
-              await transaction.objectStore(read.table.store).get(key),
-            ] as const
-          }),
-        )
-        done = this.#run(step, new Map(values), existing)
-      }
-      const added = done.sealed.flatMap(({ write, key }) =>
-        write.kind === 'add' ? [{ store: write.table.store, key }] : [],
-      )
-      const writes = done.sealed.map(async ({ write, key, record }) => {
-        const store = transaction.objectStore(write.table.store)
-        if (write.kind === 'delete' || !record) await store.delete(key)
-        else if (write.kind === 'put') await store.put(record, key)
-        else {
-          await store.add(record, key).catch((error: unknown) => {
-            throw nameOf(error) === 'ConstraintError'
-              ? new AddedBefore({ store: write.table.store, key }, added)
-              : error
-          })
-        }
-      })
-      await Promise.all([fenced, ...writes])
-      await transaction.done
-      return done.result
-    } catch (error) {
-      try {
-        transaction.abort()
-      } catch {
-        // It has ended already.
-      }
-      // The transaction reports what ended it, such as a full disk; the requests that failed with
-      // it do not.
-      throw nameOf(error) === 'AbortError' ? (transaction.error ?? error) : error
-    }
-  }
-
-  #run<Result>(
-    step: (rows: Rows) => Step<Result>,
-    found: ReadonlyMap<string, SealedRecord | undefined>,
-    existing: ReadonlySet<string>,
-  ) {
-    const rows: Rows = {
-      get: (table, key) => {
-        const physical = this.#vault.key(table, key)
-        const place = placeName({ store: table.store, key: physical })
-        // If it counted as absent, a record that was not read would be overwritten.
-        if (!found.has(place)) throw new PadlockError('internal')
-        const record = found.get(place)
-        return record && this.#vault.open(table, [{ key: physical, record }])[0]
-      },
-      exists: (table, key) =>
-        existing.size > 0 &&
-        existing.has(placeName({ store: table.store, key: this.#vault.key(table, key) })),
-    }
-    const { writes, result } = step(rows)
-    return { writes, result, sealed: this.#vault.seal(writes) }
+  #read<T>(run: () => Promise<T>): Promise<T> {
+    return this.#guard(() => withPatience(run(), () => true))
   }
 
   async #guard<T>(run: () => Promise<T>): Promise<T> {
@@ -346,11 +232,13 @@ class IdbStore implements Store {
     }
   }
 
-  /** Translates a failure. A connection that the browser has closed never works again. */
+  /** Translates a failure, and tells of one after which nothing works any more. */
   #failure(error: unknown): PadlockError {
-    if (nameOf(error) === 'InvalidStateError' && !this.#isClosed) this.#onLost()
-    return storageError(error)
+    const failure = storageError(error)
+    if (this.#isClosed) return failure
+    // The browser has closed the connection.
+    if (nameOf(error) === 'InvalidStateError') this.#onLost('storage_lost')
+    if (failure.code === 'leadership_lost') this.#onLost('leadership_lost')
+    return failure
   }
 }
-
-const placeName = ({ store, key }: Place): string => `${store} ${key}`

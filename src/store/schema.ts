@@ -4,6 +4,7 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb'
 import { PadlockError } from '../errors.ts'
+import { withPatience } from './patience.ts'
 import type { StoreName } from './store.ts'
 
 /** One record: `s` the sealed bytes, `g` keyed hash of its group, `o` order, `a` running number. */
@@ -34,6 +35,8 @@ export type Database = IDBPDatabase<PadlockSchema>
  * its own deletion, which another tab holds up.
  */
 const openTimeoutMs = 15_000
+/** Whoever closes may want to delete it, and waits for nothing that has stopped answering. */
+const closePatienceMs = 15_000
 
 /** Step n brings a database from version n to n + 1. A released step does not change. */
 const migrations: readonly ((database: Database) => void)[] = [
@@ -94,15 +97,19 @@ export const storageError = (error: unknown): PadlockError => {
  * terminated before that holds it open as long as the page lives, so that it cannot be deleted.
  */
 export const closeDatabase = async (database: Database): Promise<void> => {
-  try {
-    // It begins when all others have ended. Without a request it ends at once.
-    await database.transaction(database.objectStoreNames, 'readwrite').done
-  } catch {
-    // Closed already.
+  const letGo = async () => {
+    try {
+      // It begins when all others have ended. Without a request it ends at once.
+      await database.transaction(database.objectStoreNames, 'readwrite').done
+    } catch {
+      // Closed already.
+    }
+    database.close()
+    // Answered in order. Firefox has it since 126.
+    await indexedDB.databases?.()
   }
+  await withPatience(letGo(), () => true, closePatienceMs).catch(() => undefined)
   database.close()
-  // Answered in order. Firefox has it since 126.
-  await indexedDB.databases?.().catch(() => undefined)
 }
 
 /**
@@ -146,4 +153,11 @@ export const openDatabase = async (name: string, onClosing: () => void): Promise
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** A transaction that reads. Its end is nobody's: what it was for reports the failure. */
+export const reading = (database: Database, names: readonly StoreName[]) => {
+  const transaction = database.transaction(names, 'readonly')
+  transaction.done.catch(() => undefined)
+  return transaction
 }

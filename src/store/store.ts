@@ -119,6 +119,9 @@ export interface ScanOptions {
   readonly group?: string
 }
 
+/** Why a store is lost for good: nothing works with it any more. */
+export type StoreLoss = 'storage_lost' | 'leadership_lost'
+
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
   /**
@@ -138,7 +141,7 @@ export interface Store {
     table: Table<Value>,
     options: ScanOptions,
   ): Promise<{ readonly rows: readonly Row<Value>[]; readonly lastNumber: number }>
-  /** The next running number of a table. Numbers ascend; some may never be used. */
+  /** The next running number of a table. Numbers ascend, some are left out, none comes twice. */
   nextNumber(table: AnyTable): number
   /**
    * One transaction: reads, runs the step, writes. The step is synchronous and pure, as it may run

@@ -48,6 +48,7 @@ export {
   type OutboxRecord,
   type OutboxRow,
   type ParkedRecord,
+  type RecoveryRecord,
   type SentRecord,
   type SessionRecord,
   type UnverifiedRecord,

@@ -3,7 +3,7 @@
 import { PadlockError } from '../errors.ts'
 import type { WorkerApi } from './contract.ts'
 import type { CallOptions, Remote } from './rpc.ts'
-import { absoluteUrl, type LoadEmbedded } from './start.ts'
+import { absoluteUrl, type LoadEmbedded, loadInTime } from './start.ts'
 
 /** An address for the worker to fetch, or a function that reads the bytes to hand it. */
 export type WasmWay = string | (() => Promise<Uint8Array<ArrayBuffer>>)
@@ -15,7 +15,7 @@ let hasSpoken = false
 export const embeddedWasm =
   (load: LoadEmbedded): WasmWay =>
   async () =>
-    (await load()).readWasm()
+    (await loadInTime(load)).readWasm()
 
 /** @param findFile the address of padlock.wasm; throws if the bundler left none. */
 export const wasmWays = (findFile: () => URL, load: LoadEmbedded): readonly WasmWay[] => {

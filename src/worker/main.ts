@@ -76,7 +76,8 @@ export const serve = (port: Port): void => {
     signText: (text: string, address: string, signal: AbortSignal) =>
       host.remote.signText({ text, address }, { signal }),
     findChain: (address: string, signal: AbortSignal) =>
-      host.remote.findChain({ address }, { signal, timeoutMs: chainTimeoutMs }),
+      // The page bounds how long its wallet may take for this.
+      host.remote.findChain({ address }, { signal }),
     chains: {
       ids: new Set(chainIds),
       verify: (question: ContractQuestion, signal: AbortSignal) =>

@@ -1,7 +1,7 @@
 /**
  * Calls across a message port, generic over a contract. Errors come out as PadlockErrors
- * (wire-error.ts); an AbortSignal crosses as a cancel; closing rejects every pending call, so
- * nothing hangs.
+ * (wire-error.ts); an AbortSignal crosses as a cancel; closing rejects every pending call, and so
+ * does a side that no longer lives: nothing hangs. How long a call may take is its callee's to say.
  */
 
 import { onAbort } from '../async.ts'
@@ -38,9 +38,20 @@ export type Contract<Api> = {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
-  /** If absent, the call waits as long as both sides live. */
+  /** The call fails if it takes longer; if absent, it waits as long as both sides live. */
   readonly timeoutMs?: number
 }
+
+export interface RpcOptions {
+  /**
+   * How often a waiting call asks whether the other side still works on it. If six questions in a
+   * row stay unanswered, the call fails with `worker_failed`. If absent, it never asks.
+   */
+  readonly pingMs?: number
+}
+
+/** Several, as whatever was suspended together finds every timer run out when it wakes up. */
+const maxUnanswered = 6
 
 export type Remote<Api> = {
   readonly [Method in keyof Api]: Api[Method] extends (
@@ -58,11 +69,15 @@ interface Frame {
   readonly method?: string
   readonly arg?: unknown
   readonly cancel?: boolean
+  /** A question to the callee, and its answer. */
+  readonly alive?: boolean
   readonly result?: unknown
   readonly error?: WireError
 }
 
 interface Waiting {
+  /** The other side works on it. */
+  heard(): void
   resolve(result: unknown): void
   reject(error: PadlockError): void
 }
@@ -83,6 +98,7 @@ const isFrame = (data: unknown): data is Frame =>
 export const connectRpc = <Own extends object, Other extends object>(
   port: Port,
   own: Own & Contract<Own>,
+  { pingMs }: RpcOptions = {},
 ): { readonly remote: Remote<Other>; close(error: PadlockError): void } => {
   let lastId = 0
   let closed: PadlockError | undefined
@@ -110,10 +126,14 @@ export const connectRpc = <Own extends object, Other extends object>(
     if (!isFrame(data)) return
     if (data.to === 'callee') {
       if (data.cancel) running.get(data.id)?.abort()
-      else void serve(data)
+      else if (data.alive) {
+        // Of a call that is not running, nothing would ever come.
+        if (running.has(data.id)) post({ to: 'caller', id: data.id, alive: true })
+      } else void serve(data)
       return
     }
     const call = waiting.get(data.id)
+    if (data.alive) return call?.heard()
     waiting.delete(data.id)
     if (data.error) call?.reject(fromWire(data.error))
     else call?.resolve(data.result)
@@ -132,14 +152,25 @@ export const connectRpc = <Own extends object, Other extends object>(
       const abort = () => giveUp('aborted')
       const timer =
         timeoutMs === undefined ? undefined : setTimeout(() => giveUp('worker_failed'), timeoutMs)
+      let unanswered = 0
+      const ask = () => {
+        if (unanswered >= maxUnanswered) return giveUp('worker_failed')
+        unanswered += 1
+        post({ to: 'callee', id, alive: true })
+      }
+      const asking = pingMs === undefined ? undefined : setInterval(ask, pingMs)
       const settle = (end: () => void) => {
         waiting.delete(id)
         clearTimeout(timer)
+        clearInterval(asking)
         stopListening()
         end()
       }
       const stopListening = onAbort(signal, abort)
       waiting.set(id, {
+        heard: () => {
+          unanswered = 0
+        },
         resolve: (result) => settle(() => resolve(result)),
         reject: (error) => settle(() => reject(error)),
       })

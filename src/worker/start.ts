@@ -4,6 +4,7 @@
  * the console says so once, and every failure says what was tried.
  */
 
+import { raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
 import { untilReported, watchPolicy } from './policy-reports.ts'
 import { scriptUrl } from './script-url.ts'
@@ -16,6 +17,17 @@ export interface EmbeddedFiles {
 }
 
 export type LoadEmbedded = () => Promise<EmbeddedFiles>
+
+/** If one file takes longer than this, nothing else works on the connection either. */
+const loadTimeoutMs = 60_000
+
+/** Loads the copy inside the SDK: a server may leave the request for it unanswered. */
+export const loadInTime = (load: LoadEmbedded): Promise<EmbeddedFiles> => {
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), loadTimeoutMs)
+  const noAnswer = () => new Error('no answer in time')
+  return raceAbort(load(), late.signal, noAnswer).finally(() => clearTimeout(timer))
+}
 
 export interface StartedWorker extends Spawned {
   /** Whether it is the copy inside the SDK. */
@@ -141,7 +153,7 @@ const fileWay = (findFile: () => URL): Way => {
 const embeddedWay = (load: LoadEmbedded): Way => ({
   says: 'the copy inside the SDK',
   isEmbedded: true,
-  spawn: spawnSource(async () => (await load()).workerSource),
+  spawn: spawnSource(async () => (await loadInTime(load)).workerSource),
 })
 
 const spawnSource =

@@ -7,7 +7,15 @@ import { wasmFile } from './peer.ts'
 
 const unavailable = expect.objectContaining({ code: 'wasm_unavailable', cause: expect.any(Error) })
 
+/** Told of each request that gets no answer, or no more of one. */
+let onSilence: () => void = () => undefined
+
 const server = createServer((request, response) => {
+  if (request.url === '/silent.wasm') return onSilence()
+  if (request.url === '/stalled.wasm') {
+    response.writeHead(200, { 'content-type': 'application/wasm' })
+    return void response.write(wasmFile().subarray(0, 1_000), onSilence)
+  }
   if (request.url?.startsWith('/missing')) return void response.writeHead(404).end('not here')
   if (request.url === '/html') {
     return void response
@@ -26,7 +34,10 @@ beforeAll(async () => {
   if (address === null || typeof address === 'string') throw new Error('no port')
   origin = `http://127.0.0.1:${address.port}`
 })
-afterAll(() => new Promise((closed) => server.close(closed)))
+afterAll(() => {
+  server.closeAllConnections()
+  return new Promise((closed) => server.close(closed))
+})
 
 test('it loads from an address, a response, bytes and a module, all at once, as one', async () => {
   const bytes = new Uint8Array(wasmFile())
@@ -81,6 +92,26 @@ test('wasm of another release is reload_needed, of the same or none it loads', a
   expect((await load(ofRelease('0.1.0+ba9876543210'))).createKeyPairs(1)).toHaveLength(1)
   expect((await load(wasmFile())).createKeyPairs(1)).toHaveLength(1)
   vi.unstubAllGlobals()
+})
+
+test.each(['silent', 'stalled'])('an answer that is %s is given up after a minute', async (how) => {
+  const silence = new Promise<void>((resolve) => {
+    onSilence = resolve
+  })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const loading = loadWasmCrypto(`${origin}/${how}.wasm`)
+    loading.catch(() => undefined)
+    await silence
+    vi.advanceTimersByTime(60_000)
+    await expect(loading).rejects.toMatchObject({
+      code: 'wasm_unavailable',
+      details: { tried: expect.stringContaining('no answer in time') },
+    })
+    expect(vi.getTimerCount()).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('garbage, a cut file and another module are refused', async () => {

@@ -3,12 +3,14 @@
 import { expect, test } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'
 import { browserPlatform } from '../../src/platform/browser.ts'
+import { request } from '../store/request.ts'
 import {
   anAccount,
   anEngineWorld,
   failureOf,
   freshDatabase,
   neverAnswers,
+  signWith,
   unreachableNode,
   untilState,
 } from '../support/engine.ts'
@@ -41,6 +43,21 @@ test('a wallet that never answers can be given up, and the database is free agai
   await world.open({ account, database, platform: { takeLock } })
   expect(waits).toEqual([3_000])
   expect(world.asked).toHaveLength(2)
+})
+
+test('a database that is deleted while the wallet is asked is storage_lost, and the next try works', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const database = freshDatabase()
+  const sign = async (text: string, signal: AbortSignal) => {
+    await request(indexedDB.deleteDatabase(database))
+    return signWith(account)(text, signal)
+  }
+  expect(await failureOf(world.open({ account, database, sign }))).toMatchObject({
+    code: 'storage_lost',
+    retryable: true,
+  })
+  await world.open({ account, database })
 })
 
 test('section 2: an installation that exists opens without network and without wallet', async () => {

@@ -3,6 +3,7 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { add, put, tables } from '../../src/store/tables.ts'
+import { freshDatabase } from '../support/engine.ts'
 import {
   aMessage,
   aStore,
@@ -25,7 +26,9 @@ const sequenceOf = async (store: Store, topic: string): Promise<bigint | undefin
   (await store.get(tables.cursors, topic))?.value.sequence
 
 test('a second opener takes the fence: the first writes nothing more, with and without reads', async () => {
-  const { store: first, database } = await aStore()
+  const database = freshDatabase()
+  const losses = new Set<string>()
+  const first = await openStore(database, (why) => losses.add(why))
   await write(first, cursor('a', 1n))
   const second = await openStore(database)
   const reads = [{ table: tables.cursors, key: 'a' }]
@@ -39,6 +42,7 @@ test('a second opener takes the fence: the first writes nothing more, with and w
   expect(await codeOf(advance)).toBe('leadership_lost')
   const taken = write(first, add(tables.cursors, 'a', { topic: 'a' }))
   expect(await codeOf(taken)).toBe('leadership_lost')
+  expect([...losses]).toEqual(['leadership_lost'])
 
   expect(await sequenceOf(second, 'a')).toBe(1n)
   expect(await second.all(tables.outbox)).toEqual([])

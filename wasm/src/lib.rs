@@ -13,6 +13,7 @@ pub mod messages;
 pub mod padding;
 mod random;
 pub mod seal;
+mod secret;
 pub mod session;
 mod state;
 pub mod vault;

@@ -7,13 +7,16 @@ use minicbor_serde::Serializer;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::{cbor::Cbor, error::Error};
+use crate::{cbor::Cbor, error::Error, secret::SecretBytes};
 
 /// The version of the states that this release writes and reads.
 pub const VERSION: u8 = 1;
 
 /// A full session (five chains, forty skipped keys each) stays below 20 KiB.
 const MAX_LENGTH: usize = 64 * 1024;
+
+/// A session without skipped keys stays below this, so that writing it never grows the buffer.
+const USUAL_LENGTH: usize = 1024;
 
 /// A session itself nests eight deep.
 const MAX_DEPTH: usize = 16;
@@ -37,18 +40,18 @@ pub fn read<T: DeserializeOwned>(state: &[u8]) -> Result<T, Error> {
 
 /// CBOR, in a buffer that is wiped when dropped.
 pub fn to_cbor(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let mut sink = Sink(Zeroizing::new(Vec::new()));
+    let mut sink = Sink(SecretBytes::with_capacity(USUAL_LENGTH));
     value.serialize(&mut Serializer::new(&mut sink)).map_err(|_| Error::BadState)?;
-    Ok(sink.0)
+    Ok(sink.0.into_bytes())
 }
 
-struct Sink(Zeroizing<Vec<u8>>);
+struct Sink(SecretBytes);
 
 impl minicbor::encode::Write for Sink {
     type Error = Infallible;
 
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
-        self.0.extend_from_slice(bytes);
+        self.0.extend(bytes);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{error::Error, secret::SecretBytes};
 
 /// Reads a request; every method fails with `malformed` past its end.
 pub struct Reader<'a> {
@@ -59,42 +59,42 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a response, and wipes it when dropped: it may hold secrets.
+/// Writes a response, which may hold secrets: whatever becomes of it, no copy stays.
 pub struct Writer {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: SecretBytes,
 }
 
 impl Writer {
     /// An empty response with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Zeroizing::new(Vec::with_capacity(capacity)) }
+        Self { bytes: SecretBytes::with_capacity(capacity) }
     }
 
     /// An unsigned integer. No buffer on a 32-bit machine is longer than it can hold.
     pub fn integer(&mut self, value: usize) {
-        self.bytes.extend_from_slice(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend(&u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
     }
 
     /// Bytes of any length.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.integer(bytes.len());
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend(bytes);
     }
 
     /// Whether something follows.
     pub fn flag(&mut self, value: bool) {
-        self.bytes.push(u8::from(value));
+        self.bytes.extend(&[u8::from(value)]);
     }
 
     /// A result: what `write` writes, or the code.
     pub fn result<T>(&mut self, result: Result<T, Error>, write: impl FnOnce(&mut Self, T)) {
         match result {
             Ok(value) => {
-                self.bytes.push(0);
+                self.bytes.extend(&[0]);
                 write(self, value);
             }
             Err(error) => {
-                self.bytes.push(1);
+                self.bytes.extend(&[1]);
                 self.bytes(error.code().as_bytes());
             }
         }
@@ -102,6 +102,6 @@ impl Writer {
 
     /// The finished response.
     pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
-        self.bytes
+        self.bytes.into_bytes()
     }
 }

@@ -5,9 +5,12 @@
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
 import { deriveInstallationId } from '../../protocol/ids.ts'
-import type { Read, Store, Write } from '../../store/store.ts'
-import { joinKey, put, remove, tables } from '../../store/tables.ts'
+import type { Read, Row, Store, Write } from '../../store/store.ts'
+import { joinKey, type OutboxRecord, put, remove, tables } from '../../store/tables.ts'
 import { scanAll } from '../runtime/scan-all.ts'
+
+/** Records of one transaction. */
+const maxAtOnce = 500
 
 /**
  * Deletes this installation's keys if it was revoked, so that the next registration makes new ones.
@@ -19,39 +22,41 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
   const own = await store.get(tables.installations, joinKey(identity.address, id.value))
   if (!own || own.value.revokedNs === 0n) return
 
-  const writes: Write[] = [
+  const drop = (writes: readonly Write[]) =>
+    store.transaction([], () => ({ writes, result: undefined }))
+  const sessions = (await store.all(tables.sessions)).map(({ value }) =>
+    remove(tables.sessions, joinKey(value.installationId, encodeBase64Url(value.sessionId))),
+  )
+  const recovery = (await store.all(tables.recovery)).map(({ value }) =>
+    remove(tables.recovery, value.installationId),
+  )
+  await inPieces([...sessions, ...recovery], drop)
+  // Envelopes sealed to the old keys, and messages and requests pending under the old id.
+  for (const table of [tables.parked, tables.owed]) {
+    await inPieces(scanAll<unknown>(store, table), (rows) =>
+      drop(rows.map(({ number }) => remove(table, number))),
+    )
+  }
+  await inPieces(scanAll(store, tables.outbox), (rows) => giveUp(store, rows))
+  // Last, so that what was interrupted goes on with the next opening.
+  await drop([
     remove(tables.identity, 'identity'),
     remove(tables.sealing, 'sealing'),
     remove(tables.prekeys, 'prekeys'),
     remove(tables.claim, 'claim'),
     remove(tables.claim, 'claim of one'),
-  ]
-  for (const { value } of await store.all(tables.sessions)) {
-    const key = joinKey(value.installationId, encodeBase64Url(value.sessionId))
-    writes.push(remove(tables.sessions, key))
-  }
-  // Envelopes sealed to the old keys, and messages and requests pending under the old id.
-  for await (const { number } of scanAll(store, tables.parked)) {
-    writes.push(remove(tables.parked, number))
-  }
-  for await (const { number } of scanAll(store, tables.owed)) {
-    writes.push(remove(tables.owed, number))
-  }
-  for (const { value } of await store.all(tables.recovery)) {
-    writes.push(remove(tables.recovery, value.installationId))
-  }
-  const messageIds: string[] = []
-  for await (const { number, value } of scanAll(store, tables.outbox)) {
-    writes.push(remove(tables.outbox, number))
-    messageIds.push(value.messageId)
-  }
-  const reads = messageIds.map((key): Read => ({ table: tables.messages, key }))
-  await store.transaction(reads, (rows) => ({
+  ])
+}
+
+/** Message ids are derived from the old installation's id: these messages stay unsent. */
+const giveUp = (store: Store, rows: readonly Row<OutboxRecord>[]): Promise<void> => {
+  const ids = rows.map(({ value }) => value.messageId)
+  const reads = ids.map((key): Read => ({ table: tables.messages, key }))
+  return store.transaction(reads, (found) => ({
     writes: [
-      ...writes,
-      // Message ids are derived from the old installation's id: these messages stay unsent.
-      ...messageIds.flatMap((key) => {
-        const row = rows.get(tables.messages, key)
+      ...rows.map(({ number }) => remove(tables.outbox, number)),
+      ...ids.flatMap((key) => {
+        const row = found.get(tables.messages, key)
         return row
           ? [put(tables.messages, key, { ...row.value, reason: 'revoked' }, row.number)]
           : []
@@ -59,4 +64,19 @@ export const forgetIfRevoked = async (store: Store): Promise<void> => {
     ],
     result: undefined,
   }))
+}
+
+/** One transaction after the other: a single one of everything would hold up all that reads. */
+const inPieces = async <T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  save: (piece: readonly T[]) => Promise<void>,
+): Promise<void> => {
+  let piece: T[] = []
+  for await (const item of items) {
+    piece.push(item)
+    if (piece.length < maxAtOnce) continue
+    await save(piece)
+    piece = []
+  }
+  if (piece.length > 0) await save(piece)
 }

@@ -82,9 +82,9 @@ export class Directory {
    * Call this when everything received so far is processed: from then on, an installation revoked
    * by now is rejected whatever time the node gives its envelopes (section 8, step 3).
    */
-  rememberRevoked(): Promise<void> {
+  rememberRevoked(addresses: Iterable<Address> = this.coverage.followed): Promise<void> {
     return this.#mutex.runExclusive(async () => {
-      for (const address of this.coverage.followed) {
+      for (const address of addresses) {
         const account = await this.account(address)
         const past = [...account.values()].flatMap((one) =>
           one.revokedNs > 0n && !one.isPast ? [{ ...one, isPast: true }] : [],

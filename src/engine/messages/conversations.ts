@@ -15,18 +15,17 @@ import type { Fields, Row, Rows, Write } from '../../store/store.ts'
 import {
   add,
   allConversations,
-  ConversationKind,
   type ConversationRecord,
   type MessageRecord,
   put,
   tables,
 } from '../../store/tables.ts'
 import type { ConversationInfo, Message } from '../model.ts'
-import { type Change, commit } from '../runtime/change.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { invalidCursor, readCursor } from '../runtime/cursor-text.ts'
-import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf, directConversation } from './audience.ts'
+import { type MessageTime, newestMsOf, recordAfter, recordCorrected } from './conversation-times.ts'
 import { describePage, readHistory } from './message-pages.ts'
 import { type NewMessage, toMessageRecord } from './message-records.ts'
 
@@ -112,18 +111,30 @@ export class Conversations {
    */
   activityChange(id: ConversationId, messageMs: number, isOwn = false): Change {
     const known = this.#known.get(id)
-    const record = {
-      conversationId: id,
-      kind: ConversationKind.DIRECT,
-      peer: known?.peer ?? this.#otherOf(id),
-      createdMs: known?.createdMs ?? BigInt(this.#context.platform.nowMs()),
-      lastMessageMs: BigInt(Math.max(messageMs, Number(known?.lastMessageMs ?? 0n))),
-      written: isOwn || known?.written === true,
-    }
+    const after = recordAfter(this.#context, id, known, messageMs)
+    const record = { ...after, written: isOwn || after.written }
     return {
       writes: [put(tables.conversations, id, record)],
       committed: () => this.#onStored(record),
     }
+  }
+
+  /** Records when the node got messages: until then only our own clock, which may be wrong, said so. */
+  publishedChange(published: readonly MessageTime[]): Change {
+    const changes = Array.from(newestMsOf(published), ([id, ms]): Change => {
+      let record: Fields<ConversationRecord> | undefined
+      const writes = (rows: Rows): readonly Write[] => {
+        const row = rows.get(tables.conversations, id)
+        record = row && recordCorrected(this.#context, id, row.value, ms)
+        return record ? [put(tables.conversations, id, record)] : []
+      }
+      return {
+        writes: [],
+        updates: [{ read: { table: tables.conversations, key: id }, writes }],
+        committed: () => record && this.#remember(id, record),
+      }
+    })
+    return joinChanges(...changes)
   }
 
   /**
@@ -157,18 +168,13 @@ export class Conversations {
   }
 
   #activityOf(messages: readonly NewMessage[]): readonly Change[] {
-    const newestMs = new Map<ConversationId, number>()
-    const written = new Set<ConversationId>()
-    for (const { conversationId, nodeNs, sender } of messages) {
-      newestMs.set(conversationId, Math.max(newestMs.get(conversationId) ?? 0, nsToMs(nodeNs)))
-      if (sender === this.#context.account.address) written.add(conversationId)
-    }
-    return Array.from(newestMs, ([id, ms]) => this.activityChange(id, ms, written.has(id)))
-  }
-
-  #otherOf(id: ConversationId): Address {
     const own = this.#context.account.address
-    return audienceOf(id, own).others[0] ?? own
+    const written = new Set(
+      messages.filter(({ sender }) => sender === own).map((one) => one.conversationId),
+    )
+    return Array.from(newestMsOf(messages), ([id, ms]) =>
+      this.activityChange(id, ms, written.has(id)),
+    )
   }
 
   #onStored(record: Fields<ConversationRecord>): void {

@@ -27,6 +27,7 @@ export class PendingRequests {
   readonly #loop: TaskLoop
   /** Oldest first. */
   #waiting: readonly RetransmitRequest[] = []
+  #isLive = false
 
   constructor(context: Context, responder: Responder, queue: Pick<OutboxQueue, 'isCrowded'>) {
     this.#context = context
@@ -57,6 +58,12 @@ export class PendingRequests {
     this.#loop.wake()
   }
 
+  /** The connection was established or lost. Before that, this may be an older copy (rollback.ts). */
+  setLive(isLive: boolean): void {
+    this.#isLive = isLive
+    if (isLive) this.#loop.wake()
+  }
+
   /** Runs until the client closes. */
   run(): Promise<void> {
     return this.#loop.run()
@@ -65,7 +72,7 @@ export class PendingRequests {
   /** @returns how long to rest, in milliseconds; 0 after a request was handled */
   async #answerNext(): Promise<number> {
     const [request] = this.#waiting
-    if (!request || this.#queue.isCrowded) return hourMs
+    if (!request || !this.#isLive || this.#queue.isCrowded) return hourMs
     const restChange = (digests: readonly Uint8Array[]): Change => {
       const [, ...others] = this.#waiting
       return this.#listChange(

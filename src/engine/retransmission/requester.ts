@@ -9,13 +9,11 @@ import { encodeBase64Url } from '../../protocol/bytes.ts'
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import {
   hourMs,
-  minuteMs,
   redeliveryMs,
   retransmitLimitDigests,
   retransmitRequestsPerHour,
 } from '../../protocol/limits.ts'
-import type { Write } from '../../store/store.ts'
-import { put, remove, tables } from '../../store/tables.ts'
+import { tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { directConversation } from '../messages/audience.ts'
 import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
@@ -24,10 +22,21 @@ import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Dispatch } from '../sending/dispatch.ts'
 import type { Fanout } from '../sending/fanout.ts'
 import type { Session } from '../sessions/session-rules.ts'
+import {
+  datedAtMost,
+  firstDueMs,
+  firstWaitMs,
+  isDue,
+  isSame,
+  lastAskedMs,
+  type Missing,
+  newMissing,
+  type Peer,
+  peerWrite,
+  readPeer,
+  withinHour,
+} from './missing-envelopes.ts'
 
-const firstWaitMs = minuteMs
-const secondWaitMs = hourMs
-const maxAsks = 2
 /**
  * Failures noted of one installation, and installations; those beyond are counted, not requested.
  * Strangers have places of their own, as they may make as many installations as they like.
@@ -48,24 +57,6 @@ export interface UndecryptableEnvelope {
 export interface RetransmittedEnvelope {
   readonly id: InstallationId
   readonly digest: Uint8Array
-}
-
-interface Missing {
-  readonly digest: Uint8Array
-  /** The digest as text, as thousands are compared when much fails. */
-  readonly name: string
-  readonly nodeNs: bigint
-  readonly failedMs: number
-  readonly asks: number
-  readonly askedMs: number
-}
-
-interface Peer {
-  readonly id: InstallationId
-  readonly address: Address
-  /** Whether its account has been written to. */
-  readonly isWrittenTo: boolean
-  readonly missing: readonly Missing[]
 }
 
 export interface RequesterParts {
@@ -89,20 +80,8 @@ export class Requester {
 
   async load(): Promise<void> {
     for (const { value } of await this.#context.store.all(tables.recovery)) {
-      const id = value.installationId as InstallationId
-      this.#peers.set(id, {
-        id,
-        address: value.address as Address,
-        isWrittenTo: value.written,
-        missing: value.missing.map((one) => ({
-          digest: one.digest,
-          name: encodeBase64Url(one.digest),
-          nodeNs: one.nodeNs,
-          failedMs: Number(one.failedMs),
-          asks: one.asks,
-          askedMs: Number(one.askedMs),
-        })),
-      })
+      const peer = readPeer(value)
+      this.#peers.set(peer.id, peer)
     }
   }
 
@@ -124,7 +103,7 @@ export class Requester {
     writtenTo: ReadonlySet<Address>,
   ): Change {
     const peers = new Map<InstallationId, Peer>()
-    const nowMs = this.#context.platform.nowMs()
+    const nowMs = this.#context.time.stampMs()
     for (const { from, digest, nodeNs } of failed) {
       const { id, address } = from
       const noted = peers.get(id) ?? this.#peers.get(id)
@@ -134,9 +113,8 @@ export class Requester {
       const isFull =
         peer.missing.length >= most.missing ||
         (!noted && this.#countOf(isWrittenTo, peers) >= most.installations)
-      const name = encodeBase64Url(digest)
-      if (isFull || peer.missing.some((one) => one.name === name)) continue
-      const one: Missing = { digest, name, nodeNs, failedMs: nowMs, asks: 0, askedMs: 0 }
+      const one = newMissing(digest, nodeNs, nowMs)
+      if (isFull || peer.missing.some((other) => isSame(other, one))) continue
       peers.set(id, { ...peer, missing: [...peer.missing, one] })
     }
     for (const { id, digest } of came) {
@@ -171,7 +149,8 @@ export class Requester {
   /** @returns how long to rest, in milliseconds */
   async #askWhoIsDue(): Promise<number> {
     if (!this.#isLive) return hourMs
-    const { platform, time } = this.#context
+    const { time } = this.#context
+    await this.#dateAgain()
     let nextMs = Number.POSITIVE_INFINITY
     // Among those who have been written to, and then among the others, the peer asked longest ago
     // goes first: peers that always fail must not use up all requests.
@@ -180,13 +159,13 @@ export class Requester {
     )
     for (const { id } of inTurn) {
       await this.#forget(id, time.passedMs() - redeliveryMs)
-      const nowMs = platform.nowMs()
+      const nowMs = time.stampMs()
       const peer = this.#peers.get(id)
       if (!peer || firstDueMs(peer) > nowMs) continue
       if (!(await this.#ask(peer, nowMs))) return firstWaitMs
     }
     for (const peer of this.#peers.values()) nextMs = Math.min(nextMs, firstDueMs(peer))
-    return Math.max(1, Math.min(nextMs - platform.nowMs(), hourMs))
+    return Math.max(1, Math.min(nextMs - time.stampMs(), hourMs))
   }
 
   /**
@@ -196,11 +175,11 @@ export class Requester {
    * @returns false if too many requests were sent
    */
   async #ask(peer: Peer, nowMs: number): Promise<boolean> {
-    const { ratchetLock, store } = this.#context
+    const { platform, ratchetLock, store } = this.#context
     const { directory, fanout } = this.#parts
     const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
     // Checked before a prekey is claimed, so that none is wasted.
-    if (withinHour(earlier, nowMs).length >= placesOf(peer).requestsPerHour) return false
+    if (withinHour(earlier, platform.nowMs()).length >= placesOf(peer).requestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
     // Without a recipient (revoked since, or not seen yet) nothing is requested.
@@ -208,7 +187,7 @@ export class Requester {
     await ratchetLock.runExclusive(async () => {
       const now = this.#peers.get(peer.id)
       const due = (now?.missing ?? [])
-        .filter((one) => one.askedMs === 0 || dueMs(one) <= nowMs)
+        .filter((one) => isDue(one, nowMs))
         .slice(0, retransmitLimitDigests)
       // The missing envelopes came meanwhile.
       if (!now || due.length === 0) return
@@ -218,7 +197,7 @@ export class Requester {
       const others = now.missing.filter((one) => !due.some((each) => isSame(each, one)))
       const noted = this.#peerChange({ ...now, missing: [...others, ...asked] })
       if (!recipient || !fresh) await commit(store, noted)
-      else await this.#send(recipient, fresh, due, nowMs, noted)
+      else await this.#send(recipient, fresh, due, noted)
     })
     return true
   }
@@ -227,10 +206,9 @@ export class Requester {
     recipient: KnownInstallation,
     fresh: Session,
     missing: readonly Missing[],
-    nowMs: number,
     noted: Change,
   ): Promise<void> {
-    const { account, store, time } = this.#context
+    const { account, platform, store, time } = this.#context
     const request = {
       conversationId: directConversation(account.address, recipient.address),
       content: encodeRetransmitRequest(missing.map(({ digest }) => digest)),
@@ -238,6 +216,7 @@ export class Requester {
       recipients: [recipient],
     }
     const asked = joinChanges(noted, this.#parts.fanout.claimOfOneUsed())
+    const nowMs = platform.nowMs()
     const counted = recordUpdate(tables.times, 'times', (times) => ({
       ...times,
       askedMs: [...withinHour(times.askedMs, nowMs), BigInt(nowMs)].slice(
@@ -263,6 +242,19 @@ export class Requester {
     })
   }
 
+  /** A clock that was ahead has given times that would put everything off until they come. */
+  async #dateAgain(): Promise<void> {
+    const { ratchetLock, store, time } = this.#context
+    const isAhead = ({ failedMs, askedMs }: Missing) =>
+      time.isStartAhead(Math.max(failedMs, askedMs))
+    if (![...this.#peers.values()].some(({ missing }) => missing.some(isAhead))) return
+    await ratchetLock.runExclusive(async () => {
+      const latestMs = time.stampMs()
+      const dated = Array.from(this.#peers.values(), (peer) => datedAtMost(peer, latestMs))
+      await commit(store, joinChanges(...dated.map((peer) => this.#peerChange(peer))))
+    })
+  }
+
   #peerChange(peer: Peer): Change {
     return {
       writes: [peerWrite(peer)],
@@ -274,37 +266,5 @@ export class Requester {
   }
 }
 
-const withinHour = (timesMs: readonly bigint[], nowMs: number): readonly bigint[] =>
-  timesMs.filter((ms) => Number(ms) > nowMs - hourMs)
-
-/** When to request this next; never again after the second time. */
-const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
-  if (asks >= maxAsks) return Number.POSITIVE_INFINITY
-  return askedMs === 0 ? failedMs + firstWaitMs : askedMs + secondWaitMs
-}
-
-const lastAskedMs = ({ missing }: Peer): number =>
-  Math.max(0, ...missing.map(({ askedMs }) => askedMs))
-
-const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
-
 const placesOf = ({ isWrittenTo }: Pick<Peer, 'isWrittenTo'>) =>
   isWrittenTo ? places.ofWrittenTo : places.ofOthers
-
-const isSame = (a: Missing, b: Missing): boolean => a.name === b.name
-
-const peerWrite = ({ id, address, isWrittenTo, missing }: Peer): Write =>
-  missing.length === 0
-    ? remove(tables.recovery, id)
-    : put(tables.recovery, id, {
-        installationId: id,
-        address,
-        written: isWrittenTo,
-        missing: missing.map((one) => ({
-          digest: one.digest,
-          nodeNs: one.nodeNs,
-          failedMs: BigInt(one.failedMs),
-          asks: one.asks,
-          askedMs: BigInt(one.askedMs),
-        })),
-      })

@@ -103,8 +103,10 @@ export class Responder {
     return isDone
   }
 
+  /** A closed session is never sent on again: whoever asks makes a new one when it asks again. */
   #sessionOf({ from, sessionId }: RetransmitRequest): Session | undefined {
-    return this.#parts.sessions.find(from.id, sessionId)
+    const session = this.#parts.sessions.find(from.id, sessionId)
+    return session?.isClosed ? undefined : session
   }
 
   /** The messages as they were sent; those deleted since are left out. */
@@ -125,7 +127,7 @@ export class Responder {
   }
 
   #mayAsk(id: string): boolean {
-    const nowMs = this.#context.platform.nowMs()
+    const nowMs = this.#context.platform.monotonicMs()
     const lately = (this.#askedMs.get(id) ?? []).filter((ms) => ms > nowMs - hourMs)
     if (lately.length >= retransmitRequestsPerHour) return false
     const [oldest] = this.#askedMs.keys()

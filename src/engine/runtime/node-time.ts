@@ -4,11 +4,13 @@
  */
 
 import type { Platform } from '../../platform/platform.ts'
-import { createdAheadLimitNs, dayNs } from '../../protocol/limits.ts'
+import { createdAheadLimitNs, dayNs, minuteMs } from '../../protocol/limits.ts'
 
 const nsPerMs = 1_000_000n
 /** The year 2262: sums with a time must fit 64 bits, whatever a node reports. */
 const latestNs = 2n ** 63n
+/** How far node time goes back when the node tells it anew: answers take longer at one time than another. */
+const jitterMs = minuteMs
 /** How far ahead of our own clock a time is believed, as the clock may be wrong. */
 const clockErrorNs = dayNs
 
@@ -53,11 +55,30 @@ export class NodeTime {
     return nsToMs(this.passedNs())
   }
 
+  /** Now, for what people see: node time once the node has told it, as our own clock may be wrong. */
+  shownMs(): number {
+    return nsToMs(this.nodeNs() ?? this.clockNs())
+  }
+
+  /** Whether a time is further ahead of node time than this; false before the node told it. */
+  isAhead(ms: number, byMs: number): boolean {
+    const node = this.nodeNs()
+    return node !== undefined && ms > nsToMs(node) + byMs
+  }
+
   /** The start of an age: the later of both clocks, so that it never seems older than it is. */
   stampMs(): number {
     const node = this.nodeNs()
     const clock = this.#platform.nowMs()
     return node === undefined ? clock : Math.max(clock, nsToMs(node))
+  }
+
+  /**
+   * Whether a clock that was ahead gave the start of an age: it must be dated again, or the age ends
+   * only when that time has come. False before the node told its time, as our own clock may be behind.
+   */
+  isStartAhead(startMs: number): boolean {
+    return this.#nodeNs !== undefined && startMs > this.stampMs() + jitterMs
   }
 
   /** A time from the node, capped near our own clock: for records that are removed by age. */

@@ -13,7 +13,6 @@ import { describeMessage, toMessageRecord } from '../messages/message-records.ts
 import type { Message } from '../model.ts'
 import { commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
-import { nsToMs } from '../runtime/node-time.ts'
 import type { OutboxEntry } from './outbox-entry.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
 
@@ -70,7 +69,7 @@ export class Composer {
         ...times,
         lastComposedNs: this.#lastComposedNs,
       })),
-      this.#conversations.activityChange(conversationId, nsToMs(composedNs), true),
+      this.#conversations.activityChange(conversationId, time.shownMs(), true),
       {
         writes: [add(tables.messages, id, record, arrival)],
         committed: () => this.#conversations.arrived(arrival),

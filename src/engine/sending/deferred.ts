@@ -116,12 +116,7 @@ export class DeferredDelivery {
   }
 
   async #save(deferrals: readonly Deferral[], save: (more: Change) => Promise<void>) {
-    await save({
-      writes: deferrals.map(deferralWrite),
-      committed: () => {
-        for (const deferral of deferrals) this.#deferrals.set(deferral.number, deferral)
-      },
-    })
+    await save(this.#storedChange(deferrals))
     // An installation that became known late can be reached now.
     if (deferrals.length > 0) this.retry()
   }
@@ -285,8 +280,14 @@ export class DeferredDelivery {
   }
 
   async #dropOld(): Promise<void> {
-    const oldestMs = this.#context.time.passedMs() - redeliveryMs
+    const { store, time } = this.#context
+    const oldestMs = time.passedMs() - redeliveryMs
     const all = [...this.#deferrals.values()]
+    const ahead = all.filter(({ sinceMs }) => time.isStartAhead(sinceMs))
+    if (ahead.length > 0) {
+      const dated = ahead.map((deferral) => ({ ...deferral, sinceMs: time.stampMs() }))
+      await commit(store, this.#storedChange(dated))
+    }
     const excess = all.length - maxDeferrals
     const old = all.filter(({ sinceMs }, at) => sinceMs < oldestMs || at < excess)
     if (old.length > 0) await this.#drop(old)
@@ -294,6 +295,15 @@ export class DeferredDelivery {
 
   #drop(deferrals: readonly Deferral[]): Promise<void> {
     return commit(this.#context.store, this.#removalChange(deferrals))
+  }
+
+  #storedChange(deferrals: readonly Deferral[]): Change {
+    return {
+      writes: deferrals.map(deferralWrite),
+      committed: () => {
+        for (const deferral of deferrals) this.#deferrals.set(deferral.number, deferral)
+      },
+    }
   }
 
   #removalChange(deferrals: readonly Deferral[]): Change {

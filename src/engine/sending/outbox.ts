@@ -134,11 +134,18 @@ export class Outbox {
   /** Encrypts anew what no node accepted for two weeks: no session bridges that (section 8). */
   async #unsealStale(): Promise<void> {
     const { queue, publishing } = this.#parts
-    const oldestMs = BigInt(this.#context.time.passedMs() - redeliveryMs)
+    const { store, time } = this.#context
+    const oldestMs = BigInt(time.passedMs() - redeliveryMs)
     for (const entry of queue.all()) {
-      if (!entry.record.sealed || entry.record.sealedMs >= oldestMs) continue
-      if (!isMessage(entry)) await publishing.giveUp([entry], 'unavailable')
-      else await commit(this.#context.store, queue.entriesChange([unsealedEntry(entry)]))
+      const { number, record } = entry
+      if (!record.sealed) continue
+      if (time.isStartAhead(Number(record.sealedMs))) {
+        const dated = { number, record: { ...record, sealedMs: BigInt(time.stampMs()) } }
+        await commit(store, queue.entriesChange([dated]))
+      } else if (record.sealedMs < oldestMs) {
+        if (!isMessage(entry)) await publishing.giveUp([entry], 'unavailable')
+        else await commit(store, queue.entriesChange([unsealedEntry(entry)]))
+      }
     }
   }
 }

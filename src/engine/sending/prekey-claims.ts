@@ -105,7 +105,9 @@ export class PrekeyClaims {
     const { platform, store } = this.#context
     const now = platform.nowMs()
     const saved = (await store.get(tables.claim, name))?.value
-    const isFresh = saved && now - Number(saved.askedMs) < claimMemoryMs
+    const ageMs = now - Number(saved?.askedMs ?? 0n)
+    // A clock that was set back does not make a node remember longer.
+    const isFresh = saved && ageMs >= 0 && ageMs < claimMemoryMs
     if (isFresh && ids.every((id) => saved.installationIds.includes(id))) return saved.claimId
     const claimId = platform.randomBytes(claimIdBytes)
     const record = { claimId, installationIds: [...ids], askedMs: BigInt(now) }

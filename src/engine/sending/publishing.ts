@@ -9,6 +9,7 @@ import { isNodeCode } from '../../protocol/node-codes.ts'
 import type { OutboxRow } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf } from '../messages/audience.ts'
+import type { Conversations } from '../messages/conversations.ts'
 import type { MessageStates } from '../messages/message-states.ts'
 import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -28,6 +29,7 @@ const firstRestMs = 30_000
 export interface PublishingParts {
   readonly queue: OutboxQueue
   readonly states: MessageStates
+  readonly conversations: Conversations
   readonly directory: Directory
   readonly deferred: DeferredDelivery
   /**
@@ -52,7 +54,7 @@ export class Publishing {
   /** Publishes the first of these sealed entries, as much as one request should hold. */
   async publish(entries: readonly OutboxEntry[]): Promise<void> {
     const { time } = this.#context
-    const { queue, deferred, states } = this.#parts
+    const { queue, deferred, states, conversations } = this.#parts
     const parts = nextRequest(entries, this.#size.bytes)
     const rows = parts.flatMap((part) => part.rows)
     const receipts = rows.length === 0 ? [] : await this.#offer(parts, rows)
@@ -73,6 +75,7 @@ export class Publishing {
       topics: new Set(entry.record.rows.map(({ topic }) => topic)),
     }))
     const progress = joinChanges(
+      conversations.publishedChange(published),
       queue.entriesChange(after.filter((entry) => !isComplete(entry))),
       queue.removalChange(complete),
     )

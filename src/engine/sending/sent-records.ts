@@ -8,7 +8,7 @@ import type { InstallationId } from '../../protocol/ids.ts'
 import { redeliveryMs } from '../../protocol/limits.ts'
 import type { Store, Write } from '../../store/store.ts'
 import { put, remove, type SentRecord, tables } from '../../store/tables.ts'
-import { commit } from '../runtime/change.ts'
+import { commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 import type { FanoutRow } from './fanout.ts'
@@ -88,13 +88,23 @@ export const messagesSentTo = async (
   return ids
 }
 
-/** Deletes records that are too old to be answered from. */
+/**
+ * Deletes records that are too old to be answered from. Records that a wrong clock dated ahead get the
+ * time of now: they would stay until then, and all that follow them too.
+ */
 export const forgetOldSent = async ({ store, time }: Context): Promise<void> => {
   const oldestMs = BigInt(time.passedMs() - redeliveryMs)
-  for (;;) {
-    const { rows } = await store.scan(tables.sent, { after: 0, limit: 500 })
+  const nowMs = BigInt(time.stampMs())
+  for (let after = 0; ; ) {
+    const { rows, lastNumber } = await store.scan(tables.sent, { after, limit: 500 })
     const old = rows.filter(({ value }) => value.sentMs < oldestMs)
-    if (old.length === 0) return
-    await commit(store, { writes: old.map(({ number }) => remove(tables.sent, number)) })
+    const ahead = rows.filter(({ value }) => time.isStartAhead(Number(value.sentMs)))
+    if (old.length === 0 && ahead.length === 0) return
+    const dated = ahead.map(({ number }) =>
+      recordUpdate(tables.sent, number, (value) => ({ ...value, sentMs: nowMs })),
+    )
+    const removal = { writes: old.map(({ number }) => remove(tables.sent, number)) }
+    await commit(store, joinChanges(removal, ...dated))
+    after = lastNumber
   }
 }

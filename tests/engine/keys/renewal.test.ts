@@ -2,14 +2,16 @@
 
 import { expect, test } from 'vitest'
 import { forgetIfRevoked } from '../../../src/engine/keys/renewal.ts'
+import { PadlockError } from '../../../src/errors.ts'
 import { encodeBase64Url } from '../../../src/protocol/bytes.ts'
 import type { Write } from '../../../src/store/store.ts'
 import { joinKey, MessageState, put, tables } from '../../../src/store/tables.ts'
 import { aPartWorld } from '../../support/engine-context.ts'
+import { storeWithTransaction } from '../../support/store-with-transaction.ts'
 
 /** A database with something in each table; `revokedNs` is of our own installation. */
 const aDatabase = async (revokedNs: bigint | undefined) => {
-  const { store, context } = await aPartWorld()
+  const { store, context, committed } = await aPartWorld()
   const { address, installationId, keys } = context.account
   const sessionId = new Uint8Array(32).fill(3)
   const next = (table: Parameters<typeof store.nextNumber>[0]) => store.nextNumber(table)
@@ -74,7 +76,7 @@ const aDatabase = async (revokedNs: bigint | undefined) => {
     owed: (await store.scan(tables.owed, { after: 0, limit: 2_000 })).rows.length,
     outbox: (await store.scan(tables.outbox, { after: 0, limit: 2_000 })).rows.length,
   })
-  return { store, counts }
+  return { store, counts, committed }
 }
 
 const nothing = {
@@ -94,6 +96,32 @@ test('a revoked installation forgets keys, sessions, and all that was under way 
   const { store, counts } = await aDatabase(5n)
   await forgetIfRevoked(store)
   expect(await counts()).toEqual(nothing)
+})
+
+test('no transaction holds more than a few hundred records, and the identity goes with the last', async () => {
+  const { store, committed } = await aDatabase(5n)
+  committed.length = 0
+  await forgetIfRevoked(store)
+  for (const { tables: written } of committed) expect(written.length).toBeLessThanOrEqual(1_000)
+  const withAccount = committed.map(({ tables: written }) => written.includes('account'))
+  expect(withAccount.indexOf(true)).toBe(committed.length - 1)
+})
+
+test('what was interrupted anywhere is finished by the next try', async () => {
+  for (let spared = 0; ; spared += 1) {
+    const { store, counts } = await aDatabase(5n)
+    let left = spared
+    const failing = storeWithTransaction(store, (reads, step, durability) => {
+      if (left-- === 0) throw new PadlockError('storage_failed')
+      return store.transaction(reads, step, durability)
+    })
+    const failed = await forgetIfRevoked(failing).catch((error: unknown) => error)
+    if (failed === undefined) return
+    expect(failed).toMatchObject({ code: 'storage_failed' })
+    await forgetIfRevoked(store)
+    expect(await counts()).toEqual(nothing)
+    expect((await store.get(tables.messages, 'message 500'))?.value.reason).toBe('revoked')
+  }
 })
 
 test('history, conversations and the last time of composition stay; what was not sent says why', async () => {

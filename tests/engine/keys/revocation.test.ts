@@ -176,53 +176,62 @@ test('section 3: a wallet that declines, or is another one, revokes nothing', as
   expect(own.map(({ state }) => state)).toEqual(['valid', 'valid'])
 })
 
-test('section 8: a client that was live past a revocation takes nothing more from that device, even misdated by the node', async () => {
-  const world = await anEngineWorld()
-  const [alice, bob] = [anAccount(), anAccount()]
-  const database = freshDatabase()
-  const laptop = await world.open({ account: alice, database: freshDatabase() })
-  const phone = await world.open({ account: alice, database: freshDatabase() })
-  for (const each of [laptop, phone]) await untilState(each, 'live')
-  let held: NodeEnvelope | undefined
-  // The node keeps the phone's mail to Bob back.
-  const holding = (real: Network): Network => ({
-    ...real,
-    async *subscribe(...args) {
-      for await (const frame of real.subscribe(...args)) {
-        if (frame.kind !== 'envelopes') yield frame
-        else {
-          const mail = frame.envelopes.find(({ topic }) => topic.startsWith('message-'))
-          held ??= mail
-          yield { ...frame, envelopes: frame.envelopes.filter((one) => one !== held) }
+test.each(['it follows', 'it only looked up'])(
+  'section 8: a client that was live past a revocation takes nothing more from that device, even misdated by the node: an account that %s',
+  async (how) => {
+    const world = await anEngineWorld()
+    const [alice, bob] = [anAccount(), anAccount()]
+    const database = freshDatabase()
+    const laptop = await world.open({ account: alice, database: freshDatabase() })
+    const phone = await world.open({ account: alice, database: freshDatabase() })
+    for (const each of [laptop, phone]) await untilState(each, 'live')
+    let held: NodeEnvelope | undefined
+    // The node keeps the phone's mail to Bob back.
+    const holding = (real: Network): Network => ({
+      ...real,
+      async *subscribe(...args) {
+        for await (const frame of real.subscribe(...args)) {
+          if (frame.kind !== 'envelopes') yield frame
+          else {
+            const mail = frame.envelopes.find(({ topic }) => topic.startsWith('message-'))
+            held ??= mail
+            yield { ...frame, envelopes: frame.envelopes.filter((one) => one !== held) }
+          }
         }
-      }
-    },
-  })
-  const first = await world.open({ account: bob, database, network: holding })
-  await untilState(first, 'live')
-  const { id } = await phone.engine.conversation(bob.address)
-  await first.engine.conversation(alice.address)
-  await phone.engine.send(id, 'held back')
-  while (!held) await new Promise((resolve) => setTimeout(resolve, 2))
-  await laptop.engine.revoke([phone.engine.installationId], never)
-  await untilEvent(first, ({ kind }) => kind === 'installation-revoked')
-  await first.engine.close()
+      },
+    })
+    const first = await world.open({ account: bob, database, network: holding })
+    await untilState(first, 'live')
+    const { id } = await phone.engine.conversation(bob.address)
+    if (how === 'it follows') await first.engine.conversation(alice.address)
+    else expect(await first.engine.canMessage(alice.address)).toBe(true)
+    await phone.engine.send(id, 'held back')
+    while (!held) await new Promise((resolve) => setTimeout(resolve, 2))
+    await laptop.engine.revoke([phone.engine.installationId], never)
+    // Asks the node about an account that it does not follow.
+    if (how !== 'it follows') await first.engine.installations(alice.address)
+    await untilEvent(first, ({ kind }) => kind === 'installation-revoked')
+    await first.engine.close()
 
-  // And brings it after Bob's device came back, with the time of before the revocation.
-  const late = held
-  const bringing = (real: Network): Network => ({
-    ...real,
-    async *subscribe(...args) {
-      for await (const frame of real.subscribe(...args)) {
-        if (frame.kind === 'started') {
-          yield frame
-          yield { kind: 'envelopes', envelopes: [{ ...late, sequence: 50n }] }
-        } else yield frame
-      }
-    },
-  })
-  const again = await world.open({ account: bob, database, network: bringing })
-  await untilState(again, 'live')
-  await untilEvent(again, (event) => event.kind === 'envelopes' && event.code === 'sender_revoked')
-  expect(await again.engine.history(id, undefined, 10)).toEqual([])
-})
+    // And brings it after Bob's device came back, with the time of before the revocation.
+    const late = held
+    const bringing = (real: Network): Network => ({
+      ...real,
+      async *subscribe(...args) {
+        for await (const frame of real.subscribe(...args)) {
+          if (frame.kind === 'started') {
+            yield frame
+            yield { kind: 'envelopes', envelopes: [{ ...late, sequence: 50n }] }
+          } else yield frame
+        }
+      },
+    })
+    const again = await world.open({ account: bob, database, network: bringing })
+    await untilState(again, 'live')
+    await untilEvent(
+      again,
+      (event) => event.kind === 'envelopes' && event.code === 'sender_revoked',
+    )
+    expect(await again.engine.history(id, undefined, 10)).toEqual([])
+  },
+)

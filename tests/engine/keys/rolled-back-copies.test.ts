@@ -2,10 +2,13 @@
 
 import { expect, onTestFinished, test } from 'vitest'
 import { createInProcessNode } from '../../../node/src/testing.ts'
+import { deferred } from '../../../src/async.ts'
 import { PadlockError } from '../../../src/errors.ts'
 import { networkOver } from '../../../src/network/connect.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { dayMs } from '../../../src/protocol/limits.ts'
+import type { Rows, Store } from '../../../src/store/store.ts'
+import { put, tables } from '../../../src/store/tables.ts'
 import { addressOf } from '../../support/checked.ts'
 import { copyDatabase } from '../../support/databases.ts'
 import {
@@ -19,6 +22,7 @@ import {
   untilState,
   untilTexts,
 } from '../../support/engine.ts'
+import { storeWithTransaction } from '../../support/store-with-transaction.ts'
 import { aTurnedWorld } from '../../support/turned-world.ts'
 
 const restoredIn = ({ events }: Opened) => events.filter(({ kind }) => kind === 'restored')
@@ -85,6 +89,75 @@ test('section 10: an older copy notices before it sends, repairs itself, and bot
   const again = await world.open({ account: bob, database: copy, platform })
   await untilState(again, 'live')
   expect(restoredIn(again)).toEqual([])
+})
+
+test('section 10: an older copy answers no request that waited in it before it has noticed', async () => {
+  const { clocks, world } = await aTurnedWorld()
+  const { platform } = clocks
+  const [alice, bob] = [anAccount(), anAccount()]
+  const [database, copy] = [freshDatabase(), freshDatabase()]
+  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
+  const before = await world.open({ account: bob, database, platform })
+  for (const each of [atAlice, before]) await untilState(each, 'live')
+  const { id } = await atAlice.engine.conversation(bob.address)
+  await atAlice.engine.send(id, 'one')
+  await untilTexts(before, id, 1)
+  await before.engine.send(id, 'two')
+  await untilTexts(atAlice, id, 2)
+  await before.engine.close()
+  await copyDatabase(database, copy)
+  const inCopy = await world.openStore(copy)
+  const [session] = await inCopy.all(tables.sessions)
+  const sent = await inCopy.scan(tables.sent, { after: 0, limit: 10 })
+  const asked = sent.rows.flatMap(({ value }) => value.envelopes)
+  const request = {
+    installationId: atAlice.engine.installationId,
+    address: alice.address.toLowerCase(),
+    sessionId: session?.value.sessionId ?? new Uint8Array(),
+    digests: asked.map(({ digest }) => digest),
+  }
+  expect(request.digests).toHaveLength(1)
+  await inCopy.transaction([], () => ({
+    writes: [put(tables.requests, 'requests', { requests: [request] })],
+    result: undefined,
+  }))
+  await inCopy.close()
+
+  // Newer keys at the original, so that the copy can notice.
+  clocks.turn(31 * dayMs)
+  const later = await world.open({ account: bob, database, platform })
+  await untilState(later, 'live')
+  await untilSealingKeys(world, bob.address, 2)
+  await later.engine.close()
+  // The request is old by now; what it asks for was sent again since.
+  const again = await world.openStore(copy)
+  await again.transaction([], () => ({
+    writes: sent.rows.map(({ number, value }) =>
+      put(tables.sent, number, { ...value, sentMs: BigInt(clocks.nowMs) }),
+    ),
+    result: undefined,
+  }))
+  await again.close()
+
+  const handled = deferred()
+  const store = (real: Store): Store =>
+    storeWithTransaction(real, async (reads, step, durability) => {
+      let isHandled = false
+      const noting = (rows: Rows) => {
+        const made = step(rows)
+        isHandled = made.writes.some(({ key, kind }) => key === 'requests' && kind === 'delete')
+        return made
+      }
+      const result = await real.transaction(reads, noting, durability)
+      if (isHandled) handled.resolve()
+      return result
+    })
+  const atCopy = await world.open({ account: bob, database: copy, platform, store })
+  await untilState(atCopy, 'live')
+  expect(restoredIn(atCopy)).toHaveLength(1)
+  // The session that it came on is closed since.
+  await handled.promise
+  expect(atCopy.events.filter(({ kind }) => kind === 'retransmitted')).toEqual([])
 })
 
 const untilSealingKeys = async (

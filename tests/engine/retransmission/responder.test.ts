@@ -2,6 +2,7 @@
 
 import { expect, test, vi } from 'vitest'
 import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
+import { PendingRequests } from '../../../src/engine/retransmission/pending-requests.ts'
 import { Responder } from '../../../src/engine/retransmission/responder.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import type { Context } from '../../../src/engine/runtime/context.ts'
@@ -11,6 +12,7 @@ import { encodeHex } from '../../../src/protocol/bytes.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
+import { until } from '../../support/engine.ts'
 import {
   aClaimedKey,
   aDevice,
@@ -100,6 +102,9 @@ const aResponder = async () => {
   bare.committed.length = 0
   return {
     ...bare,
+    get waits() {
+      return bare.waits
+    },
     context,
     parts,
     peer,
@@ -207,6 +212,46 @@ test('an installation that is revoked, or asks on a session that is not here, ge
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
 })
 
+test('section 10: a request on a session that was closed gets nothing, as closed is for ever', async () => {
+  const all = await aResponder()
+  const [one] = await all.sent([all.peer.id])
+  if (!one) return
+  const closed = { ...all.sessions[0], isClosed: true }
+  await commit(all.store, all.parts.sessions.statesChange([closed]))
+  await all.ask([one.digest], { on: closed })
+  expect(all.answered()).toEqual([])
+  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ answers: 0 }] }])
+  await all.ask([one.digest], { on: all.sessions[1] })
+  expect(all.answered()).toEqual([encodeHex(one.digest)])
+})
+
+test('requests wait until the client is live, and again when it no longer is', async () => {
+  const all = await aResponder()
+  const [one, two] = await all.sent([all.peer.id, all.peer.id])
+  if (!one || !two) return
+  const pending = new PendingRequests(all.context, all.responder, all.parts.queue)
+  const note = ({ digest }: { readonly digest: Uint8Array }) => {
+    const { sessionId } = all.sessions[0]
+    return commit(
+      all.store,
+      pending.additionChange([{ from: all.peer, sessionId, digests: [digest] }]),
+    )
+  }
+  void pending.run()
+  await note(one)
+  await until(() => all.waits.length > 0)
+  expect(all.answered()).toEqual([])
+  pending.setLive(true)
+  await until(() => all.answered().length === 1)
+  await until(() => all.waits.length > 0)
+  pending.setLive(false)
+  await note(two)
+  await until(() => all.waits.length > 0)
+  expect(all.answered()).toEqual([encodeHex(one.digest)])
+  pending.setLive(true)
+  await until(() => all.answered().length === 2)
+})
+
 test('a message that was deleted is passed over, the others go', async () => {
   const all = await aResponder()
   const [one, two] = await all.sent([all.peer.id, all.peer.id])
@@ -258,6 +303,29 @@ test('records of what was sent go after fourteen days, however many they are', a
   expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
 })
 
+test('records that a clock years ahead has dated go fourteen days later, and hold up no others', async () => {
+  const all = await aResponder()
+  const aheadMs = BigInt(all.clock.nowMs + 3_650 * dayMs)
+  const [ahead] = await all.sent([all.peer.id], Number(aheadMs), 1)
+  await all.store.transaction([], () => ({
+    writes: Array.from({ length: 1_200 }, () =>
+      put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: aheadMs }),
+    ),
+    result: undefined,
+  }))
+  const [right] = await all.sent([all.peer.id])
+  if (!ahead || !right) return
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toHaveLength(1_000)
+  // Until then both are answered, as often as they may be.
+  await all.ask([ahead.digest, right.digest])
+  await all.ask([ahead.digest])
+  expect(all.answered()).toEqual([encodeHex(ahead.digest), encodeHex(right.digest)])
+  all.turn(14 * dayMs + 1)
+  await forgetOldSent(all.context)
+  expect(await all.sentRecords()).toEqual([])
+})
+
 test('twenty requests an hour of one installation are answered', async () => {
   const all = await aResponder()
   const asked = await all.sent(Array.from({ length: 22 }, () => all.peer.id))
@@ -270,6 +338,16 @@ test('twenty requests an hour of one installation are answered', async () => {
   expect(all.answered()).toHaveLength(20)
   all.turn(1)
   await all.ask([last.digest])
+  expect(all.answered()).toHaveLength(21)
+})
+
+test('a clock that is set back puts off no request', async () => {
+  const all = await aResponder()
+  const asked = await all.sent(Array.from({ length: 21 }, () => all.peer.id))
+  for (const { digest } of asked.slice(0, 20)) await all.ask([digest])
+  all.turn(hourMs)
+  all.clock.nowMs -= 10 * hourMs
+  for (const { digest } of asked.slice(20)) await all.ask([digest])
   expect(all.answered()).toHaveLength(21)
 })
 

@@ -37,6 +37,27 @@ test('an age begins at the later of both clocks', () => {
   expect(aTime(-minuteNs).time.stampMs()).toBe(startMs)
 })
 
+test('an age began in the future if both clocks say so, and the node was heard', () => {
+  const yearMs = 365 * 86_400_000
+  expect(aTime().time.isStartAhead(startMs + yearMs)).toBe(false)
+  expect(aTime(0n).time.isStartAhead(startMs + yearMs)).toBe(true)
+  // One clock that is behind proves nothing.
+  expect(aTime(BigInt(2 * yearMs) * msToNs).time.isStartAhead(startMs + yearMs)).toBe(false)
+  expect(aTime(BigInt(-2 * yearMs) * msToNs).time.isStartAhead(startMs)).toBe(false)
+  // A node's word about the time takes longer at one time than at another.
+  expect(aTime(0n).time.isStartAhead(startMs + 60_000)).toBe(false)
+  expect(aTime(0n).time.isStartAhead(startMs + 60_001)).toBe(true)
+})
+
+test('what people see is node time, and our own clock before it was heard', () => {
+  expect(aTime().time.shownMs()).toBe(startMs)
+  expect(aTime(minuteNs).time.shownMs()).toBe(startMs + 60_000)
+  expect(aTime(-minuteNs).time.shownMs()).toBe(startMs - 60_000)
+  expect(aTime().time.isAhead(startMs + 5, 4)).toBe(false)
+  expect(aTime(0n).time.isAhead(startMs + 5, 4)).toBe(true)
+  expect(aTime(0n).time.isAhead(startMs + 4, 4)).toBe(false)
+})
+
 test('a time that the node gave counts up to a day ahead of our own clock', () => {
   const { time } = aTime(0n)
   expect(time.notAhead(startNs - dayNs)).toBe(startNs - dayNs)

@@ -248,6 +248,22 @@ test('a message is deferred for fourteen days to the millisecond, by both clocks
   await until(async () => (await all.deferrals()).length === 0)
 })
 
+test('what a clock years ahead has deferred ends fourteen days later all the same', async () => {
+  const all = await aDeferral()
+  const phone = all.aDeviceOf(all.peer)
+  all.gone.add(phone.id)
+  await all.aMessage('one', 10n)
+  all.clock.nowMs += 3_650 * dayMs
+  await all.published('one', 10n)
+  all.clock.nowMs -= 3_650 * dayMs
+  await all.run()
+  all.turn(14 * dayMs)
+  await all.settled()
+  expect(await all.deferrals()).toHaveLength(1)
+  all.turn(hourMs)
+  await until(async () => (await all.deferrals()).length === 0)
+})
+
 test('nothing stays deferred for a revoked device; for one that is not known now it does', async () => {
   const all = await aDeferral()
   const [revoked, hidden] = [all.aDeviceOf(all.peer), all.aDeviceOf(all.peer)]

@@ -39,6 +39,21 @@ test('bytes that no node took for fourteen days are dropped, and the message is 
   await until(async () => (await all.message('message 0')).state === MessageState.SENT)
 })
 
+test('bytes that a clock years ahead has dated are dropped fourteen days later all the same', async () => {
+  const all = await anOutbox()
+  const address = await storeSealed(all, [ones(1)], all.clock.nowMs + 3_650 * dayMs)
+  all.answers.push(...Array.from({ length: 50 }, () => new PadlockError('network_unavailable')))
+  await all.run()
+  await until(() => all.requests.length === 1)
+  await until(() => all.waits.length > 0)
+  expect(await all.entries()).toMatchObject([{ sealed: true, sealedMs: BigInt(all.clock.nowMs) }])
+  all.aPeer(address)
+  all.answers.length = 0
+  all.turn(14 * dayMs + 1)
+  await until(() => all.requests.length === 2)
+  expect(all.requests[1]?.[0]?.message.length).toBeGreaterThan(512)
+})
+
 test('a message and its bytes come back after a restart, with nothing lost and nothing sent twice', async () => {
   const all = await anOutbox()
   const [peer] = all.aPeer()

@@ -37,6 +37,16 @@ test('a claim is saved before it is asked, and one whose answer was lost is aske
   expect(claims[0]?.id).toHaveLength(32)
 })
 
+test('a claim of a clock that was set back since is asked with a new id: the node has forgotten it', async () => {
+  const { fanout, node, claims, recipients, clock } = await aFanout(1)
+  node.isDown = true
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  clock.nowMs -= hourMs
+  await expect(fanout.prepare(recipients)).rejects.toThrow('down')
+  expect(claims).toHaveLength(2)
+  expect(claims[1]?.id).not.toBe(claims[0]?.id)
+})
+
 test('section 5: one claim id stands for all requests of more than 200 installations, so that none burns a second key', async () => {
   const { fanout, node, claims, recipients, store } = await aFanout(201)
   node.isDown = true
