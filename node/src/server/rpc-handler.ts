@@ -12,7 +12,7 @@ import {
 import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { callerKey, callerOf } from './caller.ts'
-import { inspectBody, inspectedGzip, inspecting } from './inspection.ts'
+import { inspectBody } from './inspection.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
@@ -36,7 +36,8 @@ export function createRpcHandler(
   options: RpcHandlerOptions,
 ): (request: Request, response: Response) => void {
   const router = createConnectRouter({
-    acceptCompression: [inspectedGzip],
+    // What is carried is ciphertext, which does not shrink; what inflates is an attack.
+    acceptCompression: [],
     // Unknown fields are never read, and each would be an object.
     binaryOptions: { readUnknownFields: false },
   })
@@ -84,15 +85,12 @@ export function createRpcHandler(
     const inspected = {
       schema: handler.method.input,
       contentType: request.headers['content-type'] ?? '',
-      contentEncoding: request.headers['content-encoding'],
       share,
     }
     // Refusals are answers. Only a connection that its peer broke fails here.
-    inspecting(inspected, () =>
-      handler(withInspectedBody(universal))
-        .then((answer) => universalResponseToNodeResponse(timed(answer), response))
-        .catch(() => response.destroy()),
-    )
+    handler(withInspectedBody(universal))
+      .then((answer) => universalResponseToNodeResponse(timed(answer), response))
+      .catch(() => response.destroy())
 
     function withInspectedBody(call: Universal): Universal {
       const { body } = call
