@@ -10,8 +10,9 @@ import { integerOf, required, textOf } from '../rows.ts'
 import { type Reads, readByName, StoreFailure } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { LoadedLedger } from './ledger.ts'
-import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
+import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
+import { Needs } from './needs.ts'
 import { readPage } from './pages.ts'
 import {
   isAboutValues,
@@ -163,7 +164,9 @@ class PostgresDatabase {
 
   async #publish(operations: readonly Publish[], clock: BatchClock): Promise<readonly Outcome[]> {
     const needs = new Needs()
-    for (const { envelopes } of operations) for (const one of envelopes) needs.add(one)
+    for (const { envelopes, statuses } of operations) {
+      for (const [at, one] of envelopes.entries()) needs.add(one, statuses?.get(at))
+    }
     const written = new Set<string>()
     const outcomes = await this.#store(async (session) => {
       const state = await loadState(session, needs, this.#known)
