@@ -189,7 +189,9 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
     const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
     if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
-    const fallbackOnly = limits?.claim(caller, claimId, installationIds)
+    const allowed = limits?.claim(caller, claimId, installationIds)
+    if (allowed !== undefined && allowed.kind !== 'claim') throw calls.refuse(allowed)
+    const fallbackOnly = allowed?.fallbackOnly
     if (fallbackOnly !== undefined && fallbackOnly.size > 0)
       observer.limited('claims', fallbackOnly.size)
     const claims = await store.claim(claimId, installationIds, fallbackOnly)

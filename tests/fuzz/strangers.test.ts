@@ -3,10 +3,12 @@
  * nodes limit callers on their own machine too: these tests are no exempt ones.
  */
 import { gzipSync } from 'node:zlib'
+import { create, toBinary } from '@bufbuild/protobuf'
 import { Code } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, expect, test } from 'vitest'
-import { nodeClient } from '../node/support.ts'
+import { ClaimPrekeysRequestSchema } from '../../src/gen/padlock/v1/node_pb.ts'
+import { inboxEnvelope, nodeClient, register } from '../node/support.ts'
 import { type FuzzNode, faultsInOutput, startFuzzNode } from './fuzz-node.ts'
 import { peakDuring, Stranger } from './stranger.ts'
 
@@ -47,4 +49,33 @@ test('48 bodies of some kilobytes that inflate to 34 MiB each take no memory', a
   expect(peak - before).toBeLessThan(64)
   for (const { grpcStatus } of result) expect(grpcStatus).toBe(Code.Unimplemented)
   await client.getInfo({})
+})
+
+test('who claims the keys of everybody again and again is refused, and others are served meanwhile', async () => {
+  const { node, client } = await start()
+  const { nodeNs } = await client.getInfo({})
+  const bob = await register(client, 'bob', nodeNs)
+  const upload = bob.upload({ createdNs: nodeNs, oneTime: 0, fallback: true })
+  await client.publish({ envelopes: [upload] })
+  const installationIds = Array<string>(200).fill(bob.id)
+  const claim = (n: number) => {
+    const claimId = Buffer.alloc(16)
+    claimId.writeUInt32BE(n)
+    return toBinary(
+      ClaimPrekeysRequestSchema,
+      create(ClaimPrekeysRequestSchema, { claimId, installationIds }),
+    )
+  }
+  const stranger = aStranger(node)
+  const asking = Array.from({ length: 400 }, (_, n) => stranger.ask('ClaimPrekeys', claim(n)))
+  const startedMs = performance.now()
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'meanwhile')] })
+  const waitedMs = performance.now() - startedMs
+  const statuses = (await Promise.all(asking)).map(({ grpcStatus }) => grpcStatus)
+  console.log(`a publish waited ${Math.round(waitedMs)} ms beside 400 claims of 200`)
+  // 50,000 at once, and some that came back while they were asked for.
+  const served = statuses.filter((status) => status === 0).length
+  expect(served).toBeGreaterThanOrEqual(250)
+  expect(served).toBeLessThan(260)
+  expect(statuses.filter((status) => status === Code.ResourceExhausted)).toHaveLength(400 - served)
 })

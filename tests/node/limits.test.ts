@@ -45,6 +45,12 @@ function testTime() {
 }
 type TestTime = ReturnType<typeof testTime>
 
+/** The installations of a claim that give only their fallback key; fails if it is refused. */
+function fallbacksOf(claim: ReturnType<RateLimits['claim']>): readonly string[] {
+  if (claim.kind !== 'claim') throw new Error(`refused for ${claim.kind}`)
+  return [...claim.fallbackOnly]
+}
+
 const limitsOf = (rates: Partial<Rates>, time: TestTime) =>
   createRateLimits({ ...noRates, ...rates }, { clock: time })
 
@@ -183,7 +189,7 @@ test('an honest client that does a great deal at once is never limited', () => {
       const ids = targets.slice(from, from + 200).map(id)
       for (let attempt = 0; attempt < 3; attempt += 1) {
         request(undefined)
-        expect([claimAll, ...limits.claim(me, claimId, ids)]).toEqual([claimAll])
+        expect([claimAll, ...fallbacksOf(limits.claim(me, claimId, ids))]).toEqual([claimAll])
       }
     }
   }
@@ -204,7 +210,7 @@ test('an honest client that does a great deal at once is never limited', () => {
     time.nowMs += hourMs
     for (let from = 0; from < 4_000; from += 200) {
       const ids = targets.slice(from, from + 200).map(id)
-      expect([...limits.claim(me, randomBytes(16), ids)]).toEqual([])
+      expect(fallbacksOf(limits.claim(me, randomBytes(16), ids))).toEqual([])
     }
   }
 })
@@ -219,13 +225,13 @@ test('one who asks as much as possible for a day neither fills a disk nor drains
   while (time.nowMs < end && keys < 100_000) {
     const limited = limits.publish('abuser', most)
     if (limited === undefined) stored += 25 * 1024 * 1024
-    if (limits.claim('abuser', randomBytes(16), [id(1)]).size === 0) keys += 1
+    if (fallbacksOf(limits.claim('abuser', randomBytes(16), [id(1)])).length === 0) keys += 1
     if (limited !== undefined) time.nowMs += Math.min(60_000, limited.retryAfterMs)
   }
   expect(stored / 1024 ** 3).toBeLessThan(12)
   // Of a stock of up to 100 that is filled up as soon as its owner sees it below 25.
   expect(keys).toBeLessThan(40)
-  expect(limits.claim('friend', randomBytes(16), [id(1)]).size).toBe(0)
+  expect(fallbacksOf(limits.claim('friend', randomBytes(16), [id(1)])).length).toBe(0)
 })
 
 test('a claim that is sent again counts once and is decided the same', () => {
@@ -233,31 +239,45 @@ test('a claim that is sent again counts once and is decided the same', () => {
   const limits = limitsOf({ callerTargetClaimsPerHour: 1, callerTargetClaimsBurst: 2 }, time)
   const first = randomBytes(16)
   const third = randomBytes(16)
-  for (let n = 0; n < 10; n += 1) expect([...limits.claim('a', first, [id(1)])]).toEqual([])
-  expect([...limits.claim('a', randomBytes(16), [id(1), id(1)])]).toEqual([])
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([id(1)])
+  for (let n = 0; n < 10; n += 1) expect(fallbacksOf(limits.claim('a', first, [id(1)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('a', randomBytes(16), [id(1), id(1)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([id(1)])
   // There would be a token again; the store may have had no key to remember, so it stays refused.
   time.nowMs += 8 * 60_000
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([id(1)])
-  expect([...limits.claim('a', first, [id(1)])]).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([id(1)])
+  expect(fallbacksOf(limits.claim('a', first, [id(1)]))).toEqual([])
   time.nowMs += hourMs
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([])
-  expect([...limits.claim('b', randomBytes(16), [id(1)])]).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('b', randomBytes(16), [id(1)]))).toEqual([])
+})
+
+test('who names more installations in claims than it may is refused, also with one claim again and again', () => {
+  const time = testTime()
+  const limits = limitsOf({ claimedInstallationsPerSecond: 2, claimedInstallationsBurst: 4 }, time)
+  const claimId = randomBytes(16)
+  const claim = (who: string) => limits.claim(who, claimId, [id(1), id(2)])
+  for (let n = 0; n < 2; n += 1) expect(fallbacksOf(claim('a'))).toEqual([])
+  expect(claim('a')).toEqual({ kind: 'claimed_installations', retryAfterMs: 1_000 })
+  expect(fallbacksOf(claim('b'))).toEqual([])
+  time.nowMs += 1_000
+  expect(fallbacksOf(claim('a'))).toEqual([])
 })
 
 test('past what a caller, or all of them, may claim, only fallback keys are given', () => {
   const time = testTime()
   const caller = limitsOf({ claimsPerSecond: 1, claimsBurst: 3 }, time)
-  expect([...caller.claim('a', randomBytes(16), [1, 2, 3, 4].map(id))]).toEqual([id(4)])
-  expect([...caller.claim('b', randomBytes(16), [id(4)])]).toEqual([])
+  expect(fallbacksOf(caller.claim('a', randomBytes(16), [1, 2, 3, 4].map(id)))).toEqual([id(4)])
+  expect(fallbacksOf(caller.claim('b', randomBytes(16), [id(4)]))).toEqual([])
   time.nowMs += 1_000
-  expect([...caller.claim('a', randomBytes(16), [id(4)])]).toEqual([])
+  expect(fallbacksOf(caller.claim('a', randomBytes(16), [id(4)]))).toEqual([])
 
   const target = limitsOf({ targetClaimsPerHour: 60, targetClaimsBurst: 2 }, time)
-  const callers = ['a', 'b', 'c'].map((who) => [...target.claim(who, randomBytes(16), [id(1)])])
+  const callers = ['a', 'b', 'c'].map((who) =>
+    fallbacksOf(target.claim(who, randomBytes(16), [id(1)])),
+  )
   expect(callers).toEqual([[], [], [id(1)]])
   time.nowMs += 60_000
-  expect([...target.claim('d', randomBytes(16), [id(1)])]).toEqual([])
+  expect(fallbacksOf(target.claim('d', randomBytes(16), [id(1)]))).toEqual([])
 })
 
 test('subscriptions are limited at a time and a second, and one that ends makes room', () => {

@@ -1,6 +1,6 @@
 /**
  * The rate limits of this process: a request over a limit is `rate_limited` with the time to wait,
- * and a claim over a limit gets fallback keys (docs/protocol.md section 5, "Exhaustion"). A
+ * and a claim over a limit of keys gets fallback keys (docs/protocol.md section 5, "Prekeys"). A
  * caller's own buckets come before shared ones, so that refused requests do not use up what others
  * share.
  */
@@ -20,6 +20,7 @@ export const limitKinds = [
   'open_streams',
   'chain_questions',
   'claims',
+  'claimed_installations',
 ] as const
 
 export type LimitKind = (typeof limitKinds)[number]
@@ -49,12 +50,12 @@ export interface RateLimits {
   openStream(caller: string): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
-  /** Those of these installations that give only their fallback key. A claim is never refused. */
+  /** A claim that may go on; some of its installations give only their fallback key. */
   claim(
     caller: string,
     claimId: Uint8Array,
     installationIds: readonly string[],
-  ): ReadonlySet<string>
+  ): Limited | { readonly kind: 'claim'; readonly fallbackOnly: ReadonlySet<string> }
 }
 
 export interface RateLimitsOptions {
@@ -100,6 +101,7 @@ export function createRateLimits(
   const streams = buckets(rate.streamsPerSecond, rate.streamsBurst)
   const chainQuestions = buckets(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
   const claims = buckets(rate.claimsPerSecond, rate.claimsBurst)
+  const claimed = buckets(rate.claimedInstallationsPerSecond, rate.claimedInstallationsBurst)
   const callerTarget = buckets(
     rate.callerTargetClaimsPerHour / hourSeconds,
     rate.callerTargetClaimsBurst,
@@ -184,16 +186,19 @@ export function createRateLimits(
     },
     chainQuestion: (caller) => chargeOne('chain_questions', chainQuestions, caller),
     claim(caller, claimId, installationIds) {
-      if (exempt(caller)) return new Set()
+      if (exempt(caller)) return { kind: 'claim', fallbackOnly: new Set() }
+      // Also for a claim that is sent again: looking up its keys costs the same.
+      const limited = chargeOne('claimed_installations', claimed, caller, installationIds.length)
+      if (limited !== undefined) return limited
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
-      if (known !== undefined) return known
+      if (known !== undefined) return { kind: 'claim', fallbackOnly: known }
       const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
         if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
       claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
-      return fallbackOnly
+      return { kind: 'claim', fallbackOnly }
     },
   }
 }

@@ -46,6 +46,10 @@ export const rateDefaults = {
   claimsPerSecond: 2,
   /** At once: 400 accounts with ten installations, twice. */
   claimsBurst: 10_000,
+  /** Installations that a caller names in claims, a second, whatever key they give. */
+  claimedInstallationsPerSecond: 20,
+  /** At once: 400 accounts with ten installations, twice, with retries. */
+  claimedInstallationsBurst: 50_000,
   /** One-time keys of one installation that one caller claims, an hour. */
   callerTargetClaimsPerHour: 1,
   /** At once: a person's devices behind one address. */

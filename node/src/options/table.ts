@@ -140,7 +140,7 @@ export const optionTable = {
     group: 'Limits of callers',
     kind: rates,
     default: '',
-    help: 'How much one caller (an IPv4 address or an IPv6 /64) may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 removes that limit, off removes all. A request over a limit is refused with rate_limited and the time to wait; a claim over a limit gets fallback keys.',
+    help: 'How much one caller (an IPv4 address or an IPv6 /64) may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 removes that limit, off removes all. A request over a limit is refused with rate_limited and the time to wait; a claim over a limit of one-time keys gets fallback keys.',
   }),
   'limit-local': option({
     group: 'Limits of callers',

@@ -34,6 +34,8 @@ export interface StoreOptions {
 /** Bounds of one transaction: further requests wait for the next. */
 const batchLimitOperations = 1_000
 const batchLimitBytes = 32 * 1024 * 1024
+/** Envelopes and claimed installations: each locks, reads and writes some rows. */
+const batchLimitItems = 5_000
 /** Bounds of the queue: beyond them requests are refused and may be retried. */
 const queueLimitOperations = 20_000
 const queueLimitBytes = 256 * 1024 * 1024
@@ -43,6 +45,7 @@ const sweepIntervalMs = 60_000
 interface Waiting {
   readonly operation: Operation
   readonly bytes: number
+  readonly items: number
   readonly resolve: (outcome: Outcome) => void
 }
 
@@ -166,7 +169,7 @@ export class GroupCommitStore extends ReadsByName implements Store {
       ) {
         throw new StoreFailure('too much waits to be stored')
       }
-      this.#queue.push({ operation, bytes, resolve })
+      this.#queue.push({ operation, bytes, items: itemsOf(operation), resolve })
       this.#queueBytes += bytes
       this.#writing ??= this.#write()
     })
@@ -192,15 +195,17 @@ export class GroupCommitStore extends ReadsByName implements Store {
   #takeBatch(): readonly Waiting[] {
     let count = 0
     let bytes = 0
+    let items = 0
     for (const waiting of this.#queue) {
       if (count === batchLimitOperations) break
-      if (count > 0 && bytes + waiting.bytes > batchLimitBytes) break
-      count += 1
       bytes += waiting.bytes
+      items += waiting.items
+      if (count > 0 && (bytes > batchLimitBytes || items > batchLimitItems)) break
+      count += 1
     }
     const batch = this.#queue.slice(0, count)
     this.#queue = this.#queue.slice(count)
-    this.#queueBytes -= bytes
+    for (const waiting of batch) this.#queueBytes -= waiting.bytes
     return batch
   }
 
@@ -216,6 +221,9 @@ export class GroupCommitStore extends ReadsByName implements Store {
     }
   }
 }
+
+const itemsOf = (operation: Operation): number =>
+  operation.kind === 'publish' ? operation.envelopes.length : operation.installationIds.length
 
 const failureOf = (outcome: Outcome): StoreFailure =>
   new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')
