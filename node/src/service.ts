@@ -30,6 +30,7 @@ import {
 import { createCalls } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
+import { answerShareKey } from './limits/answer-memory.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
@@ -41,7 +42,7 @@ import { defaultRetentionNs } from './store/lifetimes.ts'
 import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
 import { defaultLiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
-import { subscribe } from './streams/subscription.ts'
+import { sizeOf, subscribe } from './streams/subscription.ts'
 import { cursorOf, envelopeMessage, eventMessage, prekeyMessage } from './wire.ts'
 
 export interface NodeServiceOptions {
@@ -76,6 +77,9 @@ export interface RunningService {
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
 }
+
+/** How long a query may wait for memory. */
+const roomWaitMs = 15_000
 
 /** All message bytes of the largest request as base64, and the fields around them. */
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
@@ -142,16 +146,21 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return create(PublishResponseSchema, { receipts })
   }
 
-  async function query({ topics, limit, proofs }: QueryRequest, caller: string) {
-    admit(limits?.query(caller, topics.length))
+  async function query({ topics, limit, proofs }: QueryRequest, { values }: HandlerContext) {
+    admit(limits?.query(values.get(callerKey), topics.length))
     const allowed = access(topics, proofs)
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
     if (allowed.installationIds.length > 0) throw refusal('malformed')
     const count = limit === 0 ? pageLimitEnvelopes : Math.min(limit, pageLimitEnvelopes)
+    const room = values.get(answerShareKey)
+    if (!(await room.take(pageLimitBytes, roomWaitMs))) {
+      throw calls.refuse({ kind: 'answers', retryAfterMs: 1_000 })
+    }
     const page = await store.page(topics.map(cursorOf), {
       envelopes: count,
       bytes: pageLimitBytes,
     })
+    room.keep(sizeOf(page.envelopes))
     return create(QueryResponseSchema, {
       envelopes: page.envelopes.map(envelopeMessage),
       hasMore: page.hasMore,
@@ -175,6 +184,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         signal,
         cursors: topics.filter(({ topic }) => served.has(topic)).map(cursorOf),
         installationIds: allowed.installationIds,
+        room: values.get(answerShareKey),
       })
       for await (const event of events) {
         if (event.kind === 'envelopes') observer.streamed(event.envelopes.length)
@@ -232,7 +242,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         NodeService,
         {
           publish: (request, context) => guard(publish(request, callerOf(context))),
-          query: (request, context) => guard(query(request, callerOf(context))),
+          query: (request, context) => guard(query(request, context)),
           claimPrekeys: (request, context) => guard(claimPrekeys(request, callerOf(context))),
           getInfo,
           async *subscribe(request, context) {

@@ -72,6 +72,7 @@ test('every option is read from its variable', () => {
     PADLOCK_MAX_CONNECTIONS_PER_CALLER: '5',
     PADLOCK_MAX_STREAMS: '10',
     PADLOCK_MAX_BODY_BYTES: '1GiB',
+    PADLOCK_MAX_ANSWER_BYTES: '512MiB',
     PADLOCK_HEADERS_TIMEOUT: '500ms',
     PADLOCK_REQUEST_TIMEOUT: '20',
     PADLOCK_IDLE_TIMEOUT: '1h',
@@ -111,6 +112,7 @@ test('every option is read from its variable', () => {
       connections: 50,
       connectionsOfCaller: 5,
       bodyBytes: 1024 ** 3,
+      answerBytes: 512 * 1024 ** 2,
     },
   })
   expect(nodeOptionsOf(settings).exempt?.('127.0.0.1')).toBe(false)

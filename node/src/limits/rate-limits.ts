@@ -21,6 +21,7 @@ export const limitKinds = [
   'chain_questions',
   'claims',
   'claimed_installations',
+  'answers',
 ] as const
 
 export type LimitKind = (typeof limitKinds)[number]

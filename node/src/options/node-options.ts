@@ -44,6 +44,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
       connections: settings['max-connections'],
       connectionsOfCaller: settings['max-connections-per-caller'],
       bodyBytes: settings['max-body-bytes'],
+      answerBytes: settings['max-answer-bytes'],
     },
   }
 }

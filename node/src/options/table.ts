@@ -172,6 +172,12 @@ export const optionTable = {
     default: '256MiB',
     help: 'Maximum bytes of request bodies in memory at a time, over all connections; one caller may use a quarter of it. Beyond that a request is refused with rate_limited. One request has at most 25 MiB.',
   }),
+  'max-answer-bytes': option({
+    group: 'Limits of connections',
+    kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
+    default: '256MiB',
+    help: 'Maximum bytes of envelopes in memory that were read for queries and subscriptions and not taken by their readers yet, over all connections; one caller may use a quarter of it. Beyond that answers wait for room, and those whose readers take nothing are cut.',
+  }),
   'headers-timeout': option({
     group: 'Limits of connections',
     kind: aTime(100, hourMs),

@@ -5,6 +5,7 @@
 import net from 'node:net'
 import { type ConnectRouter, cors as corsLists } from '@connectrpc/connect'
 import cors from 'cors'
+import { AnswerMemory } from '../limits/answer-memory.ts'
 import { BodyBudget } from './body-budget.ts'
 import { isLocal } from './caller.ts'
 import { ConnectionGate } from './connection-gate.ts'
@@ -21,6 +22,8 @@ export interface ServerLimits extends HttpLimits {
   readonly connectionsOfCaller: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
+  /** Bytes of envelopes that were read for answers and not taken yet. */
+  readonly answerBytes: number
 }
 
 /** For a node on the internet with a few gigabytes of memory. */
@@ -32,6 +35,7 @@ export const defaultServerLimits: ServerLimits = {
   connections: 10_000,
   connectionsOfCaller: 200,
   bodyBytes: 256 * 1024 * 1024,
+  answerBytes: 256 * 1024 * 1024,
 }
 
 export interface ListenOptions {
@@ -62,6 +66,8 @@ export interface Listener {
   readonly connectionsRefused: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
+  /** Bytes of envelopes on their way to readers. */
+  readonly answerBytes: number
   /** When the certificate in use expires; absent in clear. */
   readonly certificateUntil: Date | undefined
   /** Reads the certificate again. */
@@ -85,7 +91,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     exempt,
   })
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
-  const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies })
+  const answers = new AnswerMemory({ limitBytes: limits.answerBytes, exempt })
+  const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies, answers })
   const allowBrowsers = cors({
     // The node does not rely on where a request comes from, so any page may talk to it.
     origin: '*',
@@ -127,6 +134,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     },
     get bodyBytes() {
       return bodies.used
+    },
+    get answerBytes() {
+      return answers.used
     },
     get certificateUntil() {
       return tls?.validUntil

@@ -9,6 +9,7 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
+import { type AnswerMemory, answerShareKey } from '../limits/answer-memory.ts'
 import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { callerKey, callerOf } from './caller.ts'
@@ -22,6 +23,7 @@ export interface RpcHandlerOptions {
   /** How many proxies in front are trusted to name callers. */
   readonly trustedHops: number
   readonly bodies: BodyBudget
+  readonly answers: AnswerMemory
   /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
   /** Called once if a proxy names its callers and none is trusted. */
@@ -66,7 +68,9 @@ export function createRpcHandler(
       return
     }
     const caller = callerBehind(request)
-    const values = createContextValues().set(callerKey, caller)
+    const room = options.answers.open(caller, cut)
+    response.once('close', room.release)
+    const values = createContextValues().set(callerKey, caller).set(answerShareKey, room)
     let universal: Universal
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, values)
@@ -102,7 +106,12 @@ export function createRpcHandler(
     function timed(answer: Answer): Answer {
       const { body } = answer
       if (body === undefined) return answer
-      const taking = { limitMs: options.idleTimeoutMs, begun: share.release, stalled: cut }
+      const taking = {
+        limitMs: options.idleTimeoutMs,
+        begun: share.release,
+        moved: room.moved,
+        stalled: cut,
+      }
       return { ...answer, body: timeTaking(body, taking) }
     }
 
