@@ -8,7 +8,7 @@ import { Code } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, expect, test } from 'vitest'
 import { ClaimPrekeysRequestSchema } from '../../src/gen/padlock/v1/node_pb.ts'
-import { inboxEnvelope, nodeClient, register } from '../node/support.ts'
+import { inboxEnvelope, nodeClient, readRefusal, register } from '../node/support.ts'
 import { type FuzzNode, faultsInOutput, startFuzzNode } from './fuzz-node.ts'
 import { peakDuring, Stranger } from './stranger.ts'
 
@@ -79,3 +79,28 @@ test('who claims the keys of everybody again and again is refused, and others ar
   expect(served).toBeLessThan(260)
   expect(statuses.filter((status) => status === Code.ResourceExhausted)).toHaveLength(400 - served)
 })
+
+test('a proxy on this machine that nobody told the node about has limits, and so has who says to be this machine', async () => {
+  const node = await startFuzzNode({
+    args: ['--rate', 'requests-burst=50', '--rate', 'requests-per-second=5', '--trust-proxy', '1'],
+  })
+  running.add(node)
+  const client = nodeClient(createGrpcTransport({ baseUrl: node.url }))
+  for (const headers of [
+    { 'x-forwarded-for': '127.0.0.1' },
+    { 'x-forwarded-for': '' },
+    { forwarded: 'for=192.0.2.1' },
+  ]) {
+    const calls = Array.from({ length: 300 }, () => refusedWith(client.getInfo({}, { headers })))
+    const refused = (await Promise.all(calls)).filter((code) => code === 'rate_limited')
+    expect(refused.length).toBeGreaterThan(150)
+  }
+  // The operator is not among them.
+  for (let n = 0; n < 300; n += 1) await client.getInfo({})
+})
+
+const refusedWith = (call: Promise<unknown>) =>
+  call.then(
+    () => undefined,
+    (error: unknown) => readRefusal(error).code,
+  )

@@ -1,12 +1,14 @@
 /** Bounds the open connections, in all and by caller. */
 import type { Socket } from 'node:net'
-import { nameCaller } from './caller.ts'
+import { callerAt } from './caller.ts'
 
 export interface ConnectionLimits {
   readonly total: number
   readonly perCaller: number
   /** Callers whose connections count only in all. */
   readonly exempt: (caller: string) => boolean
+  /** Addresses whose connections count only in all: they are many callers'. */
+  readonly isProxy: (address: string | undefined) => boolean
 }
 
 export class ConnectionGate {
@@ -33,10 +35,10 @@ export class ConnectionGate {
    * Counts the connection until it closes. One too many is closed at once, and the result is false.
    */
   admit(socket: Socket): boolean {
-    const caller = nameCaller(socket.remoteAddress)
-    const { total, perCaller, exempt } = this.#limits
+    const caller = callerAt(socket.remoteAddress)
+    const { total, perCaller, exempt, isProxy } = this.#limits
     const ofCaller = this.#byCaller.get(caller) ?? 0
-    const isFull = ofCaller >= perCaller && !exempt(caller)
+    const isFull = ofCaller >= perCaller && !exempt(caller) && !isProxy(socket.remoteAddress)
     if (this.#sockets.size >= total || isFull) {
       this.#refused += 1
       socket.destroy()

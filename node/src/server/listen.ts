@@ -12,13 +12,14 @@ import { ConnectionGate } from './connection-gate.ts'
 import { connectionsByDescriptors } from './descriptors.ts'
 import { createHttpServers, type HttpLimits } from './http-servers.ts'
 import { sniffProtocol } from './protocol-sniffer.ts'
+import { isTrusted, noProxies, type TrustedProxies } from './proxies.ts'
 import { createRpcHandler } from './rpc-handler.ts'
 import { type CertificateFiles, type CertificateNews, openTls, type TlsLayer } from './tls.ts'
 
 export interface ServerLimits extends HttpLimits {
   /** Open connections; never more than the limit of open files leaves. */
   readonly connections: number
-  /** Of one caller; ignored behind a trusted proxy, where all come from the proxy. */
+  /** Of one caller; a trusted proxy has as many as there are. */
   readonly connectionsOfCaller: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
@@ -46,9 +47,9 @@ export interface ListenOptions {
   /** Absent: in clear. */
   readonly tls?: CertificateFiles
   readonly onCertificate?: (news: CertificateNews) => void
-  /** How many proxies in front are trusted to name callers; 0 by default. */
-  readonly trustedHops?: number
-  /** Called once if a proxy names its callers and none is trusted. */
+  /** Proxies in front that are trusted to name callers; by default none. */
+  readonly proxies?: TrustedProxies
+  /** Called once if a request was passed on by a proxy that is not trusted. */
   readonly onUntrustedProxy?: () => void
   readonly limits?: Partial<ServerLimits>
   /** Callers without limits of their own; by default this machine. */
@@ -83,16 +84,17 @@ export interface Listener {
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const limits = { ...defaultServerLimits, ...options.limits }
-  const { trustedHops = 0, exempt = isLocal } = options
+  const { proxies = noProxies, exempt = isLocal } = options
   const connectionLimit = Math.min(limits.connections, connectionsByDescriptors())
   const gate = new ConnectionGate({
     total: connectionLimit,
-    perCaller: trustedHops === 0 ? limits.connectionsOfCaller : Number.POSITIVE_INFINITY,
+    perCaller: limits.connectionsOfCaller,
     exempt,
+    isProxy: (address) => isTrusted(address, proxies),
   })
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
   const answers = new AnswerMemory({ limitBytes: limits.answerBytes, exempt })
-  const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies, answers })
+  const answer = createRpcHandler({ ...options, ...limits, proxies, bodies, answers })
   const allowBrowsers = cors({
     // The node does not rely on where a request comes from, so any page may talk to it.
     origin: '*',

@@ -12,21 +12,22 @@ import {
 import { type AnswerMemory, answerShareKey } from '../limits/answer-memory.ts'
 import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
-import { callerKey, callerOf } from './caller.ts'
+import { callerKey, callerOf, isForwarded } from './caller.ts'
 import { inspectBody } from './inspection.ts'
+import { isTrusted, type TrustedProxies } from './proxies.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
 
 export interface RpcHandlerOptions {
   readonly routes: (router: ConnectRouter) => void
-  /** How many proxies in front are trusted to name callers. */
-  readonly trustedHops: number
+  /** Who is trusted to name callers. */
+  readonly proxies: TrustedProxies
   readonly bodies: BodyBudget
   readonly answers: AnswerMemory
   /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
-  /** Called once if a proxy names its callers and none is trusted. */
+  /** Called once if a request was passed on by a proxy that is not trusted. */
   readonly onUntrustedProxy?: () => void
 }
 
@@ -48,12 +49,11 @@ export function createRpcHandler(
 
   let hasWarned = false
   const callerBehind = ({ socket, headers }: Request): string => {
-    const forwardedFor = headers['x-forwarded-for']
-    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasWarned) {
+    if (!hasWarned && isForwarded(headers) && !isTrusted(socket.remoteAddress, options.proxies)) {
       hasWarned = true
       options.onUntrustedProxy?.()
     }
-    return callerOf(socket, forwardedFor, options.trustedHops)
+    return callerOf(socket, headers, options.proxies)
   }
 
   return (request, response) => {
