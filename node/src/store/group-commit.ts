@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
 import { CommitFeed } from './commit-feed.ts'
 import { defaultRetentionNs } from './lifetimes.ts'
+import { DatabaseClock } from './node-clock.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
@@ -29,6 +30,8 @@ export interface StoreOptions {
   readonly chainIds?: readonly bigint[]
   /** How long inboxes keep their envelopes. */
   readonly retentionNs?: bigint
+  /** Called when old data could not be dropped; it is tried again every minute. */
+  readonly onSweepFailure?: (reason: string) => void
 }
 
 /** Bounds of one transaction: further requests wait for the next. */
@@ -57,10 +60,9 @@ export class GroupCommitStore extends ReadsByName implements Store {
   readonly #givenClock: Clock | undefined
   readonly #retentionNs: bigint
   readonly #feed: CommitFeed
+  readonly #databaseClock: DatabaseClock | undefined
   readonly #sweeper: NodeJS.Timeout
   #sweeping: Promise<void> | undefined
-  /** How far the database's clock is ahead of this machine's. */
-  #aheadNs = 0n
   #queue: Waiting[] = []
   #queueBytes = 0
   #writing: Promise<void> | undefined
@@ -72,13 +74,23 @@ export class GroupCommitStore extends ReadsByName implements Store {
     this.chainIds = options.chainIds ?? []
     this.#calls = calls
     this.#givenClock = options.clock
-    this.clock = options.clock ?? (() => systemClock() + this.#aheadNs)
+    if (calls.clock === 'own') this.#databaseClock = new DatabaseClock(systemClock())
+    this.clock = options.clock ?? this.#databaseClock?.now ?? systemClock
     this.#retentionNs = options.retentionNs ?? defaultRetentionNs
     this.#feed = new CommitFeed(this)
     calls.onNews?.((news) => this.#feed.onNews(news))
     // Reads do not show what is too old and not swept yet, except on inboxes.
-    this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
+    this.#sweeper = setInterval(() => {
+      this.sweep().catch((error: unknown) => options.onSweepFailure?.(reasonOf(error)))
+    }, sweepIntervalMs)
     this.#sweeper.unref()
+  }
+
+  /** Asks the database what time it is; to be called once before use. @throws StoreFailure */
+  async readClock(): Promise<this> {
+    const { nowNs } = await this.#calls.run([], undefined).catch(asStoreFailure)
+    this.#databaseClock?.set(nowNs)
+    return this
   }
 
   /** Length of the queue. */
@@ -149,7 +161,9 @@ export class GroupCommitStore extends ReadsByName implements Store {
   }
 
   async #sweepAll(): Promise<void> {
-    while (!this.#closed && (await this.#calls.sweep(this.clock(), this.#retentionNs))) {
+    // However idle the store is, its clock is right but for what a minute brings.
+    if (this.#databaseClock !== undefined) await this.readClock()
+    while (!this.#closed && (await this.#calls.sweep(this.#givenClock?.(), this.#retentionNs))) {
       // Waiting writes go first.
       await nextTurn()
       await this.#writing
@@ -213,14 +227,16 @@ export class GroupCommitStore extends ReadsByName implements Store {
     try {
       const operations = batch.map(({ operation }) => operation)
       const { outcomes, nowNs } = await this.#calls.run(operations, this.#givenClock?.())
-      this.#aheadNs = nowNs - systemClock()
+      this.#databaseClock?.set(nowNs)
       return outcomes
     } catch (error) {
-      const reason = error instanceof Error ? error.message : 'unknown'
+      const reason = reasonOf(error)
       return batch.map(() => ({ kind: 'failed', reason }))
     }
   }
 }
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
 
 const itemsOf = (operation: Operation): number =>
   operation.kind === 'publish' ? operation.envelopes.length : operation.installationIds.length

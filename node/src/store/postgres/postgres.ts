@@ -6,9 +6,10 @@ import type pg from 'pg'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
-import { integerOf, required, textOf } from '../rows.ts'
-import { type Reads, readByName, StoreFailure } from '../store.ts'
+import { textOf } from '../rows.ts'
+import { type Reads, readByName } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
+import { readClock } from './database-clock.ts'
 import { LoadedLedger } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
@@ -17,6 +18,7 @@ import { readPage } from './pages.ts'
 import {
   isAboutValues,
   isConflict,
+  makePatientPool,
   makePool,
   runStatement,
   runTransaction,
@@ -24,6 +26,7 @@ import {
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
+import { type Changes, Writer } from './writer.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
@@ -43,27 +46,22 @@ const conflictLimit = 5
 type Publish = Extract<Operation, { kind: 'publish' }>
 type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 
-/** What a transaction changed, for the other processes. */
-interface Changes {
-  /** Each topic with the sequence before its first new envelope. */
-  readonly topics: ReadonlyMap<string, bigint>
-  readonly installations: readonly string[]
-}
-
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
   const { url, chainIds = [], doorbell = 'notify', connections = 8 } = options
+  const patient = makePatientPool(url)
+  const nodeId = await migrate(patient).finally(() => patient.end())
   const pool = makePool(url, connections)
   try {
-    const nodeId = await migrate(pool)
     await checkDurability(pool)
-    const database = new PostgresDatabase(pool, chainIds, await addWriter(pool), {
+    const database = new PostgresDatabase(pool, chainIds, await Writer.add(pool), {
       url,
       usesBell: doorbell === 'notify',
     })
     await database.tail.start()
     return {
       nodeId,
+      clock: 'own',
       run: (operations, nowNs) => database.run(operations, nowNs),
       read: (nowNs, name, args) => readByName(readsAt(pool, nowNs), name, args),
       sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
@@ -82,7 +80,8 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
 /** The store on this thread: for tests and tools. @throws Error as `openPostgresCalls` */
 export const openPostgresStore = async (
   options: PostgresOptions & StoreOptions,
-): Promise<GroupCommitStore> => new GroupCommitStore(await openPostgresCalls(options), options)
+): Promise<GroupCommitStore> =>
+  new GroupCommitStore(await openPostgresCalls(options), options).readClock()
 
 const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
   page: (cursors, limit) => readPage(pool, cursors, limit),
@@ -96,7 +95,7 @@ const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
 
 class PostgresDatabase {
   readonly tail: Tail
-  readonly writer: bigint
+  readonly writer: Writer
   readonly #pool: pg.Pool
   readonly #chainIds: readonly bigint[]
   readonly #usesBell: boolean
@@ -105,14 +104,14 @@ class PostgresDatabase {
   constructor(
     pool: pg.Pool,
     chainIds: readonly bigint[],
-    writer: bigint,
+    writer: Writer,
     bell: { readonly url: string; readonly usesBell: boolean },
   ) {
     this.#pool = pool
     this.#chainIds = chainIds
     this.writer = writer
     this.#usesBell = bell.usesBell
-    this.tail = new Tail({ pool, own: writer, ...bell })
+    this.tail = new Tail({ pool, own: writer.id, ...bell })
   }
 
   /** The requests of a batch are independent: publishes go first, then claims. */
@@ -128,7 +127,7 @@ class PostgresDatabase {
     }
     keep(publishes, await this.#attempt(publishes, (some) => this.#publish(some, clock)))
     keep(claims, await this.#attempt(claims, (some) => this.#claim(some, clock)))
-    const nowNs = clock.latestNs ?? (await runClock(this.#pool))
+    const nowNs = clock.latestNs ?? (await runTransaction(this.#pool, readClock))
     return {
       outcomes: operations.map(
         (operation): Outcome => outcomes.get(operation) ?? { kind: 'failed', reason: 'lost' },
@@ -205,44 +204,16 @@ class PostgresDatabase {
   ): Promise<T> {
     const { result, number } = await runTransaction(this.#pool, async (session) => {
       const { result, changes } = await step(session)
-      return { result, number: await list(session, this.writer, changes) }
+      return { result, number: await this.writer.list(session, changes) }
     })
     if (number !== undefined) {
       this.tail.onOwnCommit(number)
       // A notification that gets lost only delays: nothing waits for it.
-      if (this.#usesBell) void ringOthers(this.#pool, this.writer).catch(() => {})
+      if (this.#usesBell) void ringOthers(this.#pool, this.writer.id).catch(() => {})
     }
     return result
   }
 }
-
-/** Numbers and lists a transaction; absent if it changed nothing. */
-async function list(
-  session: Session,
-  writer: bigint,
-  { topics, installations }: Changes,
-): Promise<bigint | undefined> {
-  if (topics.size === 0 && installations.length === 0) return undefined
-  const [row] = await session.query(
-    `WITH next AS (UPDATE writer SET number = number + 1 WHERE id = $1 RETURNING number)
-     INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
-     SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`,
-    [writer, [...topics.keys()], [...topics.values()], installations],
-  )
-  // The process slept so long that its row was swept as that of a dead one; a new start adds a row.
-  if (row === undefined)
-    throw new StoreFailure('this process was away for too long; start it again')
-  return integerOf(row, 'number')
-}
-
-const clockText = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
-
-async function readClock(session: Session): Promise<bigint> {
-  const [row] = await session.query(`SELECT ${clockText} AS now_ns`)
-  return integerOf(required(row), 'now_ns')
-}
-
-const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
 
 /** The time of a batch: the database's, or a given one. */
 class BatchClock {
@@ -257,14 +228,6 @@ class BatchClock {
     this.latestNs = this.#givenNs ?? (await readClock(session))
     return this.latestNs
   }
-}
-
-async function addWriter(pool: pg.Pool): Promise<bigint> {
-  const [row] = await runStatement(
-    pool,
-    `INSERT INTO writer (number, seen_ns) VALUES (0, ${clockText}) RETURNING id`,
-  )
-  return integerOf(required(row), 'id')
 }
 
 /** Acknowledged data must be on disk: a server that answers earlier is refused. */

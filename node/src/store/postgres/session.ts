@@ -14,21 +14,38 @@ types.setTypeParser(pg.types.builtins.INT8, BigInt)
 const statementLimitMs = 30_000
 const lockLimitMs = 10_000
 
-export const makePool = (url: string, connections: number): pg.Pool => {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: connections,
-    types,
-    application_name: 'padlock-node',
-    connectionTimeoutMillis: 5_000,
-    idleTimeoutMillis: 60_000,
-    keepAlive: true,
-    statement_timeout: statementLimitMs,
-    query_timeout: statementLimitMs + 5_000,
-    lock_timeout: lockLimitMs,
-    // A process that hangs in a transaction does not keep its locks for ever.
-    idle_in_transaction_session_timeout: 60_000,
-  })
+/** For migrations: what they do takes as long as the tables are large. */
+export const makePatientPool = (url: string): pg.Pool =>
+  withoutCrashes(
+    new pg.Pool({
+      connectionString: url,
+      max: 1,
+      types,
+      application_name: 'padlock-node migration',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    }),
+  )
+
+export const makePool = (url: string, connections: number): pg.Pool =>
+  withoutCrashes(
+    new pg.Pool({
+      connectionString: url,
+      max: connections,
+      types,
+      application_name: 'padlock-node',
+      connectionTimeoutMillis: 5_000,
+      idleTimeoutMillis: 60_000,
+      keepAlive: true,
+      statement_timeout: statementLimitMs,
+      query_timeout: statementLimitMs + 5_000,
+      lock_timeout: lockLimitMs,
+      // A process that hangs in a transaction does not keep its locks for ever.
+      idle_in_transaction_session_timeout: 60_000,
+    }),
+  )
+
+function withoutCrashes(pool: pg.Pool): pg.Pool {
   // An idle connection that breaks is replaced at the next use.
   pool.on('error', () => {})
   pool.on('connect', (client) => {

@@ -42,7 +42,8 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
         return { outcomes: database.run(operations, nowNs), nowNs }
       }),
     read: (nowNs, name, args) => readByName(database.readsAt(nowNs), name, args),
-    sweep: (nowNs, retentionNs) => copy.between(() => database.sweep(nowNs, retentionNs)),
+    sweep: (givenNs, retentionNs) =>
+      copy.between(() => database.sweep(givenNs ?? systemClock(), retentionNs)),
     close: async () => {
       stopTaking()
       await copy.stop()
