@@ -171,6 +171,7 @@ class ScriptedStore {
   publish = neverCalled
   claim = neverCalled
   sweep = neverCalled
+  takesWrites = neverCalled
   close = neverCalled
 }
 

@@ -18,6 +18,7 @@ import { readPage } from './pages.ts'
 import {
   isAboutValues,
   isConflict,
+  isReadOnly,
   makePatientPool,
   makePool,
   runStatement,
@@ -84,6 +85,12 @@ export const openPostgresStore = async (
   new GroupCommitStore(await openPostgresCalls(options), options).readClock()
 
 const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+  // Takes a lock that nobody else takes, which a server that only reads refuses: its connection is closed.
+  takesWrites: () =>
+    runTransaction(pool, async (session) => {
+      await session.query('SELECT 1 FROM meta WHERE name = $1 FOR SHARE', ['version'])
+      return true
+    }),
   page: (cursors, limit) => readPage(pool, cursors, limit),
   async stock(installationId) {
     const stocks = await runTransaction(pool, (session) =>
@@ -97,6 +104,7 @@ class PostgresDatabase {
   readonly tail: Tail
   readonly writer: Writer
   readonly #pool: pg.Pool
+  readonly #connections: number
   readonly #chainIds: readonly bigint[]
   readonly #usesBell: boolean
   readonly #known = new KnownTopics()
@@ -107,6 +115,7 @@ class PostgresDatabase {
     writer: Writer,
     bell: { readonly url: string; readonly usesBell: boolean },
   ) {
+    this.#connections = pool.options.max
     this.#pool = pool
     this.#chainIds = chainIds
     this.writer = writer
@@ -146,6 +155,8 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
+        // Each try closes a connection to a server that has become a replica.
+        if (isReadOnly(error) && tries <= this.#connections) continue
         // Nobody knows whether it was stored; if it was, the list brings it to this process's
         // readers too.
         this.tail.ring()
