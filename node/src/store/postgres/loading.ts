@@ -21,6 +21,11 @@ export class KnownTopics {
     return this.#names.has(name)
   }
 
+  /** The database may not have what it had. */
+  forget(): void {
+    this.#names.clear()
+  }
+
   /** To be called after the commit. */
   add(names: Iterable<string>): void {
     if (this.#names.size > maxKnown) this.#names.clear()

@@ -6,11 +6,12 @@ import type pg from 'pg'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
-import { textOf } from '../rows.ts'
 import { type Reads, readByName } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { readClock } from './database-clock.ts'
-import { LoadedLedger } from './ledger.ts'
+import { checkDurability } from './durability.ts'
+import { History } from './history.ts'
+import { LoadedLedger, MissingState } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { Needs } from './needs.ts'
@@ -21,7 +22,6 @@ import {
   isReadOnly,
   makePatientPool,
   makePool,
-  runStatement,
   runTransaction,
   type Session,
 } from './session.ts'
@@ -39,6 +39,8 @@ export interface PostgresOptions {
   readonly doorbell?: 'notify' | 'poll'
   /** Maximum connections of this process, besides the one of the doorbell. */
   readonly connections?: number
+  /** Called once if the database lost what was in it: from then on everything fails. */
+  readonly onLost?: (reason: string) => void
 }
 
 /** How often a transaction with a conflict is tried. */
@@ -49,23 +51,31 @@ type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
-  const { url, chainIds = [], doorbell = 'notify', connections = 8 } = options
+  const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
   const patient = makePatientPool(url)
   const nodeId = await migrate(patient).finally(() => patient.end())
   const pool = makePool(url, connections)
   try {
     await checkDurability(pool)
+    const history = new History(pool, nodeId, (reason) => onLost?.(reason))
     const database = new PostgresDatabase(pool, chainIds, await Writer.add(pool), {
       url,
       usesBell: doorbell === 'notify',
+      history,
     })
     await database.tail.start()
     return {
       nodeId,
       clock: 'own',
       run: (operations, nowNs) => database.run(operations, nowNs),
-      read: (nowNs, name, args) => readByName(readsAt(pool, nowNs), name, args),
-      sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
+      read: async (nowNs, name, args) => {
+        history.assertWhole()
+        return readByName(readsAt(pool, nowNs), name, args)
+      },
+      sweep: async (nowNs, retentionNs) => {
+        await history.compare(database.tail.seen)
+        return sweep(pool, database.writer, nowNs, retentionNs)
+      },
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
         await database.tail.close()
@@ -100,11 +110,15 @@ const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
   },
 })
 
+/** The number of this process's transaction was given out before. */
+class WentBack extends Error {}
+
 class PostgresDatabase {
   readonly tail: Tail
   readonly writer: Writer
   readonly #pool: pg.Pool
   readonly #connections: number
+  readonly #history: History
   readonly #chainIds: readonly bigint[]
   readonly #usesBell: boolean
   readonly #known = new KnownTopics()
@@ -113,14 +127,15 @@ class PostgresDatabase {
     pool: pg.Pool,
     chainIds: readonly bigint[],
     writer: Writer,
-    bell: { readonly url: string; readonly usesBell: boolean },
+    given: { readonly url: string; readonly usesBell: boolean; readonly history: History },
   ) {
+    this.#history = given.history
     this.#connections = pool.options.max
     this.#pool = pool
     this.#chainIds = chainIds
     this.writer = writer
-    this.#usesBell = bell.usesBell
-    this.tail = new Tail({ pool, own: writer.id, ...bell })
+    this.#usesBell = given.usesBell
+    this.tail = new Tail({ pool, own: writer.id, ...given })
   }
 
   /** The requests of a batch are independent: publishes go first, then claims. */
@@ -155,6 +170,11 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
+        // What was known to be there is not: it is written, or noticed, at the next try.
+        if (error instanceof MissingState && tries < conflictLimit) {
+          this.#known.forget()
+          continue
+        }
         // Each try closes a connection to a server that has become a replica.
         if (isReadOnly(error) && tries <= this.#connections) continue
         // Nobody knows whether it was stored; if it was, the list brings it to this process's
@@ -213,9 +233,18 @@ class PostgresDatabase {
   async #store<T>(
     step: (session: Session) => Promise<{ readonly result: T; readonly changes: Changes }>,
   ): Promise<T> {
+    this.#history.assertWhole()
+    const latest = this.tail.seen.get(this.writer.id) ?? 0n
     const { result, number } = await runTransaction(this.#pool, async (session) => {
       const { result, changes } = await step(session)
-      return { result, number: await this.writer.list(session, changes) }
+      const listed = await this.writer.list(session, changes, latest)
+      if (listed !== undefined) this.#history.assertSame(listed.nodeId)
+      // Nothing of it is committed.
+      if (listed !== undefined && listed.number <= latest) throw new WentBack()
+      return { result, number: listed?.number }
+    }).catch((error: unknown) => {
+      if (error instanceof WentBack) return this.#history.fail()
+      throw error
     })
     if (number !== undefined) {
       this.tail.onOwnCommit(number)
@@ -238,16 +267,5 @@ class BatchClock {
   async read(session: Session): Promise<bigint> {
     this.latestNs = this.#givenNs ?? (await readClock(session))
     return this.latestNs
-  }
-}
-
-/** Acknowledged data must be on disk: a server that answers earlier is refused. */
-async function checkDurability(pool: pg.Pool): Promise<void> {
-  for (const name of ['fsync', 'synchronous_commit', 'full_page_writes']) {
-    const [row] = await runStatement(pool, 'SELECT current_setting($1, true) AS value', [name])
-    if (row?.value === null || row === undefined) continue
-    if (textOf(row, 'value') === 'off') {
-      throw new Error(`the database has ${name} = off, and would lose what it acknowledged`)
-    }
   }
 }

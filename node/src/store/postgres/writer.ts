@@ -4,7 +4,7 @@
  */
 import type pg from 'pg'
 import { dayNs } from '../../clock.ts'
-import { integerOf, required } from '../rows.ts'
+import { bytesOf, integerOf, required } from '../rows.ts'
 import { clockText } from './database-clock.ts'
 import { runStatement, type Session } from './session.ts'
 
@@ -15,6 +15,12 @@ export interface Changes {
   readonly installations: readonly string[]
 }
 
+/** A transaction in the list, and the node id of the data at that moment. */
+export interface Listed {
+  readonly number: bigint
+  readonly nodeId: Uint8Array
+}
+
 /** A process not seen for so long is gone. */
 const writerMemoryNs = 7n * dayNs
 
@@ -22,7 +28,8 @@ const listing = `
 WITH next AS (UPDATE writer SET number = number + 1, seen_ns = ${clockText}
   WHERE id = $1 RETURNING number)
 INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
-SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`
+SELECT $1, number, ${clockText}, $2, $3, $4 FROM next
+RETURNING number, (SELECT value FROM meta WHERE name = 'node_id') AS node_id`
 
 // With the number of its last transaction, whether this process heard of that or not: numbers go on.
 const addAgain = `
@@ -32,8 +39,6 @@ ON CONFLICT (id) DO NOTHING`
 
 export class Writer {
   readonly id: bigint
-  /** The last number that this process knows of. */
-  #number = 0n
 
   private constructor(id: bigint) {
     this.id = id
@@ -47,18 +52,25 @@ export class Writer {
     return new Writer(integerOf(required(row), 'id'))
   }
 
-  /** Numbers and lists a transaction, at its end; absent if it changed nothing. */
-  async list(session: Session, { topics, installations }: Changes): Promise<bigint | undefined> {
+  /**
+   * Numbers and lists a transaction, at its end; absent if it changed nothing.
+   * @param latest the last number that this process knows of.
+   */
+  async list(
+    session: Session,
+    { topics, installations }: Changes,
+    latest: bigint,
+  ): Promise<Listed | undefined> {
     if (topics.size === 0 && installations.length === 0) return undefined
     const values = [this.id, [...topics.keys()], [...topics.values()], installations]
     let [row] = await session.query(listing, values)
     if (row === undefined) {
       // The process slept so long that it was taken for gone.
-      await session.query(addAgain, [this.id, this.#number])
+      await session.query(addAgain, [this.id, latest])
       ;[row] = await session.query(listing, values)
     }
-    this.#number = integerOf(required(row), 'number')
-    return this.#number
+    const listed = required(row)
+    return { number: integerOf(listed, 'number'), nodeId: bytesOf(listed, 'node_id') }
   }
 
   /** Says that this process is there, and forgets those that are gone. Waits for no transaction. */
