@@ -36,7 +36,8 @@ import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
-import type { SignatureStatus } from './rules/signature-status.ts'
+import type { ContractQuestion, SignatureStatus } from './rules/signature-status.ts'
+import { questionIn } from './rules/signed.ts'
 import { callerKey } from './server/caller.ts'
 import { defaultRetentionNs } from './store/lifetimes.ts'
 import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
@@ -111,18 +112,31 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
-  /** Stores envelopes, asking chains on the way: one contract signature after another. */
+  /**
+   * Stores envelopes, asking chains on the way. What comes behind the first contract signature is asked
+   * at once, up to the first that is not valid: the store checks everything again after each answer.
+   */
   async function storeWithStatuses(envelopes: readonly NewEnvelope[], caller: string) {
     const statuses = new Map<number, SignatureStatus>()
+    const ask = async (question: ContractQuestion, index: number): Promise<boolean> => {
+      admit(limits?.chainQuestion(caller))
+      const status = await chains.verify(question)
+      observer.chainAnswered(status)
+      statuses.set(index, status)
+      return status === 'valid' || status === 'delegated'
+    }
     for (;;) {
       const outcome = await store.publish(envelopes, statuses)
       if (outcome.ok || 'code' in outcome) return outcome
       // A store that repeats an answered question would repeat it for ever.
       if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
-      admit(limits?.chainQuestion(caller))
-      const status = await chains.verify(outcome.question)
-      observer.chainAnswered(status)
-      statuses.set(outcome.envelopeIndex, status)
+      let isValid = await ask(outcome.question, outcome.envelopeIndex)
+      for (let at = outcome.envelopeIndex + 1; isValid && at < envelopes.length; at += 1) {
+        const envelope = envelopes[at]
+        const question = envelope && questionIn(envelope)
+        if (question === undefined || !chains.ids.includes(question.chainId)) continue
+        isValid = await ask(question, at)
+      }
     }
   }
 
@@ -147,7 +161,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   }
 
   async function query({ topics, limit, proofs }: QueryRequest, { values }: HandlerContext) {
-    admit(limits?.query(values.get(callerKey), topics.length))
+    admit(limits?.query(values.get(callerKey), topics.length, proofs.length))
     const allowed = access(topics, proofs)
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
     if (allowed.installationIds.length > 0) throw refusal('malformed')
@@ -171,7 +185,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     { topics, proofs }: SubscribeRequest,
     { signal, values }: HandlerContext,
   ) {
-    const place = limits?.openStream(values.get(callerKey))
+    const place = limits?.openStream(values.get(callerKey), proofs.length)
     if (place !== undefined && place.kind !== 'open') throw calls.refuse(place)
     try {
       const allowed = access(topics, proofs)

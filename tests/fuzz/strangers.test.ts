@@ -7,8 +7,18 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { Code } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterEach, expect, test } from 'vitest'
-import { ClaimPrekeysRequestSchema } from '../../src/gen/padlock/v1/node_pb.ts'
-import { inboxEnvelope, nodeClient, readRefusal, register } from '../node/support.ts'
+import {
+  ClaimPrekeysRequestSchema,
+  PublishRequestSchema,
+} from '../../src/gen/padlock/v1/node_pb.ts'
+import {
+  inboxEnvelope,
+  nodeClient,
+  readRefusal,
+  register,
+  TestInstallation,
+  testAccount,
+} from '../node/support.ts'
 import { type FuzzNode, faultsInOutput, startFuzzNode } from './fuzz-node.ts'
 import { peakDuring, Stranger } from './stranger.ts'
 
@@ -78,6 +88,36 @@ test('who claims the keys of everybody again and again is refused, and others ar
   expect(served).toBeGreaterThanOrEqual(250)
   expect(served).toBeLessThan(260)
   expect(statuses.filter((status) => status === Code.ResourceExhausted)).toHaveLength(400 - served)
+})
+
+test('requests full of signatures whose last one is wrong are checked a few times, not for ever', async () => {
+  const { node, client } = await start('--trust-proxy', '1')
+  const { nodeNs } = await client.getInfo({})
+  const bob = await register(client, 'bob', nodeNs)
+  const account = testAccount('mallory')
+  const envelopes = []
+  for (let n = 0; n < 99; n += 1) {
+    envelopes.push(await new TestInstallation(account, `m${n}`).bundle(nodeNs))
+  }
+  const bad = { topic: 'contact-0x0', message: new Uint8Array(1) }
+  const request = toBinary(
+    PublishRequestSchema,
+    create(PublishRequestSchema, { envelopes: [...envelopes, bad] }),
+  )
+  const stranger = aStranger(node)
+  const headers = { 'x-forwarded-for': '203.0.113.1' }
+  const asking = Array.from({ length: 48 }, () => stranger.ask('Publish', request, headers))
+  const startedMs = performance.now()
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'meanwhile')] })
+  console.log(
+    `a publish waited ${Math.round(performance.now() - startedMs)} ms beside 48 requests of 100 grants`,
+  )
+  const statuses = (await Promise.all(asking)).map(({ grpcStatus }) => grpcStatus)
+  const checked = statuses.filter((status) => status === Code.InvalidArgument).length
+  expect(checked).toBeGreaterThan(0)
+  // 500 at once, and some that came back meanwhile.
+  expect(checked).toBeLessThanOrEqual(7)
+  expect(statuses.filter((status) => status === Code.ResourceExhausted)).toHaveLength(48 - checked)
 })
 
 test('a proxy on this machine that nobody told the node about has limits, and so has who says to be this machine', async () => {

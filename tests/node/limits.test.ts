@@ -175,9 +175,9 @@ test('an honest client that does a great deal at once is never limited', () => {
     time.nowMs += 5
   }
   // Comes back after weeks: 100,000 envelopes on 1,000 topics, and a stream that is opened anew often.
-  for (let page = 0; page < 200; page += 1) request(limits.query(me, 1_000))
+  for (let page = 0; page < 200; page += 1) request(limits.query(me, 1_000, 1))
   for (let n = 0; n < 50; n += 1) {
-    const place = limits.openStream(me)
+    const place = limits.openStream(me, 1)
     expect(place.kind).toBe('open')
     if (place.kind === 'open' && n > 0) place.close()
   }
@@ -263,6 +263,34 @@ test('who names more installations in claims than it may is refused, also with o
   expect(fallbacksOf(claim('a'))).toEqual([])
 })
 
+test('what is signed counts by what its signatures cost, and proofs count in queries and streams', () => {
+  const time = testTime()
+  const publishing = limitsOf({ signedEnvelopesPerSecond: 1, signedEnvelopesBurst: 7 }, time)
+  const one = (topic: string) => ({ topic, message: new Uint8Array(1) })
+  const few = ['contact-x', 'revoked-x', 'prekey-x', 'message-x', 'nonsense'].map(one)
+  expect(publishing.publish('a', few)).toBeUndefined()
+  expect(publishing.publish('a', [one('prekey-x')])).toEqual({
+    kind: 'signed_envelopes',
+    retryAfterMs: 1_000,
+  })
+  expect(
+    publishing.publish(
+      'a',
+      Array.from({ length: 100 }, () => one('message-x')),
+    ),
+  ).toBeUndefined()
+  expect(publishing.publish('b', few)).toBeUndefined()
+
+  const reading = limitsOf(
+    { queriesPerSecond: 1, queriesBurst: 110, streamsPerSecond: 1, streamsBurst: 101 },
+    time,
+  )
+  expect(reading.query('a', 1_000, 1_000)).toBeUndefined()
+  expect(reading.query('a', 1, 1)).toMatchObject({ kind: 'queries' })
+  expect(reading.openStream('a', 1_000).kind).toBe('open')
+  expect(reading.openStream('a', 1).kind).toBe('streams')
+})
+
 test('past what a caller, or all of them, may claim, only fallback keys are given', () => {
   const time = testTime()
   const caller = limitsOf({ claimsPerSecond: 1, claimsBurst: 3 }, time)
@@ -283,23 +311,23 @@ test('past what a caller, or all of them, may claim, only fallback keys are give
 test('subscriptions are limited at a time and a second, and one that ends makes room', () => {
   const time = testTime()
   const limits = limitsOf({ openStreams: 2, streamsPerSecond: 1, streamsBurst: 3 }, time)
-  const one = limits.openStream('a')
-  const two = limits.openStream('a')
+  const one = limits.openStream('a', 1)
+  const two = limits.openStream('a', 1)
   expect([one.kind, two.kind]).toEqual(['open', 'open'])
   // Nobody knows when one ends.
-  expect(limits.openStream('a')).toEqual({ kind: 'open_streams', retryAfterMs: 0 })
-  expect(limits.openStream('b').kind).toBe('open')
+  expect(limits.openStream('a', 1)).toEqual({ kind: 'open_streams', retryAfterMs: 0 })
+  expect(limits.openStream('b', 1).kind).toBe('open')
   if (one.kind === 'open') {
     one.close()
     one.close()
   }
-  expect(limits.openStream('a').kind).toBe('open')
-  expect(limits.openStream('a').kind).toBe('open_streams')
+  expect(limits.openStream('a', 1).kind).toBe('open')
+  expect(limits.openStream('a', 1).kind).toBe('open_streams')
   if (two.kind === 'open') two.close()
-  const early = limits.openStream('a')
+  const early = limits.openStream('a', 1)
   expect(early).toEqual({ kind: 'streams', retryAfterMs: 1_000 })
   time.nowMs += 1_000
-  expect(limits.openStream('a').kind).toBe('open')
+  expect(limits.openStream('a', 1).kind).toBe('open')
 })
 
 // From here on through a node and its sockets; who calls stands in a header.

@@ -13,6 +13,7 @@ export const limitKinds = [
   'requests',
   'published_bytes',
   'published_envelopes',
+  'signed_envelopes',
   'caller_inbox',
   'inbox',
   'queries',
@@ -46,9 +47,12 @@ export interface RateLimits {
     caller: string,
     envelopes: readonly { readonly topic: string; readonly message: Uint8Array }[],
   ): Limited | undefined
-  query(caller: string, topics: number): Limited | undefined
+  query(caller: string, topics: number, proofs: number): Limited | undefined
   /** A subscription; call `close` when it ends. */
-  openStream(caller: string): Limited | { readonly kind: 'open'; readonly close: () => void }
+  openStream(
+    caller: string,
+    proofs: number,
+  ): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
   /** A claim that may go on; some of its installations give only their fallback key. */
@@ -71,6 +75,10 @@ export interface RateLimitsOptions {
 /** A row and its index entries, without the message. */
 const envelopeOverheadBytes = 256
 const topicsOfQuery = 100
+/** Checking a proof costs about as much as a tenth of a query. */
+const proofsOfQuery = 10
+/** What checking the signatures of an envelope counts, by the kind of its topic. */
+const signaturesOf: Readonly<Record<string, number>> = { contact: 1, revoked: 1, prekey: 3 }
 const hourSeconds = 3_600
 
 interface Charge {
@@ -96,6 +104,7 @@ export function createRateLimits(
   const requests = buckets(rate.requestsPerSecond, rate.requestsBurst)
   const bytes = buckets(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
   const envelopes = buckets(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
+  const signed = buckets(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
   const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
   const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
   const queries = buckets(rate.queriesPerSecond, rate.queriesBurst)
@@ -141,9 +150,11 @@ export function createRateLimits(
     publish(caller, published) {
       if (exempt(caller)) return undefined
       let size = 0
+      let signatures = 0
       const inboxes = new Map<string, { first: number; count: number }>()
       for (const [index, { topic, message }] of published.entries()) {
         size += message.length + envelopeOverheadBytes
+        signatures += signaturesOf[topic.slice(0, topic.indexOf('-'))] ?? 0
         if (!topic.startsWith('message-')) continue
         const seen = inboxes.get(topic)
         if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
@@ -153,6 +164,9 @@ export function createRateLimits(
         { kind: 'published_bytes', buckets: bytes, key: caller, tokens: size },
         { kind: 'published_envelopes', buckets: envelopes, key: caller, tokens: published.length },
       ]
+      if (signatures > 0) {
+        charges.push({ kind: 'signed_envelopes', buckets: signed, key: caller, tokens: signatures })
+      }
       for (const [topic, { first, count }] of inboxes) {
         const about = { tokens: count, envelopeIndex: first }
         charges.push(
@@ -162,15 +176,18 @@ export function createRateLimits(
       }
       return charge(charges)
     },
-    query: (caller, topics) =>
-      chargeOne('queries', queries, caller, Math.max(1, Math.ceil(topics / topicsOfQuery))),
-    openStream(caller) {
+    query(caller, topics, proofs) {
+      const tokens = Math.max(1, Math.ceil(topics / topicsOfQuery))
+      return chargeOne('queries', queries, caller, tokens + Math.floor(proofs / proofsOfQuery))
+    },
+    openStream(caller, proofs) {
       if (exempt(caller)) return { kind: 'open', close() {} }
       const count = open.get(caller) ?? 0
       if (rate.openStreams > 0 && count >= rate.openStreams) {
         return { kind: 'open_streams', retryAfterMs: 0 }
       }
-      const limited = chargeOne('streams', streams, caller)
+      const tokens = 1 + Math.floor(proofs / proofsOfQuery)
+      const limited = chargeOne('streams', streams, caller, tokens)
       if (limited !== undefined) return limited
       open.set(caller, count + 1)
       let isOpen = true

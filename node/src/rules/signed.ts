@@ -15,12 +15,13 @@ import {
   parseRevocation,
   revocationText,
 } from '../../../src/protocol/revocation.ts'
+import { messageLimitBytes, parseTopic } from '../../../src/protocol/topics.ts'
 import {
   verifyAssociation,
   type WalletAssociation,
 } from '../../../src/protocol/wallet-association.ts'
 import { verifyStrict } from './ed25519.ts'
-import type { SignatureStatus } from './signature-status.ts'
+import type { ContractQuestion, SignatureStatus } from './signature-status.ts'
 
 /** As `parseContactBundle`; the same value for the same bytes in memory. */
 export const bundleIn = once(parseContactBundle)
@@ -64,6 +65,36 @@ export function isRevocationSigned(
 ): boolean {
   const text = revocationText(revocation)
   return text.ok && isSigned(revocation, text.value, status)
+}
+
+/** What a chain has to be asked about an envelope; nothing if a contract did not sign it. */
+export function questionIn({
+  topic,
+  message,
+}: {
+  readonly topic: string
+  readonly message: Uint8Array
+}): ContractQuestion | undefined {
+  const parts = parseTopic(topic)
+  if (!parts.ok || message.length > messageLimitBytes[parts.value.kind]) return undefined
+  if (parts.value.kind === 'contact') {
+    const bundle = bundleIn(message)
+    return bundle.ok ? questionOf(bundle.value, grantText(bundle.value)) : undefined
+  }
+  if (parts.value.kind !== 'revoked') return undefined
+  const revocation = revocationIn(message)
+  if (!revocation.ok) return undefined
+  const text = revocationText(revocation.value)
+  return text.ok ? questionOf(revocation.value, text.value) : undefined
+}
+
+/** The question about a contract's signature. */
+function questionOf(
+  { address, signature }: WalletAssociation,
+  text: string,
+): ContractQuestion | undefined {
+  if (signature.kind === 'eip191') return undefined
+  return { chainId: signature.chainId, address, text, signature: signature.signature }
 }
 
 function isSigned(
