@@ -5,6 +5,7 @@
  * nothing harm each other only.
  */
 import { type ContextKey, createContextKey } from '@connectrpc/connect'
+import { CallerCounts, networkOf } from './networks.ts'
 
 /** The part of one answer. */
 export interface AnswerShare {
@@ -69,13 +70,14 @@ export class AnswerMemory {
   readonly #patienceMs: number
   readonly #holding = new Set<Answer>()
   readonly #waiting = new Map<string, Set<Waiting>>()
-  readonly #byCaller = new Map<string, number>()
+  readonly #byCaller: CallerCounts
   #used = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor({ limitBytes, exempt, patienceMs = 10_000 }: AnswerMemoryOptions) {
     this.#limit = limitBytes
     this.#limitOfCaller = limitBytes / 4
+    this.#byCaller = new CallerCounts(this.#limitOfCaller, 2)
     this.#exempt = exempt
     this.#patienceMs = patienceMs
   }
@@ -116,11 +118,11 @@ export class AnswerMemory {
   }
 
   #ofCaller(caller: string): number {
-    return this.#byCaller.get(caller) ?? 0
+    return this.#byCaller.of(caller)
   }
 
   #isCallerFull({ caller }: Answer, bytes: number): boolean {
-    return !this.#exempt(caller) && this.#ofCaller(caller) + bytes > this.#limitOfCaller
+    return !this.#exempt(caller) && this.#byCaller.isOver(caller, bytes)
   }
 
   #hasRoom(answer: Answer, bytes: number): boolean {
@@ -158,28 +160,27 @@ export class AnswerMemory {
     if (bytes === 0) this.#holding.delete(answer)
     else this.#holding.add(answer)
     this.#used += change
-    const ofCaller = this.#ofCaller(answer.caller) + change
-    if (ofCaller === 0) this.#byCaller.delete(answer.caller)
-    else this.#byCaller.set(answer.caller, ofCaller)
+    this.#byCaller.add(answer.caller, change)
     if (change < 0) this.#serve()
   }
 
   /** Who holds least is served first, so that a crowd of one caller holds up nobody else. */
   #serve(): void {
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      if (!this.#hasRoom(next.answer, next.bytes)) return
+    for (let next = this.#next(true); next !== undefined; next = this.#next(true)) {
+      if (this.#used + next.bytes > this.#limit) return
       this.#resize(next.answer, next.answer.bytes + next.bytes)
       next.settle(true)
     }
   }
 
   /** The one to be served next: of the caller that holds least, the one that waits longest. */
-  #next(): Waiting | undefined {
+  #next(onlyAllowed = false): Waiting | undefined {
     let next: Waiting | undefined
     let least = Number.POSITIVE_INFINITY
     for (const [caller, [first]] of this.#waiting) {
       const ofCaller = this.#ofCaller(caller)
       if (first === undefined || ofCaller >= least) continue
+      if (onlyAllowed && this.#isCallerFull(first.answer, first.bytes)) continue
       least = ofCaller
       next = first
     }
@@ -195,7 +196,7 @@ export class AnswerMemory {
     const still = performance.now() - this.#patienceMs
     const stalled = [...this.#holding]
       .filter(({ movedAtMs }) => movedAtMs <= still)
-      .filter((answer) => !isOwnFault || answer.caller === caller)
+      .filter((answer) => !isOwnFault || isNear(answer.caller, caller))
       .sort(
         (a, b) => this.#ofCaller(b.caller) - this.#ofCaller(a.caller) || a.movedAtMs - b.movedAtMs,
       )
@@ -207,6 +208,12 @@ export class AnswerMemory {
       this.#resize(answer, 0)
     }
   }
+}
+
+/** Whether they share what a caller may. */
+const isNear = (one: string, other: string): boolean => {
+  const network = networkOf(one)
+  return one === other || (network !== undefined && network === networkOf(other))
 }
 
 function clear(timer: NodeJS.Timeout | undefined): undefined {

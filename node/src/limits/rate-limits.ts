@@ -5,6 +5,7 @@
  * share.
  */
 import { ClaimMemory } from './claim-memory.ts'
+import { CallerCounts, networkOf } from './networks.ts'
 import { type Rates, rateDefaults } from './rates.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
@@ -89,6 +90,15 @@ interface Charge {
   readonly envelopeIndex?: number
 }
 
+/** What a caller may, and what its network may. */
+interface CallerBuckets {
+  readonly own: TokenBuckets | undefined
+  readonly network: TokenBuckets | undefined
+}
+
+/** How much more than a caller its network may. */
+const networkTimes = 16
+
 /**
  * Limits with these rates, and defaults for the others. Memory is bounded: 100,000 keys of each rate,
  * which takes as many callers or inboxes, are about 100 MB.
@@ -101,24 +111,31 @@ export function createRateLimits(
   const rate = { ...rateDefaults, ...rates }
   const buckets = (perSecond: number, burst: number): TokenBuckets | undefined =>
     perSecond === 0 ? undefined : new TokenBuckets({ perSecond, burst, keysLimit })
-  const requests = buckets(rate.requestsPerSecond, rate.requestsBurst)
-  const bytes = buckets(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
-  const envelopes = buckets(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
-  const signed = buckets(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
+  const ofCallers = (perSecond: number, burst: number): CallerBuckets => ({
+    own: buckets(perSecond, burst),
+    network: buckets(perSecond * networkTimes, burst * networkTimes),
+  })
+  const requests = ofCallers(rate.requestsPerSecond, rate.requestsBurst)
+  const bytes = ofCallers(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
+  const envelopes = ofCallers(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
+  const signed = ofCallers(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
   const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
   const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
-  const queries = buckets(rate.queriesPerSecond, rate.queriesBurst)
-  const streams = buckets(rate.streamsPerSecond, rate.streamsBurst)
-  const chainQuestions = buckets(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
-  const claims = buckets(rate.claimsPerSecond, rate.claimsBurst)
-  const claimed = buckets(rate.claimedInstallationsPerSecond, rate.claimedInstallationsBurst)
+  const queries = ofCallers(rate.queriesPerSecond, rate.queriesBurst)
+  const streams = ofCallers(rate.streamsPerSecond, rate.streamsBurst)
+  const chainQuestions = ofCallers(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
+  const claims = ofCallers(rate.claimsPerSecond, rate.claimsBurst)
+  const claimed = ofCallers(rate.claimedInstallationsPerSecond, rate.claimedInstallationsBurst)
   const callerTarget = buckets(
     rate.callerTargetClaimsPerHour / hourSeconds,
     rate.callerTargetClaimsBurst,
   )
   const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
   const claimMemory = new ClaimMemory(keysLimit)
-  const open = new Map<string, number>()
+  const open = new CallerCounts(
+    rate.openStreams > 0 ? rate.openStreams : Number.POSITIVE_INFINITY,
+    networkTimes,
+  )
 
   /** Takes all tokens, or none and says how long it takes until all are there. */
   function charge(charges: readonly Charge[]): Limited | undefined {
@@ -134,12 +151,25 @@ export function createRateLimits(
     return undefined
   }
 
-  const chargeOne = (kind: LimitKind, of: TokenBuckets | undefined, key: string, tokens = 1) =>
-    exempt(key) ? undefined : charge([{ kind, buckets: of, key, tokens }])
+  function chargesOf(
+    kind: LimitKind,
+    { own, network }: CallerBuckets,
+    caller: string,
+    tokens: number,
+  ): readonly Charge[] {
+    const around = networkOf(caller)
+    const ofCaller = { kind, buckets: own, key: caller, tokens }
+    return around === undefined
+      ? [ofCaller]
+      : [ofCaller, { kind, buckets: network, key: around, tokens }]
+  }
+
+  const chargeOne = (kind: LimitKind, of: CallerBuckets, caller: string, tokens = 1) =>
+    exempt(caller) ? undefined : charge(chargesOf(kind, of, caller, tokens))
 
   function claimCharges(caller: string, id: string): readonly Charge[] {
     return [
-      { kind: 'claims', buckets: claims, key: caller, tokens: 1 },
+      ...chargesOf('claims', claims, caller, 1),
       { kind: 'claims', buckets: callerTarget, key: `${caller} ${id}`, tokens: 1 },
       { kind: 'claims', buckets: target, key: id, tokens: 1 },
     ]
@@ -161,11 +191,11 @@ export function createRateLimits(
         else seen.count += 1
       }
       const charges: Charge[] = [
-        { kind: 'published_bytes', buckets: bytes, key: caller, tokens: size },
-        { kind: 'published_envelopes', buckets: envelopes, key: caller, tokens: published.length },
+        ...chargesOf('published_bytes', bytes, caller, size),
+        ...chargesOf('published_envelopes', envelopes, caller, published.length),
       ]
       if (signatures > 0) {
-        charges.push({ kind: 'signed_envelopes', buckets: signed, key: caller, tokens: signatures })
+        charges.push(...chargesOf('signed_envelopes', signed, caller, signatures))
       }
       for (const [topic, { first, count }] of inboxes) {
         const about = { tokens: count, envelopeIndex: first }
@@ -182,23 +212,20 @@ export function createRateLimits(
     },
     openStream(caller, proofs) {
       if (exempt(caller)) return { kind: 'open', close() {} }
-      const count = open.get(caller) ?? 0
-      if (rate.openStreams > 0 && count >= rate.openStreams) {
+      if (open.isOver(caller, 1)) {
         return { kind: 'open_streams', retryAfterMs: 0 }
       }
       const tokens = 1 + Math.floor(proofs / proofsOfQuery)
       const limited = chargeOne('streams', streams, caller, tokens)
       if (limited !== undefined) return limited
-      open.set(caller, count + 1)
+      open.add(caller, 1)
       let isOpen = true
       return {
         kind: 'open',
         close() {
           if (!isOpen) return
           isOpen = false
-          const left = (open.get(caller) ?? 1) - 1
-          if (left === 0) open.delete(caller)
-          else open.set(caller, left)
+          open.add(caller, -1)
         },
       }
     },

@@ -1,5 +1,6 @@
 /** Bounds the open connections, in all and by caller. */
 import type { Socket } from 'node:net'
+import { CallerCounts } from '../limits/networks.ts'
 import { callerAt } from './caller.ts'
 
 export interface ConnectionLimits {
@@ -11,14 +12,18 @@ export interface ConnectionLimits {
   readonly isProxy: (address: string | undefined) => boolean
 }
 
+/** How many more connections than a caller its network may have. */
+const networkTimes = 8
+
 export class ConnectionGate {
   readonly #limits: ConnectionLimits
   readonly #sockets = new Set<Socket>()
-  readonly #byCaller = new Map<string, number>()
+  readonly #byCaller: CallerCounts
   #refused = 0
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits
+    this.#byCaller = new CallerCounts(limits.perCaller, networkTimes)
   }
 
   /** How many are open. */
@@ -36,21 +41,19 @@ export class ConnectionGate {
    */
   admit(socket: Socket): boolean {
     const caller = callerAt(socket.remoteAddress)
-    const { total, perCaller, exempt, isProxy } = this.#limits
-    const ofCaller = this.#byCaller.get(caller) ?? 0
-    const isFull = ofCaller >= perCaller && !exempt(caller) && !isProxy(socket.remoteAddress)
+    const { total, exempt, isProxy } = this.#limits
+    const isFull =
+      this.#byCaller.isOver(caller, 1) && !exempt(caller) && !isProxy(socket.remoteAddress)
     if (this.#sockets.size >= total || isFull) {
       this.#refused += 1
       socket.destroy()
       return false
     }
     this.#sockets.add(socket)
-    this.#byCaller.set(caller, ofCaller + 1)
+    this.#byCaller.add(caller, 1)
     socket.once('close', () => {
       this.#sockets.delete(socket)
-      const left = (this.#byCaller.get(caller) ?? 1) - 1
-      if (left === 0) this.#byCaller.delete(caller)
-      else this.#byCaller.set(caller, left)
+      this.#byCaller.add(caller, -1)
     })
     return true
   }
