@@ -106,8 +106,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const servers = createHttpServers(limits, (request, response) => {
     allowBrowsers(request, response, () => answer(request, response))
   })
+  const take = (protocol: 'http1' | 'http2', socket: net.Socket): void =>
+    servers.take(protocol, socket, isTrusted(socket.remoteAddress, proxies))
   const takeBySniffing = (socket: net.Socket): void =>
-    sniffProtocol(socket, limits.headersTimeoutMs, (protocol) => servers.take(protocol, socket))
+    sniffProtocol(socket, limits.headersTimeoutMs, (protocol) => take(protocol, socket))
   const tls = options.tls && openTlsLayer(options.tls)
 
   const server = net.createServer({ noDelay: true }, (socket) => {
@@ -175,7 +177,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       },
       (protocol, socket) => {
         if (protocol === undefined) takeBySniffing(socket)
-        else servers.take(protocol, socket)
+        else take(protocol, socket)
       },
     )
   }
