@@ -14,6 +14,7 @@ import { bytesOf, integerOf, required } from '../rows.ts'
 import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
 import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
@@ -32,6 +33,7 @@ export interface SqliteOptions {
 export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
   const database = new SqliteDatabase(options)
   const { copy } = database
+  const watch = new ClockWatch()
   const stopTaking =
     options.file === ':memory:' ? () => {} : takeBackupRequests(backupSocketOf(options.file), copy)
   return {
@@ -43,7 +45,12 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
       }),
     read: (nowNs, name, args) => readByName(database.readsAt(nowNs), name, args),
     sweep: (givenNs, retentionNs) =>
-      copy.between(() => database.sweep(givenNs ?? systemClock(), retentionNs)),
+      copy.between(() => {
+        const nowNs = givenNs ?? systemClock()
+        const { sweptNs } = database
+        if (givenNs === undefined && sweptNs !== undefined) watch.assertBelieved(nowNs, sweptNs)
+        return database.sweep(nowNs, retentionNs)
+      }),
     close: async () => {
       stopTaking()
       await copy.stop()
@@ -115,6 +122,11 @@ export class SqliteDatabase {
       // Its answer came from the file, and nobody else writes to that.
       takesWrites: async () => this.#prekeys.stock(nobody, nowNs).oneTimeLeft === 0,
     }
+  }
+
+  /** When data was dropped last, or else stored last; absent if there is none. */
+  get sweptNs(): bigint | undefined {
+    return this.#sweep.sweptNs
   }
 
   /** Drops some of what is too old. @returns whether there is more. */
