@@ -123,6 +123,11 @@ export class LoadedLedger implements Ledger {
     return loaded(this.#state.stocks, installationId)
   }
 
+  /** The newest `node_ns` of these changes; 0 if there are none. */
+  get newestNs(): bigint {
+    return this.rows.reduce((newest, { nodeNs }) => (nodeNs > newest ? nodeNs : newest), 0n)
+  }
+
   append({ topic, message, digest, nodeNs, effect }: AcceptedEnvelope): bigint {
     const known = loaded(this.#state.topics, topic)
     const sequence = known.sequence + 1n

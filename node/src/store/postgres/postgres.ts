@@ -8,7 +8,7 @@ import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
 import { type Reads, readByName } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
-import { readClock } from './database-clock.ts'
+import { type Reading, readClock, readTimes } from './database-clock.ts'
 import { checkDurability } from './durability.ts'
 import { History } from './history.ts'
 import { LoadedLedger, MissingState } from './ledger.ts'
@@ -201,17 +201,18 @@ class PostgresDatabase {
     const outcomes = await this.#store(async (session) => {
       const state = await loadState(session, needs, this.#known)
       // Read under the locks, so that it is later than everything stored before.
-      const nowNs = await clock.read(session)
+      const { nowNs, newestNs } = await clock.read(session)
       await loadStocks(session, needs, state, nowNs)
       const before = new Map([...state.topics].map(([name, { sequence }]) => [name, sequence]))
       const ledger = new LoadedLedger(state)
       const outcomes = operations.map((operation) =>
-        publishRequest(ledger, operation, { nowNs, chainIds: this.#chainIds }),
+        publishRequest(ledger, operation, { nowNs, newestNs, chainIds: this.#chainIds }),
       )
       await writeLedger(session, ledger, state)
       const topics = new Map(ledger.rows.map(({ topic }) => [topic, before.get(topic) ?? 0n]))
       for (const topic of topics.keys()) written.add(topic)
-      return { result: outcomes, changes: { topics, installations: [] } }
+      const changes = { topics, installations: [], newestNs: ledger.newestNs }
+      return { result: outcomes, changes }
     })
     this.#known.add(written)
     return outcomes
@@ -219,12 +220,11 @@ class PostgresDatabase {
 
   #claim(operations: readonly ClaimOperation[], clock: BatchClock): Promise<readonly Outcome[]> {
     return this.#store(async (session) => {
-      const claimed: ClaimResult = await claimPrekeys(session, operations, () =>
-        clock.read(session),
-      )
+      const now = async () => (await clock.read(session)).nowNs
+      const claimed: ClaimResult = await claimPrekeys(session, operations, now)
       return {
         result: claimed.outcomes,
-        changes: { topics: new Map(), installations: claimed.shrunk },
+        changes: { topics: new Map(), installations: claimed.shrunk, newestNs: 0n },
       }
     })
   }
@@ -255,7 +255,7 @@ class PostgresDatabase {
   }
 }
 
-/** The time of a batch: the database's, or a given one. */
+/** The times of a batch: the database's, or a given one. */
 class BatchClock {
   readonly #givenNs: bigint | undefined
   latestNs: bigint | undefined
@@ -264,8 +264,9 @@ class BatchClock {
     this.#givenNs = givenNs
   }
 
-  async read(session: Session): Promise<bigint> {
-    this.latestNs = this.#givenNs ?? (await readClock(session))
-    return this.latestNs
+  async read(session: Session): Promise<Reading> {
+    const { nowNs, newestNs } = await readTimes(session)
+    this.latestNs = this.#givenNs ?? nowNs
+    return { nowNs: this.latestNs, newestNs }
   }
 }

@@ -119,5 +119,10 @@ CREATE INDEX envelope_time ON envelope (node_ns);
 DELETE FROM meta WHERE name IN ('retention_mark_message', 'retention_mark_prekey');
 `
 
+const newestTimes = `
+-- The newest node_ns that each process gave out, so that none after it is older, whatever the clock does.
+ALTER TABLE writer ADD COLUMN newest_ns bigint NOT NULL DEFAULT 0;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sweptByTime]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sweptByTime, newestTimes]

@@ -13,6 +13,8 @@ export interface Changes {
   /** Each topic with the sequence before its first new envelope. */
   readonly topics: ReadonlyMap<string, bigint>
   readonly installations: readonly string[]
+  /** The newest `node_ns` among them; 0 if there is none. */
+  readonly newestNs: bigint
 }
 
 /** A transaction in the list, and the node id of the data at that moment. */
@@ -25,7 +27,8 @@ export interface Listed {
 const writerMemoryNs = 7n * dayNs
 
 const listing = `
-WITH next AS (UPDATE writer SET number = number + 1, seen_ns = ${clockText}
+WITH next AS (UPDATE writer SET number = number + 1, seen_ns = ${clockText},
+  newest_ns = greatest(newest_ns, $5)
   WHERE id = $1 RETURNING number)
 INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
 SELECT $1, number, ${clockText}, $2, $3, $4 FROM next
@@ -58,11 +61,11 @@ export class Writer {
    */
   async list(
     session: Session,
-    { topics, installations }: Changes,
+    { topics, installations, newestNs }: Changes,
     latest: bigint,
   ): Promise<Listed | undefined> {
     if (topics.size === 0 && installations.length === 0) return undefined
-    const values = [this.id, [...topics.keys()], [...topics.values()], installations]
+    const values = [this.id, [...topics.keys()], [...topics.values()], installations, newestNs]
     let [row] = await session.query(listing, values)
     if (row === undefined) {
       // The process slept so long that it was taken for gone.

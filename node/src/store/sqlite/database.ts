@@ -140,7 +140,11 @@ export class SqliteDatabase {
 
   #apply(operation: Operation, nowNs: bigint): Outcome {
     return operation.kind === 'publish'
-      ? publishRequest(this.#ledger, operation, { nowNs, chainIds: this.#chainIds })
+      ? publishRequest(this.#ledger, operation, {
+          nowNs,
+          newestNs: this.#ledger.newestNs,
+          chainIds: this.#chainIds,
+        })
       : this.#claim(operation, nowNs)
   }
 
