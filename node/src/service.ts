@@ -27,7 +27,8 @@ import {
   requestLimitEnvelopes,
   stockMinimum,
 } from '../../src/protocol/limits.ts'
-import { createCalls } from './calls.ts'
+import { createAskingStore } from './asking-store.ts'
+import { createCalls, isBrokenConnection } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
 import { answerShareKey } from './limits/answer-memory.ts'
@@ -36,11 +37,9 @@ import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
-import type { ContractQuestion, SignatureStatus } from './rules/signature-status.ts'
-import { questionIn } from './rules/signed.ts'
 import { callerKey } from './server/caller.ts'
 import { defaultRetentionNs } from './store/lifetimes.ts'
-import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
+import { type PageLimit, type Store, StoreFailure } from './store/store.ts'
 import { defaultLiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
 import { sizeOf, subscribe } from './streams/subscription.ts'
@@ -112,33 +111,12 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
-  /**
-   * Stores envelopes, asking chains on the way. What comes behind the first contract signature is asked
-   * at once, up to the first that is not valid: the store checks everything again after each answer.
-   */
-  async function storeWithStatuses(envelopes: readonly NewEnvelope[], caller: string) {
-    const statuses = new Map<number, SignatureStatus>()
-    const ask = async (question: ContractQuestion, index: number): Promise<boolean> => {
-      admit(limits?.chainQuestion(caller))
-      const status = await chains.verify(question)
-      observer.chainAnswered(status)
-      statuses.set(index, status)
-      return status === 'valid' || status === 'delegated'
-    }
-    for (;;) {
-      const outcome = await store.publish(envelopes, statuses)
-      if (outcome.ok || 'code' in outcome) return outcome
-      // A store that repeats an answered question would repeat it for ever.
-      if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
-      let isValid = await ask(outcome.question, outcome.envelopeIndex)
-      for (let at = outcome.envelopeIndex + 1; isValid && at < envelopes.length; at += 1) {
-        const envelope = envelopes[at]
-        const question = envelope && questionIn(envelope)
-        if (question === undefined || !chains.ids.includes(question.chainId)) continue
-        isValid = await ask(question, at)
-      }
-    }
-  }
+  const storeAsking = createAskingStore({
+    store,
+    chains,
+    observer,
+    admit: (caller) => admit(limits?.chainQuestion(caller)),
+  })
 
   async function publish({ envelopes }: PublishRequest, caller: string) {
     let bytes = 0
@@ -148,10 +126,14 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     }
     if (envelopes.length === 0) throw refusal('malformed')
     admit(limits?.publish(caller, envelopes))
-    const outcome = await storeWithStatuses(
+    const outcome = await storeAsking(
       envelopes.map(({ topic, message }) => ({ topic, message })),
       caller,
-    )
+    ).catch((error: unknown) => {
+      // It will be sent again, and is not to wait for what an outage used up.
+      if (error instanceof StoreFailure) limits?.notStored(caller, envelopes)
+      throw error
+    })
     if (!outcome.ok) throw refusal(outcome.code, { envelopeIndex: outcome.envelopeIndex })
     for (const [index, { topic, message }] of envelopes.entries()) {
       if (outcome.receipts[index]?.fresh === true) observer.stored(kindOf(topic), message.length)
@@ -298,9 +280,3 @@ function kindOf(topic: string): StoredKind {
   const kind = topic.slice(0, topic.indexOf('-'))
   return kind === 'contact' || kind === 'revoked' || kind === 'prekey' ? kind : 'message'
 }
-
-/** Whether Node reports that the other side of a stream is gone. */
-const isBrokenConnection = (error: unknown): boolean =>
-  error instanceof Error &&
-  'code' in error &&
-  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|ECANCELED|EPIPE)/.test(String(error.code))

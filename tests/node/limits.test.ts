@@ -4,7 +4,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Code, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter, createConnectTransport } from '@connectrpc/connect-node'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test } from 'vitest'
 import type { Chains } from '../../node/src/chains/chains.ts'
 import {
   createRateLimits,
@@ -14,7 +14,9 @@ import {
 import { type Rates, rateDefaults } from '../../node/src/limits/rates.ts'
 import { TokenBuckets } from '../../node/src/limits/token-buckets.ts'
 import { callerKey } from '../../node/src/server/caller.ts'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import { openSqliteStore } from '../../node/src/store/sqlite/sqlite.ts'
+import { StoreFailure } from '../../node/src/store/store.ts'
+import { createInProcessNode, type InProcessNode, serveInProcess } from '../../node/src/testing.ts'
 import { until } from '../support/until.ts'
 import {
   inboxEnvelope,
@@ -249,6 +251,26 @@ test('a claim that is sent again counts once and is decided the same', () => {
   time.nowMs += hourMs
   expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([])
   expect(fallbacksOf(limits.claim('b', randomBytes(16), [id(1)]))).toEqual([])
+})
+
+test('what the store could not store is not counted', async () => {
+  const time = testTime()
+  const limits = limitsOf({ publishedBytesPerSecond: 1, publishedBytesBurst: 1_000 }, time)
+  const store = openSqliteStore({ file: ':memory:' })
+  const publish = store.publish.bind(store)
+  let isAway = true
+  store.publish = (...args) =>
+    isAway ? Promise.reject(new StoreFailure('away')) : publish(...args)
+  const node = serveInProcess(store, { limits })
+  onTestFinished(() => node.close())
+  const client = nodeClient(node.transport)
+  const envelopes = [{ topic: 'message-x', message: new Uint8Array(600) }]
+  const code = async () => (await refusalOf(client.publish({ envelopes }))).code
+  for (let n = 0; n < 5; n += 1) expect(await code()).toBe('unavailable')
+  isAway = false
+  // Refused for itself, and counted from then on.
+  expect(await code()).toBe('malformed')
+  expect(await code()).toBe('rate_limited')
 })
 
 test('who names more installations in claims than it may is refused, also with one claim again and again', () => {

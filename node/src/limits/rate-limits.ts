@@ -40,14 +40,15 @@ export interface Limited {
   readonly envelopeIndex?: number
 }
 
+type Published = readonly { readonly topic: string; readonly message: Uint8Array }[]
+
 /** `undefined` means that the request may go on. A limited request takes no tokens. */
 export interface RateLimits {
   /** Any request, before its body is read. */
   request(caller: string): Limited | undefined
-  publish(
-    caller: string,
-    envelopes: readonly { readonly topic: string; readonly message: Uint8Array }[],
-  ): Limited | undefined
+  publish(caller: string, envelopes: Published): Limited | undefined
+  /** Gives back what a publish took that the store could not store. */
+  notStored(caller: string, envelopes: Published): void
   query(caller: string, topics: number, proofs: number): Limited | undefined
   /** A subscription; call `close` when it ends. */
   openStream(
@@ -175,36 +176,45 @@ export function createRateLimits(
     ]
   }
 
+  function publishCharges(caller: string, published: Published): readonly Charge[] {
+    let size = 0
+    let signatures = 0
+    const inboxes = new Map<string, { first: number; count: number }>()
+    for (const [index, { topic, message }] of published.entries()) {
+      size += message.length + envelopeOverheadBytes
+      signatures += signaturesOf[topic.slice(0, topic.indexOf('-'))] ?? 0
+      if (!topic.startsWith('message-')) continue
+      const seen = inboxes.get(topic)
+      if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
+      else seen.count += 1
+    }
+    const charges: Charge[] = [
+      ...chargesOf('published_bytes', bytes, caller, size),
+      ...chargesOf('published_envelopes', envelopes, caller, published.length),
+    ]
+    if (signatures > 0) {
+      charges.push(...chargesOf('signed_envelopes', signed, caller, signatures))
+    }
+    for (const [topic, { first, count }] of inboxes) {
+      const about = { tokens: count, envelopeIndex: first }
+      charges.push(
+        { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
+        { kind: 'inbox', buckets: inbox, key: topic, ...about },
+      )
+    }
+    return charges
+  }
+
   return {
     request: (caller) => chargeOne('requests', requests, caller),
-    publish(caller, published) {
-      if (exempt(caller)) return undefined
-      let size = 0
-      let signatures = 0
-      const inboxes = new Map<string, { first: number; count: number }>()
-      for (const [index, { topic, message }] of published.entries()) {
-        size += message.length + envelopeOverheadBytes
-        signatures += signaturesOf[topic.slice(0, topic.indexOf('-'))] ?? 0
-        if (!topic.startsWith('message-')) continue
-        const seen = inboxes.get(topic)
-        if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
-        else seen.count += 1
+    publish: (caller, published) =>
+      exempt(caller) ? undefined : charge(publishCharges(caller, published)),
+    notStored(caller, published) {
+      if (exempt(caller)) return
+      const nowMs = clock()
+      for (const { buckets, key, tokens } of publishCharges(caller, published)) {
+        buckets?.take(key, -tokens, nowMs)
       }
-      const charges: Charge[] = [
-        ...chargesOf('published_bytes', bytes, caller, size),
-        ...chargesOf('published_envelopes', envelopes, caller, published.length),
-      ]
-      if (signatures > 0) {
-        charges.push(...chargesOf('signed_envelopes', signed, caller, signatures))
-      }
-      for (const [topic, { first, count }] of inboxes) {
-        const about = { tokens: count, envelopeIndex: first }
-        charges.push(
-          { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
-          { kind: 'inbox', buckets: inbox, key: topic, ...about },
-        )
-      }
-      return charge(charges)
     },
     query(caller, topics, proofs) {
       const tokens = Math.max(1, Math.ceil(topics / topicsOfQuery))

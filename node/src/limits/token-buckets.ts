@@ -47,7 +47,10 @@ export class TokenBuckets {
     return overMs <= toleranceMs ? 0 : Math.ceil(overMs)
   }
 
-  /** Takes tokens, also more than there are: then the next ones take longer. */
+  /**
+   * Takes tokens, also more than there are: then the next ones take longer. Fewer than none are given
+   * back.
+   */
   take(key: string, tokens: number, nowMs: number): void {
     const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(key) ?? 0) + tokens * this.#msPerToken
     this.#fullAtMs.delete(key)
