@@ -31,7 +31,7 @@ import { createAskingStore } from './asking-store.ts'
 import { createCalls, isBrokenConnection } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
-import { answerShareKey } from './limits/answer-memory.ts'
+import { answerShareKey, queryWaitMs } from './limits/answer-memory.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
@@ -77,9 +77,6 @@ export interface RunningService {
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
 }
-
-/** How long a query may wait for memory. */
-const roomWaitMs = 15_000
 
 /** All message bytes of the largest request as base64, and the fields around them. */
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
@@ -149,7 +146,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (allowed.installationIds.length > 0) throw refusal('malformed')
     const count = limit === 0 ? pageLimitEnvelopes : Math.min(limit, pageLimitEnvelopes)
     const room = values.get(answerShareKey)
-    if (!(await room.take(pageLimitBytes, roomWaitMs))) {
+    if (!(await room.take(pageLimitBytes, queryWaitMs))) {
       throw calls.refuse({ kind: 'answers', retryAfterMs: 1_000 })
     }
     const page = await store.page(topics.map(cursorOf), {

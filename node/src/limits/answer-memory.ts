@@ -7,6 +7,9 @@
 import { type ContextKey, createContextKey } from '@connectrpc/connect'
 import { CallerCounts, networkOf } from './networks.ts'
 
+/** How long a query waits for memory; then it is refused, to be sent again. */
+export const queryWaitMs = 15_000
+
 /** The part of one answer. */
 export interface AnswerShare {
   /** Whether memory is short, so that frames should be small. */
