@@ -77,3 +77,9 @@ function codeOf(reason: unknown): string {
 // A message may quote input; the place in the code is enough to find a defect.
 const withoutMessage = (error: Error): string =>
   [error.name, ...(error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))].join('\n')
+
+/** Whether Node reports that the other side of a stream is gone. */
+export const isBrokenConnection = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|ECANCELED|EPIPE)/.test(String(error.code))

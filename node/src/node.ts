@@ -130,7 +130,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
           // SQLite would blame the disk instead.
           assertWritable(join(data, 'node.sqlite'))
         }
-        return openThreadStore({ ...options, source, chainIds })
+        return openThreadStore({
+          ...options,
+          source,
+          chainIds,
+          onSweepFailure: (reason) => options.observer?.storageFailed(`old data stays: ${reason}`),
+        })
       })(),
     )
   }

@@ -68,7 +68,9 @@ async function start(version: string, settings: Settings, log: Log): Promise<Run
         }
       },
       onUntrustedProxy: () =>
-        log.warn('X-Forwarded-For is ignored, so a proxy counts as one caller: see --trust-proxy.'),
+        log.warn(
+          'A proxy that is not trusted passes requests on, so all its callers count as one and share its limits: see --trust-proxy and --trust-proxy-from.',
+        ),
       onFailure: (reason) => fail(`${reason}. Start it again.`),
     })
   } catch (error) {

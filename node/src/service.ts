@@ -27,21 +27,22 @@ import {
   requestLimitEnvelopes,
   stockMinimum,
 } from '../../src/protocol/limits.ts'
-import { createCalls } from './calls.ts'
+import { createAskingStore } from './asking-store.ts'
+import { createCalls, isBrokenConnection } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
+import { answerShareKey, queryWaitMs } from './limits/answer-memory.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
 import { type Access, checkAccess } from './rules/inbox-access.ts'
-import type { SignatureStatus } from './rules/signature-status.ts'
 import { callerKey } from './server/caller.ts'
 import { defaultRetentionNs } from './store/lifetimes.ts'
-import { type NewEnvelope, type PageLimit, type Store, StoreFailure } from './store/store.ts'
+import { type PageLimit, type Store, StoreFailure } from './store/store.ts'
 import { defaultLiveLimit } from './streams/live-buffer.ts'
 import { LiveFeed } from './streams/live-feed.ts'
-import { subscribe } from './streams/subscription.ts'
+import { sizeOf, subscribe } from './streams/subscription.ts'
 import { cursorOf, envelopeMessage, eventMessage, prekeyMessage } from './wire.ts'
 
 export interface NodeServiceOptions {
@@ -107,20 +108,12 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return checked
   }
 
-  /** Stores envelopes, asking chains on the way: one contract signature after another. */
-  async function storeWithStatuses(envelopes: readonly NewEnvelope[], caller: string) {
-    const statuses = new Map<number, SignatureStatus>()
-    for (;;) {
-      const outcome = await store.publish(envelopes, statuses)
-      if (outcome.ok || 'code' in outcome) return outcome
-      // A store that repeats an answered question would repeat it for ever.
-      if (statuses.has(outcome.envelopeIndex)) throw new StoreFailure('the same question again')
-      admit(limits?.chainQuestion(caller))
-      const status = await chains.verify(outcome.question)
-      observer.chainAnswered(status)
-      statuses.set(outcome.envelopeIndex, status)
-    }
-  }
+  const storeAsking = createAskingStore({
+    store,
+    chains,
+    observer,
+    admit: (caller) => admit(limits?.chainQuestion(caller)),
+  })
 
   async function publish({ envelopes }: PublishRequest, caller: string) {
     let bytes = 0
@@ -130,10 +123,14 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     }
     if (envelopes.length === 0) throw refusal('malformed')
     admit(limits?.publish(caller, envelopes))
-    const outcome = await storeWithStatuses(
+    const outcome = await storeAsking(
       envelopes.map(({ topic, message }) => ({ topic, message })),
       caller,
-    )
+    ).catch((error: unknown) => {
+      // It will be sent again, and is not to wait for what an outage used up.
+      if (error instanceof StoreFailure) limits?.notStored(caller, envelopes)
+      throw error
+    })
     if (!outcome.ok) throw refusal(outcome.code, { envelopeIndex: outcome.envelopeIndex })
     for (const [index, { topic, message }] of envelopes.entries()) {
       if (outcome.receipts[index]?.fresh === true) observer.stored(kindOf(topic), message.length)
@@ -142,16 +139,21 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     return create(PublishResponseSchema, { receipts })
   }
 
-  async function query({ topics, limit, proofs }: QueryRequest, caller: string) {
-    admit(limits?.query(caller, topics.length))
+  async function query({ topics, limit, proofs }: QueryRequest, { values }: HandlerContext) {
+    admit(limits?.query(values.get(callerKey), topics.length, proofs.length))
     const allowed = access(topics, proofs)
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
     if (allowed.installationIds.length > 0) throw refusal('malformed')
     const count = limit === 0 ? pageLimitEnvelopes : Math.min(limit, pageLimitEnvelopes)
+    const room = values.get(answerShareKey)
+    if (!(await room.take(pageLimitBytes, queryWaitMs))) {
+      throw calls.refuse({ kind: 'answers', retryAfterMs: 1_000 })
+    }
     const page = await store.page(topics.map(cursorOf), {
       envelopes: count,
       bytes: pageLimitBytes,
     })
+    room.keep(sizeOf(page.envelopes))
     return create(QueryResponseSchema, {
       envelopes: page.envelopes.map(envelopeMessage),
       hasMore: page.hasMore,
@@ -162,7 +164,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     { topics, proofs }: SubscribeRequest,
     { signal, values }: HandlerContext,
   ) {
-    const place = limits?.openStream(values.get(callerKey))
+    const place = limits?.openStream(values.get(callerKey), proofs.length)
     if (place !== undefined && place.kind !== 'open') throw calls.refuse(place)
     try {
       const allowed = access(topics, proofs)
@@ -175,6 +177,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         signal,
         cursors: topics.filter(({ topic }) => served.has(topic)).map(cursorOf),
         installationIds: allowed.installationIds,
+        room: values.get(answerShareKey),
       })
       for await (const event of events) {
         if (event.kind === 'envelopes') observer.streamed(event.envelopes.length)
@@ -189,7 +192,9 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
     const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
     if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
-    const fallbackOnly = limits?.claim(caller, claimId, installationIds)
+    const allowed = limits?.claim(caller, claimId, installationIds)
+    if (allowed !== undefined && allowed.kind !== 'claim') throw calls.refuse(allowed)
+    const fallbackOnly = allowed?.fallbackOnly
     if (fallbackOnly !== undefined && fallbackOnly.size > 0)
       observer.limited('claims', fallbackOnly.size)
     const claims = await store.claim(claimId, installationIds, fallbackOnly)
@@ -230,7 +235,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
         NodeService,
         {
           publish: (request, context) => guard(publish(request, callerOf(context))),
-          query: (request, context) => guard(query(request, callerOf(context))),
+          query: (request, context) => guard(query(request, context)),
           claimPrekeys: (request, context) => guard(claimPrekeys(request, callerOf(context))),
           getInfo,
           async *subscribe(request, context) {
@@ -272,9 +277,3 @@ function kindOf(topic: string): StoredKind {
   const kind = topic.slice(0, topic.indexOf('-'))
   return kind === 'contact' || kind === 'revoked' || kind === 'prekey' ? kind : 'message'
 }
-
-/** Whether Node reports that the other side of a stream is gone. */
-const isBrokenConnection = (error: unknown): boolean =>
-  error instanceof Error &&
-  'code' in error &&
-  /^(?:ERR_STREAM_|ERR_HTTP2_|ECONNRESET|ECANCELED|EPIPE)/.test(String(error.code))

@@ -53,10 +53,10 @@ test('section 12: a stranger’s envelopes in an inbox are counted, and neither 
   }))
   await world.network.publish([...garbage, ...sealed])
   await until(() => countOf(atBob, 'malformed') === 4)
+  // It was parked, looked up, and is nobody's.
+  await until(() => countOf(atBob, 'unknown_sender') === 1)
   await atBob.engine.close()
-  // Who is parked is looked at when the client comes back.
   const again = await world.open({ account: bob, database, network: line.network })
-  await until(() => countOf(again, 'unknown_sender') === 1)
   // Nothing left here, no key was claimed, no session made.
   expect(line.published).toHaveLength(before)
   expect(line.claimed).toEqual([])

@@ -112,11 +112,15 @@ export function readOutcome(rpc: Rpc, answer: RawAnswer): Outcome {
   return { kind: 'http', status }
 }
 
-// What gRPC and Connect have a status for: a compression that is not offered, a second message where
-// one is due, and a time limit of the caller's own that has passed.
-const mayBeBare = ({ expects }: Call, status: Code): boolean =>
-  (status === Code.Unimplemented && (expects === 'status' || expects === 'http')) ||
-  (status === Code.DeadlineExceeded && expects === 'http')
+// What gRPC and Connect have a status for: any compression, a second message where one is due, and a
+// time limit of the caller's own that has passed.
+function mayBeBare({ expects, headers, carrier }: Call, status: Code): boolean {
+  if (status === Code.DeadlineExceeded) return expects === 'http'
+  const isCompressed = carrier.encodingHeader in headers
+  return (
+    status === Code.Unimplemented && (isCompressed || expects === 'status' || expects === 'http')
+  )
+}
 
 /** What is wrong with an outcome; nothing if it may be. */
 export function faultOf(call: Call, outcome: Outcome): string | undefined {

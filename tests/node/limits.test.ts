@@ -4,7 +4,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Code, createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter, createConnectTransport } from '@connectrpc/connect-node'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test } from 'vitest'
 import type { Chains } from '../../node/src/chains/chains.ts'
 import {
   createRateLimits,
@@ -14,7 +14,9 @@ import {
 import { type Rates, rateDefaults } from '../../node/src/limits/rates.ts'
 import { TokenBuckets } from '../../node/src/limits/token-buckets.ts'
 import { callerKey } from '../../node/src/server/caller.ts'
-import { createInProcessNode, type InProcessNode } from '../../node/src/testing.ts'
+import { openSqliteStore } from '../../node/src/store/sqlite/sqlite.ts'
+import { StoreFailure } from '../../node/src/store/store.ts'
+import { createInProcessNode, type InProcessNode, serveInProcess } from '../../node/src/testing.ts'
 import { until } from '../support/until.ts'
 import {
   inboxEnvelope,
@@ -44,6 +46,12 @@ function testTime() {
   return time
 }
 type TestTime = ReturnType<typeof testTime>
+
+/** The installations of a claim that give only their fallback key; fails if it is refused. */
+function fallbacksOf(claim: ReturnType<RateLimits['claim']>): readonly string[] {
+  if (claim.kind !== 'claim') throw new Error(`refused for ${claim.kind}`)
+  return [...claim.fallbackOnly]
+}
 
 const limitsOf = (rates: Partial<Rates>, time: TestTime) =>
   createRateLimits({ ...noRates, ...rates }, { clock: time })
@@ -169,9 +177,9 @@ test('an honest client that does a great deal at once is never limited', () => {
     time.nowMs += 5
   }
   // Comes back after weeks: 100,000 envelopes on 1,000 topics, and a stream that is opened anew often.
-  for (let page = 0; page < 200; page += 1) request(limits.query(me, 1_000))
+  for (let page = 0; page < 200; page += 1) request(limits.query(me, 1_000, 1))
   for (let n = 0; n < 50; n += 1) {
-    const place = limits.openStream(me)
+    const place = limits.openStream(me, 1)
     expect(place.kind).toBe('open')
     if (place.kind === 'open' && n > 0) place.close()
   }
@@ -183,7 +191,7 @@ test('an honest client that does a great deal at once is never limited', () => {
       const ids = targets.slice(from, from + 200).map(id)
       for (let attempt = 0; attempt < 3; attempt += 1) {
         request(undefined)
-        expect([claimAll, ...limits.claim(me, claimId, ids)]).toEqual([claimAll])
+        expect([claimAll, ...fallbacksOf(limits.claim(me, claimId, ids))]).toEqual([claimAll])
       }
     }
   }
@@ -204,7 +212,7 @@ test('an honest client that does a great deal at once is never limited', () => {
     time.nowMs += hourMs
     for (let from = 0; from < 4_000; from += 200) {
       const ids = targets.slice(from, from + 200).map(id)
-      expect([...limits.claim(me, randomBytes(16), ids)]).toEqual([])
+      expect(fallbacksOf(limits.claim(me, randomBytes(16), ids))).toEqual([])
     }
   }
 })
@@ -219,13 +227,13 @@ test('one who asks as much as possible for a day neither fills a disk nor drains
   while (time.nowMs < end && keys < 100_000) {
     const limited = limits.publish('abuser', most)
     if (limited === undefined) stored += 25 * 1024 * 1024
-    if (limits.claim('abuser', randomBytes(16), [id(1)]).size === 0) keys += 1
+    if (fallbacksOf(limits.claim('abuser', randomBytes(16), [id(1)])).length === 0) keys += 1
     if (limited !== undefined) time.nowMs += Math.min(60_000, limited.retryAfterMs)
   }
   expect(stored / 1024 ** 3).toBeLessThan(12)
   // Of a stock of up to 100 that is filled up as soon as its owner sees it below 25.
   expect(keys).toBeLessThan(40)
-  expect(limits.claim('friend', randomBytes(16), [id(1)]).size).toBe(0)
+  expect(fallbacksOf(limits.claim('friend', randomBytes(16), [id(1)])).length).toBe(0)
 })
 
 test('a claim that is sent again counts once and is decided the same', () => {
@@ -233,53 +241,115 @@ test('a claim that is sent again counts once and is decided the same', () => {
   const limits = limitsOf({ callerTargetClaimsPerHour: 1, callerTargetClaimsBurst: 2 }, time)
   const first = randomBytes(16)
   const third = randomBytes(16)
-  for (let n = 0; n < 10; n += 1) expect([...limits.claim('a', first, [id(1)])]).toEqual([])
-  expect([...limits.claim('a', randomBytes(16), [id(1), id(1)])]).toEqual([])
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([id(1)])
+  for (let n = 0; n < 10; n += 1) expect(fallbacksOf(limits.claim('a', first, [id(1)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('a', randomBytes(16), [id(1), id(1)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([id(1)])
   // There would be a token again; the store may have had no key to remember, so it stays refused.
   time.nowMs += 8 * 60_000
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([id(1)])
-  expect([...limits.claim('a', first, [id(1)])]).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([id(1)])
+  expect(fallbacksOf(limits.claim('a', first, [id(1)]))).toEqual([])
   time.nowMs += hourMs
-  expect([...limits.claim('a', third, [id(1), id(2)])]).toEqual([])
-  expect([...limits.claim('b', randomBytes(16), [id(1)])]).toEqual([])
+  expect(fallbacksOf(limits.claim('a', third, [id(1), id(2)]))).toEqual([])
+  expect(fallbacksOf(limits.claim('b', randomBytes(16), [id(1)]))).toEqual([])
+})
+
+test('what the store could not store is not counted', async () => {
+  const time = testTime()
+  const limits = limitsOf({ publishedBytesPerSecond: 1, publishedBytesBurst: 1_000 }, time)
+  const store = openSqliteStore({ file: ':memory:' })
+  const publish = store.publish.bind(store)
+  let isAway = true
+  store.publish = (...args) =>
+    isAway ? Promise.reject(new StoreFailure('away')) : publish(...args)
+  const node = serveInProcess(store, { limits })
+  onTestFinished(() => node.close())
+  const client = nodeClient(node.transport)
+  const envelopes = [{ topic: 'message-x', message: new Uint8Array(600) }]
+  const code = async () => (await refusalOf(client.publish({ envelopes }))).code
+  for (let n = 0; n < 5; n += 1) expect(await code()).toBe('unavailable')
+  isAway = false
+  // Refused for itself, and counted from then on.
+  expect(await code()).toBe('malformed')
+  expect(await code()).toBe('rate_limited')
+})
+
+test('who names more installations in claims than it may is refused, also with one claim again and again', () => {
+  const time = testTime()
+  const limits = limitsOf({ claimedInstallationsPerSecond: 2, claimedInstallationsBurst: 4 }, time)
+  const claimId = randomBytes(16)
+  const claim = (who: string) => limits.claim(who, claimId, [id(1), id(2)])
+  for (let n = 0; n < 2; n += 1) expect(fallbacksOf(claim('a'))).toEqual([])
+  expect(claim('a')).toEqual({ kind: 'claimed_installations', retryAfterMs: 1_000 })
+  expect(fallbacksOf(claim('b'))).toEqual([])
+  time.nowMs += 1_000
+  expect(fallbacksOf(claim('a'))).toEqual([])
+})
+
+test('what is signed counts by what its signatures cost, and proofs count in queries and streams', () => {
+  const time = testTime()
+  const publishing = limitsOf({ signedEnvelopesPerSecond: 1, signedEnvelopesBurst: 7 }, time)
+  const one = (topic: string) => ({ topic, message: new Uint8Array(1) })
+  const few = ['contact-x', 'revoked-x', 'prekey-x', 'message-x', 'nonsense'].map(one)
+  expect(publishing.publish('a', few)).toBeUndefined()
+  expect(publishing.publish('a', [one('prekey-x')])).toEqual({
+    kind: 'signed_envelopes',
+    retryAfterMs: 1_000,
+  })
+  expect(
+    publishing.publish(
+      'a',
+      Array.from({ length: 100 }, () => one('message-x')),
+    ),
+  ).toBeUndefined()
+  expect(publishing.publish('b', few)).toBeUndefined()
+
+  const reading = limitsOf(
+    { queriesPerSecond: 1, queriesBurst: 110, streamsPerSecond: 1, streamsBurst: 101 },
+    time,
+  )
+  expect(reading.query('a', 1_000, 1_000)).toBeUndefined()
+  expect(reading.query('a', 1, 1)).toMatchObject({ kind: 'queries' })
+  expect(reading.openStream('a', 1_000).kind).toBe('open')
+  expect(reading.openStream('a', 1).kind).toBe('streams')
 })
 
 test('past what a caller, or all of them, may claim, only fallback keys are given', () => {
   const time = testTime()
   const caller = limitsOf({ claimsPerSecond: 1, claimsBurst: 3 }, time)
-  expect([...caller.claim('a', randomBytes(16), [1, 2, 3, 4].map(id))]).toEqual([id(4)])
-  expect([...caller.claim('b', randomBytes(16), [id(4)])]).toEqual([])
+  expect(fallbacksOf(caller.claim('a', randomBytes(16), [1, 2, 3, 4].map(id)))).toEqual([id(4)])
+  expect(fallbacksOf(caller.claim('b', randomBytes(16), [id(4)]))).toEqual([])
   time.nowMs += 1_000
-  expect([...caller.claim('a', randomBytes(16), [id(4)])]).toEqual([])
+  expect(fallbacksOf(caller.claim('a', randomBytes(16), [id(4)]))).toEqual([])
 
   const target = limitsOf({ targetClaimsPerHour: 60, targetClaimsBurst: 2 }, time)
-  const callers = ['a', 'b', 'c'].map((who) => [...target.claim(who, randomBytes(16), [id(1)])])
+  const callers = ['a', 'b', 'c'].map((who) =>
+    fallbacksOf(target.claim(who, randomBytes(16), [id(1)])),
+  )
   expect(callers).toEqual([[], [], [id(1)]])
   time.nowMs += 60_000
-  expect([...target.claim('d', randomBytes(16), [id(1)])]).toEqual([])
+  expect(fallbacksOf(target.claim('d', randomBytes(16), [id(1)]))).toEqual([])
 })
 
 test('subscriptions are limited at a time and a second, and one that ends makes room', () => {
   const time = testTime()
   const limits = limitsOf({ openStreams: 2, streamsPerSecond: 1, streamsBurst: 3 }, time)
-  const one = limits.openStream('a')
-  const two = limits.openStream('a')
+  const one = limits.openStream('a', 1)
+  const two = limits.openStream('a', 1)
   expect([one.kind, two.kind]).toEqual(['open', 'open'])
   // Nobody knows when one ends.
-  expect(limits.openStream('a')).toEqual({ kind: 'open_streams', retryAfterMs: 0 })
-  expect(limits.openStream('b').kind).toBe('open')
+  expect(limits.openStream('a', 1)).toEqual({ kind: 'open_streams', retryAfterMs: 0 })
+  expect(limits.openStream('b', 1).kind).toBe('open')
   if (one.kind === 'open') {
     one.close()
     one.close()
   }
-  expect(limits.openStream('a').kind).toBe('open')
-  expect(limits.openStream('a').kind).toBe('open_streams')
+  expect(limits.openStream('a', 1).kind).toBe('open')
+  expect(limits.openStream('a', 1).kind).toBe('open_streams')
   if (two.kind === 'open') two.close()
-  const early = limits.openStream('a')
+  const early = limits.openStream('a', 1)
   expect(early).toEqual({ kind: 'streams', retryAfterMs: 1_000 })
   time.nowMs += 1_000
-  expect(limits.openStream('a').kind).toBe('open')
+  expect(limits.openStream('a', 1).kind).toBe('open')
 })
 
 // From here on through a node and its sockets; who calls stands in a header.

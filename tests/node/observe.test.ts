@@ -322,13 +322,11 @@ test('a store that fails or does not answer in time makes a node not ready, and 
   let asked = 0
   let answer = (): void => {}
   const slow = {
-    stock: (installationId: string) => {
+    takesWrites: () => {
       asked += 1
-      return new Promise<{ installationId: string; oneTimeLeft: number; newestCreatedNs: bigint }>(
-        (resolve) => {
-          answer = () => resolve({ installationId, oneTimeLeft: 0, newestCreatedNs: 0n })
-        },
-      )
+      return new Promise<boolean>((resolve) => {
+        answer = () => resolve(true)
+      })
     },
   }
   readiness.serve(slow)
@@ -338,7 +336,9 @@ test('a store that fails or does not answer in time makes a node not ready, and 
   const again = readiness.isReady()
   answer()
   expect(await again).toBe(true)
-  readiness.serve({ stock: () => Promise.reject(new StoreFailure('gone')) })
+  readiness.serve({ takesWrites: () => Promise.reject(new StoreFailure('gone')) })
+  expect(await readiness.isReady()).toBe(false)
+  readiness.serve({ takesWrites: async () => false })
   expect(await readiness.isReady()).toBe(false)
 })
 

@@ -6,7 +6,9 @@ import { showSize, showTime } from '../../node/src/options/kinds.ts'
 import { nodeOptionsOf } from '../../node/src/options/node-options.ts'
 import { type Environment, readOptions } from '../../node/src/options/read.ts'
 import { optionNames, optionTable, variableOf } from '../../node/src/options/table.ts'
+import { callerAt, nameCaller } from '../../node/src/server/caller.ts'
 import { defaultServerLimits } from '../../node/src/server/listen.ts'
+import { readRange } from '../../node/src/server/proxies.ts'
 import { defaultRetentionNs } from '../../node/src/store/lifetimes.ts'
 import { defaultLiveLimit } from '../../node/src/streams/live-buffer.ts'
 import { defaultTotalLimitBytes } from '../../node/src/streams/live-memory.ts'
@@ -61,6 +63,7 @@ test('every option is read from its variable', () => {
     PADLOCK_TLS_CERT: '/c',
     PADLOCK_TLS_KEY: '/k',
     PADLOCK_TRUST_PROXY: '2',
+    PADLOCK_TRUST_PROXY_FROM: '192.0.2.0/24,2001:db8::1',
     PADLOCK_STOP_GRACE: '1m',
     PADLOCK_CHAIN: '1=https://one/key, 8453=https://two',
     PADLOCK_LOG_LEVEL: 'debug',
@@ -72,6 +75,7 @@ test('every option is read from its variable', () => {
     PADLOCK_MAX_CONNECTIONS_PER_CALLER: '5',
     PADLOCK_MAX_STREAMS: '10',
     PADLOCK_MAX_BODY_BYTES: '1GiB',
+    PADLOCK_MAX_ANSWER_BYTES: '512MiB',
     PADLOCK_HEADERS_TIMEOUT: '500ms',
     PADLOCK_REQUEST_TIMEOUT: '20',
     PADLOCK_IDLE_TIMEOUT: '1h',
@@ -93,7 +97,7 @@ test('every option is read from its variable', () => {
     port: 443,
     host: '::',
     tls: { certificate: '/c', key: '/k' },
-    trustedHops: 2,
+    proxies: { hops: 2, from: [readRange('192.0.2.0/24'), readRange('2001:db8::1')] },
     stopGraceMs: 60_000,
     chains: new Map([
       [1n, 'https://one/key'],
@@ -111,21 +115,22 @@ test('every option is read from its variable', () => {
       connections: 50,
       connectionsOfCaller: 5,
       bodyBytes: 1024 ** 3,
+      answerBytes: 512 * 1024 ** 2,
     },
   })
-  expect(nodeOptionsOf(settings).exempt?.('127.0.0.1')).toBe(false)
+  expect(nodeOptionsOf(settings).exempt?.(callerAt('127.0.0.1'))).toBe(false)
   expect(settings.rate).toEqual({ requestsPerSecond: 5, claimsBurst: 0 })
   expect(settings['log-level']).toBe('debug')
 })
 
 test('this machine is left out of limits of callers unless they are asked for', () => {
   const { exempt } = nodeOptionsOf(settingsOf([]))
-  expect(['127.0.0.1', '127.8.9.1', '::/64'].map((caller) => exempt?.(caller))).toEqual([
-    true,
-    true,
-    true,
-  ])
-  expect(exempt?.('192.0.2.1')).toBe(false)
+  for (const address of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1']) {
+    expect(exempt?.(callerAt(address))).toBe(true)
+    // As a proxy would name one.
+    expect(exempt?.(nameCaller(address))).toBe(false)
+  }
+  expect(exempt?.(callerAt('192.0.2.1'))).toBe(false)
 })
 
 test.each<[readonly string[], string]>([
@@ -136,6 +141,10 @@ test.each<[readonly string[], string]>([
   [['--doorbell', 'bell'], '--doorbell bell is not one of notify, poll.'],
   [['--doorbell', 'poll'], '--doorbell is about PostgreSQL: give --database too.'],
   [['--data', 'x', '--database', 'postgres://x/y'], '--data and --database are given: choose one.'],
+  [
+    ['--trust-proxy-from', '10.0.0.0/8,x'],
+    '--trust-proxy-from 10.0.0.0/8,x is not a range of addresses, such as 10.0.0.0/8.',
+  ],
   [['--retention-days', '0'], '--retention-days 0 is not a whole number from 1 to 3650.'],
   [
     ['--stop-grace', '1d'],

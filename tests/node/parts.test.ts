@@ -1,5 +1,4 @@
 /** Requests of very many parts: small on the wire, large in memory, refused before they are parsed. */
-import { gzipSync } from 'node:zlib'
 import { create, fromBinary, toBinary, toJsonString } from '@bufbuild/protobuf'
 import type { ConnectRouter } from '@connectrpc/connect'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -104,21 +103,6 @@ describe('over a socket', () => {
     ['Connect', { 'content-type': 'application/proto' }, swarm],
     ['JSON', { 'content-type': 'application/json' }, json],
     ['gRPC-web', { 'content-type': grpcWeb }, framed(swarm, 0)],
-    [
-      'Connect with gzip',
-      { 'content-type': 'application/proto', 'content-encoding': 'gzip' },
-      gzipSync(swarm),
-    ],
-    [
-      'JSON with gzip',
-      { 'content-type': 'application/json', 'content-encoding': 'gzip' },
-      gzipSync(json),
-    ],
-    [
-      'gRPC-web with gzip',
-      { 'content-type': grpcWeb, 'grpc-encoding': 'gzip' },
-      framed(gzipSync(swarm), 1),
-    ],
   ])('%s is refused as too large', async (_, headers, body) => {
     const { text, detail } = await ask('Publish', headers, body)
     expect(text).toMatch(/grpc-status: 3\r|"code":"invalid_argument"/)
@@ -127,30 +111,8 @@ describe('over a socket', () => {
     expect(listener.bodyBytes).toBe(0)
   })
 
-  test('the largest query goes through, compressed or not', async () => {
+  test('the largest query goes through', async () => {
     const bytes = toBinary(QueryRequestSchema, largest)
-    const type = { 'content-type': 'application/proto' }
-    expect((await ask('Query', type, bytes)).status).toBe(200)
-    const gzip = { ...type, 'content-encoding': 'gzip' }
-    expect((await ask('Query', gzip, gzipSync(bytes))).status).toBe(200)
-  })
-
-  test('what inflates counts as what it is', async () => {
-    const small = await listen({
-      host: '127.0.0.1',
-      port: 0,
-      routes: (router) => router.service(NodeService, { publish: () => ({}) }),
-      limits: { bodyBytes: mebibyte },
-    })
-    const message = new Uint8Array(2 * mebibyte)
-    const request = create(PublishRequestSchema, { envelopes: [{ topic: 'x', message }] })
-    const response = await fetch(`${small.url}/padlock.v1.NodeService/Publish`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/proto', 'content-encoding': 'gzip' },
-      body: Uint8Array.from(gzipSync(toBinary(PublishRequestSchema, request))),
-    })
-    expect(response.status).toBe(429)
-    await response.text()
-    await small.close(0)
+    expect((await ask('Query', { 'content-type': 'application/proto' }, bytes)).status).toBe(200)
   })
 })

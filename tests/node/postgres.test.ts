@@ -107,19 +107,6 @@ test('a server that acknowledges before it wrote is refused', async () => {
   await expect(openStore()).rejects.toThrow(/synchronous_commit = off/)
 })
 
-test('node time is the database’s, whatever a process believes', async () => {
-  const { client, store } = await start()
-  const bob = await register(client, 'bob', BigInt(Date.now()) * 1_000_000n)
-  const [receipt] = (await client.publish({ envelopes: [inboxEnvelope(bob, 'a')] })).receipts
-  const [{ now }] = (await ask(
-    'SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint::text AS now',
-  )) as [{ now: string }]
-  const apart = BigInt(now) - (receipt?.nodeNs ?? 0n)
-  expect(apart).toBeGreaterThanOrEqual(0n)
-  expect(apart).toBeLessThan(minuteNs)
-  expect(BigInt(now) - store.clock()).toBeLessThan(minuteNs)
-})
-
 test('what one process stores is known to the others before any rule', async () => {
   const [one, two] = await Promise.all([start(), start()])
   const nowNs = one.store.clock()

@@ -11,6 +11,7 @@ import {
 import { afterEach, describe, expect, test } from 'vitest'
 import { callerKey } from '../../node/src/server/caller.ts'
 import { type Listener, type ListenOptions, listen } from '../../node/src/server/listen.ts'
+import { isTrusted, readRange } from '../../node/src/server/proxies.ts'
 import { NodeService } from '../../src/gen/padlock/v1/node_pb.ts'
 import { readRefusal, refusalOf } from './support.ts'
 
@@ -21,6 +22,12 @@ afterEach(async () => {
   await listener?.close(0)
   listener = undefined
 })
+
+function rangeOf(text: string) {
+  const range = readRange(text)
+  if (range === undefined) throw new Error(`${text} is no range`)
+  return range
+}
 
 interface Asked {
   readonly caller: string
@@ -382,7 +389,9 @@ describe('callers', () => {
     [1, '192.0.2.1', '192.0.2.1'],
     [1, '198.51.100.7, 192.0.2.1', '192.0.2.1'],
     [2, '203.0.113.9, 198.51.100.7, 192.0.2.1', '198.51.100.7'],
-    [2, '192.0.2.1', '192.0.2.1'],
+    // Past one of the two, or from this machine: not what the caller wrote.
+    [2, '192.0.2.1', '127.0.0.1'],
+    [1, '127.0.0.1', '127.0.0.1'],
     [1, '198.51.100.7, 192.0.2.1:4711', '192.0.2.1'],
     [1, '2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
     [1, '[2001:db8:1:2::1]:443', '2001:db8:1:2::/64'],
@@ -390,13 +399,36 @@ describe('callers', () => {
     [1, 'nonsense', '127.0.0.1'],
     [1, '0x7f.1', '127.0.0.1'],
     [1, '', '127.0.0.1'],
-  ])('behind %i proxies, %s is %s', async (trustedHops, forwardedFor, caller) => {
-    expect(await callerOf({ trustedHops }, { 'x-forwarded-for': forwardedFor })).toBe(caller)
+  ])('behind %i proxies, %s is %s', async (hops, forwardedFor, caller) => {
+    expect(await callerOf({ proxies: { hops } }, { 'x-forwarded-for': forwardedFor })).toBe(caller)
   })
 
   test('the header is read over HTTP/2 too', async () => {
     const headers = { 'x-forwarded-for': '198.51.100.7, 192.0.2.1' }
-    expect(await callerOf({ trustedHops: 1 }, headers, '2')).toBe('192.0.2.1')
+    expect(await callerOf({ proxies: { hops: 1 } }, headers, '2')).toBe('192.0.2.1')
+  })
+
+  test('without a proxy this machine is local, and passed on by one it is not', async () => {
+    expect(await callerOf({}, {})).toBe('local')
+    for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
+      for (const hops of [0, 1]) {
+        const caller = await callerOf({ proxies: { hops } }, { [name]: '127.0.0.1' })
+        expect(caller).toBe('127.0.0.1')
+      }
+    }
+  })
+
+  test('only from where the proxy connects does its header count', async () => {
+    const headers = { 'x-forwarded-for': '198.51.100.7' }
+    const named = (...ranges: string[]) =>
+      callerOf({ proxies: { hops: 1, from: ranges.map(rangeOf) } }, headers)
+    expect(await named('192.0.2.0/24')).toBe('127.0.0.1')
+    expect(await named('192.0.2.0/24', '127.0.0.0/8')).toBe('198.51.100.7')
+    const trusted = (address: string) => isTrusted(address, { hops: 1 })
+    expect(['10.1.2.3', '192.168.0.1', 'fd00::1', '::1', '::ffff:10.0.0.1'].every(trusted)).toBe(
+      true,
+    )
+    expect(['192.0.2.1', '2001:db8::1', '8.8.8.8', 'nonsense'].some(trusted)).toBe(false)
   })
 
   test('a proxy that is not trusted is reported once', async () => {

@@ -235,8 +235,12 @@ export class TestStream {
   readonly #events: AsyncIterator<SubscribeResponse>
   readonly #abort = new AbortController()
 
-  constructor(client: NodeClient, request: Parameters<NodeClient['subscribe']>[0]) {
-    const stream = client.subscribe(request, { signal: this.#abort.signal })
+  constructor(
+    client: NodeClient,
+    request: Parameters<NodeClient['subscribe']>[0],
+    options: { readonly headers?: Record<string, string> } = {},
+  ) {
+    const stream = client.subscribe(request, { ...options, signal: this.#abort.signal })
     this.#events = stream[Symbol.asyncIterator]()
   }
 

@@ -1,10 +1,11 @@
 /**
  * The rate limits of this process: a request over a limit is `rate_limited` with the time to wait,
- * and a claim over a limit gets fallback keys (docs/protocol.md section 5, "Exhaustion"). A
+ * and a claim over a limit of keys gets fallback keys (docs/protocol.md section 5, "Prekeys"). A
  * caller's own buckets come before shared ones, so that refused requests do not use up what others
  * share.
  */
 import { ClaimMemory } from './claim-memory.ts'
+import { CallerCounts, networkOf } from './networks.ts'
 import { type Rates, rateDefaults } from './rates.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
@@ -13,6 +14,7 @@ export const limitKinds = [
   'requests',
   'published_bytes',
   'published_envelopes',
+  'signed_envelopes',
   'caller_inbox',
   'inbox',
   'queries',
@@ -20,6 +22,8 @@ export const limitKinds = [
   'open_streams',
   'chain_questions',
   'claims',
+  'claimed_installations',
+  'answers',
 ] as const
 
 export type LimitKind = (typeof limitKinds)[number]
@@ -36,25 +40,29 @@ export interface Limited {
   readonly envelopeIndex?: number
 }
 
+type Published = readonly { readonly topic: string; readonly message: Uint8Array }[]
+
 /** `undefined` means that the request may go on. A limited request takes no tokens. */
 export interface RateLimits {
   /** Any request, before its body is read. */
   request(caller: string): Limited | undefined
-  publish(
-    caller: string,
-    envelopes: readonly { readonly topic: string; readonly message: Uint8Array }[],
-  ): Limited | undefined
-  query(caller: string, topics: number): Limited | undefined
+  publish(caller: string, envelopes: Published): Limited | undefined
+  /** Gives back what a publish took that the store could not store. */
+  notStored(caller: string, envelopes: Published): void
+  query(caller: string, topics: number, proofs: number): Limited | undefined
   /** A subscription; call `close` when it ends. */
-  openStream(caller: string): Limited | { readonly kind: 'open'; readonly close: () => void }
+  openStream(
+    caller: string,
+    proofs: number,
+  ): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
-  /** Those of these installations that give only their fallback key. A claim is never refused. */
+  /** A claim that may go on; some of its installations give only their fallback key. */
   claim(
     caller: string,
     claimId: Uint8Array,
     installationIds: readonly string[],
-  ): ReadonlySet<string>
+  ): Limited | { readonly kind: 'claim'; readonly fallbackOnly: ReadonlySet<string> }
 }
 
 export interface RateLimitsOptions {
@@ -69,6 +77,10 @@ export interface RateLimitsOptions {
 /** A row and its index entries, without the message. */
 const envelopeOverheadBytes = 256
 const topicsOfQuery = 100
+/** Checking a proof costs about as much as a tenth of a query. */
+const proofsOfQuery = 10
+/** What checking the signatures of an envelope counts, by the kind of its topic. */
+const signaturesOf: Readonly<Record<string, number>> = { contact: 1, revoked: 1, prekey: 3 }
 const hourSeconds = 3_600
 
 interface Charge {
@@ -78,6 +90,15 @@ interface Charge {
   readonly tokens: number
   readonly envelopeIndex?: number
 }
+
+/** What a caller may, and what its network may. */
+interface CallerBuckets {
+  readonly own: TokenBuckets | undefined
+  readonly network: TokenBuckets | undefined
+}
+
+/** How much more than a caller its network may. */
+const networkTimes = 16
 
 /**
  * Limits with these rates, and defaults for the others. Memory is bounded: 100,000 keys of each rate,
@@ -91,22 +112,31 @@ export function createRateLimits(
   const rate = { ...rateDefaults, ...rates }
   const buckets = (perSecond: number, burst: number): TokenBuckets | undefined =>
     perSecond === 0 ? undefined : new TokenBuckets({ perSecond, burst, keysLimit })
-  const requests = buckets(rate.requestsPerSecond, rate.requestsBurst)
-  const bytes = buckets(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
-  const envelopes = buckets(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
+  const ofCallers = (perSecond: number, burst: number): CallerBuckets => ({
+    own: buckets(perSecond, burst),
+    network: buckets(perSecond * networkTimes, burst * networkTimes),
+  })
+  const requests = ofCallers(rate.requestsPerSecond, rate.requestsBurst)
+  const bytes = ofCallers(rate.publishedBytesPerSecond, rate.publishedBytesBurst)
+  const envelopes = ofCallers(rate.publishedEnvelopesPerSecond, rate.publishedEnvelopesBurst)
+  const signed = ofCallers(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
   const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
   const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
-  const queries = buckets(rate.queriesPerSecond, rate.queriesBurst)
-  const streams = buckets(rate.streamsPerSecond, rate.streamsBurst)
-  const chainQuestions = buckets(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
-  const claims = buckets(rate.claimsPerSecond, rate.claimsBurst)
+  const queries = ofCallers(rate.queriesPerSecond, rate.queriesBurst)
+  const streams = ofCallers(rate.streamsPerSecond, rate.streamsBurst)
+  const chainQuestions = ofCallers(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
+  const claims = ofCallers(rate.claimsPerSecond, rate.claimsBurst)
+  const claimed = ofCallers(rate.claimedInstallationsPerSecond, rate.claimedInstallationsBurst)
   const callerTarget = buckets(
     rate.callerTargetClaimsPerHour / hourSeconds,
     rate.callerTargetClaimsBurst,
   )
   const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
   const claimMemory = new ClaimMemory(keysLimit)
-  const open = new Map<string, number>()
+  const open = new CallerCounts(
+    rate.openStreams > 0 ? rate.openStreams : Number.POSITIVE_INFINITY,
+    networkTimes,
+  )
 
   /** Takes all tokens, or none and says how long it takes until all are there. */
   function charge(charges: readonly Charge[]): Limited | undefined {
@@ -122,78 +152,108 @@ export function createRateLimits(
     return undefined
   }
 
-  const chargeOne = (kind: LimitKind, of: TokenBuckets | undefined, key: string, tokens = 1) =>
-    exempt(key) ? undefined : charge([{ kind, buckets: of, key, tokens }])
+  function chargesOf(
+    kind: LimitKind,
+    { own, network }: CallerBuckets,
+    caller: string,
+    tokens: number,
+  ): readonly Charge[] {
+    const around = networkOf(caller)
+    const ofCaller = { kind, buckets: own, key: caller, tokens }
+    return around === undefined
+      ? [ofCaller]
+      : [ofCaller, { kind, buckets: network, key: around, tokens }]
+  }
+
+  const chargeOne = (kind: LimitKind, of: CallerBuckets, caller: string, tokens = 1) =>
+    exempt(caller) ? undefined : charge(chargesOf(kind, of, caller, tokens))
 
   function claimCharges(caller: string, id: string): readonly Charge[] {
     return [
-      { kind: 'claims', buckets: claims, key: caller, tokens: 1 },
+      ...chargesOf('claims', claims, caller, 1),
       { kind: 'claims', buckets: callerTarget, key: `${caller} ${id}`, tokens: 1 },
       { kind: 'claims', buckets: target, key: id, tokens: 1 },
     ]
   }
 
+  function publishCharges(caller: string, published: Published): readonly Charge[] {
+    let size = 0
+    let signatures = 0
+    const inboxes = new Map<string, { first: number; count: number }>()
+    for (const [index, { topic, message }] of published.entries()) {
+      size += message.length + envelopeOverheadBytes
+      signatures += signaturesOf[topic.slice(0, topic.indexOf('-'))] ?? 0
+      if (!topic.startsWith('message-')) continue
+      const seen = inboxes.get(topic)
+      if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
+      else seen.count += 1
+    }
+    const charges: Charge[] = [
+      ...chargesOf('published_bytes', bytes, caller, size),
+      ...chargesOf('published_envelopes', envelopes, caller, published.length),
+    ]
+    if (signatures > 0) {
+      charges.push(...chargesOf('signed_envelopes', signed, caller, signatures))
+    }
+    for (const [topic, { first, count }] of inboxes) {
+      const about = { tokens: count, envelopeIndex: first }
+      charges.push(
+        { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
+        { kind: 'inbox', buckets: inbox, key: topic, ...about },
+      )
+    }
+    return charges
+  }
+
   return {
     request: (caller) => chargeOne('requests', requests, caller),
-    publish(caller, published) {
-      if (exempt(caller)) return undefined
-      let size = 0
-      const inboxes = new Map<string, { first: number; count: number }>()
-      for (const [index, { topic, message }] of published.entries()) {
-        size += message.length + envelopeOverheadBytes
-        if (!topic.startsWith('message-')) continue
-        const seen = inboxes.get(topic)
-        if (seen === undefined) inboxes.set(topic, { first: index, count: 1 })
-        else seen.count += 1
+    publish: (caller, published) =>
+      exempt(caller) ? undefined : charge(publishCharges(caller, published)),
+    notStored(caller, published) {
+      if (exempt(caller)) return
+      const nowMs = clock()
+      for (const { buckets, key, tokens } of publishCharges(caller, published)) {
+        buckets?.take(key, -tokens, nowMs)
       }
-      const charges: Charge[] = [
-        { kind: 'published_bytes', buckets: bytes, key: caller, tokens: size },
-        { kind: 'published_envelopes', buckets: envelopes, key: caller, tokens: published.length },
-      ]
-      for (const [topic, { first, count }] of inboxes) {
-        const about = { tokens: count, envelopeIndex: first }
-        charges.push(
-          { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
-          { kind: 'inbox', buckets: inbox, key: topic, ...about },
-        )
-      }
-      return charge(charges)
     },
-    query: (caller, topics) =>
-      chargeOne('queries', queries, caller, Math.max(1, Math.ceil(topics / topicsOfQuery))),
-    openStream(caller) {
+    query(caller, topics, proofs) {
+      const tokens = Math.max(1, Math.ceil(topics / topicsOfQuery))
+      return chargeOne('queries', queries, caller, tokens + Math.floor(proofs / proofsOfQuery))
+    },
+    openStream(caller, proofs) {
       if (exempt(caller)) return { kind: 'open', close() {} }
-      const count = open.get(caller) ?? 0
-      if (rate.openStreams > 0 && count >= rate.openStreams) {
+      if (open.isOver(caller, 1)) {
         return { kind: 'open_streams', retryAfterMs: 0 }
       }
-      const limited = chargeOne('streams', streams, caller)
+      const tokens = 1 + Math.floor(proofs / proofsOfQuery)
+      const limited = chargeOne('streams', streams, caller, tokens)
       if (limited !== undefined) return limited
-      open.set(caller, count + 1)
+      open.add(caller, 1)
       let isOpen = true
       return {
         kind: 'open',
         close() {
           if (!isOpen) return
           isOpen = false
-          const left = (open.get(caller) ?? 1) - 1
-          if (left === 0) open.delete(caller)
-          else open.set(caller, left)
+          open.add(caller, -1)
         },
       }
     },
     chainQuestion: (caller) => chargeOne('chain_questions', chainQuestions, caller),
     claim(caller, claimId, installationIds) {
-      if (exempt(caller)) return new Set()
+      if (exempt(caller)) return { kind: 'claim', fallbackOnly: new Set() }
+      // Also for a claim that is sent again: looking up its keys costs the same.
+      const limited = chargeOne('claimed_installations', claimed, caller, installationIds.length)
+      if (limited !== undefined) return limited
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
-      if (known !== undefined) return known
+      if (known !== undefined) return { kind: 'claim', fallbackOnly: known }
       const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
         if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
       claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
-      return fallbackOnly
+      return { kind: 'claim', fallbackOnly }
     },
   }
 }

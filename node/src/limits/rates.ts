@@ -18,6 +18,14 @@ export const rateDefaults = {
   /** Envelopes at once: a dozen messages to 400 accounts with ten installations. */
   publishedEnvelopesBurst: 50_000,
 
+  /**
+   * Envelopes whose signatures the node checks, a second: grants, vouches and revocations count once, an
+   * upload of prekeys three times.
+   */
+  signedEnvelopesPerSecond: 2,
+  /** At once: some hundred devices that register behind one address. */
+  signedEnvelopesBurst: 500,
+
   /** Envelopes that one caller publishes to one inbox, a second. */
   callerInboxEnvelopesPerSecond: 20,
   /** At once. */
@@ -29,13 +37,13 @@ export const rateDefaults = {
 
   /**
    * Queries of a caller, a second; one counts once for each 100 topics that it names, or part of
-   * them.
+   * them, and once for each ten proofs.
    */
   queriesPerSecond: 50,
   /** At once: 200 pages over 1,000 topics. */
   queriesBurst: 2_000,
 
-  /** Subscriptions that a caller opens, a second. */
+  /** Subscriptions that a caller opens, a second; one counts once, and once for each ten proofs. */
   streamsPerSecond: 5,
   /** At once. */
   streamsBurst: 500,
@@ -46,6 +54,10 @@ export const rateDefaults = {
   claimsPerSecond: 2,
   /** At once: 400 accounts with ten installations, twice. */
   claimsBurst: 10_000,
+  /** Installations that a caller names in claims, a second, whatever key they give. */
+  claimedInstallationsPerSecond: 20,
+  /** At once: 400 accounts with ten installations, twice, with retries. */
+  claimedInstallationsBurst: 50_000,
   /** One-time keys of one installation that one caller claims, an hour. */
   callerTargetClaimsPerHour: 1,
   /** At once: a person's devices behind one address. */

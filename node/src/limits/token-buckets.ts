@@ -8,12 +8,14 @@ export interface BucketOptions {
   readonly perSecond: number
   /** Tokens in a full bucket. */
   readonly burst: number
-  /** Maximum keys remembered; beyond it the least recently used are dropped. */
+  /** Maximum keys remembered; beyond it, of those not used for longest, what is nearly full is forgotten. */
   readonly keysLimit: number
 }
 
 // Times are fractions of milliseconds since a start; sums of them are this exact.
 const toleranceMs = 1e-3
+/** Among how many of the longest unused one is forgotten. */
+const lookedAt = 64
 
 export class TokenBuckets {
   readonly #msPerToken: number
@@ -45,13 +47,33 @@ export class TokenBuckets {
     return overMs <= toleranceMs ? 0 : Math.ceil(overMs)
   }
 
-  /** Takes tokens, also more than there are: then the next ones take longer. */
+  /**
+   * Takes tokens, also more than there are: then the next ones take longer. Fewer than none are given
+   * back.
+   */
   take(key: string, tokens: number, nowMs: number): void {
     const fullAtMs = Math.max(nowMs, this.#fullAtMs.get(key) ?? 0) + tokens * this.#msPerToken
     this.#fullAtMs.delete(key)
     this.#fullAtMs.set(key, fullAtMs)
-    if (this.#fullAtMs.size <= this.#keysLimit) return
-    const [oldest] = this.#fullAtMs.keys()
-    if (oldest !== undefined) this.#fullAtMs.delete(oldest)
+    if (this.#fullAtMs.size > this.#keysLimit) this.#forgetOne()
+  }
+
+  /**
+   * Of those that were not used for longest, the one that is full first: forgetting fills a bucket, and
+   * who touches many others must not fill one that is empty.
+   */
+  #forgetOne(): void {
+    let forgotten: string | undefined
+    let soonestMs = Number.POSITIVE_INFINITY
+    let looked = 0
+    for (const [key, fullAtMs] of this.#fullAtMs) {
+      if (fullAtMs < soonestMs) {
+        soonestMs = fullAtMs
+        forgotten = key
+      }
+      looked += 1
+      if (looked === lookedAt) break
+    }
+    if (forgotten !== undefined) this.#fullAtMs.delete(forgotten)
   }
 }

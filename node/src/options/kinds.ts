@@ -1,6 +1,7 @@
 /** The kinds of option values: each reads a text, or says what it expects. */
 import { parseChainOptions } from '../chains/chain-option.ts'
 import { type Rates, rateDefaults } from '../limits/rates.ts'
+import { type AddressRange, readRange } from '../server/proxies.ts'
 
 /** Why a text is not a value, as the end of a sentence that begins with the option. */
 export class Problem {
@@ -140,6 +141,24 @@ export const chains: Kind<ReadonlyMap<bigint, string>> = {
   read(texts) {
     const read = parseChainOptions(texts)
     return 'problem' in read ? new Problem(`is not right. ${read.problem}`) : read
+  },
+}
+
+/** Ranges of addresses; undefined for none given. */
+export const ranges: Kind<readonly AddressRange[] | undefined> = {
+  placeholder: '<range>',
+  isRepeatable: true,
+  read(texts) {
+    const given = texts.filter((text) => text !== '')
+    const read: AddressRange[] = []
+    for (const text of given) {
+      const range = readRange(text)
+      if (range === undefined) {
+        return new Problem(`${text} is not a range of addresses, such as 10.0.0.0/8.`)
+      }
+      read.push(range)
+    }
+    return read.length === 0 ? undefined : read
   },
 }
 

@@ -15,6 +15,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
   const key = settings['tls-key']
   const adminPort = settings['admin-port']
   const { database } = settings
+  const from = settings['trust-proxy-from']
   return {
     ...(database === undefined
       ? { data: settings.data }
@@ -28,7 +29,10 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
     port: settings.port,
     host: settings.host,
     ...(certificate !== undefined && key !== undefined && { tls: { certificate, key } }),
-    trustedHops: settings['trust-proxy'],
+    proxies: {
+      hops: settings['trust-proxy'],
+      ...(from !== undefined && { from }),
+    },
     exempt: exemptionOf(settings),
     chains: settings.chain,
     retentionNs: BigInt(settings['retention-days']) * dayNs,
@@ -44,6 +48,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
       connections: settings['max-connections'],
       connectionsOfCaller: settings['max-connections-per-caller'],
       bodyBytes: settings['max-body-bytes'],
+      answerBytes: settings['max-answer-bytes'],
     },
   }
 }

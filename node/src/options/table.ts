@@ -10,6 +10,7 @@ import {
   chains,
   type Kind,
   oneOf,
+  ranges,
   rates,
 } from './kinds.ts'
 
@@ -106,6 +107,12 @@ export const optionTable = {
     default: '0',
     help: 'How many of your proxies stand in front. The caller is that many entries from the right in X-Forwarded-For; 0 ignores the header. Never set it higher: callers could then choose their address.',
   }),
+  'trust-proxy-from': option({
+    group: 'Listening',
+    kind: ranges,
+    default: '',
+    help: 'Where the last of these proxies connects from, as addresses or ranges such as 192.0.2.0/24; may be repeated, in the environment with commas between. Without it: private networks and this machine. From elsewhere X-Forwarded-For is ignored.',
+  }),
   'stop-grace': option({
     group: 'Listening',
     kind: aTime(0, hourMs),
@@ -140,13 +147,13 @@ export const optionTable = {
     group: 'Limits of callers',
     kind: rates,
     default: '',
-    help: 'How much one caller (an IPv4 address or an IPv6 /64) may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 removes that limit, off removes all. A request over a limit is refused with rate_limited and the time to wait; a claim over a limit gets fallback keys.',
+    help: 'How much one caller (an IPv4 address or an IPv6 /64) may ask of this process; may be repeated, in the environment with commas between. Names and defaults are below. 0 removes that limit, off removes all. A request over a limit is refused with rate_limited and the time to wait; a claim over a limit of one-time keys gets fallback keys.',
   }),
   'limit-local': option({
     group: 'Limits of callers',
     kind: oneOf('no', 'yes'),
     default: 'no',
-    help: 'Whether callers on this machine are limited like all others. A proxy on this machine that --trust-proxy does not count is such a caller.',
+    help: 'Whether callers on this machine are limited like all others. What a proxy passed on is always limited.',
   }),
   'max-connections': option({
     group: 'Limits of connections',
@@ -158,7 +165,7 @@ export const optionTable = {
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
     default: '200',
-    help: 'Maximum open connections of one caller. Ignored with --trust-proxy, where all come from the proxy: limit them there.',
+    help: 'Maximum open connections of one caller. Trusted proxies may have more: limit connections there.',
   }),
   'max-streams': option({
     group: 'Limits of connections',
@@ -171,6 +178,12 @@ export const optionTable = {
     kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
     default: '256MiB',
     help: 'Maximum bytes of request bodies in memory at a time, over all connections; one caller may use a quarter of it. Beyond that a request is refused with rate_limited. One request has at most 25 MiB.',
+  }),
+  'max-answer-bytes': option({
+    group: 'Limits of connections',
+    kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
+    default: '256MiB',
+    help: 'Maximum bytes of envelopes in memory that were read for queries and subscriptions and not taken by their readers yet, over all connections; one caller may use a quarter of it. Beyond that answers wait for room, and those whose readers take nothing are cut.',
   }),
   'headers-timeout': option({
     group: 'Limits of connections',

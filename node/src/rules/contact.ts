@@ -1,9 +1,5 @@
 /** What a `contact-` topic accepts (docs/protocol.md sections 3, 5 and 13). */
-import {
-  grantText,
-  parseContactBundle,
-  sealingKeySignature,
-} from '../../../src/protocol/contact.ts'
+import { grantText } from '../../../src/protocol/contact.ts'
 import type { Address } from '../../../src/protocol/ids.ts'
 import {
   createdAheadLimitNs,
@@ -13,7 +9,7 @@ import {
   sealingKeyWindowNs,
 } from '../../../src/protocol/limits.ts'
 import { isVouch } from '../../../src/protocol/vouch.ts'
-import { verifyStrict } from './ed25519.ts'
+import { bundleIn, isSealingKeySigned } from './signed.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
 import { acceptVouch } from './vouch.ts'
@@ -27,7 +23,7 @@ export function acceptContact(
   context: RuleContext,
 ): Verdict {
   if (isVouch(message)) return acceptVouch(address, message, state)
-  const parsed = parseContactBundle(message)
+  const parsed = bundleIn(message)
   if (!parsed.ok) return passOn(parsed)
   const bundle = parsed.value
   const { installationId, sealingKey } = bundle
@@ -42,7 +38,7 @@ export function acceptContact(
   const notGranted = checkWalletSignature(bundle, grantText(bundle), context)
   if (notGranted !== undefined) return notGranted
   // Section 3: the grant names the installation, and this signature the wallet; both are needed.
-  if (!verifyStrict(sealingKeySignature(bundle))) return refused('bad_signature')
+  if (!isSealingKeySigned(bundle)) return refused('bad_signature')
 
   if (state.isRevoked(address, installationId)) return refused('revoked')
   if (sealingKey.createdNs > context.nowNs + createdAheadLimitNs) return refused('clock_ahead')

@@ -1,6 +1,7 @@
 /** What a `revoked-` topic accepts (docs/protocol.md sections 3, 5 and 13). */
 import type { Address } from '../../../src/protocol/ids.ts'
-import { parseRevocation, revocationText } from '../../../src/protocol/revocation.ts'
+import { revocationText } from '../../../src/protocol/revocation.ts'
+import { revocationIn } from './signed.ts'
 import type { RuleContext, RuleState } from './state.ts'
 import { accepted, passOn, refused, type Verdict } from './verdict.ts'
 import { checkWalletKind, kindOf } from './wallet-kind.ts'
@@ -12,7 +13,7 @@ export function acceptRevocation(
   state: RuleState,
   context: RuleContext,
 ): Verdict {
-  const parsed = parseRevocation(message)
+  const parsed = revocationIn(message)
   if (!parsed.ok) return passOn(parsed)
   const revocation = parsed.value
   if (revocation.address !== address) return refused('wrong_address')

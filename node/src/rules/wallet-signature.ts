@@ -1,8 +1,6 @@
 /** Checks whether the wallet signed a grant or a revocation, if need be by its chain's answer. */
-import {
-  verifyAssociation,
-  type WalletAssociation,
-} from '../../../src/protocol/wallet-association.ts'
+import type { WalletAssociation } from '../../../src/protocol/wallet-association.ts'
+import { verifyOnce } from './signed.ts'
 import type { RuleContext } from './state.ts'
 import { type Asks, passOn, type Refused, refused } from './verdict.ts'
 
@@ -17,7 +15,7 @@ export function checkWalletSignature(
 ): Refused | Asks | undefined {
   const { address, signature } = association
   if (signature.kind === 'eip191') {
-    const signed = verifyAssociation(association, text)
+    const signed = verifyOnce(association, text)
     return signed.ok ? undefined : passOn(signed)
   }
   switch (signatureStatus) {

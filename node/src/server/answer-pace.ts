@@ -7,6 +7,8 @@ export interface Taking {
   readonly limitMs: number
   /** Called before the first bytes, or at the end if there are none; may be called again. */
   readonly begun: () => void
+  /** Called when a part was taken. */
+  readonly moved: () => void
   /** Called when a part was not taken within the limit. */
   readonly stalled: () => void
 }
@@ -18,7 +20,7 @@ export interface Taking {
  */
 export async function* timeTaking(
   body: AsyncIterable<Uint8Array>,
-  { limitMs, begun, stalled }: Taking,
+  { limitMs, begun, moved, stalled }: Taking,
 ): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of body) {
@@ -30,6 +32,7 @@ export async function* timeTaking(
         } finally {
           clearTimeout(timer)
         }
+        moved()
       }
     }
   } finally {

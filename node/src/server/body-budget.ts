@@ -1,4 +1,5 @@
 /** Counts the bytes of request bodies in memory, in all and by caller. */
+import { CallerCounts } from '../limits/networks.ts'
 
 /** The bytes of one request. */
 export interface BodyShare {
@@ -10,18 +11,18 @@ export interface BodyShare {
 
 export class BodyBudget {
   readonly #limit: number
-  readonly #limitOfCaller: number
   readonly #exempt: (caller: string) => boolean
-  readonly #byCaller = new Map<string, number>()
+  readonly #byCaller: CallerCounts
   #used = 0
 
   /**
-   * @param limit bytes in all; one caller has a quarter, so that slow uploads of one do not stop all.
+   * @param limit bytes in all; one caller has a quarter, and an IPv6 /48 half, so that slow uploads of one do
+   * not stop all.
    * @param exempt callers who may use all of it.
    */
   constructor(limit: number, exempt: (caller: string) => boolean) {
     this.#limit = limit
-    this.#limitOfCaller = limit / 4
+    this.#byCaller = new CallerCounts(limit / 4, 2)
     this.#exempt = exempt
   }
 
@@ -34,20 +35,17 @@ export class BodyBudget {
     let own = 0
     return {
       take: (bytes) => {
-        const ofCaller = (this.#byCaller.get(caller) ?? 0) + bytes
         if (this.#used + bytes > this.#limit) return false
-        if (ofCaller > this.#limitOfCaller && !this.#exempt(caller)) return false
+        if (this.#byCaller.isOver(caller, bytes) && !this.#exempt(caller)) return false
         own += bytes
         this.#used += bytes
-        this.#byCaller.set(caller, ofCaller)
+        this.#byCaller.add(caller, bytes)
         return true
       },
       release: () => {
         if (own === 0) return
         this.#used -= own
-        const left = (this.#byCaller.get(caller) ?? own) - own
-        if (left === 0) this.#byCaller.delete(caller)
-        else this.#byCaller.set(caller, left)
+        this.#byCaller.add(caller, -own)
         own = 0
       },
     }

@@ -1,7 +1,9 @@
 /** Names callers, for the limits that count by caller. */
+import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import { type ContextKey, createContextKey } from '@connectrpc/connect'
 import ipaddr from 'ipaddr.js'
+import { isTrusted, type TrustedProxies } from './proxies.ts'
 
 /** The caller of a request, as `callerOf` names it; `unknown` in a process without sockets. */
 export const callerKey: ContextKey<string> = createContextKey('unknown', {
@@ -21,27 +23,41 @@ export function nameCaller(address: string | undefined): string {
   return `${new ipaddr.IPv6([a, b, c, d, 0, 0, 0, 0]).toString()}/64`
 }
 
-/**
- * Whether a caller, as `nameCaller` names it, is this machine: a proxy that does not name its
- * callers, the operator, or another program here.
- */
-export const isLocal = (caller: string): boolean => caller.startsWith('127.') || caller === '::/64'
+/** The name of callers on this machine. No address has it, so no proxy can name a caller so. */
+const local = 'local'
+
+/** Whether a caller, as `callerOf` names it, is on this machine: the operator, or a program here. */
+export const isLocal = (caller: string): boolean => caller === local
+
+// What proxies add to requests that they pass on, where they are not told to add nothing.
+const proxyHeaders = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip', 'x-forwarded-proto']
+
+/** Whether a request was passed on. */
+export const isForwarded = (headers: IncomingHttpHeaders): boolean =>
+  proxyHeaders.some((name) => headers[name] !== undefined)
+
+/** The caller of a connection: `local` if it comes from this machine. */
+export function callerAt(address: string | undefined): string {
+  const caller = nameCaller(address)
+  return caller.startsWith('127.') || caller === '::/64' ? local : caller
+}
 
 /**
- * The caller of a request that came through this many trusted proxies. Each proxy appends the address
- * that called it to X-Forwarded-For, so the outermost one's entry is this many from the right; the
- * caller may have written everything left of it. With fewer entries the leftmost one counts. Without
- * the header, or if the entry is not an address, the address of the connection counts.
+ * The caller of a request. Each proxy appends the address that called it to X-Forwarded-For, so the
+ * entry of the outermost trusted one is this many from the right; the caller may have written
+ * everything left of it. The header counts only on a connection of a trusted proxy, and only if it has
+ * so many entries: otherwise the address of the connection is the caller, and never an exempt one.
  */
 export function callerOf(
-  socket: Pick<Socket, 'remoteAddress'>,
-  forwardedFor: string | readonly string[] | undefined,
-  trustedHops: number,
+  { remoteAddress }: Pick<Socket, 'remoteAddress'>,
+  headers: IncomingHttpHeaders,
+  proxies: TrustedProxies,
 ): string {
-  const direct = nameCaller(socket.remoteAddress)
-  if (trustedHops === 0 || forwardedFor === undefined) return direct
-  const entries = String(forwardedFor).split(',')
-  const entry = entries[Math.max(0, entries.length - trustedHops)] ?? ''
+  if (!isForwarded(headers)) return callerAt(remoteAddress)
+  const direct = nameCaller(remoteAddress)
+  const forwardedFor = headers['x-forwarded-for']
+  if (forwardedFor === undefined || !isTrusted(remoteAddress, proxies)) return direct
+  const entry = String(forwardedFor).split(',').at(-proxies.hops) ?? ''
   const forwarded = nameCaller(withoutPort(entry.trim()))
   return forwarded === 'unknown' ? direct : forwarded
 }

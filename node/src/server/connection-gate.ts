@@ -1,22 +1,29 @@
 /** Bounds the open connections, in all and by caller. */
 import type { Socket } from 'node:net'
-import { nameCaller } from './caller.ts'
+import { CallerCounts } from '../limits/networks.ts'
+import { callerAt } from './caller.ts'
 
 export interface ConnectionLimits {
   readonly total: number
   readonly perCaller: number
   /** Callers whose connections count only in all. */
   readonly exempt: (caller: string) => boolean
+  /** Addresses whose connections count only in all: they are many callers'. */
+  readonly isProxy: (address: string | undefined) => boolean
 }
+
+/** How many more connections than a caller its network may have. */
+const networkTimes = 8
 
 export class ConnectionGate {
   readonly #limits: ConnectionLimits
   readonly #sockets = new Set<Socket>()
-  readonly #byCaller = new Map<string, number>()
+  readonly #byCaller: CallerCounts
   #refused = 0
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits
+    this.#byCaller = new CallerCounts(limits.perCaller, networkTimes)
   }
 
   /** How many are open. */
@@ -33,22 +40,20 @@ export class ConnectionGate {
    * Counts the connection until it closes. One too many is closed at once, and the result is false.
    */
   admit(socket: Socket): boolean {
-    const caller = nameCaller(socket.remoteAddress)
-    const { total, perCaller, exempt } = this.#limits
-    const ofCaller = this.#byCaller.get(caller) ?? 0
-    const isFull = ofCaller >= perCaller && !exempt(caller)
+    const caller = callerAt(socket.remoteAddress)
+    const { total, exempt, isProxy } = this.#limits
+    const isFull =
+      this.#byCaller.isOver(caller, 1) && !exempt(caller) && !isProxy(socket.remoteAddress)
     if (this.#sockets.size >= total || isFull) {
       this.#refused += 1
       socket.destroy()
       return false
     }
     this.#sockets.add(socket)
-    this.#byCaller.set(caller, ofCaller + 1)
+    this.#byCaller.add(caller, 1)
     socket.once('close', () => {
       this.#sockets.delete(socket)
-      const left = (this.#byCaller.get(caller) ?? 1) - 1
-      if (left === 0) this.#byCaller.delete(caller)
-      else this.#byCaller.set(caller, left)
+      this.#byCaller.add(caller, -1)
     })
     return true
   }

@@ -19,7 +19,8 @@ export interface HttpLimits {
 }
 
 export interface HttpServers {
-  take(protocol: 'http1' | 'http2', socket: Duplex): void
+  /** @param isShared the connection is a trusted proxy's, and so of many callers. */
+  take(protocol: 'http1' | 'http2', socket: Duplex, isShared: boolean): void
   /** Ends each connection once no request runs on it. */
   drain(): void
   /** Cancels running HTTP/2 requests: some clients wait on after a connection that merely ends. */
@@ -32,6 +33,20 @@ export interface HttpServers {
  * default of 64 KiB and a round trip of 100 ms, 25 MiB would take 40 seconds.
  */
 const windowBytes = 1024 * 1024
+
+/**
+ * A peer that cancels more requests than this at once, or a second, or opens more than it may, or holds
+ * more megabytes, loses its connection (CVE-2023-44487). Node's own numbers, 1,000, 33, 100 and 10, are
+ * for the connection of one caller. On one that a proxy shares they would end everybody's streams: there
+ * each caller has its rate of requests, cancelled or not, and its part of the memory for answers.
+ */
+// Types of Node do not know all of them yet.
+const sharedLimits: http2.ServerOptions & { readonly maxSessionRejectedStreams: number } = {
+  streamResetBurst: 100_000,
+  streamResetRate: 10_000,
+  maxSessionRejectedStreams: 100_000,
+  maxSessionMemory: 256,
+}
 
 export function createHttpServers(
   limits: HttpLimits,
@@ -59,34 +74,38 @@ export function createHttpServers(
 
   const sessions = new Set<http2.ServerHttp2Session>()
   const streams = new Set<http2.ServerHttp2Stream>()
-  const http2Server = http2.createServer(
-    { settings: { maxConcurrentStreams: concurrentStreams, initialWindowSize: windowBytes } },
-    (request, response) => {
+  const settings = { maxConcurrentStreams: concurrentStreams, initialWindowSize: windowBytes }
+  const createHttp2 = (options: http2.ServerOptions): http2.Http2Server => {
+    const server = http2.createServer({ settings, ...options }, (request, response) => {
       limitBody(request.stream, requestTimeoutMs)
       handle(request, response)
-    },
-  )
-  // A session that times out is destroyed, as nothing listens for it.
-  http2Server.setTimeout(idleTimeoutMs)
-  http2Server.on('session', (session) => {
-    sessions.add(session)
-    session.once('close', () => sessions.delete(session))
-    session.once('connect', () => session.setLocalWindowSize(windowBytes))
-    session.on('stream', (stream) => {
-      streams.add(stream)
-      stream.once('close', () => streams.delete(stream))
     })
-    endWhenUnused(session, idleTimeoutMs)
-  })
-  // A peer that breaks its session harms only itself; the session is gone already.
-  http2Server.on('sessionError', () => {})
+    // A session that times out is destroyed, as nothing listens for it.
+    server.setTimeout(idleTimeoutMs)
+    server.on('session', (session) => {
+      sessions.add(session)
+      session.once('close', () => sessions.delete(session))
+      session.once('connect', () => session.setLocalWindowSize(windowBytes))
+      session.on('stream', (stream) => {
+        streams.add(stream)
+        stream.once('close', () => streams.delete(stream))
+      })
+      endWhenUnused(session, idleTimeoutMs)
+    })
+    // A peer that breaks its session harms only itself; the session is gone already.
+    server.on('sessionError', () => {})
+    return server
+  }
+  const own = createHttp2({})
+  const shared = createHttp2(sharedLimits)
 
   // Connections are handed over; this starts the watch over slow requests.
   http1.emit('listening')
 
   return {
-    take(protocol, socket) {
-      const server = protocol === 'http2' ? http2Server : http1
+    take(protocol, socket, isShared) {
+      const ofHttp2 = isShared ? shared : own
+      const server = protocol === 'http2' ? ofHttp2 : http1
       server.emit('connection', socket)
     },
     drain() {
@@ -99,7 +118,8 @@ export function createHttpServers(
     },
     close() {
       http1.close()
-      http2Server.close()
+      own.close()
+      shared.close()
     },
   }
 }

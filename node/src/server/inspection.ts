@@ -1,11 +1,9 @@
 /**
- * Inspects requests before they are parsed, in every protocol and inside compression: counts their
- * bytes, also inflated, and their parts.
+ * Inspects requests before they are parsed, in every protocol: counts their bytes and their parts.
+ * None is compressed, as the node accepts no compression: a few kilobytes would inflate to megabytes
+ * before anybody could count them.
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { DescMessage } from '@bufbuild/protobuf'
-import type { Compression } from '@connectrpc/connect/protocol'
-import { compressionGzip } from '@connectrpc/connect-node'
 import { requestLimitBytes } from '../../../src/protocol/limits.ts'
 import { refusal } from '../refusal.ts'
 import type { BodyShare } from './body-budget.ts'
@@ -22,29 +20,7 @@ const compressedFlag = 1
 export interface Inspected {
   readonly schema: DescMessage
   readonly contentType: string
-  /** As in the header; absent without one. */
-  readonly contentEncoding: string | undefined
   readonly share: BodyShare
-}
-
-const underWay = new AsyncLocalStorage<Inspected>()
-
-/** Runs a call, and inspects what is inflated in it too. */
-export const inspecting = <T>(inspected: Inspected, call: () => T): T =>
-  underWay.run(inspected, call)
-
-/** gzip that counts and inspects inflated bytes. */
-export const inspectedGzip: Compression = {
-  ...compressionGzip,
-  async decompress(bytes, readMaxBytes) {
-    const inflated = await compressionGzip.decompress(bytes, readMaxBytes)
-    const inspected = underWay.getStore()
-    if (inspected !== undefined) {
-      count(inspected.share, inflated.length)
-      inspect(inspected, inflated)
-    }
-    return inflated
-  },
 }
 
 /**
@@ -81,10 +57,10 @@ function inspect({ schema, contentType }: Inspected, message: Uint8Array): void 
   if (problem !== undefined) throw refusal(problem)
 }
 
-/** The uncompressed messages of a body; compressed ones are inspected when they are inflated. */
-function* messagesOf(body: Uint8Array, { contentType, contentEncoding }: Inspected) {
+/** The messages of a body. Connect refuses one that says it is compressed. */
+function* messagesOf(body: Uint8Array, { contentType }: Inspected) {
   if (!/^application\/(?:grpc|connect\+)/.test(contentType)) {
-    if (contentEncoding === undefined || contentEncoding === 'identity') yield body
+    yield body
     return
   }
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength)

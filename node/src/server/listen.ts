@@ -5,22 +5,26 @@
 import net from 'node:net'
 import { type ConnectRouter, cors as corsLists } from '@connectrpc/connect'
 import cors from 'cors'
+import { AnswerMemory } from '../limits/answer-memory.ts'
 import { BodyBudget } from './body-budget.ts'
 import { isLocal } from './caller.ts'
 import { ConnectionGate } from './connection-gate.ts'
 import { connectionsByDescriptors } from './descriptors.ts'
 import { createHttpServers, type HttpLimits } from './http-servers.ts'
 import { sniffProtocol } from './protocol-sniffer.ts'
+import { isTrusted, noProxies, type TrustedProxies } from './proxies.ts'
 import { createRpcHandler } from './rpc-handler.ts'
 import { type CertificateFiles, type CertificateNews, openTls, type TlsLayer } from './tls.ts'
 
 export interface ServerLimits extends HttpLimits {
   /** Open connections; never more than the limit of open files leaves. */
   readonly connections: number
-  /** Of one caller; ignored behind a trusted proxy, where all come from the proxy. */
+  /** Of one caller; a trusted proxy has as many as there are. */
   readonly connectionsOfCaller: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
+  /** Bytes of envelopes that were read for answers and not taken yet. */
+  readonly answerBytes: number
 }
 
 /** For a node on the internet with a few gigabytes of memory. */
@@ -32,6 +36,7 @@ export const defaultServerLimits: ServerLimits = {
   connections: 10_000,
   connectionsOfCaller: 200,
   bodyBytes: 256 * 1024 * 1024,
+  answerBytes: 256 * 1024 * 1024,
 }
 
 export interface ListenOptions {
@@ -42,9 +47,9 @@ export interface ListenOptions {
   /** Absent: in clear. */
   readonly tls?: CertificateFiles
   readonly onCertificate?: (news: CertificateNews) => void
-  /** How many proxies in front are trusted to name callers; 0 by default. */
-  readonly trustedHops?: number
-  /** Called once if a proxy names its callers and none is trusted. */
+  /** Proxies in front that are trusted to name callers; by default none. */
+  readonly proxies?: TrustedProxies
+  /** Called once if a request was passed on by a proxy that is not trusted. */
   readonly onUntrustedProxy?: () => void
   readonly limits?: Partial<ServerLimits>
   /** Callers without limits of their own; by default this machine. */
@@ -62,6 +67,8 @@ export interface Listener {
   readonly connectionsRefused: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
+  /** Bytes of envelopes on their way to readers. */
+  readonly answerBytes: number
   /** When the certificate in use expires; absent in clear. */
   readonly certificateUntil: Date | undefined
   /** Reads the certificate again. */
@@ -77,15 +84,17 @@ export interface Listener {
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const limits = { ...defaultServerLimits, ...options.limits }
-  const { trustedHops = 0, exempt = isLocal } = options
+  const { proxies = noProxies, exempt = isLocal } = options
   const connectionLimit = Math.min(limits.connections, connectionsByDescriptors())
   const gate = new ConnectionGate({
     total: connectionLimit,
-    perCaller: trustedHops === 0 ? limits.connectionsOfCaller : Number.POSITIVE_INFINITY,
+    perCaller: limits.connectionsOfCaller,
     exempt,
+    isProxy: (address) => isTrusted(address, proxies),
   })
   const bodies = new BodyBudget(limits.bodyBytes, exempt)
-  const answer = createRpcHandler({ ...options, ...limits, trustedHops, bodies })
+  const answers = new AnswerMemory({ limitBytes: limits.answerBytes, exempt })
+  const answer = createRpcHandler({ ...options, ...limits, proxies, bodies, answers })
   const allowBrowsers = cors({
     // The node does not rely on where a request comes from, so any page may talk to it.
     origin: '*',
@@ -97,8 +106,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const servers = createHttpServers(limits, (request, response) => {
     allowBrowsers(request, response, () => answer(request, response))
   })
+  const take = (protocol: 'http1' | 'http2', socket: net.Socket): void =>
+    servers.take(protocol, socket, isTrusted(socket.remoteAddress, proxies))
   const takeBySniffing = (socket: net.Socket): void =>
-    sniffProtocol(socket, limits.headersTimeoutMs, (protocol) => servers.take(protocol, socket))
+    sniffProtocol(socket, limits.headersTimeoutMs, (protocol) => take(protocol, socket))
   const tls = options.tls && openTlsLayer(options.tls)
 
   const server = net.createServer({ noDelay: true }, (socket) => {
@@ -127,6 +138,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     },
     get bodyBytes() {
       return bodies.used
+    },
+    get answerBytes() {
+      return answers.used
     },
     get certificateUntil() {
       return tls?.validUntil
@@ -163,7 +177,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       },
       (protocol, socket) => {
         if (protocol === undefined) takeBySniffing(socket)
-        else servers.take(protocol, socket)
+        else take(protocol, socket)
       },
     )
   }

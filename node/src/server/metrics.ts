@@ -32,6 +32,11 @@ export function addServerMetrics(
     'Bytes of request bodies in memory.',
     () => server.bodyBytes,
   )
+  addGauge(
+    'padlock_answer_bytes',
+    'Bytes of envelopes that were read for answers and not taken by their readers yet.',
+    () => server.answerBytes,
+  )
   if (server.certificateUntil !== undefined) {
     addGauge(
       'padlock_certificate_expires_seconds',

@@ -1,6 +1,6 @@
 /**
- * Counts the parts of a request before they become objects: 34 MiB of empty parts, 34 KiB compressed,
- * would take gigabytes and block everything else for seconds.
+ * Counts the parts of a request before they become objects: 34 MiB of empty parts would take
+ * gigabytes and block everything else for seconds.
  */
 import type { DescMessage } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'

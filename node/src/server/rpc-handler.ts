@@ -9,22 +9,25 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node'
+import { type AnswerMemory, answerShareKey } from '../limits/answer-memory.ts'
 import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
-import { callerKey, callerOf } from './caller.ts'
-import { inspectBody, inspectedGzip, inspecting } from './inspection.ts'
+import { callerKey, callerOf, isForwarded } from './caller.ts'
+import { inspectBody } from './inspection.ts'
+import { isTrusted, type TrustedProxies } from './proxies.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
 
 export interface RpcHandlerOptions {
   readonly routes: (router: ConnectRouter) => void
-  /** How many proxies in front are trusted to name callers. */
-  readonly trustedHops: number
+  /** Who is trusted to name callers. */
+  readonly proxies: TrustedProxies
   readonly bodies: BodyBudget
+  readonly answers: AnswerMemory
   /** How long the reader of an answer may take for one part of it. */
   readonly idleTimeoutMs: number
-  /** Called once if a proxy names its callers and none is trusted. */
+  /** Called once if a request was passed on by a proxy that is not trusted. */
   readonly onUntrustedProxy?: () => void
 }
 
@@ -36,7 +39,8 @@ export function createRpcHandler(
   options: RpcHandlerOptions,
 ): (request: Request, response: Response) => void {
   const router = createConnectRouter({
-    acceptCompression: [inspectedGzip],
+    // What is carried is ciphertext, which does not shrink; what inflates is an attack.
+    acceptCompression: [],
     // Unknown fields are never read, and each would be an object.
     binaryOptions: { readUnknownFields: false },
   })
@@ -45,12 +49,11 @@ export function createRpcHandler(
 
   let hasWarned = false
   const callerBehind = ({ socket, headers }: Request): string => {
-    const forwardedFor = headers['x-forwarded-for']
-    if (forwardedFor !== undefined && options.trustedHops === 0 && !hasWarned) {
+    if (!hasWarned && isForwarded(headers) && !isTrusted(socket.remoteAddress, options.proxies)) {
       hasWarned = true
       options.onUntrustedProxy?.()
     }
-    return callerOf(socket, forwardedFor, options.trustedHops)
+    return callerOf(socket, headers, options.proxies)
   }
 
   return (request, response) => {
@@ -65,7 +68,9 @@ export function createRpcHandler(
       return
     }
     const caller = callerBehind(request)
-    const values = createContextValues().set(callerKey, caller)
+    const room = options.answers.open(caller, cut)
+    response.once('close', room.release)
+    const values = createContextValues().set(callerKey, caller).set(answerShareKey, room)
     let universal: Universal
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, values)
@@ -84,15 +89,12 @@ export function createRpcHandler(
     const inspected = {
       schema: handler.method.input,
       contentType: request.headers['content-type'] ?? '',
-      contentEncoding: request.headers['content-encoding'],
       share,
     }
     // Refusals are answers. Only a connection that its peer broke fails here.
-    inspecting(inspected, () =>
-      handler(withInspectedBody(universal))
-        .then((answer) => universalResponseToNodeResponse(timed(answer), response))
-        .catch(() => response.destroy()),
-    )
+    handler(withInspectedBody(universal))
+      .then((answer) => universalResponseToNodeResponse(timed(answer), response))
+      .catch(() => response.destroy())
 
     function withInspectedBody(call: Universal): Universal {
       const { body } = call
@@ -104,7 +106,12 @@ export function createRpcHandler(
     function timed(answer: Answer): Answer {
       const { body } = answer
       if (body === undefined) return answer
-      const taking = { limitMs: options.idleTimeoutMs, begun: share.release, stalled: cut }
+      const taking = {
+        limitMs: options.idleTimeoutMs,
+        begun: share.release,
+        moved: room.moved,
+        stalled: cut,
+      }
       return { ...answer, body: timeTaking(body, taking) }
     }
 

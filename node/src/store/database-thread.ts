@@ -45,13 +45,14 @@ export async function openThreadStore(options: ThreadOptions): Promise<GroupComm
   if (!(nodeId instanceof Uint8Array)) throw new StoreFailure('the database has no node id')
   const calls: DatabaseCalls = {
     nodeId,
+    ...(options.source.kind === 'postgres' && { clock: 'own' as const }),
     run: (...args) => thread.call('run', args),
     read: (...args) => thread.call('read', args),
     sweep: (...args) => thread.call('sweep', args),
     onNews: (listener) => thread.onNews(listener),
     close: () => thread.close(),
   }
-  return new GroupCommitStore(calls, options)
+  return new GroupCommitStore(calls, options).readClock()
 }
 
 interface Pending {

@@ -9,6 +9,13 @@ const port = parentPort
 const answer = (message: Answer): void => port.postMessage(message)
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
 
+/** Ends the thread, and with it the node, by an error that nothing catches. */
+const endThread = (reason: string): void => {
+  setImmediate(() => {
+    throw new Error(reason)
+  })
+}
+
 type Database = { readonly [M in Method]: (...args: MethodArgs[M]) => Promise<unknown> }
 
 async function perform<M extends Method>(
@@ -27,7 +34,9 @@ async function perform<M extends Method>(
 try {
   const source: DatabaseSource = workerData
   const database =
-    source.kind === 'sqlite' ? openSqliteCalls(source) : await openPostgresCalls(source)
+    source.kind === 'sqlite'
+      ? openSqliteCalls(source)
+      : await openPostgresCalls({ ...source, onLost: endThread })
   database.onNews?.((news) => answer({ id: 'news', news }))
   port.on('message', (call: Call) => void perform(database, call))
   answer({ id: 0, ok: true, value: database.nodeId })

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import type { SignatureStatus } from '../rules/signature-status.ts'
 import { CommitFeed } from './commit-feed.ts'
 import { defaultRetentionNs } from './lifetimes.ts'
+import { DatabaseClock } from './node-clock.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
@@ -29,11 +30,15 @@ export interface StoreOptions {
   readonly chainIds?: readonly bigint[]
   /** How long inboxes keep their envelopes. */
   readonly retentionNs?: bigint
+  /** Called when old data could not be dropped; it is tried again every minute. */
+  readonly onSweepFailure?: (reason: string) => void
 }
 
 /** Bounds of one transaction: further requests wait for the next. */
 const batchLimitOperations = 1_000
 const batchLimitBytes = 32 * 1024 * 1024
+/** Envelopes and claimed installations: each locks, reads and writes some rows. */
+const batchLimitItems = 5_000
 /** Bounds of the queue: beyond them requests are refused and may be retried. */
 const queueLimitOperations = 20_000
 const queueLimitBytes = 256 * 1024 * 1024
@@ -43,6 +48,7 @@ const sweepIntervalMs = 60_000
 interface Waiting {
   readonly operation: Operation
   readonly bytes: number
+  readonly items: number
   readonly resolve: (outcome: Outcome) => void
 }
 
@@ -54,10 +60,9 @@ export class GroupCommitStore extends ReadsByName implements Store {
   readonly #givenClock: Clock | undefined
   readonly #retentionNs: bigint
   readonly #feed: CommitFeed
+  readonly #databaseClock: DatabaseClock | undefined
   readonly #sweeper: NodeJS.Timeout
   #sweeping: Promise<void> | undefined
-  /** How far the database's clock is ahead of this machine's. */
-  #aheadNs = 0n
   #queue: Waiting[] = []
   #queueBytes = 0
   #writing: Promise<void> | undefined
@@ -69,13 +74,23 @@ export class GroupCommitStore extends ReadsByName implements Store {
     this.chainIds = options.chainIds ?? []
     this.#calls = calls
     this.#givenClock = options.clock
-    this.clock = options.clock ?? (() => systemClock() + this.#aheadNs)
+    if (calls.clock === 'own') this.#databaseClock = new DatabaseClock(systemClock())
+    this.clock = options.clock ?? this.#databaseClock?.now ?? systemClock
     this.#retentionNs = options.retentionNs ?? defaultRetentionNs
     this.#feed = new CommitFeed(this)
     calls.onNews?.((news) => this.#feed.onNews(news))
     // Reads do not show what is too old and not swept yet, except on inboxes.
-    this.#sweeper = setInterval(() => void this.sweep().catch(() => {}), sweepIntervalMs)
+    this.#sweeper = setInterval(() => {
+      this.sweep().catch((error: unknown) => options.onSweepFailure?.(reasonOf(error)))
+    }, sweepIntervalMs)
     this.#sweeper.unref()
+  }
+
+  /** Asks the database what time it is; to be called once before use. @throws StoreFailure */
+  async readClock(): Promise<this> {
+    const { nowNs } = await this.#calls.run([], undefined).catch(asStoreFailure)
+    this.#databaseClock?.set(nowNs)
+    return this
   }
 
   /** Length of the queue. */
@@ -146,7 +161,9 @@ export class GroupCommitStore extends ReadsByName implements Store {
   }
 
   async #sweepAll(): Promise<void> {
-    while (!this.#closed && (await this.#calls.sweep(this.clock(), this.#retentionNs))) {
+    // However idle the store is, its clock is right but for what a minute brings.
+    if (this.#databaseClock !== undefined) await this.readClock()
+    while (!this.#closed && (await this.#calls.sweep(this.#givenClock?.(), this.#retentionNs))) {
       // Waiting writes go first.
       await nextTurn()
       await this.#writing
@@ -166,7 +183,7 @@ export class GroupCommitStore extends ReadsByName implements Store {
       ) {
         throw new StoreFailure('too much waits to be stored')
       }
-      this.#queue.push({ operation, bytes, resolve })
+      this.#queue.push({ operation, bytes, items: itemsOf(operation), resolve })
       this.#queueBytes += bytes
       this.#writing ??= this.#write()
     })
@@ -192,15 +209,17 @@ export class GroupCommitStore extends ReadsByName implements Store {
   #takeBatch(): readonly Waiting[] {
     let count = 0
     let bytes = 0
+    let items = 0
     for (const waiting of this.#queue) {
       if (count === batchLimitOperations) break
-      if (count > 0 && bytes + waiting.bytes > batchLimitBytes) break
-      count += 1
       bytes += waiting.bytes
+      items += waiting.items
+      if (count > 0 && (bytes > batchLimitBytes || items > batchLimitItems)) break
+      count += 1
     }
     const batch = this.#queue.slice(0, count)
     this.#queue = this.#queue.slice(count)
-    this.#queueBytes -= bytes
+    for (const waiting of batch) this.#queueBytes -= waiting.bytes
     return batch
   }
 
@@ -208,14 +227,19 @@ export class GroupCommitStore extends ReadsByName implements Store {
     try {
       const operations = batch.map(({ operation }) => operation)
       const { outcomes, nowNs } = await this.#calls.run(operations, this.#givenClock?.())
-      this.#aheadNs = nowNs - systemClock()
+      this.#databaseClock?.set(nowNs)
       return outcomes
     } catch (error) {
-      const reason = error instanceof Error ? error.message : 'unknown'
+      const reason = reasonOf(error)
       return batch.map(() => ({ kind: 'failed', reason }))
     }
   }
 }
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
+
+const itemsOf = (operation: Operation): number =>
+  operation.kind === 'publish' ? operation.envelopes.length : operation.installationIds.length
 
 const failureOf = (outcome: Outcome): StoreFailure =>
   new StoreFailure(outcome.kind === 'failed' ? outcome.reason : 'another kind of answer')

@@ -64,6 +64,8 @@ export const sweepLimit = 1_000
 /** The calls of a database. Those of one method are answered in the order of the calls. */
 export interface DatabaseCalls {
   readonly nodeId: Uint8Array
+  /** Absent if the database has no clock besides the machine's. */
+  readonly clock?: 'own'
   /**
    * @param nowNs node time; if absent, the database's own clock counts.
    * @returns the outcomes, in the order of the operations, and the time that counted.
@@ -76,9 +78,12 @@ export interface DatabaseCalls {
   read<N extends ReadName>(nowNs: bigint, name: N, args: ReadArgs[N]): Promise<ReadAnswers[N]>
   /**
    * Drops what is too old: claims, unused one-time keys, digests of uploads, and envelopes that an
-   * inbox has kept longer than `retentionNs`. @returns whether there is more.
+   * inbox has kept longer than `retentionNs`.
+   * @param nowNs node time; if absent, the database's own clock counts.
+   * @returns whether there is more.
+   * @throws Error also if the clocks that it knows are too far apart to trust either.
    */
-  sweep(nowNs: bigint, retentionNs: bigint): Promise<boolean>
+  sweep(nowNs: bigint | undefined, retentionNs: bigint): Promise<boolean>
   /** Reports what other processes store from now on; absent for a database of one process. */
   onNews?(listener: (news: News) => void): void
   close(): Promise<void>

@@ -33,6 +33,8 @@ export interface Ledger extends RuleState {
 
 export interface PublishContext {
   readonly nowNs: bigint
+  /** The newest `node_ns` that the store gave out, on any topic. */
+  readonly newestNs: bigint
   readonly chainIds: readonly bigint[]
 }
 
@@ -42,14 +44,15 @@ export const digestOf = (message: Uint8Array): Uint8Array => hash('sha256', mess
 export function publishRequest(
   ledger: Ledger,
   { envelopes, statuses }: Extract<Operation, { kind: 'publish' }>,
-  { nowNs, chainIds }: PublishContext,
+  { nowNs, newestNs, chainIds }: PublishContext,
 ): Outcome {
   const digested = envelopes.map((envelope) => {
     const digest = digestOf(envelope.message)
     return { ...envelope, digest, known: ledger.receipt(envelope.topic, digest) }
   })
-  // One node_ns for all envelopes of the request, later than any of their topics.
-  let nodeNs = nowNs
+  // One node_ns for all envelopes of the request, later than any of their topics, and than any other of
+  // the store if the clock stepped back: times compare between topics.
+  let nodeNs = nowNs < newestNs ? newestNs + 1n : nowNs
   for (const { topic, known } of digested) {
     if (known !== undefined) continue
     const latestNs = ledger.latestNs(topic)

@@ -105,6 +105,9 @@ export interface Reads {
 
   /** @throws StoreFailure */
   stock(installationId: string): Promise<Stock>
+
+  /** Whether the database takes writes now. @throws StoreFailure */
+  takesWrites(): Promise<boolean>
 }
 
 export type ReadName = keyof Reads
@@ -121,6 +124,10 @@ export abstract class ReadsByName implements Reads {
 
   stock(...args: ReadArgs['stock']): Promise<Stock> {
     return this.read('stock', args)
+  }
+
+  takesWrites(...args: ReadArgs['takesWrites']): Promise<boolean> {
+    return this.read('takesWrites', args)
   }
 }
 

@@ -31,6 +31,11 @@ export class LiveBuffer {
     return this.#bytes
   }
 
+  /** Whether no envelope waits. */
+  get isEmpty(): boolean {
+    return this.#envelopes.length === 0
+  }
+
   /** Whether envelopes were dropped since the last `restart`. */
   get overflowed(): boolean {
     return this.#overflowed

@@ -1,10 +1,7 @@
 /**
- * Counts the memory of streams: backlogs, with an envelope counted once however many readers it waits
- * for, and frames that were handed to readers and not taken yet.
+ * Counts the memory of backlogs, with an envelope counted once however many readers it waits for.
  */
-
-import { pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
-import type { PageLimit, StoredEnvelope } from '../store/store.ts'
+import type { StoredEnvelope } from '../store/store.ts'
 
 /** An envelope that waits for one reader or several. */
 export interface WaitingEnvelope {
@@ -19,18 +16,9 @@ export const defaultTotalLimitBytes = 512 * 1024 * 1024
 // An object, its numbers and its topic, besides the message.
 const overheadBytes = 256
 
-/**
- * A frame may have 4 MiB (docs/protocol.md section 11). A reader that takes nothing keeps two of them
- * in memory, so they are smaller here; a frame still has room for 500 ordinary messages.
- */
-const largeFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 1024 * 1024 }
-/** For times when many readers take nothing. */
-const smallFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 64 * 1024 }
-
 export class LiveMemory {
   readonly #limitBytes: number
   #waitingBytes = 0
-  #frameBytes = 0
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes
@@ -50,11 +38,6 @@ export class LiveMemory {
     return this.#waitingBytes <= this.#limitBytes * 0.75
   }
 
-  /** How large the next frame may be. */
-  get frameLimit(): PageLimit {
-    return this.#frameBytes > this.#limitBytes / 2 ? smallFrame : largeFrame
-  }
-
   /** The envelope waits for one more reader. */
   hold(waiting: WaitingEnvelope): void {
     if (waiting.readers === 0) this.#waitingBytes += waiting.bytes
@@ -65,20 +48,6 @@ export class LiveMemory {
   release(waiting: WaitingEnvelope): void {
     waiting.readers -= 1
     if (waiting.readers === 0) this.#waitingBytes -= waiting.bytes
-  }
-
-  /**
-   * Counts a frame that is handed out.
-   * @returns to be called, once or more, when its reader took it.
-   */
-  lend(envelopes: readonly StoredEnvelope[]): () => void {
-    let bytes = 0
-    for (const { message } of envelopes) bytes += message.length + overheadBytes
-    this.#frameBytes += bytes
-    return () => {
-      this.#frameBytes -= bytes
-      bytes = 0
-    }
   }
 }
 

@@ -4,9 +4,11 @@
  */
 
 import { onAbort } from '../../../src/async.ts'
+import { envelopeLimitBytes, pageLimitEnvelopes } from '../../../src/protocol/limits.ts'
 import type { Clock } from '../clock.ts'
+import type { AnswerShare } from '../limits/answer-memory.ts'
 import { refusal } from '../refusal.ts'
-import type { Cursor, Stock, Store, StoredEnvelope } from '../store/store.ts'
+import type { Cursor, PageLimit, Stock, Store, StoredEnvelope } from '../store/store.ts'
 import type { LiveFeed } from './live-feed.ts'
 
 export type StreamEvent =
@@ -25,9 +27,28 @@ export interface SubscriptionOptions {
   readonly cursors: readonly Cursor[]
   /** Installations whose stock notices it wants. */
   readonly installationIds: readonly string[]
+  /** Memory for frames. */
+  readonly room: AnswerShare
   /** Aborts when the reader is gone. */
   readonly signal: AbortSignal
 }
+
+/**
+ * A frame may have 4 MiB (docs/protocol.md section 11). A reader that takes nothing keeps one of them
+ * in memory, so they are smaller here; a frame still has room for 500 ordinary messages.
+ */
+const largeFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: envelopeLimitBytes }
+/** For times when many readers take nothing. */
+const smallFrame: PageLimit = { envelopes: pageLimitEnvelopes, bytes: 64 * 1024 }
+/** How long a stream waits for memory before it looks whether it is over. */
+const roomWaitMs = 1_000
+
+// An object, its numbers and its topic, besides the message.
+const overheadBytes = 256
+
+/** What envelopes take in memory. */
+export const sizeOf = (envelopes: readonly StoredEnvelope[]): number =>
+  envelopes.reduce((sum, { message }) => sum + message.length + overheadBytes, 0)
 
 /**
  * Ends only when the reader leaves.
@@ -35,27 +56,37 @@ export interface SubscriptionOptions {
  * @throws StoreFailure
  */
 export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<StreamEvent> {
-  const { store, feed, clock, heartbeatMs, signal } = options
+  const { store, feed, clock, heartbeatMs, signal, room } = options
   const positions = new Map(options.cursors.map((c) => [c.topic, c.afterSequence]))
   const { buffer, leave } = feed.open({
     topics: [...positions.keys()],
     installationIds: options.installationIds,
   })
-  let frameTaken = (): void => {}
   // Also while the reader takes nothing: then this generator is suspended and notices nothing.
   const gone = (): void => {
     leave()
-    frameTaken()
+    room.release()
   }
   const stopListening = onAbort(signal, gone)
   const heartbeat = new Heartbeat(heartbeatMs)
 
   // A reader that asks for the next event has taken this frame.
   function* frameOf(envelopes: readonly StoredEnvelope[]): Generator<StreamEvent> {
-    if (envelopes.length === 0) return
-    frameTaken = feed.memory.lend(envelopes)
-    yield { kind: 'envelopes', envelopes }
-    frameTaken()
+    room.keep(sizeOf(envelopes))
+    if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+    room.keep(0)
+  }
+
+  /** Room for the next frame; the stream goes on being alive while it waits. */
+  async function* findRoom(most: number): AsyncGenerator<StreamEvent, PageLimit | undefined> {
+    while (!signal.aborted && !buffer.ended) {
+      const limit = room.isTight ? smallFrame : largeFrame
+      // The first envelope of a frame may be larger than the frame.
+      const bytes = Math.min(most, Math.max(limit.bytes, envelopeLimitBytes))
+      if (await room.take(bytes, Math.min(heartbeat.dueInMs(), roomWaitMs))) return limit
+      if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
+    }
+    return undefined
   }
 
   // The buffer collects from before each page on, so the last page and the buffer together have every
@@ -65,7 +96,9 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     while (hasMore && !signal.aborted && !buffer.ended) {
       buffer.restart()
       const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
-      const page = await store.page(cursors, feed.memory.frameLimit)
+      const limit = yield* findRoom(envelopeLimitBytes)
+      if (limit === undefined) return
+      const page = await store.page(cursors, limit)
       yield* frameOf(moveOn(positions, page.envelopes))
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       // Section 5: catch-up goes at the reader's pace. If the buffer overflowed meanwhile, read
@@ -86,15 +119,18 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       if (buffer.overflowed) throw refusal('slow_reader')
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
-      const taken = buffer.take(feed.memory.frameLimit)
+      const limit = buffer.isEmpty ? smallFrame : yield* findRoom(buffer.bytes)
+      if (limit === undefined) continue
+      const taken = buffer.take(limit)
       // Commits of several processes may come out of order: then the store has what was skipped.
       if (buffer.missed || skipsSome(positions, taken)) {
+        room.keep(0)
         yield* catchUp()
         continue
       }
       const envelopes = moveOn(positions, taken)
-      if (envelopes.length > 0) yield* frameOf(envelopes)
-      else await buffer.changed(heartbeat.dueInMs())
+      yield* frameOf(envelopes)
+      if (taken.length === 0) await buffer.changed(heartbeat.dueInMs())
     }
   } finally {
     stopListening()

@@ -116,6 +116,17 @@ test('section 5: a claim that got nothing gets a key once there is one', async (
   expect(await claim(bob, claimId)).toMatchObject({ kind: PrekeyKind.ONE_TIME })
 })
 
+test('section 5: a claim that got the fallback, which is not used up, is not remembered', async () => {
+  await upload(bob, 0)
+  const claimId = randomBytes(16)
+  expect(await claim(bob, claimId)).toMatchObject({ kind: PrekeyKind.FALLBACK })
+  clock.nowNs += minuteNs
+  await upload(bob, 1)
+  const later = await claim(bob, claimId)
+  expect(later).toMatchObject({ kind: PrekeyKind.ONE_TIME })
+  expect(await claim(bob, claimId)).toEqual(later)
+})
+
 test('section 5: no two of many claims at once get the same key', async () => {
   await upload(bob, 100)
   const keys = await Promise.all(Array.from({ length: 100 }, () => claim(bob)))

@@ -40,10 +40,14 @@ export async function claimPrekeys(
         wishes.set(key, { claimId, id, isFallbackOnly: fallbackOnly?.has(id) === true })
     }
   }
-  const ids = [...new Set([...wishes.values()].map(({ id }) => id))]
-  await session.query(`SELECT 1 FROM topic WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE`, [
-    ids.map((id) => `prekey-${id}`),
-  ])
+  // Who only gets a fallback takes nothing, and locks nothing.
+  const taking = [...wishes.values()].filter(({ isFallbackOnly }) => !isFallbackOnly)
+  const ids = [...new Set(taking.map(({ id }) => id))]
+  if (ids.length > 0)
+    await session.query(
+      `SELECT 1 FROM topic WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE`,
+      [ids.map((id) => `prekey-${id}`)],
+    )
   const nowNs = await now()
   const given = await recall(session, [...wishes.values()], nowNs)
   const open = [...wishes].filter(([key]) => !given.has(key))
@@ -96,7 +100,7 @@ async function recall(session: Session, wishes: readonly Wish[], nowNs: bigint) 
 }
 
 /**
- * Takes a key for each wish out of the stock and remembers it. The keys come in the order of the
+ * Takes a key for each wish out of the stock and remembers the one-time keys. The keys come in the order of the
  * wishes.
  */
 async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
@@ -134,10 +138,10 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
     if (single !== undefined) {
       used.push(integerOf(single, 'id'))
       shrunk.add(wish.id)
+      // A fallback is not used up, so there is nothing to remember.
+      remembered.push({ wish, prekey: prekeyOf(single) })
     }
-    const prekey = prekeyOf(row)
-    remembered.push({ wish, prekey })
-    return prekey
+    return prekeyOf(row)
   })
   if (used.length > 0)
     await session.query('DELETE FROM prekey WHERE id = ANY($1::bigint[])', [used])

@@ -123,6 +123,11 @@ export class LoadedLedger implements Ledger {
     return loaded(this.#state.stocks, installationId)
   }
 
+  /** The newest `node_ns` of these changes; 0 if there are none. */
+  get newestNs(): bigint {
+    return this.rows.reduce((newest, { nodeNs }) => (nodeNs > newest ? nodeNs : newest), 0n)
+  }
+
   append({ topic, message, digest, nodeNs, effect }: AcceptedEnvelope): bigint {
     const known = loaded(this.#state.topics, topic)
     const sequence = known.sequence + 1n
@@ -245,11 +250,16 @@ export class LoadedLedger implements Ledger {
 
 const unchanged: StockChange = { dropsOneTime: false, dropsFallback: false, added: [] }
 
+/** A request needs state that was not loaded. */
+export class MissingState extends Error {
+  override readonly name = 'MissingState'
+}
+
 /** State that was not loaded may still exist: deciding without it would be a guess. */
 function loaded<V>(map: ReadonlyMap<string, V>, key: string): V {
   const value = map.get(key)
   if (value === undefined && !map.has(key))
-    throw new Error('a request needs state that was not loaded')
+    throw new MissingState('a request needs state that was not loaded')
   // Absent values are stored as such; the check above rules out missing keys.
   return value as V
 }

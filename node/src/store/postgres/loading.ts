@@ -6,23 +6,11 @@
  * inboxes and prekeys of the installations that it revokes, and a grant those of the one that it
  * grants.
  */
-
 import { noSigners } from '../../../../src/protocol/account-rules.ts'
-import { parseContactBundle } from '../../../../src/protocol/contact.ts'
-import { parseRevocation } from '../../../../src/protocol/revocation.ts'
-import {
-  contactTopic,
-  messageTopic,
-  parseTopic,
-  prekeyTopic,
-  revokedTopic,
-} from '../../../../src/protocol/topics.ts'
-import { parseVouch } from '../../../../src/protocol/vouch.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
-import { digestOf } from '../publishing.ts'
 import { booleanOf, bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
-import type { NewEnvelope } from '../store.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
+import type { Needs } from './needs.ts'
 import type { Session } from './session.ts'
 
 /** Topics that have or had envelopes: their rows are never deleted, so no request has to add them. */
@@ -31,6 +19,11 @@ export class KnownTopics {
 
   has(name: string): boolean {
     return this.#names.has(name)
+  }
+
+  /** The database may not have what it had. */
+  forget(): void {
+    this.#names.clear()
   }
 
   /** To be called after the commit. */
@@ -42,68 +35,6 @@ export class KnownTopics {
 
 const maxKnown = 200_000
 
-/** What the envelopes of a batch depend on. */
-export class Needs {
-  /** Topics to lock, including those to be written. */
-  readonly topics = new Set<string>()
-  readonly installations = new Set<string>()
-  readonly addresses = new Set<string>()
-  readonly pairs = new Map<string, { readonly address: string; readonly id: string }>()
-  /** Installations that may get a new sealing key. */
-  readonly granted = new Set<string>()
-  /** Installations that prekeys are uploaded for. */
-  readonly uploading = new Set<string>()
-  readonly digests: { readonly topic: string; readonly digest: Uint8Array }[] = []
-
-  add({ topic, message }: NewEnvelope): void {
-    const parts = parseTopic(topic)
-    // The rules refuse such an envelope without any state.
-    if (!parts.ok) return
-    this.topics.add(topic)
-    this.digests.push({ topic, digest: digestOf(message) })
-    switch (parts.value.kind) {
-      case 'contact': {
-        const vouch = parseVouch(message)
-        if (vouch.ok) {
-          const { installationId, voucherId } = vouch.value
-          this.#addAccount(parts.value.address, [installationId, voucherId])
-        }
-        const bundle = parseContactBundle(message)
-        if (bundle.ok) this.#addAccount(bundle.value.address, [bundle.value.installationId])
-        if (bundle.ok) this.granted.add(bundle.value.installationId)
-        return
-      }
-      case 'revoked': {
-        const revocation = parseRevocation(message)
-        if (revocation.ok) {
-          this.#addAccount(revocation.value.address, revocation.value.installationIds)
-        }
-        return
-      }
-      case 'prekey':
-        this.installations.add(parts.value.installationId)
-        this.uploading.add(parts.value.installationId)
-        return
-      case 'message':
-        this.installations.add(parts.value.installationId)
-    }
-  }
-
-  #addAccount(address: Parameters<typeof contactTopic>[0], ids: readonly InstallationIds[]): void {
-    this.addresses.add(address)
-    this.topics.add(contactTopic(address))
-    this.topics.add(revokedTopic(address))
-    for (const id of ids) {
-      this.installations.add(id)
-      this.pairs.set(pairKey(address, id), { address, id })
-      this.topics.add(messageTopic(id))
-      this.topics.add(prekeyTopic(id))
-    }
-  }
-}
-
-type InstallationIds = Parameters<typeof messageTopic>[0]
-
 /** Locks and loads all of it. A topic without envelopes gets a row with sequence 0. */
 export async function loadState(
   session: Session,
@@ -111,7 +42,8 @@ export async function loadState(
   known: KnownTopics,
 ): Promise<LoadedState> {
   const state = emptyState()
-  await lockTopics(session, needs, state, known)
+  if (needs.revoked.length > 0) await lockRevoked(session, needs, state, known)
+  await lockTopics(session, needs.topics, state, known)
   await loadReceipts(session, needs, state)
   await loadInstallations(session, needs, state)
   if (needs.addresses.size > 0) await loadAccounts(session, needs, state)
@@ -119,13 +51,38 @@ export async function loadState(
   return state
 }
 
-async function lockTopics(
+/**
+ * A revocation may name any installations, and decides about those of its own account only. Which
+ * these are cannot change while the account's contact topic is locked. Contact topics come first in
+ * the order of all locks.
+ */
+async function lockRevoked(
   session: Session,
   needs: Needs,
   state: LoadedState,
   known: KnownTopics,
 ): Promise<void> {
-  const names = [...needs.topics].sort()
+  const contacts = [...needs.topics].filter((name) => name.startsWith('contact-'))
+  await lockTopics(session, contacts, state, known)
+  const rows = await session.query(
+    'SELECT id, address FROM installation WHERE id = ANY($1::text[])',
+    [needs.revoked.map(({ id }) => id)],
+  )
+  const own = new Set(rows.map((row) => pairKey(textOf(row, 'address'), textOf(row, 'id'))))
+  for (const { address, id } of needs.revoked) {
+    if (own.has(pairKey(address, id))) needs.addTopicsOf(id)
+  }
+}
+
+/** Locks those that are not locked yet. */
+async function lockTopics(
+  session: Session,
+  topics: Iterable<string>,
+  state: LoadedState,
+  known: KnownTopics,
+): Promise<void> {
+  const names = [...topics].filter((name) => !state.topics.has(name)).sort()
+  if (names.length === 0) return
   if (names.some((name) => !known.has(name))) await addTopics(session, names)
   const rows = await session.query(
     `SELECT id, name, sequence, node_ns FROM topic WHERE name = ANY($1::text[])

@@ -6,23 +6,28 @@ import type pg from 'pg'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
-import { integerOf, required, textOf } from '../rows.ts'
-import { type Reads, readByName, StoreFailure } from '../store.ts'
+import { type Reads, readByName } from '../store.ts'
 import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
-import { LoadedLedger } from './ledger.ts'
-import { KnownTopics, loadState, loadStocks, Needs } from './loading.ts'
+import { type Reading, readClock, readTimes } from './database-clock.ts'
+import { checkDurability } from './durability.ts'
+import { History } from './history.ts'
+import { LoadedLedger, MissingState } from './ledger.ts'
+import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
+import { Needs } from './needs.ts'
 import { readPage } from './pages.ts'
 import {
   isAboutValues,
   isConflict,
+  isReadOnly,
+  makePatientPool,
   makePool,
-  runStatement,
   runTransaction,
   type Session,
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
+import { type Changes, Writer } from './writer.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
@@ -34,6 +39,8 @@ export interface PostgresOptions {
   readonly doorbell?: 'notify' | 'poll'
   /** Maximum connections of this process, besides the one of the doorbell. */
   readonly connections?: number
+  /** Called once if the database lost what was in it: from then on everything fails. */
+  readonly onLost?: (reason: string) => void
 }
 
 /** How often a transaction with a conflict is tried. */
@@ -42,30 +49,33 @@ const conflictLimit = 5
 type Publish = Extract<Operation, { kind: 'publish' }>
 type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 
-/** What a transaction changed, for the other processes. */
-interface Changes {
-  /** Each topic with the sequence before its first new envelope. */
-  readonly topics: ReadonlyMap<string, bigint>
-  readonly installations: readonly string[]
-}
-
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
-  const { url, chainIds = [], doorbell = 'notify', connections = 8 } = options
+  const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
+  const patient = makePatientPool(url)
+  const nodeId = await migrate(patient).finally(() => patient.end())
   const pool = makePool(url, connections)
   try {
-    const nodeId = await migrate(pool)
     await checkDurability(pool)
-    const database = new PostgresDatabase(pool, chainIds, await addWriter(pool), {
+    const history = new History(pool, nodeId, (reason) => onLost?.(reason))
+    const database = new PostgresDatabase(pool, chainIds, await Writer.add(pool), {
       url,
       usesBell: doorbell === 'notify',
+      history,
     })
     await database.tail.start()
     return {
       nodeId,
+      clock: 'own',
       run: (operations, nowNs) => database.run(operations, nowNs),
-      read: (nowNs, name, args) => readByName(readsAt(pool, nowNs), name, args),
-      sweep: (nowNs, retentionNs) => sweep(pool, database.writer, nowNs, retentionNs),
+      read: async (nowNs, name, args) => {
+        history.assertWhole()
+        return readByName(readsAt(pool, nowNs), name, args)
+      },
+      sweep: async (nowNs, retentionNs) => {
+        await history.compare(database.tail.seen)
+        return sweep(pool, database.writer, nowNs, retentionNs)
+      },
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
         await database.tail.close()
@@ -81,9 +91,16 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
 /** The store on this thread: for tests and tools. @throws Error as `openPostgresCalls` */
 export const openPostgresStore = async (
   options: PostgresOptions & StoreOptions,
-): Promise<GroupCommitStore> => new GroupCommitStore(await openPostgresCalls(options), options)
+): Promise<GroupCommitStore> =>
+  new GroupCommitStore(await openPostgresCalls(options), options).readClock()
 
 const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+  // Takes a lock that nobody else takes, which a server that only reads refuses: its connection is closed.
+  takesWrites: () =>
+    runTransaction(pool, async (session) => {
+      await session.query('SELECT 1 FROM meta WHERE name = $1 FOR SHARE', ['version'])
+      return true
+    }),
   page: (cursors, limit) => readPage(pool, cursors, limit),
   async stock(installationId) {
     const stocks = await runTransaction(pool, (session) =>
@@ -93,10 +110,15 @@ const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
   },
 })
 
+/** The number of this process's transaction was given out before. */
+class WentBack extends Error {}
+
 class PostgresDatabase {
   readonly tail: Tail
-  readonly writer: bigint
+  readonly writer: Writer
   readonly #pool: pg.Pool
+  readonly #connections: number
+  readonly #history: History
   readonly #chainIds: readonly bigint[]
   readonly #usesBell: boolean
   readonly #known = new KnownTopics()
@@ -104,14 +126,16 @@ class PostgresDatabase {
   constructor(
     pool: pg.Pool,
     chainIds: readonly bigint[],
-    writer: bigint,
-    bell: { readonly url: string; readonly usesBell: boolean },
+    writer: Writer,
+    given: { readonly url: string; readonly usesBell: boolean; readonly history: History },
   ) {
+    this.#history = given.history
+    this.#connections = pool.options.max
     this.#pool = pool
     this.#chainIds = chainIds
     this.writer = writer
-    this.#usesBell = bell.usesBell
-    this.tail = new Tail({ pool, own: writer, ...bell })
+    this.#usesBell = given.usesBell
+    this.tail = new Tail({ pool, own: writer.id, ...given })
   }
 
   /** The requests of a batch are independent: publishes go first, then claims. */
@@ -127,7 +151,7 @@ class PostgresDatabase {
     }
     keep(publishes, await this.#attempt(publishes, (some) => this.#publish(some, clock)))
     keep(claims, await this.#attempt(claims, (some) => this.#claim(some, clock)))
-    const nowNs = clock.latestNs ?? (await runClock(this.#pool))
+    const nowNs = clock.latestNs ?? (await runTransaction(this.#pool, readClock))
     return {
       outcomes: operations.map(
         (operation): Outcome => outcomes.get(operation) ?? { kind: 'failed', reason: 'lost' },
@@ -146,6 +170,13 @@ class PostgresDatabase {
         return await step(operations)
       } catch (error) {
         if (isConflict(error) && tries < conflictLimit) continue
+        // What was known to be there is not: it is written, or noticed, at the next try.
+        if (error instanceof MissingState && tries < conflictLimit) {
+          this.#known.forget()
+          continue
+        }
+        // Each try closes a connection to a server that has become a replica.
+        if (isReadOnly(error) && tries <= this.#connections) continue
         // Nobody knows whether it was stored; if it was, the list brings it to this process's
         // readers too.
         this.tail.ring()
@@ -163,22 +194,25 @@ class PostgresDatabase {
 
   async #publish(operations: readonly Publish[], clock: BatchClock): Promise<readonly Outcome[]> {
     const needs = new Needs()
-    for (const { envelopes } of operations) for (const one of envelopes) needs.add(one)
+    for (const { envelopes, statuses } of operations) {
+      for (const [at, one] of envelopes.entries()) needs.add(one, statuses?.get(at))
+    }
     const written = new Set<string>()
     const outcomes = await this.#store(async (session) => {
       const state = await loadState(session, needs, this.#known)
       // Read under the locks, so that it is later than everything stored before.
-      const nowNs = await clock.read(session)
+      const { nowNs, newestNs } = await clock.read(session)
       await loadStocks(session, needs, state, nowNs)
       const before = new Map([...state.topics].map(([name, { sequence }]) => [name, sequence]))
       const ledger = new LoadedLedger(state)
       const outcomes = operations.map((operation) =>
-        publishRequest(ledger, operation, { nowNs, chainIds: this.#chainIds }),
+        publishRequest(ledger, operation, { nowNs, newestNs, chainIds: this.#chainIds }),
       )
       await writeLedger(session, ledger, state)
       const topics = new Map(ledger.rows.map(({ topic }) => [topic, before.get(topic) ?? 0n]))
       for (const topic of topics.keys()) written.add(topic)
-      return { result: outcomes, changes: { topics, installations: [] } }
+      const changes = { topics, installations: [], newestNs: ledger.newestNs }
+      return { result: outcomes, changes }
     })
     this.#known.add(written)
     return outcomes
@@ -186,12 +220,11 @@ class PostgresDatabase {
 
   #claim(operations: readonly ClaimOperation[], clock: BatchClock): Promise<readonly Outcome[]> {
     return this.#store(async (session) => {
-      const claimed: ClaimResult = await claimPrekeys(session, operations, () =>
-        clock.read(session),
-      )
+      const now = async () => (await clock.read(session)).nowNs
+      const claimed: ClaimResult = await claimPrekeys(session, operations, now)
       return {
         result: claimed.outcomes,
-        changes: { topics: new Map(), installations: claimed.shrunk },
+        changes: { topics: new Map(), installations: claimed.shrunk, newestNs: 0n },
       }
     })
   }
@@ -200,48 +233,29 @@ class PostgresDatabase {
   async #store<T>(
     step: (session: Session) => Promise<{ readonly result: T; readonly changes: Changes }>,
   ): Promise<T> {
+    this.#history.assertWhole()
+    const latest = this.tail.seen.get(this.writer.id) ?? 0n
     const { result, number } = await runTransaction(this.#pool, async (session) => {
       const { result, changes } = await step(session)
-      return { result, number: await list(session, this.writer, changes) }
+      const listed = await this.writer.list(session, changes, latest)
+      if (listed !== undefined) this.#history.assertSame(listed.nodeId)
+      // Nothing of it is committed.
+      if (listed !== undefined && listed.number <= latest) throw new WentBack()
+      return { result, number: listed?.number }
+    }).catch((error: unknown) => {
+      if (error instanceof WentBack) return this.#history.fail()
+      throw error
     })
     if (number !== undefined) {
       this.tail.onOwnCommit(number)
       // A notification that gets lost only delays: nothing waits for it.
-      if (this.#usesBell) void ringOthers(this.#pool, this.writer).catch(() => {})
+      if (this.#usesBell) void ringOthers(this.#pool, this.writer.id).catch(() => {})
     }
     return result
   }
 }
 
-/** Numbers and lists a transaction; absent if it changed nothing. */
-async function list(
-  session: Session,
-  writer: bigint,
-  { topics, installations }: Changes,
-): Promise<bigint | undefined> {
-  if (topics.size === 0 && installations.length === 0) return undefined
-  const [row] = await session.query(
-    `WITH next AS (UPDATE writer SET number = number + 1 WHERE id = $1 RETURNING number)
-     INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
-     SELECT $1, number, ${clockText}, $2, $3, $4 FROM next RETURNING number`,
-    [writer, [...topics.keys()], [...topics.values()], installations],
-  )
-  // The process slept so long that its row was swept as that of a dead one; a new start adds a row.
-  if (row === undefined)
-    throw new StoreFailure('this process was away for too long; start it again')
-  return integerOf(row, 'number')
-}
-
-const clockText = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
-
-async function readClock(session: Session): Promise<bigint> {
-  const [row] = await session.query(`SELECT ${clockText} AS now_ns`)
-  return integerOf(required(row), 'now_ns')
-}
-
-const runClock = (pool: pg.Pool): Promise<bigint> => runTransaction(pool, readClock)
-
-/** The time of a batch: the database's, or a given one. */
+/** The times of a batch: the database's, or a given one. */
 class BatchClock {
   readonly #givenNs: bigint | undefined
   latestNs: bigint | undefined
@@ -250,27 +264,9 @@ class BatchClock {
     this.#givenNs = givenNs
   }
 
-  async read(session: Session): Promise<bigint> {
-    this.latestNs = this.#givenNs ?? (await readClock(session))
-    return this.latestNs
-  }
-}
-
-async function addWriter(pool: pg.Pool): Promise<bigint> {
-  const [row] = await runStatement(
-    pool,
-    `INSERT INTO writer (number, seen_ns) VALUES (0, ${clockText}) RETURNING id`,
-  )
-  return integerOf(required(row), 'id')
-}
-
-/** Acknowledged data must be on disk: a server that answers earlier is refused. */
-async function checkDurability(pool: pg.Pool): Promise<void> {
-  for (const name of ['fsync', 'synchronous_commit', 'full_page_writes']) {
-    const [row] = await runStatement(pool, 'SELECT current_setting($1, true) AS value', [name])
-    if (row?.value === null || row === undefined) continue
-    if (textOf(row, 'value') === 'off') {
-      throw new Error(`the database has ${name} = off, and would lose what it acknowledged`)
-    }
+  async read(session: Session): Promise<Reading> {
+    const { nowNs, newestNs } = await readTimes(session)
+    this.latestNs = this.#givenNs ?? nowNs
+    return { nowNs: this.latestNs, newestNs }
   }
 }

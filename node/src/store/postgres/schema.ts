@@ -110,5 +110,19 @@ UPDATE account SET keyed = true WHERE chain_id IS NULL;
 ALTER TABLE installation ADD COLUMN vouched boolean NOT NULL DEFAULT false;
 `
 
+const sweptByTime = `
+-- Old rows are found by a tree. Ranges of pages do not find them once rows go where older ones were
+-- dropped, and then each sweep reads the whole table.
+DROP INDEX envelope_age;
+CREATE INDEX envelope_time ON envelope (node_ns);
+-- Two processes that swept at once passed over some rows: look from the start once more.
+DELETE FROM meta WHERE name IN ('retention_mark_message', 'retention_mark_prekey');
+`
+
+const newestTimes = `
+-- The newest node_ns that each process gave out, so that none after it is older, whatever the clock does.
+ALTER TABLE writer ADD COLUMN newest_ns bigint NOT NULL DEFAULT 0;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sweptByTime, newestTimes]

@@ -1,4 +1,5 @@
 /** A connection to PostgreSQL: queries, transactions, and what its errors mean. */
+import { hash } from 'node:crypto'
 import pg from 'pg'
 import type { Row } from '../rows.ts'
 
@@ -14,21 +15,40 @@ types.setTypeParser(pg.types.builtins.INT8, BigInt)
 const statementLimitMs = 30_000
 const lockLimitMs = 10_000
 
-export const makePool = (url: string, connections: number): pg.Pool => {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: connections,
-    types,
-    application_name: 'padlock-node',
-    connectionTimeoutMillis: 5_000,
-    idleTimeoutMillis: 60_000,
-    keepAlive: true,
-    statement_timeout: statementLimitMs,
-    query_timeout: statementLimitMs + 5_000,
-    lock_timeout: lockLimitMs,
-    // A process that hangs in a transaction does not keep its locks for ever.
-    idle_in_transaction_session_timeout: 60_000,
-  })
+/** For migrations: what they do takes as long as the tables are large. */
+export const makePatientPool = (url: string): pg.Pool =>
+  withoutCrashes(
+    new pg.Pool({
+      connectionString: url,
+      max: 1,
+      types,
+      application_name: 'padlock-node migration',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    }),
+  )
+
+export const makePool = (url: string, connections: number): pg.Pool =>
+  withoutCrashes(
+    new pg.Pool({
+      connectionString: url,
+      max: connections,
+      types,
+      application_name: 'padlock-node',
+      connectionTimeoutMillis: 5_000,
+      idleTimeoutMillis: 60_000,
+      // None stays on a server that another one has taken over from.
+      maxLifetimeSeconds: 600,
+      keepAlive: true,
+      statement_timeout: statementLimitMs,
+      query_timeout: statementLimitMs + 5_000,
+      lock_timeout: lockLimitMs,
+      // A process that hangs in a transaction does not keep its locks for ever.
+      idle_in_transaction_session_timeout: 60_000,
+    }),
+  )
+
+function withoutCrashes(pool: pg.Pool): pg.Pool {
   // An idle connection that breaks is replaced at the next use.
   pool.on('error', () => {})
   pool.on('connect', (client) => {
@@ -37,12 +57,16 @@ export const makePool = (url: string, connections: number): pg.Pool => {
   return pool
 }
 
-/** A statement gets its name from its text, so a connection prepares and plans it once. */
+/**
+ * A statement gets its name from its text, so a connection prepares and plans it once. The name is the
+ * same in every process: behind a pooler they share connections, and with them what is prepared.
+ */
 const names = new Map<string, string>()
-const nameOf = (text: string): string => {
+export const nameOf = (text: string): string => {
   const known = names.get(text)
   if (known !== undefined) return known
-  const name = `padlock_${names.size}`
+  // PostgreSQL cuts names at 63 bytes.
+  const name = `padlock_${hash('sha256', text, 'hex').slice(0, 40)}`
   names.set(text, name)
   return name
 }
@@ -96,13 +120,23 @@ async function useClient<T>(
     broken = false
     return result
   } catch (error) {
-    broken = !(error instanceof pg.DatabaseError)
+    broken = !(error instanceof pg.DatabaseError) || isAboutServer(error)
     throw error
   } finally {
-    // After anything but an error of the database, the state of the connection is unknown.
+    // After anything but an error of the database, the state of the connection is unknown; and the next
+    // connection may lead to a server that has taken over.
     client.release(broken)
   }
 }
+
+// Of connections (08), of a server that takes no more (53), that shuts down or starts (57P), or that only
+// reads (25006).
+const isAboutServer = ({ code = '' }: pg.DatabaseError): boolean =>
+  /^(?:08|53|57P|25006)/.test(code)
+
+/** Whether the server only reads: it is a replica now, or was told to. Nothing was stored. */
+export const isReadOnly = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError && error.code === '25006'
 
 /** Whether two transactions conflicted, so that a retry works. */
 export const isConflict = (error: unknown): boolean =>

@@ -1,26 +1,33 @@
-/** Drops old data, a little at a time (docs/protocol.md sections 5 and 11). */
+/**
+ * Drops old data, a little at a time (docs/protocol.md sections 5 and 11). One process does it at a
+ * time, by the database's clock, in transactions that lock nothing but what they drop.
+ */
 import type pg from 'pg'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
-import { dayNs, minuteNs } from '../../clock.ts'
+import { dayNs, minuteNs, systemClock } from '../../clock.ts'
 import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
-import { bytesOf } from '../rows.ts'
+import { booleanOf, bytesOf, integerOf, required } from '../rows.ts'
+import { readClock } from './database-clock.ts'
 import { runTransaction, type Session } from './session.ts'
+import type { Writer } from './writer.ts'
 
 /**
  * How long the batch list keeps a transaction; a process that is further behind reads its topics
  * again.
  */
 const batchMemoryNs = 5n * minuteNs
-/** A process not seen for so long is gone; one that only slept has to be started again. */
-const writerMemoryNs = 7n * dayNs
 /** Envelopes are stored in the order of time, except where transactions overlap. */
 const overlapNs = 60n * minuteNs
+/** Clocks further apart than this: one of them is wrong, and nobody knows which. */
+const clocksApartNs = dayNs
+// Any number works, as long as all releases use the same.
+const lockKey = 7_025_381_907n
 
 const byAge = [
   `DELETE FROM claim WHERE ctid = ANY (ARRAY(
-     SELECT ctid FROM claim WHERE claimed_ns <= $1 ORDER BY claimed_ns LIMIT ${sweepLimit}))
-   RETURNING 1`,
+     SELECT ctid FROM claim WHERE claimed_ns <= $1 ORDER BY claimed_ns LIMIT ${sweepLimit}
+     FOR UPDATE SKIP LOCKED)) RETURNING 1`,
   `DELETE FROM prekey WHERE ctid = ANY (ARRAY(
      SELECT ctid FROM prekey WHERE NOT is_fallback AND stored_ns <= $1
      ORDER BY stored_ns LIMIT ${sweepLimit} FOR UPDATE SKIP LOCKED)) RETURNING 1`,
@@ -34,18 +41,25 @@ const dropEnvelopes = `
 DELETE FROM envelope WHERE ctid = ANY (ARRAY(
   SELECT envelope.ctid FROM envelope JOIN topic ON topic.id = envelope.topic
   WHERE envelope.node_ns > $1 AND envelope.node_ns <= $2 AND topic.name LIKE $3
-  LIMIT ${sweepLimit})) RETURNING 1`
+  ORDER BY envelope.node_ns LIMIT ${sweepLimit})) RETURNING node_ns`
 
-/** @returns whether there is more. */
-export const sweep = (
+/**
+ * @param givenNs the time; if absent, the database's.
+ * @returns whether there is more for this process to drop.
+ * @throws Error if the database's clock and this machine's are too far apart.
+ */
+export async function sweep(
   pool: pg.Pool,
-  writer: bigint,
-  nowNs: bigint,
+  writer: Writer,
+  givenNs: bigint | undefined,
   retentionNs: bigint,
-): Promise<boolean> =>
-  runTransaction(pool, async (session) => {
-    await session.query('UPDATE writer SET seen_ns = $2 WHERE id = $1', [writer, nowNs])
-    await session.query('DELETE FROM writer WHERE seen_ns <= $1', [nowNs - writerMemoryNs])
+): Promise<boolean> {
+  await writer.beat(pool)
+  return runTransaction(pool, async (session) => {
+    // Another process that sweeps drops everything; this one would wait for each of its rows.
+    const [row] = await session.query('SELECT pg_try_advisory_xact_lock($1) AS got', [lockKey])
+    if (!booleanOf(required(row), 'got')) return false
+    const nowNs = givenNs ?? (await believedClock(session))
     const ages = [claimMemoryNs, oneTimeLifetimeNs, batchMemoryNs]
     let isMore = false
     for (const [at, text] of byAge.entries()) {
@@ -56,6 +70,16 @@ export const sweep = (
     const uploads = await drop(session, 'prekey', nowNs - uploadMemoryNs)
     return isMore || messages || uploads
   })
+}
+
+async function believedClock(session: Session): Promise<bigint> {
+  const nowNs = await readClock(session)
+  const apartNs = nowNs - systemClock()
+  if (apartNs > clocksApartNs || apartNs < -clocksApartNs) {
+    throw new Error('the clocks of this machine and of the database differ by more than a day')
+  }
+  return nowNs
+}
 
 /** A mark of how far the sweep came saves reading what stays for ever again and again. */
 async function drop(session: Session, kind: string, untilNs: bigint): Promise<boolean> {
@@ -63,15 +87,20 @@ async function drop(session: Session, kind: string, untilNs: bigint): Promise<bo
   const [row] = await session.query('SELECT value FROM meta WHERE name = $1', [name])
   const mark = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
   const dropped = await session.query(dropEnvelopes, [mark - overlapNs, untilNs, `${kind}-%`])
-  if (dropped.length === sweepLimit) return true
-  if (untilNs > mark) {
+  const isMore = dropped.length === sweepLimit
+  // Everything before the newest of the dropped is gone: they went in the order of time.
+  const reachedNs = isMore ? newestOf(dropped.map((one) => integerOf(one, 'node_ns'))) : untilNs
+  if (reachedNs > mark) {
     const value = Buffer.alloc(8)
-    value.writeBigInt64BE(untilNs)
+    value.writeBigInt64BE(reachedNs)
     await session.query(
       `INSERT INTO meta (name, value) VALUES ($1, $2)
        ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
       [name, value],
     )
   }
-  return false
+  return isMore
 }
+
+const newestOf = (times: readonly bigint[]): bigint =>
+  times.reduce((newest, time) => (time > newest ? time : newest), 0n)

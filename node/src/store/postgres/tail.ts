@@ -56,6 +56,11 @@ export class Tail {
     this.#own = options.own
   }
 
+  /** The last transaction that this process knows of each writer, its own included. */
+  get seen(): ReadonlyMap<bigint, bigint> {
+    return this.#seen
+  }
+
   onNews(listener: (news: News) => void): void {
     this.#listener = listener
   }

@@ -14,6 +14,7 @@ import { bytesOf, integerOf, required } from '../rows.ts'
 import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
 import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
@@ -32,6 +33,7 @@ export interface SqliteOptions {
 export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
   const database = new SqliteDatabase(options)
   const { copy } = database
+  const watch = new ClockWatch()
   const stopTaking =
     options.file === ':memory:' ? () => {} : takeBackupRequests(backupSocketOf(options.file), copy)
   return {
@@ -42,7 +44,13 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
         return { outcomes: database.run(operations, nowNs), nowNs }
       }),
     read: (nowNs, name, args) => readByName(database.readsAt(nowNs), name, args),
-    sweep: (nowNs, retentionNs) => copy.between(() => database.sweep(nowNs, retentionNs)),
+    sweep: (givenNs, retentionNs) =>
+      copy.between(() => {
+        const nowNs = givenNs ?? systemClock()
+        const { sweptNs } = database
+        if (givenNs === undefined && sweptNs !== undefined) watch.assertBelieved(nowNs, sweptNs)
+        return database.sweep(nowNs, retentionNs)
+      }),
     close: async () => {
       stopTaking()
       await copy.stop()
@@ -50,6 +58,9 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
     },
   }
 }
+
+// An installation that cannot exist: looking for it costs one index probe.
+const nobody = 'A'.repeat(43)
 
 export class SqliteDatabase {
   /** 16 random bytes, made with the file. */
@@ -108,7 +119,14 @@ export class SqliteDatabase {
     return {
       page: async (cursors, limit) => this.#pages.page(cursors, limit),
       stock: async (installationId) => this.#prekeys.stock(installationId, nowNs),
+      // Its answer came from the file, and nobody else writes to that.
+      takesWrites: async () => this.#prekeys.stock(nobody, nowNs).oneTimeLeft === 0,
     }
+  }
+
+  /** When data was dropped last, or else stored last; absent if there is none. */
+  get sweptNs(): bigint | undefined {
+    return this.#sweep.sweptNs
   }
 
   /** Drops some of what is too old. @returns whether there is more. */
@@ -122,7 +140,11 @@ export class SqliteDatabase {
 
   #apply(operation: Operation, nowNs: bigint): Outcome {
     return operation.kind === 'publish'
-      ? publishRequest(this.#ledger, operation, { nowNs, chainIds: this.#chainIds })
+      ? publishRequest(this.#ledger, operation, {
+          nowNs,
+          newestNs: this.#ledger.newestNs,
+          chainIds: this.#chainIds,
+        })
       : this.#claim(operation, nowNs)
   }
 

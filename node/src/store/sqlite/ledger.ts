@@ -28,6 +28,7 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
   readonly #insertTopic: Statement
   readonly #updateTopic: Statement
   readonly #insertEnvelope: Statement
+  #newestNs: bigint
   /** Numbers of topics as the transaction has them. */
   readonly #topics = new Map<string, Topic>()
   /** Their numbers before the current request. */
@@ -38,6 +39,9 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
     this.#database = database
     this.#prekeys = prekeys
     const sql = (text: string): Statement => prepare(database, text)
+    // The newest row is never dropped.
+    const newest = sql('SELECT node_ns FROM envelope ORDER BY id DESC LIMIT 1').get()
+    this.#newestNs = newest === undefined ? 0n : integerOf(newest, 'node_ns')
     this.#topic = sql('SELECT id, sequence, node_ns FROM topic WHERE name = ?')
     this.#known = sql('SELECT sequence, node_ns FROM envelope WHERE topic = ? AND digest = ?')
     this.#insertTopic = sql(
@@ -99,7 +103,13 @@ export class SqliteLedger extends SqliteAccounts implements Ledger {
     return topic
   }
 
+  /** The newest `node_ns` that was given out; also for a request that is undone, which does no harm. */
+  get newestNs(): bigint {
+    return this.#newestNs
+  }
+
   append({ topic, message, digest, nodeNs, effect }: AcceptedEnvelope): bigint {
+    if (nodeNs > this.#newestNs) this.#newestNs = nodeNs
     const { id, sequence } = this.#advance(topic, nodeNs)
     const kept = effect.kind === 'upload' ? null : message
     this.#insertEnvelope.run(id, sequence, nodeNs, message.length, digest, kept)

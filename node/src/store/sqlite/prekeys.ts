@@ -111,7 +111,7 @@ export class SqlitePrekeys {
     this.#dropFallback.run(installationId)
   }
 
-  /** Gives out one key, or the one that this claim got before; `took` says that the stock shrank. */
+  /** Gives out one key, or the one-time key that this claim got before; `took` says that the stock shrank. */
   claim(
     { claimId, installationId, isFallbackOnly }: ClaimRequest,
     nowNs: bigint,
@@ -129,8 +129,10 @@ export class SqlitePrekeys {
       : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
     const row = oneTime ?? this.#fallback.get(installationId)
     if (row === undefined) return { claim: { installationId, prekey: undefined }, took: false }
-    if (oneTime !== undefined) this.#remove.run(integerOf(oneTime, 'id'))
     const prekey = prekeyOf(row)
+    // A fallback is not used up, so there is nothing to remember and a claim of it writes nothing.
+    if (oneTime === undefined) return { claim: { installationId, prekey }, took: false }
+    this.#remove.run(integerOf(oneTime, 'id'))
     this.#remember.run(
       claimId,
       installationId,
@@ -140,7 +142,7 @@ export class SqlitePrekeys {
       prekey.signature,
       nowNs,
     )
-    return { claim: { installationId, prekey }, took: oneTime !== undefined }
+    return { claim: { installationId, prekey }, took: true }
   }
 
   /** Drops some of what is too old. @returns whether there is more. */

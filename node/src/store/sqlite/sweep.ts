@@ -16,6 +16,9 @@ export class SqliteSweep {
   readonly #setMark: Statement
   readonly #next: Statement
   readonly #dropInbox: Statement
+  readonly #swept: Statement
+  readonly #setSwept: Statement
+  readonly #newest: Statement
 
   constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
     this.#prekeys = prekeys
@@ -28,6 +31,9 @@ export class SqliteSweep {
     )
     this.#mark = sql(`SELECT value FROM meta WHERE name = 'retention_mark'`)
     this.#setMark = sql(`INSERT OR REPLACE INTO meta (name, value) VALUES ('retention_mark', ?)`)
+    this.#swept = sql(`SELECT value FROM meta WHERE name = 'swept_ns'`)
+    this.#setSwept = sql(`INSERT OR REPLACE INTO meta (name, value) VALUES ('swept_ns', ?)`)
+    this.#newest = sql('SELECT node_ns FROM envelope ORDER BY id DESC LIMIT 1')
     this.#next = sql(
       `SELECT id, node_ns FROM envelope
        WHERE id > ? AND id < (SELECT MAX(id) FROM envelope) ORDER BY id LIMIT ?`,
@@ -38,8 +44,17 @@ export class SqliteSweep {
     )
   }
 
+  /** When data was dropped last, or else stored last; absent if there is none. */
+  get sweptNs(): bigint | undefined {
+    const swept = this.#swept.get()
+    if (swept !== undefined) return Buffer.from(bytesOf(swept, 'value')).readBigInt64BE()
+    const newest = this.#newest.get()
+    return newest === undefined ? undefined : integerOf(newest, 'node_ns')
+  }
+
   /** To be called in a transaction. @returns whether there is more. */
   run(nowNs: bigint, retentionNs: bigint): boolean {
+    this.#setSwept.run(bytesOfNumber(nowNs))
     const keysAreLeft = this.#prekeys.sweep(nowNs)
     const uploads = this.#forgetUploads.run(nowNs - uploadMemoryNs, sweepLimit)
     const messagesAreLeft = this.#dropMessages(nowNs - retentionNs)
@@ -59,9 +74,13 @@ export class SqliteSweep {
     }
     if (to === from) return false
     this.#dropInbox.run(from, to)
-    const mark = Buffer.alloc(8)
-    mark.writeBigInt64BE(to)
-    this.#setMark.run(mark)
+    this.#setMark.run(bytesOfNumber(to))
     return count === sweepLimit
   }
+}
+
+function bytesOfNumber(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigInt64BE(value)
+  return bytes
 }
