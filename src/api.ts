@@ -9,7 +9,13 @@ export {
   type PadlockErrorCode,
   type PadlockErrorOptions,
 } from './errors.ts'
-export type { Client, ClientOptions, ClientStatus, NewsOptions } from './facade/client.ts'
+export type {
+  Client,
+  ClientOptions,
+  ClientStatus,
+  ConversationsOptions,
+  NewsOptions,
+} from './facade/client.ts'
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export { deleteLocalData } from './facade/delete-local-data.ts'
 export type { AccountOptions } from './facade/engine-host.ts'

@@ -7,6 +7,7 @@ import {
   parseAddress,
   parseConversationId,
 } from '../protocol/ids.ts'
+import type { ConversationPlace } from './model.ts'
 
 /** @throws PadlockError invalid_address, with why */
 export const checkAddress = (text: string): Address => {
@@ -20,4 +21,12 @@ export const checkConversation = (text: string): ConversationId => {
   const conversation = parseConversationId(text)
   if (conversation.ok) return conversation.value.id
   throw new PadlockError('invalid_argument', { message: 'There is no such conversation.' })
+}
+
+/** @throws PadlockError invalid_argument */
+export const checkPlace = ({ id, createdAtMs, lastMessageAtMs }: ConversationPlace): void => {
+  checkConversation(id)
+  for (const ms of [createdAtMs, lastMessageAtMs ?? 0]) {
+    if (!Number.isSafeInteger(ms) || ms < 0) throw new PadlockError('invalid_argument')
+  }
 }

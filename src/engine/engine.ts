@@ -10,14 +10,22 @@ import type { HeldLock, Platform } from '../platform/platform.ts'
 import { formatAddress } from '../protocol/ids.ts'
 import type { Store, StoreLoss } from '../store/store.ts'
 import { tables } from '../store/tables.ts'
-import { checkAddress, checkConversation } from './arguments.ts'
+import { checkAddress, checkConversation, checkPlace } from './arguments.ts'
 import { assemble, type Parts } from './assembly.ts'
 import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
 import { vouchFor } from './keys/vouching.ts'
-import type { ClientEvent, ConversationInfo, Installation, Message, News, Status } from './model.ts'
+import type {
+  ClientEvent,
+  ConversationInfo,
+  ConversationPlace,
+  Installation,
+  Message,
+  News,
+  Status,
+} from './model.ts'
 import type { Context } from './runtime/context.ts'
 import { readCursor } from './runtime/cursor-text.ts'
 import { Mutex } from './runtime/mutex.ts'
@@ -159,8 +167,14 @@ export class Engine {
     return info
   }
 
-  conversations(): Promise<readonly ConversationInfo[]> {
-    return this.#parts.conversations.list(maxConversations)
+  /** @throws PadlockError invalid_argument, storage_* */
+  async conversations(
+    limit: number = maxConversations,
+    before?: ConversationPlace,
+  ): Promise<readonly ConversationInfo[]> {
+    if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
+    if (before) checkPlace(before)
+    return this.#parts.conversations.list(Math.min(limit, maxConversations), before)
   }
 
   send(conversationId: string, content: string): Promise<Message> {

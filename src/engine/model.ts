@@ -68,6 +68,9 @@ export interface ConversationInfo {
   readonly lastMessageAtMs: number | undefined
 }
 
+/** Where a conversation stood in the list when it was read. */
+export type ConversationPlace = Pick<ConversationInfo, 'id' | 'createdAtMs' | 'lastMessageAtMs'>
+
 export interface Installation {
   readonly id: string
   readonly address: string

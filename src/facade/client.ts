@@ -47,6 +47,13 @@ export interface ClientStatus extends Status {
   readonly persisted: boolean | undefined
 }
 
+export interface ConversationsOptions {
+  /** How many at most: 1,000 if absent, and never more. */
+  readonly limit?: number
+  /** The last conversation of the page before. */
+  readonly before?: Conversation | undefined
+}
+
 export interface NewsOptions {
   /** The `cursor` of the last news that was read; without it, all that are kept. */
   readonly since?: string
@@ -73,13 +80,15 @@ export interface Client {
    */
   conversation(address: string): Promise<Conversation>
   /**
-   * All conversations, those with the newest messages first; 1,000 at most.
+   * Conversations, those with the newest messages first. For more than `limit`, pass the last one as
+   * `before`; only an empty page is the end.
    *
    * @example
-   * for (const chat of await client.conversations()) console.log(chat.peer, chat.lastMessageAtMs)
-   * @throws PadlockError closed, storage_*
+   * const newest = await client.conversations({ limit: 50 })
+   * const older = await client.conversations({ limit: 50, before: newest.at(-1) })
+   * @throws PadlockError invalid_argument, closed, storage_*
    */
-  conversations(): Promise<readonly Conversation[]>
+  conversations(options?: ConversationsOptions): Promise<readonly Conversation[]>
   /**
    * Every message of all conversations, including this account's own, in order of arrival.
    *

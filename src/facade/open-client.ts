@@ -19,7 +19,13 @@ import type {
 import { loadWasm } from '../worker/load-wasm.ts'
 import { defaultDatabase, deleteDatabase } from '../worker/local-database.ts'
 import type { Remote } from '../worker/rpc.ts'
-import type { Client, ClientOptions, ClientStatus, NewsOptions } from './client.ts'
+import type {
+  Client,
+  ClientOptions,
+  ClientStatus,
+  ConversationsOptions,
+  NewsOptions,
+} from './client.ts'
 import { type Conversation, makeConversation, unlessAborted } from './conversation.ts'
 import { connectEngine, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
@@ -77,7 +83,7 @@ const boundClient = (open: OpenClient): Client => ({
     return open.status
   },
   conversation: (address) => open.conversation(address),
-  conversations: () => open.conversations(),
+  conversations: (options) => open.conversations(options),
   messages: (options) => open.messages(options),
   events: (options) => open.events(options),
   news: (options) => open.news(options),
@@ -154,8 +160,17 @@ class OpenClient {
     return makeConversation(this.#worker, info, this.#persist)
   }
 
-  async conversations(): Promise<readonly Conversation[]> {
-    const list = await this.#worker.conversations({})
+  async conversations({
+    limit,
+    before,
+  }: ConversationsOptions = {}): Promise<readonly Conversation[]> {
+    // Only what can be cloned: a conversation has methods.
+    const place = before && {
+      id: before.id,
+      createdAtMs: before.createdAtMs,
+      lastMessageAtMs: before.lastMessageAtMs,
+    }
+    const list = await this.#worker.conversations({ limit, before: place })
     return list.map((info) => makeConversation(this.#worker, info, this.#persist))
   }
 

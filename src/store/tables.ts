@@ -86,7 +86,8 @@ export const messageOrder = (nodeNs: bigint, composedNs: bigint): Uint8Array<Arr
   return order
 }
 
-const timeOrder = (timeMs: bigint): Uint8Array<ArrayBuffer> => {
+/** The place of a conversation among all: when it was last active. */
+export const conversationOrder = (timeMs: bigint): Uint8Array<ArrayBuffer> => {
   const order = new Uint8Array(8)
   new DataView(order.buffer).setBigUint64(0, timeMs)
   return order
@@ -116,7 +117,7 @@ export const tables = {
   /** Key: conversation id; all in one group, by last activity. */
   conversations: define('conversations', 'hash', ConversationRecordSchema, {
     group: () => allConversations,
-    order: (record) => timeOrder(record.lastMessageMs || record.createdMs || 0n),
+    order: (record) => conversationOrder(record.lastMessageMs || record.createdMs || 0n),
   }),
   /** Key: message id; running number: arrival. */
   messages: define('messages', 'hash', MessageRecordSchema, {

@@ -6,6 +6,7 @@
 import type {
   ClientEvent,
   ConversationInfo,
+  ConversationPlace,
   Installation,
   Message,
   News,
@@ -61,7 +62,10 @@ export interface WorkerApi {
   /** Opens the database and, where there is none, registers a new installation. */
   open(arg: OpenRequest, signal: AbortSignal): Promise<Opened>
   conversation(arg: { readonly address: string }): Promise<ConversationInfo>
-  conversations(arg: Record<string, never>): Promise<readonly ConversationInfo[]>
+  conversations(arg: {
+    readonly limit: number | undefined
+    readonly before: ConversationPlace | undefined
+  }): Promise<readonly ConversationInfo[]>
   send(arg: { readonly conversationId: string; readonly content: string }): Promise<Message>
   /** The message once it is no longer pending, or as it is after a while; then call again. */
   whenSent(arg: { readonly messageId: string }, signal: AbortSignal): Promise<Message>

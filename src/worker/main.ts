@@ -137,7 +137,8 @@ export const serve = (port: Port): void => {
       }
     },
     conversation: ({ address }) => through((running) => running.conversation(address)),
-    conversations: () => through((running) => running.conversations()),
+    conversations: ({ limit, before }) =>
+      through((running) => running.conversations(limit, before)),
     send: ({ conversationId, content }) =>
       through((running) => running.send(conversationId, content)),
     whenSent: ({ messageId }, signal) => through((running) => running.whenSent(messageId, signal)),

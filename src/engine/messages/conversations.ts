@@ -16,11 +16,12 @@ import {
   add,
   allConversations,
   type ConversationRecord,
+  conversationOrder,
   type MessageRecord,
   put,
   tables,
 } from '../../store/tables.ts'
-import type { ConversationInfo, Message } from '../model.ts'
+import type { ConversationInfo, ConversationPlace, Message } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { invalidCursor, readCursor } from '../runtime/cursor-text.ts'
@@ -76,12 +77,13 @@ export class Conversations {
     return this.describe(made)
   }
 
-  /** Conversations, those with the newest messages first. */
-  async list(limit: number): Promise<readonly ConversationInfo[]> {
+  /** Conversations, those with the newest messages first; after a place, from there on. */
+  async list(limit: number, before?: ConversationPlace): Promise<readonly ConversationInfo[]> {
     const rows = await this.#context.store.list(tables.conversations, {
       group: allConversations,
       limit,
       newestFirst: true,
+      ...(before && { past: pastOf(before) }),
     })
     return rows.map(({ value }) => this.describe(value))
   }
@@ -289,3 +291,8 @@ export class Conversations {
     this.#known.set(id, record)
   }
 }
+
+const pastOf = ({ id, createdAtMs, lastMessageAtMs }: ConversationPlace) => ({
+  place: conversationOrder(BigInt(lastMessageAtMs || createdAtMs)),
+  key: id,
+})

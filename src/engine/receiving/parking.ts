@@ -83,9 +83,10 @@ export class Parking {
       const parked = { address, installationId, number, bytes, parkedMs, nodeNs }
       return { envelope, parked }
     })
+    const newest = fresh.map(({ parked }) => parked).reverse()
     const newestOf = (address: Address, dropped: ReadonlySet<number>) =>
-      fresh.findLast(({ parked }) => parked.address === address && !dropped.has(parked.number))
-        ?.parked ?? lastOf(this.#byAddress.get(address), dropped)
+      newest.find((one) => one.address === address && !dropped.has(one.number)) ??
+      lastOf(this.#byAddress.get(address), dropped)
     const dropped = room.drop(newestOf)
     const removal = this.removalChange([...dropped.values()].filter((one) => this.#isHere(one)))
     const kept = fresh.filter(({ parked }) => !dropped.has(parked.number))
@@ -240,7 +241,7 @@ const lastOf = (
   parked: ReadonlyMap<number, ParkedEnvelope> | undefined,
   dropped: ReadonlySet<number>,
 ): ParkedEnvelope | undefined =>
-  [...(parked?.values() ?? [])].findLast(({ number }) => !dropped.has(number))
+  [...(parked?.values() ?? [])].reverse().find(({ number }) => !dropped.has(number))
 
 const toParked = ({ value, number }: Row<ParkedRecord>): ParkedEnvelope => ({
   number,
