@@ -82,7 +82,9 @@ export class ParkedSenders {
     return this.#mutex.runExclusive(async () => {
       const nowMs = this.#context.platform.monotonicMs()
       const isDue = (one: ClaimedSender) => (this.#againMs.get(keyOfSender(one)) ?? 0) <= nowMs
-      const due = parking.installations(parking.addresses()).filter(isDue)
+      const parked = parking.installations(parking.addresses())
+      this.#forgetOthers(parked)
+      const due = parked.filter(isDue)
       const waiting = [...new Set(due.map(({ address }) => address))]
       const now = await lookup.refresh(waiting)
       for (const sender of parking.installations(now)) {
@@ -93,6 +95,12 @@ export class ParkedSenders {
       rejections.report()
       return now.length < waiting.length
     })
+  }
+
+  /** What exceeded a limit may have been the last of a sender that waited. */
+  #forgetOthers(parked: readonly ClaimedSender[]): void {
+    const keys = new Set(parked.map(keyOfSender))
+    for (const key of this.#againMs.keys()) if (!keys.has(key)) this.#againMs.delete(key)
   }
 
   /** Processes the envelopes of an account's installations that are now known to be valid. */
