@@ -50,6 +50,8 @@ const aResponder = async () => {
   ] as const
   await commit(bare.store, parts.sessions.statesChange(sessions))
   const conversationId = buildConversationId(context.account.address, peer.address)
+  await parts.conversations.load(conversationId)
+  await commit(bare.store, parts.conversations.activityChange(conversationId, 1, true))
   /** A message that was sent at that time in one envelope for each of these. */
   const sent = async (to: readonly string[], sentMs = bare.clock.nowMs, answers = 0) => {
     const envelopes = to.map((installationId) => ({
@@ -434,6 +436,22 @@ test('while the outbox is crowded the rest of an answer waits, and is not counte
   expect(await all.responder.answer({ ...request, isRest: true }, restChange)).toBe(true)
   expect(all.answered()).toEqual(digests.map(encodeHex))
   expect(rest).toEqual([])
+})
+
+test('an account that was never written to gets nothing, and costs no search', async () => {
+  const all = await aResponder()
+  const stranger = known(aDevice())
+  all.parts.directory.people.set(stranger.address, [stranger])
+  const [one] = await all.sent([stranger.id])
+  if (!one) return
+  const scan = vi.spyOn(all.store, 'scan')
+  const responder = new Responder({ ...all.context, store: all.store }, all.parts)
+  expect(await all.ask([one.digest], { from: stranger, at: responder })).toBe(false)
+  expect(scan).not.toHaveBeenCalled()
+  expect(all.answered()).toEqual([])
+  // The same search for somebody who was.
+  await all.ask([one.digest], { at: responder })
+  expect(scan).toHaveBeenCalled()
 })
 
 test('how often they asked is remembered of a thousand installations', async () => {
