@@ -6,6 +6,7 @@
 import { PadlockError } from '../../errors.ts'
 import type { Address, ConversationId } from '../../protocol/ids.ts'
 import { hourMs, redeliveryMs } from '../../protocol/limits.ts'
+import { isParticipant } from '../messages/audience.ts'
 import type { MessageStates } from '../messages/message-states.ts'
 import type { Message } from '../model.ts'
 import { Backoff } from '../runtime/backoff.ts'
@@ -13,7 +14,7 @@ import { commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Composer } from './composer.ts'
-import { isMessage, type OutboxEntry, unsealedEntry } from './outbox-entry.ts'
+import { conversationOf, isMessage, type OutboxEntry, unsealedEntry } from './outbox-entry.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
 import type { Publishing } from './publishing.ts'
 import type { Sealing } from './sealing.ts'
@@ -34,8 +35,10 @@ export class Outbox {
   readonly #parts: OutboxParts
   readonly #backoff: Backoff
   readonly #loop: TaskLoop
-  /** Incremented by every event that may unblock an entry; compared after an attempt. */
-  #news = 0
+  /** Accounts that were heard of during an attempt; everybody, if the connection came. */
+  readonly #heard = new Set<Address>()
+  #isConnectedAnew = false
+  #isSealing = false
   #isLive = false
 
   constructor(context: Context, parts: OutboxParts) {
@@ -65,7 +68,7 @@ export class Outbox {
     this.#isLive = isLive
     // A revoked client is not live, and gives up what waits.
     if (isLive) {
-      this.#news += 1
+      this.#isConnectedAnew = true
       this.#parts.queue.resumeAll()
       this.#backoff.reset()
     }
@@ -74,7 +77,7 @@ export class Outbox {
 
   /** An account's installations changed, or one wrote: entries waiting for it may resume. */
   retry(address: Address): void {
-    this.#news += 1
+    if (this.#isSealing) this.#heard.add(address)
     this.#parts.queue.resume(address)
   }
 
@@ -120,15 +123,30 @@ export class Outbox {
   }
 
   async #seal(entries: readonly OutboxEntry[]): Promise<void> {
+    this.#heard.clear()
+    this.#isConnectedAnew = false
+    this.#isSealing = true
+    try {
+      await this.#sealOrRest(entries)
+    } finally {
+      this.#isSealing = false
+    }
+  }
+
+  async #sealOrRest(entries: readonly OutboxEntry[]): Promise<void> {
     const { queue, sealing, states, publishing } = this.#parts
-    const news = this.#news
     const left = await sealing.seal(entries)
     await publishing.giveUp(left.tooLarge, 'message_too_large')
     for (const { entry, reason } of left.unreachable) {
       // If the event that it waits for came meanwhile, it is tried again at once.
-      if (news === this.#news) queue.rest(entry)
+      if (!this.#isNewsFor(entry)) queue.rest(entry)
       await states.setReason([entry.record.messageId], reason)
     }
+  }
+
+  #isNewsFor(entry: OutboxEntry): boolean {
+    const id = conversationOf(entry)
+    return this.#isConnectedAnew || [...this.#heard].some((one) => isParticipant(id, one))
   }
 
   /** Encrypts anew what no node accepted for two weeks: no session bridges that (section 8). */

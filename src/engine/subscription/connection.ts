@@ -44,6 +44,8 @@ export class Connection {
   readonly #backoff: Backoff
   readonly #loop: TaskLoop
   readonly #streams: Streams
+  readonly #wanted = new Set<Address>()
+  #isLooking = false
   #pump: Pump | undefined
 
   constructor(context: Context, parts: ConnectionParts, listener: ConnectionListener) {
@@ -77,9 +79,23 @@ export class Connection {
   /** There may be a new conversation: adds its account to the subscription if it is missing. */
   async want(address: Address): Promise<void> {
     if (this.#streams.carries(address)) return
-    // An account whose envelopes were all rejected is not a peer, however many it sends.
-    const peers = await this.#listener.peers()
-    if (peers.has(address) && !this.#streams.carries(address)) this.#streams.extend()
+    this.#wanted.add(address)
+    // One list of peers answers for all that were wanted before it was read.
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      while (this.#wanted.size > 0) {
+        const wanted = [...this.#wanted]
+        this.#wanted.clear()
+        // An account whose envelopes were all rejected is not a peer, however many it sends.
+        const peers = await this.#listener.peers()
+        if (wanted.some((one) => peers.has(one) && !this.#streams.carries(one))) {
+          this.#streams.extend()
+        }
+      }
+    } finally {
+      this.#isLooking = false
+    }
   }
 
   #down(): void {

@@ -142,6 +142,24 @@ test('news that comes while nobody is found is not missed: the message is tried 
   expect(recipients.mock.calls.length).toBeGreaterThan(1)
 })
 
+test('news of others that comes meanwhile does not make a waiting message be tried again', async () => {
+  const all = await anOutbox()
+  await all.run()
+  await all.idle()
+  const recipients = vi.spyOn(all.directory, 'recipients').mockImplementation(async () => {
+    all.outbox.retry(anAddress())
+    return []
+  })
+  const { id } = await all.outbox.send(all.conversationWith(anAddress()), 'hello')
+  await until(async () => (await all.message(id)).reason === 'no_installation')
+  await all.idle()
+  const asked = recipients.mock.calls.length
+  expect(all.waits).toEqual([hourMs])
+  all.outbox.retry(anAddress())
+  await all.idle()
+  expect(recipients.mock.calls).toHaveLength(asked)
+})
+
 test('when the connection comes, every waiting message is tried at once; nothing piles up', async () => {
   const all = await anOutbox()
   const address = anAddress()

@@ -1,6 +1,15 @@
 /** Connecting again: docs/protocol.md section 5. */
 
-import { test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { deferred } from '../../../src/async.ts'
+import { Cursors } from '../../../src/engine/runtime/cursors.ts'
+import {
+  Connection,
+  type ConnectionListener,
+  type ConnectionParts,
+} from '../../../src/engine/subscription/connection.ts'
+import { Streams } from '../../../src/engine/subscription/streams.ts'
+import type { Address } from '../../../src/protocol/ids.ts'
 import {
   anAccount,
   anEngineWorld,
@@ -9,6 +18,7 @@ import {
   until,
   untilState,
 } from '../../support/engine.ts'
+import { anAddress, aPartWorld } from '../../support/engine-context.ts'
 import { Line, unreachable } from '../../support/line.ts'
 
 test('a device that comes online is connected at once, however long the wait would have been', async () => {
@@ -35,4 +45,46 @@ test('a device that comes online is connected at once, however long the wait wou
   await until(() => countOf(atAlice, 'network_unavailable') > 0)
   comeOnline()
   await untilState(atAlice, 'live')
+})
+
+const unusedListener: Omit<ConnectionListener, 'peers'> = {
+  onNode: async () => undefined,
+  onCaughtUp: async () => undefined,
+  onLive: () => undefined,
+  onDown: () => undefined,
+  onStock: () => undefined,
+}
+
+test('many accounts that are wanted at once are looked up in one list of peers, and none is missed', async () => {
+  const { context, store } = await aPartWorld()
+  const peers = new Set<Address>()
+  let lists = 0
+  let listing = deferred()
+  const streams = { carries: () => false, extend: vi.fn() }
+  const connection = new Connection(context, { cursors: new Cursors(store) } as ConnectionParts, {
+    peers: async () => {
+      lists += 1
+      const now = new Set(peers)
+      await listing.promise
+      return now
+    },
+    ...unusedListener,
+  })
+  vi.spyOn(Streams.prototype, 'carries').mockImplementation(streams.carries)
+  vi.spyOn(Streams.prototype, 'extend').mockImplementation(streams.extend)
+  const first = connection.want(anAddress())
+  // Its conversation is stored only after the first list was read.
+  const late = anAddress()
+  peers.add(late)
+  const others = Array.from({ length: 200 }, () => connection.want(anAddress()))
+  const last = connection.want(late)
+  listing.resolve()
+  await Promise.all([first, ...others, last])
+  expect(lists).toBe(2)
+  expect(streams.extend).toHaveBeenCalledTimes(1)
+  // Afterwards it looks again.
+  listing = deferred()
+  listing.resolve()
+  await connection.want(anAddress())
+  expect(lists).toBe(3)
 })
