@@ -104,6 +104,7 @@ const makeSending = (
     conversations,
     directory,
     deferred,
+    cursors,
     isMissingAtNode: async (installation) => {
       const isMissing = await isMissingAtNode(context, cursors, installation)
       if (isMissing) fanout.markUnreachable(installation)

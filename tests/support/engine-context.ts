@@ -310,7 +310,10 @@ export const sendingParts = (
   const composer = new Composer(context, conversations, queue)
   const states = new MessageStates(context)
   const sealing = new Sealing(context, directory, fanout, dispatch, () => 'unverified')
-  const publishingParts = { queue, states, conversations, directory, deferred, isMissingAtNode }
+  const publishingParts = {
+    ...{ queue, states, conversations, directory },
+    ...{ cursors, deferred, isMissingAtNode },
+  }
   const publishing = new Publishing(context, publishingParts)
   const outbox = new Outbox(context, { queue, composer, states, sealing, publishing })
   return {

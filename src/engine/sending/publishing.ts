@@ -4,8 +4,9 @@
  */
 
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
-import { parseCanonicalAddress } from '../../protocol/ids.ts'
+import { type Address, parseCanonicalAddress } from '../../protocol/ids.ts'
 import { isNodeCode } from '../../protocol/node-codes.ts'
+import { contactTopic } from '../../protocol/topics.ts'
 import type { OutboxRow } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf } from '../messages/audience.ts'
@@ -13,6 +14,7 @@ import type { Conversations } from '../messages/conversations.ts'
 import type { MessageStates } from '../messages/message-states.ts'
 import { commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import type { Cursors } from '../runtime/cursors.ts'
 import type { DeferredDelivery } from './deferred.ts'
 import { conversationOf, isMessage, type OutboxEntry, unsealedEntry } from './outbox-entry.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
@@ -23,6 +25,8 @@ import { afterPart, bytesOf, isComplete, nextRequest, type Part, receivedNs } fr
 const maxFailures = 3
 /** Smaller envelopes fail for other reasons than their size. */
 const largeBytes = 16 * 1024
+/** Inboxes whose refusal is remembered. */
+const maxRefused = 1_000
 /** Its first rest; the next ones double. */
 const firstRestMs = 30_000
 
@@ -31,6 +35,7 @@ export interface PublishingParts {
   readonly states: MessageStates
   readonly conversations: Conversations
   readonly directory: Directory
+  readonly cursors: Pick<Cursors, 'load'>
   readonly deferred: DeferredDelivery
   /**
    * Whether the node never had an installation, as it lost its data. If so, nothing is sent to the
@@ -45,6 +50,8 @@ export class Publishing {
   readonly #size = new RequestSize()
   /** How often large entries failed alone. */
   readonly #failures = new Map<number, number>()
+  /** How far a contact topic was read when the node last refused an inbox; by the inbox. */
+  readonly #refusedAt = new Map<string, bigint>()
 
   constructor(context: Context, parts: PublishingParts) {
     this.#context = context
@@ -150,7 +157,11 @@ export class Publishing {
     await directory.reread(address.value)
     const usable = await directory.recipients(address.value)
     const valid = usable.find(({ id }) => row.topic.endsWith(id))
-    if (valid && !(await isMissingAtNode(valid))) throw new PadlockError('node_withholding')
+    if (valid && !(await isMissingAtNode(valid))) {
+      const isAgain = await this.#isRefusedAgain(row.topic, address.value)
+      throw new PadlockError(isAgain ? 'node_withholding' : 'unavailable')
+    }
+    this.#refusedAt.delete(row.topic)
     for (const { entry } of parts) {
       if (!entry.record.rows.some(({ topic }) => topic === row.topic)) continue
       if (isMessage(entry)) await this.#replace(this.#withoutRow(entry, row.topic))
@@ -158,6 +169,18 @@ export class Publishing {
       else if (valid) queue.rest(entry)
       else await this.giveUp([entry], 'recipient_gone')
     }
+  }
+
+  /**
+   * Whether the node refused an installation before, with the same topic. Once proves nothing: it
+   * may have come back to a restored node after the refusal, and before the topic was read.
+   */
+  async #isRefusedAgain(topic: string, address: Address): Promise<boolean> {
+    const position = await this.#parts.cursors.load(contactTopic(address))
+    const isAgain = this.#refusedAt.get(topic) === position
+    if (this.#refusedAt.size >= maxRefused) this.#refusedAt.clear()
+    this.#refusedAt.set(topic, position)
+    return isAgain
   }
 
   #withoutRow(entry: OutboxEntry, topic: string): OutboxEntry {

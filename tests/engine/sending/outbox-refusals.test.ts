@@ -82,9 +82,14 @@ test('recipient_gone of a device that its topics call valid is the node’s faul
   const all = await anOutbox()
   const [phone] = all.aPeer()
   if (!phone) return
-  all.answers.push(refusal('recipient_gone', 0))
+  all.answers.push(refusal('recipient_gone', 0), refusal('recipient_gone', 0))
   await all.run()
   const { id } = await all.outbox.send(all.conversationWith(phone.address), 'hello')
+  // Once proves nothing: the device may have come back to a restored node after the refusal.
+  await until(() => all.warned('unavailable') === 1)
+  await until(() => all.waits.length > 0)
+  expect(all.warned('node_withholding')).toBe(0)
+  all.turn(minuteMs)
   await until(() => all.warned('node_withholding') === 1)
   await until(() => all.waits.length > 0)
   expect(await all.entries()).toMatchObject([{ sealed: true, rows: [{}] }])
