@@ -9,6 +9,7 @@ import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Seen } from './receiving/seen.ts'
 import type { SetAside } from './receiving/set-aside.ts'
 import type { Context } from './runtime/context.ts'
+import { forgetOldNews } from './runtime/news.ts'
 import { TaskLoop } from './runtime/task-loop.ts'
 import { forgetOldSent } from './sending/sent-records.ts'
 import type { Sessions } from './sessions/sessions.ts'
@@ -53,6 +54,7 @@ export class Maintenance {
       },
       () => ratchetLock.runExclusive(() => parts.setAside.forgetOld()),
       () => forgetOldSent(context),
+      () => forgetOldNews(context),
     ]
   }
 

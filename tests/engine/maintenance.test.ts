@@ -5,6 +5,7 @@ import { Maintenance } from '../../src/engine/maintenance.ts'
 import { Seen } from '../../src/engine/receiving/seen.ts'
 import { SetAside } from '../../src/engine/receiving/set-aside.ts'
 import { commit } from '../../src/engine/runtime/change.ts'
+import { newsChange, readNews } from '../../src/engine/runtime/news.ts'
 import { hourMs } from '../../src/protocol/limits.ts'
 import { put, tables } from '../../src/store/tables.ts'
 import { until } from '../support/engine.ts'
@@ -28,6 +29,15 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
   ]
   const sentLongAgo = put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: 1n })
   await commit(all.store, { writes: [sentLongAgo] })
+  const restored = (unopened: number) => ({ kind: 'restored', unopened }) as const
+  await commit(
+    all.store,
+    newsChange(
+      context,
+      Array.from({ length: 1_001 }, (_, n) => restored(n)),
+    ),
+  )
+  const oldestNews = async () => (await readNews(context, '', 0, 1))[0]?.event
   const sent = async () => (await all.store.scan(tables.sent, { after: 0, limit: 9 })).rows
   const counts = () => spies.map((spy) => spy.mock.calls.length)
   const maintenance = new Maintenance(context, {
@@ -41,10 +51,12 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([0, 0, 0, 0, 0, 0, 0])
   expect(await sent()).toHaveLength(1)
+  expect(await oldestNews()).toEqual(restored(0))
   maintenance.setLive(true)
   await until(() => all.waits.length === 1)
   expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1])
   expect(await sent()).toEqual([])
+  expect(await oldestNews()).toEqual(restored(1))
   expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs(), prekeys.oldestFallbackNs]])
   expect(all.warned('network_unavailable')).toBe(1)
   expect(all.warned('internal')).toBe(1)

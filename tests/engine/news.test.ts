@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { commit } from '../../src/engine/runtime/change.ts'
-import { newsChange, readNews } from '../../src/engine/runtime/news.ts'
+import { forgetOldNews, newsChange, readNews } from '../../src/engine/runtime/news.ts'
+import { tables } from '../../src/store/tables.ts'
 import { anAccount, anEngineWorld, freshDatabase, until, untilState } from '../support/engine.ts'
 import { aPartWorld } from '../support/engine-context.ts'
 
@@ -101,20 +102,22 @@ test('every kind of news is read as it was told', async () => {
   expect(await readNews(context, 'another', 0, 2)).toEqual(news.slice(0, 2))
 })
 
-test('the newest thousand news are kept', async () => {
-  const { context, store } = await aPartWorld()
-  const told = (count: number) =>
-    commit(
-      store,
-      newsChange(
-        context,
-        Array.from({ length: count }, () => ({ kind: 'restored', unopened: 0 }) as const),
-      ),
+test('the newest thousand news are kept, also those of other openings of the database', async () => {
+  const database = freshDatabase()
+  const tell = async (count: number) => {
+    const { context, store } = await aPartWorld({ database })
+    const events = Array.from({ length: count }, (_, unopened) => ({
+      kind: 'restored' as const,
+      unopened,
+    }))
+    await commit(store, newsChange(context, events))
+    await forgetOldNews(context)
+    return (await store.scan(tables.news, { after: 0, limit: 2_000 })).rows.map(
+      ({ value }) => value.unopened,
     )
-  await told(999)
-  await told(2)
-  const first = await readNews(context, 'x', 0, 1)
-  expect(first[0]?.cursor).toBe('2')
-  await told(1)
-  expect((await readNews(context, 'x', 0, 1))[0]?.cursor).toBe('3')
+  }
+  expect(await tell(999)).toHaveLength(999)
+  const kept = await tell(4)
+  expect(kept).toHaveLength(1_000)
+  expect([kept[0], ...kept.slice(-4)]).toEqual([3, 0, 1, 2, 3])
 })

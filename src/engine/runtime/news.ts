@@ -6,10 +6,10 @@
 import type { Fields, Row } from '../../store/store.ts'
 import { type NewsRecord, put, remove, tables } from '../../store/tables.ts'
 import type { Installation, News, NewsEvent } from '../model.ts'
-import type { Change } from './change.ts'
+import { type Change, commit } from './change.ts'
 import type { Context } from './context.ts'
+import { scanAll } from './scan-all.ts'
 
-/** Older news go. */
 const maxKept = 1_000
 const maxPage = 500
 
@@ -18,13 +18,23 @@ export const newsChange = (
   { store, platform }: Pick<Context, 'store' | 'platform'>,
   events: readonly NewsEvent[],
 ): Change => ({
-  writes: events.flatMap((event) => {
+  writes: events.map((event) => {
     const number = store.nextNumber(tables.news)
-    const record = { ...toRecord(event), atMs: BigInt(Math.trunc(platform.nowMs())) }
-    const tooOld = number - maxKept
-    return [put(tables.news, number, record), ...(tooOld > 0 ? [remove(tables.news, tooOld)] : [])]
+    return put(tables.news, number, {
+      ...toRecord(event),
+      atMs: BigInt(Math.trunc(platform.nowMs())),
+    })
   }),
 })
+
+/** Keeps the newest 1,000. They are counted, as the numbers have gaps. */
+export const forgetOldNews = async ({ store }: Pick<Context, 'store'>): Promise<void> => {
+  const numbers: number[] = []
+  for await (const { number } of scanAll(store, tables.news)) numbers.push(number)
+  const old = numbers.slice(0, -maxKept)
+  if (old.length === 0) return
+  await commit(store, { writes: old.map((number) => remove(tables.news, number)) })
+}
 
 /** News after a cursor, oldest first. @param own the id of this client's installation */
 export const readNews = async (
