@@ -10,9 +10,8 @@ import { type Address, type ConversationId, formatAddress } from '../../protocol
 import { dayMs } from '../../protocol/limits.ts'
 import { headTopics, type TopicHead } from '../../protocol/payload.ts'
 import { parseTopic } from '../../protocol/topics.ts'
-import type { Write } from '../../store/store.ts'
 import { put, tables } from '../../store/tables.ts'
-import { commit, joinChanges } from '../runtime/change.ts'
+import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 import { newsChange } from '../runtime/news.ts'
@@ -163,11 +162,8 @@ export class Heads {
     { claimant, head }: Waiting,
   ): Promise<void> {
     const { platform, status, emit, store } = this.#context
-    const [oldest] = this.#reported.keys()
-    if (oldest !== undefined && this.#reported.size >= maxReported) this.#reported.delete(oldest)
-    this.#reported.delete(name)
     const reportedMs = platform.nowMs()
-    this.#reported.set(name, { topic: head.topic, installationId: claimant.id, reportedMs })
+    const report = { topic: head.topic, installationId: claimant.id, reportedMs }
     const accusation = {
       kind: 'node-accused',
       code,
@@ -175,15 +171,27 @@ export class Heads {
       claimant: this.#directory.describe(claimant),
     } as const
     const news = newsChange(this.#context, [accusation])
-    await commit(store, joinChanges({ writes: [this.#reportsWrite()] }, news))
+    await commit(store, joinChanges(this.#reportChange(name, report), news))
     status.warn(code)
     emit(accusation)
   }
 
-  #reportsWrite(): Write {
-    const newest = [...this.#reported.values()].slice(-maxReportedStored)
-    const reports = newest.map((one) => ({ ...one, reportedMs: BigInt(one.reportedMs) }))
-    return put(tables.reports, 'reports', { reports })
+  #reportChange(name: string, report: Report): Change {
+    const others = [...this.#reported].flatMap(([other, one]) => (other === name ? [] : [one]))
+    const reports = [...others, report]
+      .slice(-maxReportedStored)
+      .map((one) => ({ ...one, reportedMs: BigInt(one.reportedMs) }))
+    return {
+      writes: [put(tables.reports, 'reports', { reports })],
+      // Only now: an accusation that was not saved comes again.
+      committed: () => {
+        this.#reported.delete(name)
+        const [oldest] = this.#reported.keys()
+        if (oldest !== undefined && this.#reported.size >= maxReported)
+          this.#reported.delete(oldest)
+        this.#reported.set(name, report)
+      },
+    }
   }
 
   #isReported(name: string): boolean {

@@ -7,6 +7,7 @@ import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { addTold, wasTold } from '../../../src/engine/membership/heads.ts'
 import { Cursors } from '../../../src/engine/runtime/cursors.ts'
+import { PadlockError } from '../../../src/errors.ts'
 import { TopicHeadSchema } from '../../../src/gen/padlock/v1/message_pb.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
@@ -22,6 +23,7 @@ import {
   until,
   untilState,
 } from '../../support/engine.ts'
+import { storeWithTransaction } from '../../support/store-with-transaction.ts'
 import {
   accusations,
   aPair,
@@ -268,6 +270,39 @@ test('section 8: a report is not repeated that day after a reload, and is the da
   await say(atBob, id, 'both once more')
   await until(() => accusations(later).length > 0)
   expect(accusations(later)).toMatchObject([{ code: 'node_equivocating' }])
+})
+
+test('section 8: a report that cannot be saved is made when it can be', async () => {
+  let failures = 0
+  const { world, alice, atAlice, atBob, id } = await aPair({
+    store: (real) =>
+      storeWithTransaction(real, (reads, step, durability) =>
+        real.transaction(
+          reads,
+          (rows) => {
+            const next = step(rows)
+            if (failures === 0 && next.writes.some(({ table }) => table === tables.news)) {
+              failures += 1
+              throw new PadlockError('storage_failed')
+            }
+            return next
+          },
+          durability,
+        ),
+      ),
+  })
+  const { nodeId } = await world.network.getInfo()
+  watchPayloads(world, (payload) => {
+    const topic = contactTopic(addressOf(alice))
+    payload.heads = [create(TopicHeadSchema, { topic, sequence: 1n, hash: new Uint8Array(32) })]
+    payload.nodeId = nodeId
+  })
+  await say(atBob, id, 'a lie')
+  await until(() => failures === 1)
+  expect(accusations(atAlice)).toEqual([])
+  await say(atBob, id, 'the same lie')
+  await until(() => accusations(atAlice).length > 0)
+  expect(await atAlice.engine.news('0', 9)).toMatchObject([{ event: { kind: 'node-accused' } }])
 })
 
 test('section 8: every head stays across a reload, and is under the id of its node', async () => {
