@@ -67,10 +67,14 @@ export const chooseSession = (sessions: readonly Session[]): Session | undefined
 /**
  * The sessions with one installation to remove now: those inactive for a day once a newer one has
  * been decrypting for a day; and if more than five remain, those that never decrypted, then the
- * least recently used. Call this only while live, so that a backlog finds its sessions.
+ * least recently used. Never the one to send on: which is newer, the two sides may see differently,
+ * and then each would remove the one that the other sends on. Call this only while live, so that a
+ * backlog finds its sessions.
  */
 export const chooseToPrune = (sessions: readonly Session[], nowMs: number): readonly Session[] => {
+  const current = chooseSession(sessions)
   const isSuperseded = (session: Session) =>
+    session !== current &&
     lastUsedMs(session) <= nowMs - dayMs &&
     sessions.some(
       (newer) =>
@@ -80,7 +84,7 @@ export const chooseToPrune = (sessions: readonly Session[], nowMs: number): read
     )
   const old = sessions.filter(isSuperseded)
   const rest = sessions.filter((session) => !old.includes(session))
-  return [...old, ...chooseBeyond(rest, maxPerInstallation, chooseSession(sessions))]
+  return [...old, ...chooseBeyond(rest, maxPerInstallation, current)]
 }
 
 /**
