@@ -145,7 +145,7 @@ class IdbStore implements Store {
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
     const group = this.#vault.group(table, options.group)
     const { past } = options
-    const found = await this.#read(async () => {
+    const { found } = await this.#read(async () => {
       const store = reading(this.#database, [table.store]).objectStore(table.store)
       const isOrdered = table.store === 'messages' || table.store === 'conversations'
       const index = store.index(isOrdered ? 'order' : 'group')
@@ -158,17 +158,22 @@ class IdbStore implements Store {
     return this.#vault.open(table, found)
   }
 
-  async *pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]> {
-    for (let after: PhysicalKey | undefined; ; ) {
-      const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true)
-      const found = await this.#read(async () => {
+  async *pages<Value>(table: Table<Value>, group?: string): AsyncGenerator<readonly Row<Value>[]> {
+    const ofGroup = group === undefined ? undefined : this.#vault.group(table, group)
+    for (let after: PhysicalKey | undefined, isEnd = false; !isEnd; ) {
+      const page = await this.#read(async () => {
         const store = reading(this.#database, [table.store]).objectStore(table.store)
-        return collect(await store.openCursor(range), maxPage)
+        const opening =
+          ofGroup === undefined
+            ? await store.openCursor(
+                after === undefined ? null : IDBKeyRange.lowerBound(after, true),
+              )
+            : await skipPast(await store.index('group').openCursor(ofGroup), after, undefined)
+        return collect(opening, maxPage)
       })
-      const last = found.at(-1)
-      if (!last) return
-      after = last.key
-      yield this.#vault.open(table, found)
+      isEnd = page.isEnd
+      after = page.found.at(-1)?.key
+      if (page.found.length > 0) yield this.#vault.open(table, page.found)
     }
   }
 

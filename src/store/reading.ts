@@ -73,13 +73,14 @@ export const skipPast = async (
   return there?.primaryKey === key ? there.continue() : there
 }
 
-/** Records up to a limit, as far as one read goes. */
-export const collect = async (opening: CursorLike | null, limit: number): Promise<Found[]> => {
+/** Records up to a limit, as far as one read goes. `isEnd`: none comes after them. */
+export const collect = async (opening: CursorLike | null, limit: number) => {
   const found: Found[] = []
   const budget = new ReadBudget(limit)
-  for (let cursor = opening; cursor && budget.takes(cursor.value); ) {
+  let cursor = opening
+  while (cursor && budget.takes(cursor.value)) {
     found.push({ key: cursor.primaryKey, record: cursor.value })
     cursor = await cursor.continue()
   }
-  return found
+  return { found, isEnd: !cursor }
 }

@@ -129,8 +129,11 @@ export interface Store {
    * read decrypts a bounded number of bytes. Continue from its last record with `past`.
    */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
-  /** All records of a table that has no numbers, in pages that one read decrypts. */
-  pages<Value>(table: Table<Value>): AsyncGenerator<readonly Row<Value>[]>
+  /**
+   * All records of a table that has no numbers, or of one group of it, by key, in pages that one
+   * read decrypts.
+   */
+  pages<Value>(table: Table<Value>, group?: string): AsyncGenerator<readonly Row<Value>[]>
   /** All records of a small table that has no numbers. */
   all<Value>(table: Table<Value>): Promise<readonly Row<Value>[]>
   /**

@@ -70,12 +70,20 @@ export class Life {
     return this.still(fault ? () => Promise.reject(fault) : work)
   }
 
+  async *#pages<T>(pages: AsyncGenerator<T>): AsyncGenerator<T> {
+    for (;;) {
+      const next = await this.#access(() => pages.next())
+      if (next.done) return
+      yield next.value
+    }
+  }
+
   store(real: Store): Store {
     return {
       get: (table, key) => this.#access(() => real.get(table, key)),
       list: (table, options) => this.#access(() => real.list(table, options)),
       all: (table) => this.#access(() => real.all(table)),
-      pages: (table) => real.pages(table),
+      pages: (table, group) => this.#pages(real.pages(table, group)),
       scan: (table, options) => this.#access(() => real.scan(table, options)),
       nextNumber: (table) => real.nextNumber(table),
       transaction: (reads, step, durability) =>

@@ -244,6 +244,30 @@ test('one read decrypts at most 8 MiB, and goes on from there; a record alone is
   expect(idsOf(await store.list(tables.messages, { group: 'd', limit: 9 }))).toEqual(['huge'])
 })
 
+test('all sessions of an installation are read, also when one read does not decrypt them', async () => {
+  const { store } = await aStore()
+  const addSession = (installationId: string, createdMs: bigint, bytes: number) => {
+    const sessionId = Uint8Array.of(Number(createdMs))
+    const record = { installationId, sessionId, createdMs, state: new Uint8Array(bytes) }
+    return write(store, put(tables.sessions, `${installationId} ${createdMs}`, record))
+  }
+  for (let n = 1n; n <= 5n; n += 1n) await addSession('a', n, 3 * 1024 * 1024)
+  await addSession('b', 6n, 1)
+  const read = async (group?: string) => {
+    const pages: bigint[][] = []
+    for await (const page of store.pages(tables.sessions, group)) {
+      pages.push(page.map(({ value }) => value.createdMs))
+    }
+    return pages
+  }
+  const ofA = await read('a')
+  expect(ofA.map(({ length }) => length)).toEqual([2, 2, 1])
+  expect(ofA.flat().toSorted()).toEqual([1n, 2n, 3n, 4n, 5n])
+  expect(await read('b')).toEqual([[6n]])
+  expect(await read('c')).toEqual([])
+  expect((await read()).flat().toSorted()).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
+})
+
 test('conversations are listed by last activity, and move when something happens', async () => {
   const { store } = await aStore()
   await write(store, conversation('a', 1n), conversation('b', 3n), conversation('c', 2n))

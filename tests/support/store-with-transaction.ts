@@ -7,7 +7,7 @@ export const storeWithTransaction = (real: Store, transaction: Store['transactio
   get: (table, key) => real.get(table, key),
   list: (table, options) => real.list(table, options),
   all: (table) => real.all(table),
-  pages: (table) => real.pages(table),
+  pages: (table, group) => real.pages(table, group),
   scan: (table, options) => real.scan(table, options),
   nextNumber: (table) => real.nextNumber(table),
   transaction,

@@ -9,8 +9,8 @@ import type { NodeEnvelope } from '../../network/network.ts'
 import { nextHead } from '../../protocol/heads.ts'
 import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
-import type { ListOptions, Write } from '../../store/store.ts'
-import { type InstallationRecord, joinKey, put, tables } from '../../store/tables.ts'
+import type { Write } from '../../store/store.ts'
+import { type InstallationRecord, put, tables } from '../../store/tables.ts'
 import type { Installation, NewsEvent } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -27,8 +27,6 @@ import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
-/** Records of one read. */
-const pageSize = 1_000
 /** Addresses of one query: two topics each, at most 1,000 topics. */
 const addressesPerQuery = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
@@ -112,14 +110,10 @@ export class Directory {
   /** All of them: an account without its revoked installations would take them back. */
   async #records(group: Address): Promise<readonly InstallationRecord[]> {
     const records: InstallationRecord[] = []
-    for (let past: ListOptions['past']; ; ) {
-      const options = { group, limit: pageSize, ...(past ? { past } : {}) }
-      const rows = await this.#context.store.list(tables.installations, options)
-      for (const { value } of rows) if (value.address === group) records.push(value)
-      const last = rows.at(-1)
-      if (!last || rows.length < pageSize) return records
-      past = { key: joinKey(last.value.address, last.value.installationId) }
+    for await (const page of this.#context.store.pages(tables.installations, group)) {
+      for (const { value } of page) if (value.address === group) records.push(value)
     }
+    return records
   }
 
   /** Installations that messages may be encrypted to, except this one. */

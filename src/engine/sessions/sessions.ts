@@ -11,14 +11,13 @@ import {
   sessionsInMemoryBytes,
   sessionsLimit,
 } from '../../protocol/limits.ts'
-import type { Fields, ListOptions, Store, Write } from '../../store/store.ts'
+import type { Fields, Store, Write } from '../../store/store.ts'
 import { joinKey, put, remove, type SessionRecord, tables } from '../../store/tables.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import { chooseBeyond, chooseToPrune, type Session } from './session-rules.ts'
 
 /** Peer installations whose sessions stay in memory. */
 const maxInstallations = 2_000
-const pageSize = 500
 /** About what a session, and the id of a removed one, take in memory. */
 const sessionBytes = 2_048
 const prunedBytes = 128
@@ -218,21 +217,14 @@ export class Sessions {
   async #read(group: InstallationId): Promise<Known> {
     const live = new Map<string, Session>()
     const pruned = new Map<string, number>()
-    for (let past: ListOptions['past']; ; ) {
-      const rows = await this.#store.list(tables.sessions, {
-        group,
-        limit: pageSize,
-        ...(past ? { past } : {}),
-      })
-      for (const { value } of rows) {
+    for await (const page of this.#store.pages(tables.sessions, group)) {
+      for (const { value } of page) {
         const name = encodeBase64Url(value.sessionId)
         if (value.pruned) pruned.set(name, Number(value.createdMs))
         else live.set(name, toSession(value))
       }
-      const last = rows.at(-1)
-      if (!last || rows.length < pageSize) return { live, pruned }
-      past = { key: keyOf(last.value) }
     }
+    return { live, pruned }
   }
 }
 

@@ -35,9 +35,9 @@ const someSessions = async () => {
   let reads = 0
   const counted: typeof store = {
     ...store,
-    list: (table, options) => {
+    pages: (table, group) => {
       reads += 1
-      return store.list(table, options)
+      return store.pages(table, group)
     },
   }
   const sessions = new Sessions(counted)
