@@ -12,6 +12,7 @@ import type { ParkedRecord } from '../../store/tables.ts'
 import { joinKey, put, remove, tables } from '../../store/tables.ts'
 import { type Change, joinChanges } from '../runtime/change.ts'
 import { scanAll } from '../runtime/scan-all.ts'
+import { ParkedBytes } from './parked-bytes.ts'
 
 /** Envelopes of one batch, as of those that just arrived. */
 const maxBatch = 200
@@ -46,8 +47,7 @@ export class Parking {
   readonly #bySender = new Map<string, Map<number, ParkedEnvelope>>()
   /** By address, oldest first. */
   readonly #byAddress = new Map<Address, Map<number, ParkedEnvelope>>()
-  readonly #bytesOf = new Map<Address, number>()
-  #bytes = 0
+  readonly #bytes = new ParkedBytes()
 
   constructor(store: Store) {
     this.#store = store
@@ -74,20 +74,14 @@ export class Parking {
     parkedMs: number,
   ): Change & { readonly dropped: number } {
     if (envelopes.length === 0) return { writes: [], dropped: 0 }
-    const room = new Room(this.#bytesOf, this.#bytes)
     const fresh = envelopes.map((envelope) => {
       const { address, installationId, nodeNs, message } = envelope
       const number = this.#store.nextNumber(tables.parked)
       const bytes = message.length
-      room.add(address, bytes)
       const parked = { address, installationId, number, bytes, parkedMs, nodeNs }
       return { envelope, parked }
     })
-    const newest = fresh.map(({ parked }) => parked).reverse()
-    const newestOf = (address: Address, dropped: ReadonlySet<number>) =>
-      newest.find((one) => one.address === address && !dropped.has(one.number)) ??
-      lastOf(this.#byAddress.get(address), dropped)
-    const dropped = room.drop(newestOf)
+    const dropped = this.#chooseDropped(fresh.map(({ parked }) => parked))
     const removal = this.removalChange([...dropped.values()].filter((one) => this.#isHere(one)))
     const kept = fresh.filter(({ parked }) => !dropped.has(parked.number))
     const addition: Change = {
@@ -149,73 +143,49 @@ export class Parking {
     const { address, number, bytes } = parked
     dropFrom(this.#bySender, keyOfSender(parked), number)
     dropFrom(this.#byAddress, address, number)
-    this.#addBytes(address, -bytes)
+    this.#bytes.add(address, -bytes)
   }
 
   #remember(parked: ParkedEnvelope): void {
     const { address, number, bytes } = parked
     addTo(this.#bySender, keyOfSender(parked), number, parked)
     addTo(this.#byAddress, address, number, parked)
-    this.#addBytes(address, bytes)
+    this.#bytes.add(address, bytes)
   }
 
-  #addBytes(address: Address, bytes: number): void {
-    this.#bytes += bytes
-    const left = (this.#bytesOf.get(address) ?? 0) + bytes
-    if (left > 0) this.#bytesOf.set(address, left)
-    else this.#bytesOf.delete(address)
-  }
-}
-
-/** How much is parked with what comes now, and what must go. */
-class Room {
-  readonly #before: ReadonlyMap<Address, number>
-  readonly #now = new Map<Address, number>()
-  #bytes: number
-
-  constructor(before: ReadonlyMap<Address, number>, bytes: number) {
-    this.#before = before
-    this.#bytes = bytes
-  }
-
-  add(address: Address, bytes: number): void {
-    this.#now.set(address, this.#of(address) + bytes)
-    this.#bytes += bytes
-  }
-
-  /** @param newestOf the newest envelope of an address that is not dropped yet */
-  drop(
-    newestOf: (address: Address, dropped: ReadonlySet<number>) => ParkedEnvelope | undefined,
-  ): ReadonlyMap<number, ParkedEnvelope> {
+  /** What must go so that the limits hold with these too, by number. */
+  #chooseDropped(fresh: readonly ParkedEnvelope[]): ReadonlyMap<number, ParkedEnvelope> {
     const dropped = new Map<number, ParkedEnvelope>()
-    const numbers = new Set<number>()
+    const freshOf = new Map<Address, ParkedEnvelope[]>()
+    for (const one of fresh) {
+      const all = freshOf.get(one.address)
+      if (all) all.push(one)
+      else freshOf.set(one.address, [one])
+      this.#bytes.add(one.address, one.bytes)
+    }
+    const newestOf = new Map<Address, Iterator<ParkedEnvelope>>()
     const dropNewest = (address: Address): boolean => {
-      const newest = newestOf(address, numbers)
-      if (!newest) return false
-      dropped.set(newest.number, newest)
-      numbers.add(newest.number)
-      this.add(address, -newest.bytes)
+      const newest =
+        newestOf.get(address) ??
+        newestFirst(freshOf.get(address) ?? [], this.#byAddress.get(address))
+      newestOf.set(address, newest)
+      const { value: one, done } = newest.next()
+      if (done) return false
+      dropped.set(one.number, one)
+      this.#bytes.add(address, -one.bytes)
       return true
     }
-    for (const address of [...this.#now.keys()]) {
-      while (this.#of(address) > parkedAddressBytes && dropNewest(address));
+    for (const address of freshOf.keys()) {
+      while (this.#bytes.of(address) > parkedAddressBytes && dropNewest(address));
     }
-    while (this.#bytes > parkedBytes && dropNewest(this.#largest()));
+    while (this.#bytes.total > parkedBytes) {
+      const largest = this.#bytes.largest()
+      if (largest === undefined || !dropNewest(largest)) break
+    }
+    // As it was: none of this is committed yet.
+    for (const { address, bytes } of dropped.values()) this.#bytes.add(address, bytes)
+    for (const { address, bytes } of fresh) this.#bytes.add(address, -bytes)
     return dropped
-  }
-
-  #of(address: Address): number {
-    return this.#now.get(address) ?? this.#before.get(address) ?? 0
-  }
-
-  #largest(): Address {
-    let largest: Address | undefined
-    let most = -1
-    for (const address of new Set([...this.#before.keys(), ...this.#now.keys()])) {
-      const bytes = this.#of(address)
-      if (bytes > most) [largest, most] = [address, bytes]
-    }
-    return largest as Address
   }
 }
 
@@ -237,11 +207,14 @@ const dropFrom = <Key>(map: Map<Key, Numbered>, key: Key, number: number): void 
   if (all?.size === 0) map.delete(key)
 }
 
-const lastOf = (
-  parked: ReadonlyMap<number, ParkedEnvelope> | undefined,
-  dropped: ReadonlySet<number>,
-): ParkedEnvelope | undefined =>
-  [...(parked?.values() ?? [])].reverse().find(({ number }) => !dropped.has(number))
+/** What just came is newer than all that is parked. */
+function* newestFirst(
+  fresh: readonly ParkedEnvelope[],
+  parked: Numbered | undefined,
+): Generator<ParkedEnvelope, undefined> {
+  yield* [...fresh].reverse()
+  yield* [...(parked?.values() ?? [])].reverse()
+}
 
 const toParked = ({ value, number }: Row<ParkedRecord>): ParkedEnvelope => ({
   number,

@@ -86,6 +86,16 @@ test('at 16 megabytes the newest of the largest address goes, not the one that c
   expect(await park(parked(19, mib, 191n), parked(20, mib, 201n))).toBe(2)
 })
 
+test('what was dropped takes no room later', async () => {
+  const { store, parking, park } = await aParking()
+  const five = [1n, 2n, 3n, 4n, 5n].map((n) => parked(1, mib, n))
+  for (const round of ['first', 'second', 'third']) {
+    expect(await park(...five), round).toBe(1)
+    expect(parking.of(claimed(1)).map(({ nodeNs }) => nodeNs)).toEqual([1n, 2n, 3n, 4n])
+    await commit(store, parking.removalChange(parking.of(claimed(1))))
+  }
+})
+
 test('the bounds of parking hold in any order, and nothing is lost uncounted', async () => {
   const { store, parking, park } = await aParking()
   let arrived = 0
