@@ -87,7 +87,7 @@ export const setAsideAddressBytes = 2 * mib
 export const pageContentLimitBytes = 4 * mib
 /** Installations named in one claim (section 5). */
 export const claimLimitInstallations = 200
-/** Accounts of one query by which unknown senders are looked up (section 8). */
+/** Accounts of one query, two topics each: of one query for unknown senders too (section 8). */
 export const lookupAddresses = 500
 /** Such queries at once, after a pause. */
 export const lookupQueriesAtOnce = 10

@@ -8,6 +8,7 @@ import { PadlockError } from '../../errors.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
 import { nextHead } from '../../protocol/heads.ts'
 import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
+import { lookupAddresses } from '../../protocol/limits.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
 import { type InstallationRecord, put, tables } from '../../store/tables.ts'
@@ -27,8 +28,6 @@ import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
-/** Addresses of one query: two topics each, at most 1,000 topics. */
-const addressesPerQuery = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
 const maxPages = 100
 
@@ -128,8 +127,8 @@ export class Directory {
   /** Queries the node for the accounts that the subscription does not cover. */
   async refresh(addresses: readonly Address[]): Promise<void> {
     const uncovered = addresses.filter((address) => !this.coverage.isCovered(address))
-    for (let at = 0; at < uncovered.length; at += addressesPerQuery) {
-      await this.#query(uncovered.slice(at, at + addressesPerQuery))
+    for (let at = 0; at < uncovered.length; at += lookupAddresses) {
+      await this.#query(uncovered.slice(at, at + lookupAddresses))
     }
     await this.#settle(addresses)
   }
@@ -147,7 +146,7 @@ export class Directory {
     addresses: readonly Address[],
     takePage: () => boolean,
   ): Promise<readonly Address[]> {
-    const open = new Set(addresses.slice(0, addressesPerQuery))
+    const open = new Set(addresses.slice(0, lookupAddresses))
     for (let hasMore = true; hasMore; ) {
       if (open.size === 0 || !takePage()) return []
       const page = await this.#queryPage([...open])

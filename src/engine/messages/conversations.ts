@@ -192,7 +192,7 @@ export class Conversations {
     for (const wake of [...this.#waiting]) wake()
   }
 
-  /** One page, newest first, as far as `readPage` goes. */
+  /** One page, newest first, which `pageContentLimitBytes` may end early. */
   async history(
     id: ConversationId,
     before: string | undefined,

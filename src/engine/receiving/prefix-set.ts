@@ -1,5 +1,5 @@
 /**
- * A set of 8-byte prefixes of digests, in 16 bytes of memory each at most: a client remembers
+ * A set of 8-byte prefixes of digests, in 16 to 32 bytes of memory each: a client remembers
  * millions. A digest whose prefix is all zeros is never found.
  */
 
