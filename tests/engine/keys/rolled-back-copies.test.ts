@@ -27,7 +27,8 @@ import { aTurnedWorld } from '../../support/turned-world.ts'
 
 const restoredIn = ({ events }: Opened) => events.filter(({ kind }) => kind === 'restored')
 
-test('section 10: an older copy notices before it sends, repairs itself, and both go on', async () => {
+/** Alice and bob have written to each other; then bob's device was closed and copied. */
+const aCopied = async () => {
   const { clocks, world } = await aTurnedWorld()
   const { platform } = clocks
   const [alice, bob] = [anAccount(), anAccount()]
@@ -42,6 +43,11 @@ test('section 10: an older copy notices before it sends, repairs itself, and bot
   await untilTexts(atAlice, id, 2)
   await before.engine.close()
   await copyDatabase(database, copy)
+  return { clocks, world, platform, alice, bob, database, copy, atAlice, id }
+}
+
+test('section 10: an older copy notices before it sends, repairs itself, and both go on', async () => {
+  const { clocks, world, platform, bob, database, copy, atAlice, id } = await aCopied()
 
   // Life goes on at the original: messages both ways, and after 31 days new keys.
   clocks.turn(31 * dayMs)
@@ -92,20 +98,7 @@ test('section 10: an older copy notices before it sends, repairs itself, and bot
 })
 
 test('section 10: an older copy answers no request that waited in it before it has noticed', async () => {
-  const { clocks, world } = await aTurnedWorld()
-  const { platform } = clocks
-  const [alice, bob] = [anAccount(), anAccount()]
-  const [database, copy] = [freshDatabase(), freshDatabase()]
-  const atAlice = await world.open({ account: alice, database: freshDatabase(), platform })
-  const before = await world.open({ account: bob, database, platform })
-  for (const each of [atAlice, before]) await untilState(each, 'live')
-  const { id } = await atAlice.engine.conversation(bob.address)
-  await atAlice.engine.send(id, 'one')
-  await untilTexts(before, id, 1)
-  await before.engine.send(id, 'two')
-  await untilTexts(atAlice, id, 2)
-  await before.engine.close()
-  await copyDatabase(database, copy)
+  const { clocks, world, platform, alice, bob, database, copy, atAlice } = await aCopied()
   const inCopy = await world.openStore(copy)
   const [session] = await inCopy.all(tables.sessions)
   const sent = await inCopy.scan(tables.sent, { after: 0, limit: 10 })
