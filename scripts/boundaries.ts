@@ -78,7 +78,7 @@ const engineLevels: readonly (readonly string[])[] = [
   ['retransmission'],
   ['sending', 'keys'],
   ['membership', 'messages'],
-  ['sessions'],
+  ['consent', 'sessions'],
   ['runtime'],
 ]
 const engineModel = 'src/engine/model.ts'

@@ -5,7 +5,7 @@ import { brotliCompressSync, constants } from 'node:zlib'
 import { root } from './files.ts'
 
 /** docs/architecture.md section 7, first load of JavaScript and wasm, in bytes. */
-const budgetBytes = 213_000
+const budgetBytes = 220_000
 
 const firstLoad = ['dist/index.js', 'dist/worker.js', 'dist/padlock.wasm']
 

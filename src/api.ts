@@ -19,7 +19,8 @@ export type {
 export type { Conversation, HistoryOptions, SendOptions } from './facade/conversation.ts'
 export { deleteLocalData } from './facade/delete-local-data.ts'
 export type { AccountOptions } from './facade/engine-host.ts'
-export type { StreamOptions } from './facade/stream.ts'
+export type { ClientEvent, ConversationInfo, Message, MessageActions } from './facade/message.ts'
+export type { MessagesOptions, StreamOptions } from './facade/stream.ts'
 // Symbols below should only matter to those who write adapters.
 export type {
   AccountLike,
@@ -29,12 +30,13 @@ export type {
   WalletLike,
 } from './wallet/wallet-like.ts'
 export type {
-  ClientEvent,
   ClientState,
-  ConversationInfo,
+  Consent,
+  ConversationData,
+  EventData,
   Installation,
-  Message,
   MessageBase,
+  MessageData,
   MessageOf,
   News,
   NewsEvent,

@@ -63,7 +63,8 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
     'The browser stores nothing here, as in some private windows or when site data is blocked.',
   storage_in_use:
     'This database is already open, in another tab or in another client on this page. Close that one, or pass another database name.',
-  storage_full: 'The disk or the quota is full. Free some space.',
+  storage_full:
+    'The disk or the quota is full. Delete conversations or messages, or free some space.',
   storage_failed:
     'The browser’s database failed. Try again; if that does not help, restart the browser and free some disk space.',
   storage_too_new: 'A newer release wrote this database. Reload the page to get that release.',
@@ -111,6 +112,9 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
   bad_payload: 'The decrypted payload is not in the form that the protocol requires.',
   duplicate_message: 'This message has arrived before.',
   parking_full: 'Too many envelopes from unknown senders are waiting; the newest was dropped.',
+  requests_full:
+    'A request holds 50 messages and 1 MiB, all of them 5,000 and 64 MiB: further ones were left out. Accept or delete requests.',
+  sender_denied: 'The person denied this account.',
   unsupported_version: 'A newer release wrote this message. Update Padlock.',
   restored:
     'This device was rolled back to an older copy of its data. It has repaired itself; messages that arrived in between may be lost here.',

@@ -100,6 +100,8 @@ export const codes = {
   bad_payload: final,
   duplicate_message: final,
   parking_full: final,
+  requests_full: final,
+  sender_denied: final,
   unsupported_version: final,
   node_withholding: final,
   restored: final,

@@ -24,6 +24,13 @@ export const checkConversation = (text: string): ConversationId => {
 }
 
 /** @throws PadlockError invalid_argument */
+export const checkConsent = (consent: string): void => {
+  if (consent !== 'unknown' && consent !== 'allowed' && consent !== 'denied') {
+    throw new PadlockError('invalid_argument', { message: 'Say allowed, denied or unknown.' })
+  }
+}
+
+/** @throws PadlockError invalid_argument */
 export const checkPlace = ({ id, createdAtMs, lastMessageAtMs }: ConversationPlace): void => {
   checkConversation(id)
   for (const ms of [createdAtMs, lastMessageAtMs ?? 0]) {

@@ -6,6 +6,8 @@
 import { type Chains, noChains } from '../chains/chains.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 import type { Address } from '../protocol/ids.ts'
+import { type ConsentListener, Consents } from './consent/consents.ts'
+import { Deletion } from './deletion.ts'
 import { Prekeys } from './keys/prekeys.ts'
 import { SealingKeys } from './keys/sealing-keys.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -15,8 +17,11 @@ import { Directory, type DirectoryListener } from './membership/directory.ts'
 import { Heads } from './membership/heads.ts'
 import { isMissingAtNode } from './membership/missing-at-node.ts'
 import { PendingVerifications } from './membership/pending-verification.ts'
+import { directConversation } from './messages/audience.ts'
+import { ConversationList } from './messages/conversation-list.ts'
 import { Conversations } from './messages/conversations.ts'
 import { MessageStates } from './messages/message-states.ts'
+import { MessageStream } from './messages/message-stream.ts'
 import { Authentication } from './receiving/authentication.ts'
 import { Decryption } from './receiving/decryption.ts'
 import { Inbox, type InboxListener } from './receiving/inbox.ts'
@@ -31,6 +36,7 @@ import { Unsealing } from './receiving/unsealing.ts'
 import { PendingRequests } from './retransmission/pending-requests.ts'
 import { Requester } from './retransmission/requester.ts'
 import { Responder } from './retransmission/responder.ts'
+import { joinChanges } from './runtime/change.ts'
 import type { Context } from './runtime/context.ts'
 import { Cursors } from './runtime/cursors.ts'
 import { Composer } from './sending/composer.ts'
@@ -47,24 +53,37 @@ import { Connection } from './subscription/connection.ts'
 /** The parts that the engine itself uses, and those that run in the background. */
 export interface Parts {
   readonly directory: Directory
+  readonly consents: Consents
   readonly conversations: Conversations
+  readonly conversationList: ConversationList
+  readonly stream: MessageStream
   readonly outbox: Outbox
   readonly connection: Connection
+  readonly deletion: Deletion
   readonly contractAccounts: ContractAccounts
   readonly background: readonly { run(): Promise<void> }[]
 }
 
 /** Keys, membership, messages and sessions: the base of both sending and receiving. */
-const makeFoundations = (context: Context, listener: DirectoryListener) => {
+const makeFoundations = (
+  context: Context,
+  listener: DirectoryListener,
+  consentListener: ConsentListener,
+) => {
   const cursors = new Cursors(context.store)
   const pending = new PendingVerifications(context.store)
   const directory = new Directory(context, cursors, pending, listener)
+  const consents = new Consents(context, consentListener)
+  const stream = new MessageStream(context, consents)
   return {
+    consents,
+    stream,
     cursors,
     pending,
     directory,
     heads: new Heads(context, cursors, directory),
-    conversations: new Conversations(context),
+    conversations: new Conversations(context, consents, stream),
+    conversationList: new ConversationList(context, consents),
     sessions: new Sessions(context.store),
     prekeys: new Prekeys(context),
     sealingKeys: new SealingKeys(context),
@@ -80,7 +99,8 @@ const makeSending = (
   whyUnverified: (address: Address) => PadlockErrorCode,
   onRoom: () => void,
 ) => {
-  const { cursors, directory, sessions, heads, conversations } = foundations
+  const { cursors, directory, sessions, heads, consents, stream } = foundations
+  const { conversations, conversationList } = foundations
   const fanout = new Fanout(context, sessions, heads)
   const queue = new OutboxQueue(context.store, context.platform, {
     onReady: () => outbox.wake(),
@@ -95,9 +115,9 @@ const makeSending = (
     fanout,
     dispatch,
     queue,
-    conversations,
+    conversationList,
   })
-  const states = new MessageStates(context)
+  const states = new MessageStates(context, consents)
   const publishing = new Publishing(context, {
     queue,
     states,
@@ -113,7 +133,7 @@ const makeSending = (
   })
   const outbox = new Outbox(context, {
     queue,
-    composer: new Composer(context, conversations, queue),
+    composer: new Composer(context, { consents, conversations, stream, queue }),
     states,
     sealing: new Sealing(context, directory, fanout, dispatch, whyUnverified),
     publishing,
@@ -140,15 +160,18 @@ const makeReceiving = (
   listener: InboxListener,
 ) => {
   const { cursors, directory, conversations, sessions, prekeys, sealingKeys } = foundations
+  const { consents } = foundations
   const rejections = new RejectionCounts(context)
-  const setAside = new SetAside(context)
+  const setAside = new SetAside(context, consents)
   const parking = new Parking(context.store)
   const seen = new Seen(context)
   const decryption = new Decryption(context, sessions, prekeys, seen)
-  const lookup = new SenderLookup(context, directory, conversations)
+  const lookup = new SenderLookup(context, directory, consents)
   const unsealing = new Unsealing(context, sealingKeys, rejections)
-  const authentication = new Authentication(context, directory, parking, rejections, (addresses) =>
-    listener.onUnverified(addresses),
+  const authentication = new Authentication(
+    context,
+    { directory, parking, rejections, consents },
+    (addresses) => listener.onUnverified(addresses),
   )
   const shared = { directory, parking, lookup, unsealing, authentication, rejections }
   const inbox = new Inbox(
@@ -156,6 +179,7 @@ const makeReceiving = (
     {
       ...shared,
       cursors,
+      consents,
       conversations,
       decryption,
       payloads: new PayloadReader(context, rejections, requester),
@@ -179,22 +203,44 @@ export const assemble = async (
 ) => {
   const { account, status } = context
   const warnOf = (error: unknown) => status.warnOf(error)
-  const foundations = makeFoundations(context, {
-    gained: (installations, commit) => deferred.gained(installations, commit),
-    awaitVerification: (addresses) => contractAccounts.awaitVerification(addresses),
-    onUnverified: () => contractAccounts.wake(),
-    onChange: (address) => {
-      fanout.markAccountReachable(address)
-      deferred.retry()
-      outbox.retry(address)
-      if (address === account.address) void lifecycle.checkOwn()
-      // Before that, both are done for all accounts once, when the backlog is read.
-      if (status.current.state === 'live') {
-        directory.rememberRevoked([address]).catch(warnOf)
-        receiving.parkedSenders.workOffKnown(address).catch(warnOf)
-      }
+  const foundations = makeFoundations(
+    context,
+    {
+      gained: (installations, commit) => deferred.gained(installations, commit),
+      awaitVerification: (addresses) => contractAccounts.awaitVerification(addresses),
+      onUnverified: () => contractAccounts.wake(),
+      onChange: (address) => {
+        fanout.markAccountReachable(address)
+        deferred.retry()
+        outbox.retry(address)
+        if (address === account.address) void lifecycle.checkOwn()
+        // Before that, both are done for all accounts once, when the backlog is read.
+        if (status.current.state === 'live') {
+          directory.rememberRevoked([address]).catch(warnOf)
+          receiving.parkedSenders.workOffKnown(address).catch(warnOf)
+        }
+      },
     },
-  })
+    {
+      consentChange: async (address, consent) => {
+        const { conversations, sessions } = foundations
+        const ids = consent === 'denied' ? [...(await directory.account(address)).keys()] : []
+        await sessions.load(ids)
+        return joinChanges(
+          await conversations.consentChange(directConversation(account.address, address), consent),
+          requester.consentChange(address, consent),
+          await receiving.setAside.consentChange(address, consent),
+          sessions.removalChange(ids),
+          {
+            writes: [],
+            committed: () => {
+              if (consent !== 'denied') connection.want(address).catch(warnOf)
+            },
+          },
+        )
+      },
+    },
+  )
   const { directory, pending } = foundations
   const contractAccounts = new ContractAccounts(context, chains, directory, pending)
   const sending = makeSending(
@@ -235,6 +281,7 @@ export const assemble = async (
       foundations.prekeys,
       foundations.sealingKeys,
       foundations.heads,
+      foundations.consents,
       pending,
       receiving.parking,
       outbox,
@@ -252,6 +299,7 @@ export const assemble = async (
     pendingRequests,
     contractAccounts,
     connection,
+    deletion: new Deletion(context, { ...foundations, ...sending }),
     background: [connection, ...live],
   }
 }

@@ -10,15 +10,17 @@ import type { HeldLock, Platform } from '../platform/platform.ts'
 import { formatAddress } from '../protocol/ids.ts'
 import type { Store, StoreLoss } from '../store/store.ts'
 import { tables } from '../store/tables.ts'
-import { checkAddress, checkConversation, checkPlace } from './arguments.ts'
+import { checkAddress, checkConsent, checkConversation, checkPlace } from './arguments.ts'
 import { assemble, type Parts } from './assembly.ts'
 import { openAccount } from './keys/registration.ts'
 import { forgetIfRevoked } from './keys/renewal.ts'
 import { revokeInstallations } from './keys/revoking.ts'
 import type { Signer } from './keys/signing.ts'
 import { vouchFor } from './keys/vouching.ts'
+import { historyPage } from './messages/history.ts'
 import type {
   ClientEvent,
+  Consent,
   ConversationInfo,
   ConversationPlace,
   Installation,
@@ -26,6 +28,7 @@ import type {
   News,
   Status,
 } from './model.ts'
+import { commit } from './runtime/change.ts'
 import type { Context } from './runtime/context.ts'
 import { readCursor } from './runtime/cursor-text.ts'
 import { Mutex } from './runtime/mutex.ts'
@@ -171,10 +174,35 @@ export class Engine {
   async conversations(
     limit: number = maxConversations,
     before?: ConversationPlace,
+    consent?: Consent,
   ): Promise<readonly ConversationInfo[]> {
     if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
     if (before) checkPlace(before)
-    return this.#parts.conversations.list(Math.min(limit, maxConversations), before)
+    if (consent !== undefined) checkConsent(consent)
+    return this.#parts.conversationList.page(Math.min(limit, maxConversations), before, consent)
+  }
+
+  consent(address: string): Promise<Consent> {
+    return this.#parts.consents.of(checkAddress(address))
+  }
+
+  /** @throws PadlockError invalid_argument, invalid_address, storage_* */
+  async setConsent(address: string, consent: Consent): Promise<void> {
+    const account = checkAddress(address)
+    checkConsent(consent)
+    // Nobody can do without what our own devices write.
+    if (account === this.#context.account.address && consent !== 'allowed') {
+      throw new PadlockError('invalid_argument')
+    }
+    const { consents } = this.#parts
+    await consents.set(account, consent, (change) => commit(this.#context.store, change))
+  }
+
+  /** Deletes messages from this device; `undefined`: the conversation with all of them. */
+  async delete(conversationId: string, messageIds: readonly string[] | undefined): Promise<void> {
+    const id = checkConversation(conversationId)
+    const { deletion } = this.#parts
+    await (messageIds ? deletion.deleteMessages(id, messageIds) : deletion.deleteConversation(id))
   }
 
   send(conversationId: string, content: string): Promise<Message> {
@@ -191,20 +219,23 @@ export class Engine {
     limit: number,
   ): Promise<readonly Message[]> {
     if (!Number.isInteger(limit) || limit < 1) throw new PadlockError('invalid_argument')
-    return this.#parts.conversations.history(checkConversation(conversationId), before, limit)
+    const { consents } = this.#parts
+    return historyPage(this.#context, consents, checkConversation(conversationId), before, limit)
   }
 
   lastCursor(): string {
-    return this.#parts.conversations.lastCursor()
+    return this.#parts.stream.lastCursor()
   }
 
-  nextMessages(after: string, conversationId: string | undefined, signal: AbortSignal) {
-    return this.#parts.conversations.next(
-      after,
-      conversationId === undefined ? undefined : checkConversation(conversationId),
-      pollMs,
-      signal,
-    )
+  nextMessages(
+    after: string,
+    conversationId: string | undefined,
+    signal: AbortSignal,
+    consent?: Consent,
+  ) {
+    if (consent !== undefined) checkConsent(consent)
+    const id = conversationId === undefined ? undefined : checkConversation(conversationId)
+    return this.#parts.stream.next(after, { conversationId: id, consent }, pollMs, signal)
   }
 
   /** News after a cursor, oldest first. @throws PadlockError invalid_argument, storage_* */

@@ -6,14 +6,14 @@
 
 import type { NodeInfo } from '../network/network.ts'
 import type { Address } from '../protocol/ids.ts'
-import { coveredPeersLimit } from '../protocol/limits.ts'
+import { coveredPeersLimit, coveredRequestsLimit } from '../protocol/limits.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import { registerAtNode } from './keys/registration.ts'
 import { repairIfRolledBack } from './keys/rollback.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Directory } from './membership/directory.ts'
 import type { Heads } from './membership/heads.ts'
-import type { Conversations } from './messages/conversations.ts'
+import type { ConversationList } from './messages/conversation-list.ts'
 import type { RejectionCounts } from './receiving/rejection-counts.ts'
 import type { Seen } from './receiving/seen.ts'
 import type { Context } from './runtime/context.ts'
@@ -28,7 +28,7 @@ export interface LivePart {
 
 export interface LifecycleParts {
   readonly directory: Directory
-  readonly conversations: Conversations
+  readonly conversationList: ConversationList
   readonly heads: Heads
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
@@ -65,8 +65,15 @@ export class Lifecycle implements ConnectionListener {
     this.onDown()
   }
 
-  peers(): Promise<ReadonlySet<Address>> {
-    return this.#parts.conversations.peers(coveredPeersLimit)
+  /** Those that the person accepted, as many as there is room for; few of those who merely wrote. */
+  async peers(): Promise<ReadonlySet<Address>> {
+    const { conversationList } = this.#parts
+    const accepted = await conversationList.peers(
+      'allowed',
+      coveredPeersLimit - coveredRequestsLimit,
+    )
+    const others = await conversationList.peers('unknown', coveredRequestsLimit)
+    return new Set([...accepted, ...others])
   }
 
   async onNode({ nodeId, retentionNs }: NodeInfo): Promise<void> {

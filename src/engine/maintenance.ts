@@ -4,6 +4,7 @@
  */
 
 import { hourMs } from '../protocol/limits.ts'
+import type { Consents } from './consent/consents.ts'
 import type { Prekeys } from './keys/prekeys.ts'
 import type { SealingKeys } from './keys/sealing-keys.ts'
 import type { Seen } from './receiving/seen.ts'
@@ -18,6 +19,7 @@ export interface MaintenanceParts {
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
   readonly sessions: Sessions
+  readonly consents: Consents
   readonly seen: Seen
   readonly setAside: SetAside
 }
@@ -47,6 +49,8 @@ export class Maintenance {
         ratchetLock.runExclusive(() =>
           parts.sessions.prune(time.passedMs(), parts.prekeys.oldestFallbackNs),
         ),
+      () =>
+        parts.sessions.pruneRequests((addresses) => parts.consents.allowed(addresses), ratchetLock),
       () => parts.seen.forgetOld(),
       async () => {
         const more = () => ratchetLock.runExclusive(() => parts.seen.mergeSome())

@@ -6,6 +6,12 @@
 import type { ContentOf, ContentTypes } from '../content/registry.ts'
 import type { ErrorDetails, PadlockErrorCode } from '../errors.ts'
 
+/**
+ * What the person said of an account. `unknown`: nothing yet; who writes makes a request. `allowed`:
+ * accepted, or written to. `denied`: nothing of it is kept.
+ */
+export type Consent = 'unknown' | 'allowed' | 'denied'
+
 /** The fields of every message, whatever its type. */
 export interface MessageBase {
   /** The same on every installation of both people. */
@@ -19,6 +25,8 @@ export interface MessageBase {
    */
   readonly order: string
   readonly conversationId: string
+  /** What this person said of the conversation's other account, as of when this was read. */
+  readonly consent: Consent
   /** The address that wrote it. */
   readonly sender: string
   readonly senderInstallation: string
@@ -47,25 +55,33 @@ export interface UnknownMessage extends MessageBase {
   readonly content: undefined
 }
 
-/**
- * A message, discriminated by `type`.
- *
- * @example
- * for (const message of await chat.history()) {
- *   console.log(message.type === 'text' ? message.content : (message.fallback ?? 'something newer'))
- * }
- */
-export type Message =
+/** A message without what one can do with it: plain data, discriminated by `type`. */
+export type MessageData =
   | { readonly [Type in keyof ContentTypes]: MessageOf<Type> }[keyof ContentTypes]
   | UnknownMessage
 
-export interface ConversationInfo {
+/** Short, where nothing else is meant. */
+export type Message = MessageData
+
+/** What is known of a conversation. */
+export interface ConversationData {
   readonly id: string
   /** The other account; this client's own in a note to self. */
   readonly peer: string
   readonly createdAtMs: number
   /** When the newest message was sent; undefined if there is none. */
   readonly lastMessageAtMs: number | undefined
+  /** What the person said of the other account. `unknown` with messages in it is a request. */
+  readonly consent: Consent
+  /** How many messages are in it. */
+  readonly messageCount: number
+  /** How many more messages a request had than are kept of one: accepting it asks for them. */
+  readonly leftOutCount: number
+}
+
+export interface ConversationInfo extends ConversationData {
+  /** The newest message, if a list of conversations was asked for. */
+  readonly lastMessage?: Message
 }
 
 /** Where a conversation stood in the list when it was read. */
@@ -91,7 +107,7 @@ export interface Installation {
 
 /** An event that is kept for whoever listens later. */
 export type NewsEvent = Extract<
-  ClientEvent,
+  EventData,
   { readonly kind: 'installation-added' | 'installation-revoked' | 'node-accused' | 'restored' }
 >
 
@@ -121,19 +137,23 @@ export interface Status {
   readonly warnings: readonly Warning[]
 }
 
-/**
- * An event of a client, discriminated by `kind`.
- *
- * @example
- * for await (const event of client.events({ signal })) {
- *   if (event.kind === 'installation-added') console.log('a new device of', event.installation.address)
- * }
- */
+/** The engine's events: plain data, discriminated by `kind`. */
 export type ClientEvent =
-  | { readonly kind: 'status'; readonly status: Status }
-  /** A stored message changed its state. */
+  | EventData
   | { readonly kind: 'message-state'; readonly message: Message }
   | { readonly kind: 'conversation'; readonly conversation: ConversationInfo }
+
+/** The events that carry nothing but data. */
+export type EventData =
+  | { readonly kind: 'status'; readonly status: Status }
+  /** The person accepted an account, by a call or by writing to it, or denied it. */
+  | { readonly kind: 'consent'; readonly address: string; readonly consent: Consent }
+  /** Messages were deleted from this device; all of the conversation if `messageIds` is absent. */
+  | {
+      readonly kind: 'deleted'
+      readonly conversationId: string
+      readonly messageIds?: readonly string[]
+    }
   /** An account of a conversation, or this client's account, gained an installation. */
   | { readonly kind: 'installation-added'; readonly installation: Installation }
   | { readonly kind: 'installation-revoked'; readonly installation: Installation }

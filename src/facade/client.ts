@@ -2,9 +2,10 @@
 
 import type { ChainLike } from '../chains/chain-option.ts'
 import type { WalletLike } from '../wallet/wallet-like.ts'
-import type { ClientEvent, Installation, Message, News, Status } from '../worker/contract.ts'
+import type { Consent, Installation, News, Status } from '../worker/contract.ts'
 import type { Conversation } from './conversation.ts'
-import type { StreamOptions } from './stream.ts'
+import type { ClientEvent, Message } from './message.ts'
+import type { MessagesOptions } from './stream.ts'
 
 export interface ClientOptions {
   /** A viem account, a viem wallet client, an ethers signer, or an EIP-1193 provider. */
@@ -48,6 +49,11 @@ export interface ClientStatus extends Status {
 }
 
 export interface ConversationsOptions {
+  /**
+   * Only those with accounts of which the person said this: `allowed` is a list that strangers cannot
+   * touch, `unknown` the requests. By default, both, and none of denied accounts.
+   */
+  readonly consent?: Consent
   /** How many at most: 1,000 if absent, and never more. */
   readonly limit?: number
   /** The last conversation of the page before. */
@@ -80,22 +86,39 @@ export interface Client {
    */
   conversation(address: string): Promise<Conversation>
   /**
-   * Conversations, those with the newest messages first. For more than `limit`, pass the last one as
-   * `before`; only an empty page is the end.
+   * Conversations, those with the newest messages first, each with its newest message. For more than
+   * `limit`, pass the last one as `before`; only an empty page is the end.
    *
    * @example
+   * const requests = await client.conversations({ consent: 'unknown' })
    * const newest = await client.conversations({ limit: 50 })
    * const older = await client.conversations({ limit: 50, before: newest.at(-1) })
    * @throws PadlockError invalid_argument, closed, storage_*
    */
   conversations(options?: ConversationsOptions): Promise<readonly Conversation[]>
   /**
+   * What the person said of an account. Writing to one accepts it.
+   *
+   * @throws PadlockError invalid_address, closed, storage_*
+   */
+  consent(address: string): Promise<Consent>
+  /**
+   * Accepts an account (`allowed`), or blocks it (`denied`): nothing that it sends is kept from then
+   * on. Accepting asks for what found no room while it was a request. Known to this device only.
+   *
+   * @example
+   * await client.setConsent(conversation.peer, 'allowed')
+   * @throws PadlockError invalid_address, invalid_argument for this account's own address, closed,
+   * storage_*
+   */
+  setConsent(address: string, consent: Consent): Promise<void>
+  /**
    * Every message of all conversations, including this account's own, in order of arrival.
    *
    * @example
    * for await (const message of client.messages({ signal })) console.log(message.sender, message.content)
    */
-  messages(options?: StreamOptions): AsyncIterable<Message>
+  messages(options?: MessagesOptions): AsyncIterable<Message>
   /**
    * Events: changes of the status, of messages' states, of installations. Starts now, ends when
    * aborted, throws `closed` or `slow_reader`.

@@ -2,8 +2,9 @@
 
 import { raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
-import type { ConversationInfo, Message, WorkerApi } from '../worker/contract.ts'
+import type { ConversationInfo as PlainInfo, WorkerApi } from '../worker/contract.ts'
 import type { Remote } from '../worker/rpc.ts'
+import { type ConversationInfo, type Message, makeInfo, makeMessage } from './message.ts'
 import { type StreamOptions, streamMessages } from './stream.ts'
 
 export interface SendOptions {
@@ -48,14 +49,24 @@ export interface Conversation extends ConversationInfo {
    * for await (const message of conversation.messages({ signal })) show(message)
    */
   messages(options?: StreamOptions): AsyncIterable<Message>
+  /**
+   * Deletes the conversation with all its messages from this device, and frees the disk. They do not
+   * come back; a new message makes the conversation anew. What was said of the other account stays: to
+   * be rid of somebody, call `client.setConsent(peer, 'denied')` first.
+   *
+   * @example
+   * await conversation.delete()
+   * @throws PadlockError closed, storage_*
+   */
+  delete(): Promise<void>
 }
 
 export const makeConversation = (
   worker: Remote<WorkerApi>,
-  info: ConversationInfo,
+  info: PlainInfo,
   onSent: () => void,
 ): Conversation => ({
-  ...info,
+  ...makeInfo(worker, info),
   send: async (content, { until = 'stored', signal } = {}) => {
     if (typeof content !== 'string') {
       throw new PadlockError('invalid_argument', { message: 'Send a string.' })
@@ -67,11 +78,14 @@ export const makeConversation = (
     while (until === 'sent' && message.state === 'pending') {
       message = await worker.whenSent({ messageId: message.id }, { signal })
     }
-    return message
+    return makeMessage(worker, message)
   },
-  history: ({ before, limit = 50 } = {}) =>
-    worker.history({ conversationId: info.id, before, limit }),
+  history: async ({ before, limit = 50 } = {}) => {
+    const page = await worker.history({ conversationId: info.id, before, limit })
+    return page.map((message) => makeMessage(worker, message))
+  },
   messages: (options = {}) => streamMessages(worker, info.id, options),
+  delete: () => worker.delete({ conversationId: info.id, messageIds: undefined }),
 })
 
 /** The promise, or `aborted` as soon as the signal says so. */

@@ -2,7 +2,7 @@
 
 import { onAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
-import type { ClientEvent } from '../worker/contract.ts'
+import type { ClientEvent } from './message.ts'
 import { returnable } from './returnable.ts'
 
 /** How many events a listener may fall behind. */

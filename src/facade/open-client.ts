@@ -8,11 +8,11 @@ import { errorMessages } from '../error-messages.ts'
 import { messageOf, PadlockError, setErrorMessages } from '../errors.ts'
 import type { Wallet } from '../wallet/wallet.ts'
 import type {
-  ClientEvent,
+  Consent,
   Installation,
-  Message,
   News,
   Opened,
+  ClientEvent as PlainEvent,
   Status,
   WorkerApi,
 } from '../worker/contract.ts'
@@ -30,7 +30,8 @@ import { type Conversation, makeConversation, unlessAborted } from './conversati
 import { connectEngine, type EngineHandle, hostOf, startEngine } from './engine-host.ts'
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
-import { type StreamOptions, streamMessages } from './stream.ts'
+import { type ClientEvent, type Message, makeEvent } from './message.ts'
+import { type MessagesOptions, streamMessages } from './stream.ts'
 
 /** Closing ends what hangs, so it waits for nothing longer than this. */
 const closeTimeoutMs = 60_000
@@ -84,6 +85,8 @@ const boundClient = (open: OpenClient): Client => ({
   },
   conversation: (address) => open.conversation(address),
   conversations: (options) => open.conversations(options),
+  consent: (address) => open.consent(address),
+  setConsent: (address, consent) => open.setConsent(address, consent),
   messages: (options) => open.messages(options),
   events: (options) => open.events(options),
   news: (options) => open.news(options),
@@ -163,6 +166,7 @@ class OpenClient {
   async conversations({
     limit,
     before,
+    consent,
   }: ConversationsOptions = {}): Promise<readonly Conversation[]> {
     // Only what can be cloned: a conversation has methods.
     const place = before && {
@@ -170,11 +174,19 @@ class OpenClient {
       createdAtMs: before.createdAtMs,
       lastMessageAtMs: before.lastMessageAtMs,
     }
-    const list = await this.#worker.conversations({ limit, before: place })
+    const list = await this.#worker.conversations({ limit, before: place, consent })
     return list.map((info) => makeConversation(this.#worker, info, this.#persist))
   }
 
-  messages(options: StreamOptions = {}): AsyncIterable<Message> {
+  consent(address: string): Promise<Consent> {
+    return this.#worker.consent({ address })
+  }
+
+  setConsent(address: string, consent: Consent): Promise<void> {
+    return this.#worker.setConsent({ address, consent })
+  }
+
+  messages(options: MessagesOptions = {}): AsyncIterable<Message> {
     return streamMessages(this.#worker, undefined, options)
   }
 
@@ -243,9 +255,11 @@ class OpenClient {
     this.#engine.terminate()
   }
 
-  #deliver(events: readonly ClientEvent[]): void {
+  #deliver(events: readonly PlainEvent[]): void {
     const emitted = events.map((event) =>
-      event.kind === 'status' ? { ...event, status: withMessages(event.status) } : event,
+      event.kind === 'status'
+        ? { ...event, status: withMessages(event.status) }
+        : makeEvent(this.#worker, event),
     )
     for (const event of emitted) if (event.kind === 'status') this.#status = event.status
     this.#events.push(emitted)

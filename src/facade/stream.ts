@@ -2,8 +2,9 @@
 
 import { joinSignals, raceAbort } from '../async.ts'
 import { PadlockError } from '../errors.ts'
-import type { Message, WorkerApi } from '../worker/contract.ts'
+import type { Consent, WorkerApi } from '../worker/contract.ts'
 import type { Remote } from '../worker/rpc.ts'
+import { type Message, makeMessage } from './message.ts'
 import { returnable } from './returnable.ts'
 
 export interface StreamOptions {
@@ -13,11 +14,20 @@ export interface StreamOptions {
   readonly since?: string
 }
 
+/** Of the stream of all conversations. */
+export interface MessagesOptions extends StreamOptions {
+  /**
+   * Only messages of conversations with accounts of which the person said this: `allowed` leaves out
+   * what strangers write. By default, all but of denied accounts.
+   */
+  readonly consent?: Consent
+}
+
 /** Ends when aborted; throws when the client is closed or the worker fails. */
 export const streamMessages = (
   worker: Remote<WorkerApi>,
   conversationId: string | undefined,
-  { signal, since }: StreamOptions,
+  { signal, since, consent }: MessagesOptions,
 ): AsyncIterable<Message> => {
   // Read at once, so that "from now" means the call and not the first turn of the loop.
   const begin = since === undefined ? worker.lastCursor({}) : since
@@ -32,10 +42,13 @@ export const streamMessages = (
         () => new PadlockError('aborted'),
       )
       while (!ending.signal.aborted) {
-        const page = await worker.nextMessages({ after, conversationId }, { signal: ending.signal })
+        const page = await worker.nextMessages(
+          { after, conversationId, consent },
+          { signal: ending.signal },
+        )
         for (const message of page.messages) {
           if (ending.signal.aborted) return
-          yield message
+          yield makeMessage(worker, message)
         }
         after = page.cursor
       }

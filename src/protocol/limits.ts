@@ -80,6 +80,8 @@ export const sessionsInMemoryBytes = 32 * mib
 /** Envelopes of unknown senders that are kept: in all, and of one address (section 8). */
 export const parkedBytes = 16 * mib
 export const parkedAddressBytes = 4 * mib
+/** Of what claims addresses that were not accepted. */
+export const parkedRequestsBytes = 8 * mib
 /** Plaintexts set aside for a later release: in all, and of one account (section 8). */
 export const setAsideBytes = 16 * mib
 export const setAsideAddressBytes = 2 * mib
@@ -95,6 +97,25 @@ export const lookupQueriesAtOnce = 10
 export const sessionsLimit = 20
 /** Ids of removed sessions with one installation that are kept (section 7). */
 export const prunedSessionsLimit = 1_000
+
+// Accounts that were not accepted (section 9).
+
+/** Stored messages of one such account, and their bytes. */
+export const requestMessagesLimit = 50
+export const requestBytesLimit = mib
+/** Stored messages of all of them, and their bytes. */
+export const allRequestsMessagesLimit = 5_000
+export const allRequestsBytesLimit = 64 * mib
+/** Sessions with one of their installations, and with all that are kept. */
+export const requestSessionsLimit = 4
+export const allRequestSessionsLimit = 2_000
+/** Ids of removed sessions with one of their installations. */
+export const prunedRequestSessionsLimit = 100
+/** Of the accounts that a client covers. */
+export const coveredRequestsLimit = 40
+/** How long what was looked up of them is kept. */
+export const strangerMemoryMs = 30 * dayMs
+
 /** Digests named in one retransmission request (section 4). */
 export const retransmitLimitDigests = 500
 

@@ -2,8 +2,9 @@
 
 import type { Crypto } from '../crypto/crypto.ts'
 import type { PadlockError } from '../errors.ts'
+import { migrateRecords } from './migration.ts'
 import { withPatience } from './patience.ts'
-import { collect, ReadBudget, rangeOf, skipPast } from './reading.ts'
+import { collect, mergePages, ReadBudget, rangeOf, skipPast } from './reading.ts'
 import { type Found, type PhysicalKey, RecordVault } from './record-vault.ts'
 import {
   closeDatabase,
@@ -51,12 +52,14 @@ const numbersOfOpening = 2 ** 28
  *
  * @param onLost called if the database is deleted, closed by the browser, needed by a newer release or
  *   stuck, or if a later holder has the fence; perhaps more than once.
+ * @param onLostRecord called for a record that does not open, where the client does without it
  * @throws PadlockError storage_unavailable, storage_too_new, storage_blocked, storage_full, storage_failed, storage_damaged
  */
 export const openIdbStore = async (
   name: string,
   crypto: Crypto,
   onLost: (why: StoreLoss) => void,
+  onLostRecord?: (failure: PadlockError) => void,
 ): Promise<Store> => {
   let database: Database | undefined
   const open = await openDatabase(name, () => {
@@ -65,12 +68,14 @@ export const openIdbStore = async (
   })
   database = open
   const begin = async () => {
-    const vault = new RecordVault(crypto, await openVaultKey(open))
+    const vault = new RecordVault(crypto, await openVaultKey(open), onLostRecord)
     const epoch = await takeFence(open)
-    return new IdbStore(open, vault, epoch, await lastNumbers(open, epoch), onLost)
+    return { vault, epoch, numbers: await lastNumbers(open, epoch) }
   }
   try {
-    return await withPatience(begin(), () => true)
+    const { vault, epoch, numbers } = await withPatience(begin(), () => true)
+    await migrateRecords(open, vault)
+    return new IdbStore(open, vault, epoch, numbers, onLost)
   } catch (error) {
     await closeDatabase(open)
     throw storageError(error)
@@ -143,19 +148,30 @@ class IdbStore implements Store {
   }
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
-    const group = this.#vault.group(table, options.group)
-    const { past } = options
-    const { found } = await this.#read(async () => {
-      const store = reading(this.#database, [table.store]).objectStore(table.store)
-      const isOrdered = table.store === 'messages' || table.store === 'conversations'
-      const index = store.index(isOrdered ? 'order' : 'group')
-      const range = isOrdered ? rangeOf(group, options) : IDBKeyRange.only(group)
-      const direction = options.newestFirst ? 'prev' : 'next'
-      const opening = await index.openCursor(range, direction)
-      const key = past && this.#vault.key(table, past.key)
-      return collect(await skipPast(opening, key, past?.place), options.limit)
-    })
-    return this.#vault.open(table, found)
+    const named = typeof options.group === 'string' ? [options.group] : options.group
+    const groups = named.map((group) => this.#vault.group(table, group))
+    const { past, newestFirst = false, limit } = options
+    let place = past?.place
+    let key = past && this.#vault.key(table, past.key)
+    for (;;) {
+      const { found } = await this.#read(async () => {
+        const store = reading(this.#database, [table.store]).objectStore(table.store)
+        const isOrdered = table.store === 'messages' || table.store === 'conversations'
+        const index = store.index(isOrdered ? 'order' : 'group')
+        const pages = groups.map(async (group) => {
+          const range = isOrdered ? rangeOf(group, options, place) : IDBKeyRange.only(group)
+          const opening = await index.openCursor(range, newestFirst ? 'prev' : 'next')
+          return collect(await skipPast(opening, key, place), limit)
+        })
+        return mergePages(await Promise.all(pages), limit, newestFirst)
+      })
+      const rows = this.#vault.open(table, found)
+      const last = found.at(-1)
+      // Only an empty page is the end, so one of nothing but lost records is passed over.
+      if (rows.length > 0 || !last) return rows
+      key = last.key
+      place = last.record.o
+    }
   }
 
   async *pages<Value>(table: Table<Value>, group?: string): AsyncGenerator<readonly Row<Value>[]> {

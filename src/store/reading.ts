@@ -42,13 +42,13 @@ export interface CursorLike {
   continuePrimaryKey(key: IDBValidKey, primaryKey: PhysicalKey): Promise<CursorLike | null>
 }
 
-/** The part of a group's order that a list asks for. */
+/** The part of a group's order that a list asks for. @param place where to go on from */
 export const rangeOf = (
   group: string,
-  { at, before, past, newestFirst }: ListOptions,
+  { at, before, newestFirst }: ListOptions,
+  place: Uint8Array<ArrayBuffer> | undefined,
 ): IDBKeyRange => {
   if (at) return IDBKeyRange.only([group, at])
-  const place = past?.place
   if (place && newestFirst) return IDBKeyRange.bound([group], [group, place])
   // Arrays sort behind bytes, so this is behind every place.
   return IDBKeyRange.bound(place ? [group, place] : [group], [group, before ?? []], false, true)
@@ -83,4 +83,33 @@ export const collect = async (opening: CursorLike | null, limit: number) => {
     cursor = await cursor.continue()
   }
   return { found, isEnd: !cursor }
+}
+
+/** A page of one group: `isEnd` if none comes after it. */
+export type Page = Awaited<ReturnType<typeof collect>>
+
+/** The pages of several groups as one, in the order of an index. */
+export const mergePages = (pages: readonly Page[], limit: number, newestFirst: boolean): Page => {
+  const [first, ...others] = pages
+  if (first && others.length === 0) return first
+  const sign = newestFirst ? -1 : 1
+  const merged = pages.flatMap(({ found }) => found).sort((a, b) => sign * comparePlaces(a, b))
+  // What a group has behind the end of its page is not known.
+  const known = pages.flatMap(({ found, isEnd }) => {
+    const last = found.at(-1)
+    return isEnd || !last ? [] : [merged.indexOf(last) + 1]
+  })
+  const end = Math.min(limit, ...known)
+  const isEnd = end >= merged.length && pages.every((page) => page.isEnd)
+  return { found: merged.slice(0, end), isEnd }
+}
+
+const comparePlaces = (a: Found, b: Found): number =>
+  compareBytes(a.record.o ?? nothing, b.record.o ?? nothing) || (a.key < b.key ? -1 : 1)
+
+const nothing = new Uint8Array()
+
+const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
+  const at = a.findIndex((byte, index) => byte !== b[index])
+  return at < 0 ? a.length - b.length : (a[at] ?? 0) - (b[at] ?? 0)
 }

@@ -1,16 +1,18 @@
 /**
- * How records and keys are protected in the database: every record is sealed with its table, key
- * and version as associated data, so records cannot be swapped; every key that would reveal
- * something is an HMAC.
+ * How records and keys are protected in the database: every record is sealed with its table, key and
+ * version, and with its group, order and running number as associated data, so that records can
+ * neither be swapped nor moved into another list; every key that would reveal something is an HMAC.
  */
 
 import type { Crypto } from '../crypto/crypto.ts'
 import { PadlockError } from '../errors.ts'
 import { encodeBase64Url, encodeSigningBytes } from '../protocol/bytes.ts'
 import type { SealedRecord } from './schema.ts'
-import type { AnyTable, Key, Row, Table, Write } from './store.ts'
+import type { AnyTable, Key, Row, StoreName, Table, Write } from './store.ts'
 
-const recordVersion = 1n
+/** Version 1 did not cover group, order and running number; `migration.ts` seals its records anew. */
+export type RecordVersion = 1 | 2
+export const recordVersion = 2
 /** Bounds the cache of keyed hashes: at most about 1 MiB. */
 const maxCachedHashes = 8_192
 
@@ -24,8 +26,27 @@ export interface Found {
   readonly number?: number
 }
 
-const associatedData = (table: AnyTable, key: PhysicalKey): Uint8Array =>
-  encodeSigningBytes(['padlock/vault/1', table.store, String(key), recordVersion])
+/** What a record stands under, beside its key: by these the indexes list it. */
+type Listing = Omit<SealedRecord, 's'>
+
+const associatedData = (
+  store: StoreName,
+  key: PhysicalKey,
+  { g, o, a }: Listing,
+  version: RecordVersion,
+): Uint8Array => {
+  const place = ['padlock/vault/1', store, String(key), BigInt(version)]
+  // None of the three is ever empty or 0, so that absent and present differ.
+  const listing = version === 1 ? [] : [g ?? '', o ?? new Uint8Array(), BigInt(a ?? 0)]
+  return encodeSigningBytes([...place, ...listing])
+}
+
+/** Other code that writes to the database may leave anything there. */
+const isWellFormed = ({ s, g, o, a }: SealedRecord): boolean =>
+  s instanceof Uint8Array &&
+  (g === undefined || typeof g === 'string') &&
+  (o === undefined || o instanceof Uint8Array) &&
+  (a === undefined || (Number.isSafeInteger(a) && a > 0))
 
 const text = new TextEncoder()
 
@@ -42,10 +63,17 @@ export class RecordVault {
   readonly #vaultKey: Uint8Array
   readonly #nameKey: Uint8Array
   readonly #hashes = new Map<string, string>()
+  readonly #onLostRecord: (failure: PadlockError) => void
 
-  constructor(crypto: Crypto, vaultKey: Uint8Array) {
+  /** @param onLostRecord called for a record that does not open, where the client does without it */
+  constructor(
+    crypto: Crypto,
+    vaultKey: Uint8Array,
+    onLostRecord: (failure: PadlockError) => void = () => undefined,
+  ) {
     this.#crypto = crypto
     this.#vaultKey = vaultKey
+    this.#onLostRecord = onLostRecord
     this.#nameKey = crypto.deriveKey(vaultKey, 'padlock/names/1')
   }
 
@@ -66,48 +94,87 @@ export class RecordVault {
       write,
       key: keys[at] ?? this.key(write.table, write.key),
     }))
-    const plain = keyed.flatMap(({ write, key }) =>
-      write.kind === 'delete'
-        ? []
-        : [{ plaintext: write.record.bytes, associatedData: associatedData(write.table, key) }],
-    )
-    const sealed = this.#crypto.vaultSeal(this.#vaultKey, plain)[Symbol.iterator]()
-    return keyed.map(({ write, key }) => {
-      if (write.kind === 'delete') return { write, key, record: undefined }
-      const { group, order, number } = write.record
-      const bytes = sealed.next()
-      if (bytes.done) throw new PadlockError('internal')
-      const record: SealedRecord = {
-        s: bytes.value,
+    const listed = keyed.flatMap(({ write, key }) => {
+      if (write.kind === 'delete') return []
+      const { bytes, group, order, number } = write.record
+      const listing: Listing = {
         ...(group === undefined ? {} : { g: this.#hash(write.table, 'group', group) }),
         ...(order === undefined ? {} : { o: order }),
         ...(number === undefined ? {} : { a: number }),
       }
-      return { write, key, record }
+      return [{ store: write.table.store, key, bytes, listing }]
+    })
+    const sealed = this.sealRecords(listed)[Symbol.iterator]()
+    return keyed.map(({ write, key }) => {
+      if (write.kind === 'delete') return { write, key, record: undefined }
+      const next = sealed.next()
+      if (next.done) throw new PadlockError('internal')
+      return { write, key, record: next.value }
     })
   }
 
-  /** @throws PadlockError storage_damaged if a record is not authentic or does not decode */
-  open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
-    // Other code that writes to the database may leave anything there.
-    if (found.some(({ record }) => !(record.s instanceof Uint8Array))) {
-      throw new PadlockError('storage_damaged', { details: { table: table.store } })
-    }
-    const opened = this.#crypto.vaultOpen(
+  /** Seals records whose physical places are known, in one call. */
+  sealRecords(
+    records: readonly {
+      readonly store: StoreName
+      readonly key: PhysicalKey
+      readonly bytes: Uint8Array
+      readonly listing: Listing
+    }[],
+  ): readonly SealedRecord[] {
+    const sealed = this.#crypto.vaultSeal(
       this.#vaultKey,
-      found.map(({ key, record }) => ({
-        sealed: record.s,
-        associatedData: associatedData(table, key),
+      records.map(({ store, key, bytes, listing }) => ({
+        plaintext: bytes,
+        associatedData: associatedData(store, key, listing, recordVersion),
       })),
     )
-    return found.map(({ key, record, number }, at) => {
+    return records.map(({ listing }, at) => {
+      const s = sealed[at]
+      if (!s) throw new PadlockError('internal')
+      return { s, ...listing }
+    })
+  }
+
+  /** The plaintexts of records; undefined for those that are not authentic. */
+  openRecords(
+    store: StoreName,
+    found: readonly Found[],
+    version: RecordVersion = recordVersion,
+  ): readonly (Uint8Array | undefined)[] {
+    const whole = found.filter(({ record }) => isWellFormed(record))
+    const opened = this.#crypto.vaultOpen(
+      this.#vaultKey,
+      whole.map(({ key, record }) => ({
+        sealed: record.s,
+        associatedData: associatedData(store, key, record, version),
+      })),
+    )
+    const plain = new Map(whole.map((one, at) => [one, opened[at]]))
+    return found.map((one) => plain.get(one))
+  }
+
+  /**
+   * The rows of these records. One that does not open is left out where that may be, and reported.
+   *
+   * @throws PadlockError storage_damaged if a record of another table is not authentic or does not decode
+   */
+  open<Value>(table: Table<Value>, found: readonly Found[]): Row<Value>[] {
+    const opened = this.openRecords(table.store, found)
+    return found.flatMap(({ key, record, number }, at): Row<Value>[] => {
       const bytes = opened[at]
-      if (!bytes) throw new PadlockError('storage_damaged', { details: { table: table.store } })
       try {
+        if (!bytes) throw new PadlockError('storage_damaged')
         const fallback = typeof key === 'number' ? key : 0
-        return { value: table.decode(bytes), number: record.a ?? number ?? fallback }
+        return [{ value: table.decode(bytes), number: record.a ?? number ?? fallback }]
       } catch (cause) {
-        throw new PadlockError('storage_damaged', { details: { table: table.store }, cause })
+        const failure = new PadlockError('storage_damaged', {
+          details: { table: table.store },
+          cause: bytes && cause,
+        })
+        if (!table.mayLose) throw failure
+        this.#onLostRecord(failure)
+        return []
       }
     })
   }

@@ -71,6 +71,9 @@ const migrations: readonly ((database: Database) => void)[] = [
   (database) => {
     database.createObjectStore('news')
   },
+  (database) => {
+    database.createObjectStore('accounts')
+  },
 ]
 
 /** The version of this release's databases. */

@@ -28,6 +28,7 @@ export const storeNames = [
   'revocations',
   'unverified',
   'news',
+  'accounts',
 ] as const
 
 export type StoreName = (typeof storeNames)[number]
@@ -39,6 +40,11 @@ export interface AnyTable {
   /** The object store's name; several tables may share one under different key names. */
   readonly store: StoreName
   readonly keyKind: KeyKind
+  /**
+   * Whether a record that does not open may count as lost: what it was about is asked for again, or
+   * was one message. Of any other table it is the end of the database.
+   */
+  readonly mayLose: boolean
 }
 
 /** What a kind of record is and where it lies; `tables.ts` has all of them. */
@@ -99,8 +105,8 @@ export interface Rows {
 }
 
 export interface ListOptions {
-  /** Only records of this group. */
-  readonly group: string
+  /** Only records of this group, or of these. */
+  readonly group: string | readonly string[]
   /** Only before this place in the group's order, exclusive. */
   readonly before?: Uint8Array<ArrayBuffer>
   /** Only at exactly this place. */
@@ -125,7 +131,7 @@ export type StoreLoss = 'storage_lost' | 'leadership_lost'
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
   /**
-   * The records of one group, in its order. Only an empty page is the end: one may be short, as a
+   * The records of a group, or of several, in their order. Only an empty page is the end: one may be short, as a
    * read decrypts a bounded number of bytes. Continue from its last record with `past`.
    */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>

@@ -13,7 +13,9 @@ import {
 } from '@bufbuild/protobuf'
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2'
 import {
+  AccountRecordSchema,
   ClaimRecordSchema,
+  Consent,
   ConversationRecordSchema,
   CursorRecordSchema,
   IdentityRecordSchema,
@@ -28,6 +30,7 @@ import {
   RecoveryRecordSchema,
   ReportsRecordSchema,
   RequestsRecordSchema,
+  RequestTotalsRecordSchema,
   SealingSecretsRecordSchema,
   SeenRecordSchema,
   SentRecordSchema,
@@ -39,6 +42,8 @@ import {
 import type { AnyTable, Key, KeyKind, StoreName, WritableTable, Write } from './store.ts'
 
 export {
+  type AccountRecord,
+  Consent as StoredConsent,
   ConversationKind,
   type ConversationRecord,
   type InstallationRecord,
@@ -59,12 +64,14 @@ const define = <Shape extends Message>(
   keyKind: KeyKind,
   schema: GenMessage<Shape>,
   listed: {
-    group?: (value: MessageInitShape<GenMessage<Shape>>) => string
+    group?: (value: MessageInitShape<GenMessage<Shape>>) => string | undefined
     order?: (value: MessageInitShape<GenMessage<Shape>>) => Uint8Array<ArrayBuffer>
+    mayLose?: true
   } = {},
 ): WritableTable<MessageShape<GenMessage<Shape>>, MessageInitShape<GenMessage<Shape>>> => ({
   store,
   keyKind,
+  mayLose: listed.mayLose === true,
   decode: (bytes) => fromBinary(schema, bytes),
   encode: (value, number) => ({
     bytes: toBinary(schema, create(schema, value)),
@@ -93,8 +100,12 @@ export const conversationOrder = (timeMs: bigint): Uint8Array<ArrayBuffer> => {
   return order
 }
 
-/** The one group of the conversations table. */
-export const allConversations = 'all'
+/** The groups of the conversations table: what the person said of the other account. */
+export const conversationGroups: Readonly<Record<Consent, string>> = {
+  [Consent.UNSPECIFIED]: 'unknown',
+  [Consent.ALLOWED]: 'allowed',
+  [Consent.DENIED]: 'denied',
+}
 
 export const tables = {
   /** Keys: identity. */
@@ -105,6 +116,7 @@ export const tables = {
   /** Keys: claim, claim of one. */
   claim: define('account', 'name', ClaimRecordSchema),
   requests: define('account', 'name', RequestsRecordSchema),
+  requestTotals: define('account', 'name', RequestTotalsRecordSchema),
   reports: define('account', 'name', ReportsRecordSchema),
   /** Key: address, installation id. */
   installations: define('installations', 'hash', InstallationRecordSchema, {
@@ -113,32 +125,37 @@ export const tables = {
   /** Key: installation id, session id. */
   sessions: define('sessions', 'hash', SessionRecordSchema, {
     group: (record) => record.installationId ?? '',
+    mayLose: true,
   }),
-  /** Key: conversation id; all in one group, by last activity. */
+  /** Key: conversation id; in the group of its consent, by last activity. */
   conversations: define('conversations', 'hash', ConversationRecordSchema, {
-    group: () => allConversations,
+    group: (record) => conversationGroups[record.consent ?? Consent.UNSPECIFIED],
     order: (record) => conversationOrder(record.lastMessageMs || record.createdMs || 0n),
+    mayLose: true,
   }),
-  /** Key: message id; running number: arrival. */
+  /** Key: message id; running number: arrival. A deleted one is in no group. */
   messages: define('messages', 'hash', MessageRecordSchema, {
-    group: (record) => record.conversationId ?? '',
+    group: (record) => (record.deleted ? undefined : (record.conversationId ?? '')),
     order: (record) => messageOrder(record.nodeNs ?? 0n, record.composedNs ?? 0n),
+    mayLose: true,
   }),
+  /** Key: address. */
+  accounts: define('accounts', 'hash', AccountRecordSchema),
   outbox: define('outbox', 'number', OutboxRecordSchema),
   /** Key: node id, topic. */
   cursors: define('cursors', 'hash', CursorRecordSchema),
-  seen: define('seen', 'number', SeenRecordSchema),
-  parked: define('parked', 'number', ParkedRecordSchema),
-  setAside: define('setAside', 'number', SetAsideRecordSchema),
-  sent: define('sent', 'number', SentRecordSchema),
+  seen: define('seen', 'number', SeenRecordSchema, { mayLose: true }),
+  parked: define('parked', 'number', ParkedRecordSchema, { mayLose: true }),
+  setAside: define('setAside', 'number', SetAsideRecordSchema, { mayLose: true }),
+  sent: define('sent', 'number', SentRecordSchema, { mayLose: true }),
   /** Of this account. */
   revocations: define('revocations', 'number', OwnRevocationRecordSchema),
   /** Of contract accounts, until their chain confirms them. */
   unverified: define('unverified', 'number', UnverifiedRecordSchema),
-  owed: define('owed', 'number', OwedRecordSchema),
-  news: define('news', 'number', NewsRecordSchema),
+  owed: define('owed', 'number', OwedRecordSchema, { mayLose: true }),
+  news: define('news', 'number', NewsRecordSchema, { mayLose: true }),
   /** Key: installation id. */
-  recovery: define('recovery', 'hash', RecoveryRecordSchema),
+  recovery: define('recovery', 'hash', RecoveryRecordSchema, { mayLose: true }),
 } as const
 
 /** Writes a record and replaces any that was there. */

@@ -5,6 +5,7 @@
 
 import type {
   ClientEvent,
+  Consent,
   ConversationInfo,
   ConversationPlace,
   Installation,
@@ -17,10 +18,14 @@ import type { AccountCode } from '../protocol/account-code.ts'
 export type {
   ClientEvent,
   ClientState,
+  Consent,
+  ConversationData,
   ConversationInfo,
+  EventData,
   Installation,
   Message,
   MessageBase,
+  MessageData,
   MessageOf,
   News,
   NewsEvent,
@@ -65,7 +70,15 @@ export interface WorkerApi {
   conversations(arg: {
     readonly limit: number | undefined
     readonly before: ConversationPlace | undefined
+    readonly consent: Consent | undefined
   }): Promise<readonly ConversationInfo[]>
+  consent(arg: { readonly address: string }): Promise<Consent>
+  setConsent(arg: { readonly address: string; readonly consent: Consent }): Promise<void>
+  /** Deletes messages from this device; without ids, all of a conversation. */
+  delete(arg: {
+    readonly conversationId: string
+    readonly messageIds: readonly string[] | undefined
+  }): Promise<void>
   send(arg: { readonly conversationId: string; readonly content: string }): Promise<Message>
   /** The message once it is no longer pending, or as it is after a while; then call again. */
   whenSent(arg: { readonly messageId: string }, signal: AbortSignal): Promise<Message>
@@ -78,7 +91,11 @@ export interface WorkerApi {
   lastCursor(arg: Record<string, never>): Promise<string>
   /** What arrived after a cursor; if nothing has, waits a while and then returns an empty page. */
   nextMessages(
-    arg: { readonly after: string; readonly conversationId: string | undefined },
+    arg: {
+      readonly after: string
+      readonly conversationId: string | undefined
+      readonly consent: Consent | undefined
+    },
     signal: AbortSignal,
   ): Promise<{ readonly messages: readonly Message[]; readonly cursor: string }>
   news(arg: { readonly since: string; readonly limit: number }): Promise<readonly News[]>

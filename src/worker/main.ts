@@ -137,16 +137,21 @@ export const serve = (port: Port): void => {
       }
     },
     conversation: ({ address }) => through((running) => running.conversation(address)),
-    conversations: ({ limit, before }) =>
-      through((running) => running.conversations(limit, before)),
+    conversations: ({ limit, before, consent }) =>
+      through((running) => running.conversations(limit, before, consent)),
+    consent: ({ address }) => through((running) => running.consent(address)),
+    setConsent: ({ address, consent }) =>
+      through((running) => running.setConsent(address, consent)),
+    delete: ({ conversationId, messageIds }) =>
+      through((running) => running.delete(conversationId, messageIds)),
     send: ({ conversationId, content }) =>
       through((running) => running.send(conversationId, content)),
     whenSent: ({ messageId }, signal) => through((running) => running.whenSent(messageId, signal)),
     history: ({ conversationId, before, limit }) =>
       through((running) => running.history(conversationId, before, limit)),
     lastCursor: () => through((running) => running.lastCursor()),
-    nextMessages: ({ after, conversationId }, signal) =>
-      through((running) => running.nextMessages(after, conversationId, signal)),
+    nextMessages: ({ after, conversationId, consent }, signal) =>
+      through((running) => running.nextMessages(after, conversationId, signal, consent)),
     news: ({ since, limit }) => through((running) => running.news(since, limit)),
     installations: ({ address }) => through((running) => running.installations(address)),
     canMessage: ({ address }) => through((running) => running.canMessage(address)),

@@ -17,7 +17,7 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
   const { context, sealingKeys, prekeys } = all
   const parts = sendingParts(context)
   const seen = new Seen(context)
-  const setAside = new SetAside(context)
+  const setAside = new SetAside(context, parts.consents)
   const spies = [
     vi.spyOn(sealingKeys, 'rotateIfDue').mockRejectedValue(down()),
     vi.spyOn(prekeys, 'rotateIfDue').mockRejectedValue(new Error('what')),
@@ -26,6 +26,7 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
     vi.spyOn(seen, 'mergeSome').mockResolvedValue(false),
     vi.spyOn(setAside, 'forgetOld').mockResolvedValue(),
     vi.spyOn(parts.sessions, 'loadLeftOver'),
+    vi.spyOn(parts.sessions, 'pruneRequests').mockResolvedValue(),
   ]
   const sentLongAgo = put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: 1n })
   await commit(all.store, { writes: [sentLongAgo] })
@@ -44,17 +45,18 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
     sealingKeys,
     prekeys,
     sessions: parts.sessions,
+    consents: parts.consents,
     seen,
     setAside,
   })
   void maintenance.run()
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([0, 0, 0, 0, 0, 0, 0])
+  expect(counts()).toEqual([0, 0, 0, 0, 0, 0, 0, 0])
   expect(await sent()).toHaveLength(1)
   expect(await oldestNews()).toEqual(restored(0))
   maintenance.setLive(true)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1])
+  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1, 1])
   expect(await sent()).toEqual([])
   expect(await oldestNews()).toEqual(restored(1))
   expect(spies[2]?.mock.calls).toEqual([[context.time.passedMs(), prekeys.oldestFallbackNs]])
@@ -62,12 +64,12 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
   expect(all.warned('internal')).toBe(1)
   all.turn(hourMs - 1)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1])
+  expect(counts()).toEqual([1, 1, 1, 1, 1, 1, 1, 1])
   all.turn(1)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1])
+  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1, 2])
   maintenance.setLive(false)
   all.turn(2 * hourMs)
   await until(() => all.waits.length === 1)
-  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1])
+  expect(counts()).toEqual([2, 2, 2, 2, 2, 2, 1, 2])
 })

@@ -4,8 +4,9 @@ import { afterEach, expect, test } from 'vitest'
 import { deferred } from '../../src/async.ts'
 import { PadlockError } from '../../src/errors.ts'
 import { EventHub } from '../../src/facade/events.ts'
+import type { ClientEvent } from '../../src/facade/message.ts'
 import { streamMessages } from '../../src/facade/stream.ts'
-import type { ClientEvent, WorkerApi } from '../../src/worker/contract.ts'
+import type { WorkerApi } from '../../src/worker/contract.ts'
 import { connectRpc } from '../../src/worker/rpc.ts'
 
 const ports: MessagePort[] = []

@@ -15,7 +15,15 @@ afterEach(() => {
 })
 
 const message = { id: 'one', state: 'sent' } as Message
-const info = { id: 'dm:a:b', peer: 'b', createdAtMs: 0, lastMessageAtMs: undefined }
+const info = {
+  id: 'dm:a:b',
+  peer: 'b',
+  createdAtMs: 0,
+  lastMessageAtMs: undefined,
+  consent: 'allowed' as const,
+  messageCount: 0,
+  leftOutCount: 0,
+}
 
 /** An engine that answers these calls when the test says so. */
 const aSlowEngine = (answers: Partial<Record<keyof WorkerApi, Deferred<unknown>>>) => {

@@ -63,6 +63,10 @@ const describe = (event: ClientEvent): string => {
       return event.to.id
     case 'envelopes':
       return event.code
+    case 'consent':
+      return event.consent
+    case 'deleted':
+      return event.conversationId
     default: {
       const none: never = event
       return none

@@ -90,6 +90,7 @@ test('nothing of any table lies in clear, whatever is written to it', async () =
     }),
     put(tables.sessions, text(), { installationId: text(), sessionId: bytes(), state: bytes() }),
     put(tables.conversations, text(), { conversationId: text(), peer: text() }),
+    put(tables.accounts, text(), { address: text() }),
     put(
       tables.messages,
       text(),

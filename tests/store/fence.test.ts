@@ -214,10 +214,10 @@ test('records swapped between two keys do not open', async () => {
 test('records swapped between two tables under the same key do not open', async () => {
   const { store, database } = await aStore()
   // Empty, so that either would parse as the other: only the seal tells them apart.
-  await write(store, put(tables.parked, 1, {}), put(tables.setAside, 1, {}))
-  await swap(database, 'parked', 'setAside')
-  expect(await codeOf(store.get(tables.parked, 1))).toBe('storage_damaged')
-  expect(await codeOf(store.get(tables.setAside, 1))).toBe('storage_damaged')
+  await write(store, put(tables.outbox, 1, {}), put(tables.revocations, 1, {}))
+  await swap(database, 'outbox', 'revocations')
+  expect(await codeOf(store.get(tables.outbox, 1))).toBe('storage_damaged')
+  expect(await codeOf(store.get(tables.revocations, 1))).toBe('storage_damaged')
 })
 
 test('a record of another database does not open here', async () => {

@@ -6,6 +6,7 @@ import { createHmac, hkdfSync } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { encodeBase64Url, encodeSigningBytes } from '../../src/protocol/bytes.ts'
 import { RecordVault } from '../../src/store/record-vault.ts'
+import type { SealedRecord } from '../../src/store/schema.ts'
 import type { AnyTable } from '../../src/store/store.ts'
 import { put, remove, tables } from '../../src/store/tables.ts'
 import { loadTestCrypto } from '../support/engine.ts'
@@ -20,25 +21,31 @@ const nameOf = (text: string): string => {
   return encodeBase64Url(createHmac('sha256', key).update(text).digest().subarray(0, 16))
 }
 
-const opened = (table: AnyTable, key: string | number, sealed: Uint8Array | undefined) => {
-  const associatedData = encodeSigningBytes(['padlock/vault/1', table.store, String(key), 1n])
-  if (!sealed) throw new Error('no record')
+const opened = (table: AnyTable, key: string | number, record: SealedRecord | undefined) => {
+  if (!record) throw new Error('no record')
+  const { s: sealed, g = '', o = new Uint8Array(), a = 0 } = record
+  const place = ['padlock/vault/1', table.store, String(key), 2n]
+  const associatedData = encodeSigningBytes([...place, g, o, BigInt(a)])
   return crypto.vaultOpen(vaultKey, [{ sealed, associatedData }])[0]
 }
 
-test('a record is sealed with its table, its key as it lies there, and its version', () => {
+test('a record is sealed with its table, its key as it lies there, its version, and what lists it', () => {
   const vault = new RecordVault(crypto, vaultKey)
   const writes = [
     put(tables.identity, 'identity', { address: 'a' }),
     put(tables.outbox, 7, { messageId: 'm' }),
     put(tables.cursors, 'node topic', { topic: 'topic' }),
   ]
+  const listed = put(tables.messages, 'id', aMessage('id', 'one', 5n), 9)
+  const [message] = vault.seal([listed])
+  if (listed.kind === 'delete' || !message) throw new Error('a put')
+  expect(opened(tables.messages, message.key, message.record)).toEqual(listed.record.bytes)
   const sealed = vault.seal(writes)
   expect(sealed.map(({ key }) => key)).toEqual(['identity', 7, nameOf('cursors key node topic')])
   for (const [at, { write, key, record }] of sealed.entries()) {
     const original = writes[at]
     if (original?.kind === 'delete' || !original) throw new Error('a put')
-    expect(opened(write.table, key, record?.s)).toEqual(original.record.bytes)
+    expect(opened(write.table, key, record)).toEqual(original.record.bytes)
     // Nothing else lies beside what is neither listed nor numbered.
     expect(Object.keys(record ?? {})).toEqual(['s'])
   }

@@ -3,6 +3,7 @@
  * fake-indexeddb, a clock that the test turns, and a network that answers nothing until told to.
  */
 import { onTestFinished } from 'vitest'
+import { Consents } from '../../src/engine/consent/consents.ts'
 import {
   Directory,
   type DirectoryListener,
@@ -10,10 +11,14 @@ import {
 } from '../../src/engine/membership/directory.ts'
 import { Heads } from '../../src/engine/membership/heads.ts'
 import { PendingVerifications } from '../../src/engine/membership/pending-verification.ts'
+import { directConversation } from '../../src/engine/messages/audience.ts'
+import { ConversationList } from '../../src/engine/messages/conversation-list.ts'
 import { Conversations } from '../../src/engine/messages/conversations.ts'
+import { historyPage } from '../../src/engine/messages/history.ts'
 import { MessageStates } from '../../src/engine/messages/message-states.ts'
+import { MessageStream } from '../../src/engine/messages/message-stream.ts'
 import type { ClientEvent } from '../../src/engine/model.ts'
-import { type Change, joinChanges } from '../../src/engine/runtime/change.ts'
+import { type Change, commit, joinChanges } from '../../src/engine/runtime/change.ts'
 import type { Account, Context } from '../../src/engine/runtime/context.ts'
 import { Cursors } from '../../src/engine/runtime/cursors.ts'
 import { Mutex } from '../../src/engine/runtime/mutex.ts'
@@ -32,7 +37,12 @@ import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
 import type { ClaimedKey, Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
-import { type Address, deriveInstallationId, type InstallationId } from '../../src/protocol/ids.ts'
+import {
+  type Address,
+  type ConversationId,
+  deriveInstallationId,
+  type InstallationId,
+} from '../../src/protocol/ids.ts'
 import { prekeySigningBytes } from '../../src/protocol/signing-bytes.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -275,6 +285,22 @@ class RecordingQueue extends OutboxQueue {
   }
 }
 
+/** Conversations and their messages, with nobody denied or accepted yet. */
+export const messageParts = (context: Context) => {
+  const consents: Consents = new Consents(context, {
+    consentChange: (address, consent) =>
+      conversations.consentChange(directConversation(context.account.address, address), consent),
+  })
+  const stream = new MessageStream(context, consents)
+  const conversations = new Conversations(context, consents, stream)
+  const list = new ConversationList(context, consents)
+  const accept = (address: Address) =>
+    consents.set(address, 'allowed', (change) => commit(context.store, change))
+  const history = (id: ConversationId, before: string | undefined, limit: number) =>
+    historyPage(context, consents, id, before, limit)
+  return { consents, stream, conversations, conversationList: list, accept, history }
+}
+
 /** Listens to a directory, and does no more than it must. */
 export const quietDirectoryListener: DirectoryListener = {
   gained: (_, commit) => commit({ writes: [] }),
@@ -294,7 +320,8 @@ export const sendingParts = (
   const sessions = new Sessions(context.store)
   const heads = new Heads(context, cursors, directory)
   const fanout = new RecordingFanout(context, sessions, heads)
-  const conversations = new Conversations(context)
+  const messages = messageParts(context)
+  const { consents, conversations, conversationList, stream } = messages
   const queue = new RecordingQueue(context.store, context.platform, {
     onReady: () => outbox.wake(),
     onRoom: () => deferred.retry(),
@@ -305,10 +332,10 @@ export const sendingParts = (
     fanout,
     dispatch,
     queue,
-    conversations,
+    conversationList,
   })
-  const composer = new Composer(context, conversations, queue)
-  const states = new MessageStates(context)
+  const composer = new Composer(context, { consents, conversations, stream, queue })
+  const states = new MessageStates(context, consents)
   const sealing = new Sealing(context, directory, fanout, dispatch, () => 'unverified')
   const publishingParts = {
     ...{ queue, states, conversations, directory },
@@ -325,7 +352,7 @@ export const sendingParts = (
     queue,
     dispatch,
     deferred,
-    conversations,
+    ...messages,
     composer,
     states,
     outbox,

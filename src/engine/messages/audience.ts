@@ -10,6 +10,8 @@ import {
   type ConversationId,
   parseConversationId,
 } from '../../protocol/ids.ts'
+import type { Consents } from '../consent/consents.ts'
+import type { Consent } from '../model.ts'
 
 export interface Audience {
   /** The accounts whose installations get each message, ours last. */
@@ -26,6 +28,18 @@ export const audienceOf = (id: ConversationId, own: Address): Audience => {
   if (!participants.includes(own)) throw new PadlockError('invalid_argument')
   const others = participants.filter((address) => address !== own)
   return { participants: [...others, own], others }
+}
+
+/** What the person said of a conversation's other account. The note to self is allowed. */
+export const consentOfConversation = (
+  consents: Consents,
+  id: string,
+  own: Address,
+): Promise<Consent> => {
+  const conversation = parseConversationId(id)
+  if (!conversation.ok) throw new PadlockError('storage_damaged')
+  const other = conversation.value.participants.find((address) => address !== own)
+  return consents.of(other ?? own)
 }
 
 /** The conversation between our account and another one; for our own address, the note to self. */

@@ -6,7 +6,7 @@
 import type { Address, ConversationId } from '../../protocol/ids.ts'
 import { minuteMs } from '../../protocol/limits.ts'
 import type { Fields } from '../../store/store.ts'
-import { ConversationKind, type ConversationRecord } from '../../store/tables.ts'
+import { ConversationKind, type ConversationRecord, StoredConsent } from '../../store/tables.ts'
 import type { Context } from '../runtime/context.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 import { audienceOf } from './audience.ts'
@@ -40,7 +40,8 @@ export const recordAfter = (
     kind: ConversationKind.DIRECT,
     peer: known?.peer ?? otherOf(id, account.address),
     createdMs: known?.createdMs ?? BigInt(time.shownMs()),
-    written: known?.written === true,
+    consent: known?.consent ?? StoredConsent.UNSPECIFIED,
+    messages: known?.messages ?? 0,
     lastMessageMs: BigInt(isWrong ? messageMs : Math.max(messageMs, lastMs)),
   }
 }

@@ -4,11 +4,14 @@
  * asked for; it has at least one message if there is one.
  */
 
-import type { Address, ConversationId } from '../../protocol/ids.ts'
+import type { ConversationId } from '../../protocol/ids.ts'
 import { pageContentLimitBytes } from '../../protocol/limits.ts'
 import type { Fields, Row, Store } from '../../store/store.ts'
 import { type MessageRecord, messageOrder, tables } from '../../store/tables.ts'
-import type { Message } from '../model.ts'
+import type { Consents } from '../consent/consents.ts'
+import type { Consent, Message } from '../model.ts'
+import type { Context } from '../runtime/context.ts'
+import { consentOfConversation } from './audience.ts'
 import { compareMessages, describeMessage } from './message-records.ts'
 
 type Place = ReturnType<typeof messageOrder>
@@ -16,21 +19,27 @@ type Rows = readonly Row<MessageRecord>[]
 
 /**
  * Decodes messages one after the other until their texts exceed the limit.
+ * @param isWanted whether to have messages of conversations of which the person said this
  * @returns with the messages what was left for the next page
  */
 export const describePage = async (
+  { account }: Pick<Context, 'account'>,
+  consents: Consents,
   rows: Rows,
-  own: Address,
+  isWanted: (consent: Consent) => boolean = () => true,
 ): Promise<{ readonly messages: readonly Message[]; readonly rest: Rows }> => {
+  const own = account.address
   const messages: Message[] = []
   let left = pageContentLimitBytes
   let isInflatedInVain = false
   for (const [at, row] of rows.entries()) {
-    const message = await describeMessage(row, own)
+    const consent = await consentOfConversation(consents, row.value.conversationId, own)
+    if (!isWanted(consent)) continue
+    const message = await describeMessage(row, own, consent)
     const isVain = message.type === 'unknown' && message.reason !== undefined
     const length = (message.content ?? message.fallback ?? '').length
     // What was inflated in vain counts too: one of them for a page.
-    if (at > 0 && (length > left || (isVain && isInflatedInVain))) {
+    if (messages.length > 0 && (length > left || (isVain && isInflatedInVain))) {
       return { messages, rest: rows.slice(at) }
     }
     left -= length
@@ -122,3 +131,25 @@ const placeOf = ({ nodeNs, composedNs }: Fields<MessageRecord>): Place =>
 
 const isSamePlace = (a: Fields<MessageRecord>, b: Fields<MessageRecord>): boolean =>
   a.nodeNs === b.nodeNs && a.composedNs === b.composedNs
+
+/** The newest message of a conversation that is not among these. */
+export const newestAfter = async (
+  store: Store,
+  group: ConversationId,
+  without: ReadonlySet<string>,
+): Promise<Row<MessageRecord> | undefined> => {
+  const limit = without.size + 1
+  const rows = await store.list(tables.messages, { group, limit, newestFirst: true })
+  return rows.find(({ value }) => !without.has(value.messageId))
+}
+
+/** The newest message of a conversation. */
+export const readNewest = async (
+  store: Store,
+  group: ConversationId,
+): Promise<Row<MessageRecord> | undefined> => {
+  const [first, second] = await store.list(tables.messages, { group, limit: 2, newestFirst: true })
+  if (!first || !second || !isSamePlace(first.value, second.value)) return first
+  // At one place the ids decide, which the index does not have.
+  return (await readHistory(store, group, undefined, 1))[0]
+}

@@ -13,7 +13,7 @@ import {
 } from '../../protocol/ids.ts'
 import type { Fields, Row } from '../../store/store.ts'
 import { type MessageRecord, MessageState, messageOrder } from '../../store/tables.ts'
-import type { Message } from '../model.ts'
+import type { Consent, Message } from '../model.ts'
 import { nsToMs } from '../runtime/node-time.ts'
 
 /** If the sender's clock is further ahead of the node's, node time is shown (section 8, Order). */
@@ -46,12 +46,19 @@ export const toMessageRecord = (message: NewMessage) => ({
   content: message.content,
   state: stateNumbers[message.state],
   reason: '',
+  deleted: false,
 })
 
-/** A message of the store as an application sees it. @param own our account's address */
+/**
+ * A message of the store as an application sees it.
+ *
+ * @param own our account's address
+ * @param consent what the person said of the conversation's other account
+ */
 export const describeMessage = async (
   { value, number }: Row<Fields<MessageRecord>>,
   own: Address,
+  consent: Consent,
 ): Promise<Message> => {
   const sender = parseCanonicalAddress(value.sender)
   if (!sender.ok) throw new PadlockError('storage_damaged')
@@ -62,6 +69,7 @@ export const describeMessage = async (
     cursor: String(number),
     order: `${encodeHex(messageOrder(value.nodeNs, value.composedNs))}${value.messageId}`,
     conversationId: value.conversationId,
+    consent,
     sender: formatAddress(sender.value),
     senderInstallation: value.senderInstallation,
     isOwn,

@@ -4,9 +4,11 @@ import { onAbort } from '../../async.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { Row, Write } from '../../store/store.ts'
 import { type MessageRecord, MessageState, put, tables } from '../../store/tables.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { Message } from '../model.ts'
 import { type Change, commitWith } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
+import { consentOfConversation } from './audience.ts'
 import { describeMessage } from './message-records.ts'
 
 /** A message that the node has, and the node time at which it received it. */
@@ -17,10 +19,12 @@ export interface SentMessage {
 
 export class MessageStates {
   readonly #context: Context
+  readonly #consents: Consents
   readonly #listeners = new Set<(message: Message) => void>()
 
-  constructor(context: Context) {
+  constructor(context: Context, consents: Consents) {
     this.#context = context
+    this.#consents = consents
   }
 
   /** Marks messages sent, together with `more`. */
@@ -34,7 +38,7 @@ export class MessageStates {
         const rows: Row<MessageRecord>[] = []
         for (const { messageId, nodeNs } of sent) {
           const row = found.get(tables.messages, messageId)
-          if (!row) continue
+          if (!row || row.value.deleted) continue
           const value = { ...row.value, nodeNs, state: MessageState.SENT, reason: '' }
           writes.push(put(tables.messages, messageId, value, row.number))
           rows.push({ value, number: row.number })
@@ -58,7 +62,7 @@ export class MessageStates {
       (found) => {
         const rows = messageIds.flatMap((key): readonly Row<MessageRecord>[] => {
           const row = found.get(tables.messages, key)
-          if (!row || row.value.reason === reason) return []
+          if (!row || row.value.deleted || row.value.reason === reason) return []
           return [{ value: { ...row.value, reason }, number: row.number }]
         })
         return {
@@ -113,12 +117,20 @@ export class MessageStates {
 
   async #read(messageId: string): Promise<Message> {
     const row = await this.#context.store.get(tables.messages, messageId)
-    if (!row) throw new PadlockError('invalid_argument', { message: 'There is no such message.' })
-    return describeMessage(row, this.#context.account.address)
+    if (!row || row.value.deleted) {
+      throw new PadlockError('invalid_argument', { message: 'There is no such message.' })
+    }
+    return this.#describe(row)
+  }
+
+  async #describe(row: Row<MessageRecord>): Promise<Message> {
+    const own = this.#context.account.address
+    const consent = await consentOfConversation(this.#consents, row.value.conversationId, own)
+    return describeMessage(row, own, consent)
   }
 
   async #emitState(row: Row<MessageRecord>): Promise<void> {
-    const message = await describeMessage(row, this.#context.account.address)
+    const message = await this.#describe(row)
     for (const listener of [...this.#listeners]) listener(message)
     this.#context.emit({ kind: 'message-state', message })
   }

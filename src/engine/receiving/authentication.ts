@@ -6,6 +6,7 @@
 
 import { headerSignature } from '../../protocol/envelope.ts'
 import type { Address } from '../../protocol/ids.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import type { Context } from '../runtime/context.ts'
 import type { Addressed, Authentic } from './envelope-stages.ts'
@@ -17,25 +18,32 @@ export interface Authenticated {
   readonly toPark: readonly NewlyParked[]
 }
 
+export interface AuthenticationParts {
+  readonly directory: Directory
+  readonly parking: Parking
+  readonly rejections: RejectionCounts
+  readonly consents: Pick<Consents, 'allowed'>
+}
+
 export class Authentication {
   readonly #context: Context
   readonly #directory: Directory
   readonly #parking: Parking
   readonly #rejections: RejectionCounts
+  readonly #consents: Pick<Consents, 'allowed'>
   /** Envelopes came from accounts whose chains have to confirm an installation. */
   readonly #onUnverified: (addresses: readonly Address[]) => void
 
   constructor(
     context: Context,
-    directory: Directory,
-    parking: Parking,
-    rejections: RejectionCounts,
+    { directory, parking, rejections, consents }: AuthenticationParts,
     onUnverified: (addresses: readonly Address[]) => void,
   ) {
     this.#context = context
     this.#directory = directory
     this.#parking = parking
     this.#rejections = rejections
+    this.#consents = consents
     this.#onUnverified = onUnverified
   }
 
@@ -76,13 +84,17 @@ export class Authentication {
     if (unverified.size > 0) this.#onUnverified([...unverified])
     const signed = parkable.filter((one): one is Authentic => one.sender !== undefined)
     const verified = new Set<Addressed>(await this.#verify([...candidates, ...signed]))
+    const accepted = await this.#consents.allowed(
+      parkable.map(({ metadata }) => metadata.senderAddress),
+    )
     return {
       authentic: candidates.filter((one) => verified.has(one)),
       // Where the keys are known, nobody else takes the place of what they signed.
       toPark: parkable.flatMap((one) => {
         const { senderAddress: address, senderInstallationId: installationId } = one.metadata
         const isForged = one.sender !== undefined && !verified.has(one)
-        return isForged ? [] : [{ ...one.envelope, address, installationId }]
+        const isAccepted = accepted.has(address)
+        return isForged ? [] : [{ ...one.envelope, address, installationId, isAccepted }]
       }),
     }
   }

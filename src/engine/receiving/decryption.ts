@@ -6,7 +6,7 @@
 import type { CryptoCode, PrekeyMessageParts } from '../../crypto/crypto.ts'
 import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import { encodeBase64Url, equalBytes } from '../../protocol/bytes.ts'
-import type { InstallationId } from '../../protocol/ids.ts'
+import type { Address, InstallationId } from '../../protocol/ids.ts'
 import type { Prekeys } from '../keys/prekeys.ts'
 import type { Change } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -34,9 +34,14 @@ export class Decryption {
     this.#seen = seen
   }
 
-  /** Decrypts a batch; nothing is saved until the caller commits `changes`. */
+  /**
+   * Decrypts a batch; nothing is saved until the caller commits `changes`.
+   *
+   * @param isAccepted of which accounts the person wants to hear
+   */
   async decrypt(
     batch: readonly Authentic[],
+    isAccepted: (address: Address) => boolean,
   ): Promise<{ readonly results: readonly Decrypted[]; readonly changes: readonly Change[] }> {
     const { crypto, platform } = this.#context
     await this.#sessions.load(batch.map(({ sender }) => sender.id))
@@ -63,7 +68,7 @@ export class Decryption {
         const [first, ...later] = rest
         if (!first) break
         rest = later
-        const made = this.#createSession(first.one, used)
+        const made = this.#createSession(first.one, used, isAccepted)
         if (!made.ok) {
           fail(first.at, first.one, made.code)
           continue
@@ -100,7 +105,7 @@ export class Decryption {
         return result && digest ? [{ ...result, digest }] : []
       }),
       changes: [
-        this.#sessions.statesChange(changed),
+        this.#sessions.statesChange(changed, isAccepted),
         ...(used.length > 0 ? [this.#prekeys.usedChange(used)] : []),
         this.#seen.additionChange(processed, batch.at(-1)?.envelope.nodeNs ?? 0n),
       ],
@@ -111,7 +116,11 @@ export class Decryption {
     return this.#sessions.find(sender.id, metadata.sessionId)
   }
 
-  #createSession(one: Authentic, used: readonly Uint8Array[]) {
+  #createSession(
+    one: Authentic,
+    used: readonly Uint8Array[],
+    isAccepted: (address: Address) => boolean,
+  ) {
     const { crypto, account, platform } = this.#context
     const failed = (code: PadlockErrorCode) => ({ ok: false, code }) as const
     const olmMessage = one.opened.olmMessage
@@ -126,7 +135,8 @@ export class Decryption {
       : this.#prekeys.find(parts.prekey)
     if (!prekeySecret) return failed('prekey_gone')
     const isOneTime = this.#prekeys.isOneTime(parts.prekey)
-    if (!isOneTime && this.#sessions.isFull(one.sender.id)) return failed('session_unknown')
+    if (!isOneTime && this.#sessions.isFull(one.sender, isAccepted))
+      return failed('session_unknown')
     const made = crypto.createInboundSession({
       identity: account.identity,
       prekeySecret,
@@ -136,7 +146,7 @@ export class Decryption {
     })
     if (!made.ok) return failed(made.code === 'bad_mac' ? 'bad_mac' : codeOf(made.code))
     const createdMs = Math.max(platform.nowMs(), this.#sessions.latestMs(one.sender.id) + 1)
-    const session = newSession(one.sender.id, made, createdMs)
+    const session = newSession(one.sender, made, createdMs)
     const usedOneTime = isOneTime ? parts.prekey : undefined
     return { ok: true, session, payload: made.payload, usedOneTime } as const
   }

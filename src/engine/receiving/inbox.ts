@@ -5,11 +5,14 @@
  * values.
  */
 
-import type { Address } from '../../protocol/ids.ts'
+import type { Address, ConversationId } from '../../protocol/ids.ts'
 import { messageTopic } from '../../protocol/topics.ts'
 import { tables } from '../../store/tables.ts'
+import { Admission } from '../consent/admission.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { KnownInstallation } from '../membership/directory.ts'
 import type { HeadsClaim } from '../membership/heads.ts'
+import { audienceOf } from '../messages/audience.ts'
 import type { Conversations } from '../messages/conversations.ts'
 import type { NewMessage } from '../messages/message-records.ts'
 import type { Requester } from '../retransmission/requester.ts'
@@ -19,7 +22,7 @@ import type { Context } from '../runtime/context.ts'
 import type { Cursors } from '../runtime/cursors.ts'
 import type { Authentication } from './authentication.ts'
 import type { Decryption } from './decryption.ts'
-import type { Authentic, InboxEnvelope, Prepared } from './envelope-stages.ts'
+import type { Addressed, Authentic, InboxEnvelope, Prepared } from './envelope-stages.ts'
 import type { NewlyParked, Parking } from './parking.ts'
 import type { PayloadReader, ReadBatch } from './payloads.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
@@ -43,6 +46,7 @@ export interface InboxListener {
 
 export interface InboxParts {
   readonly cursors: Cursors
+  readonly consents: Consents
   readonly conversations: Conversations
   readonly unsealing: Unsealing
   readonly lookup: SenderLookup
@@ -98,10 +102,21 @@ export class Inbox {
       return true
     })
     this.#reportGap(news)
-    const addressed = await this.#parts.unsealing.open(news)
+    const addressed = await this.#wanted(await this.#parts.unsealing.open(news))
     const senders = new Set(addressed.map(({ metadata }) => metadata.senderAddress))
     const unsure = await this.#parts.lookup.lookUp(senders)
     return { addressed, unsure, last: greatest(news.map(({ sequence }) => sequence)) }
+  }
+
+  /** What claims to be of a denied account is dropped, whoever wrote it: nobody is looked up for it. */
+  async #wanted<One extends Addressed>(addressed: readonly One[]): Promise<readonly One[]> {
+    const { consents, rejections } = this.#parts
+    const denied = await consents.denied(addressed.map(({ metadata }) => metadata.senderAddress))
+    return addressed.filter(({ metadata }) => {
+      const isDenied = denied.has(metadata.senderAddress)
+      if (isDenied) rejections.count('sender_denied')
+      return !isDenied
+    })
   }
 
   /** Decrypts and saves a prepared batch. Throws only if the store does; then nothing is saved. */
@@ -150,36 +165,79 @@ export class Inbox {
     alongside: Change,
   ): Promise<ReadBatch> {
     const { conversations, decryption, parking, payloads, requester } = this.#parts
-    const { rejections, setAside } = this.#parts
+    const { rejections, setAside, consents } = this.#parts
     const { store, status, platform } = this.#context
-    const decrypted = await decryption.decrypt(authentic)
+    // They may have been denied since they were prepared.
+    const wanted = await this.#wanted(authentic)
+    const senders = await Admission.of(consents, addressesOf(wanted))
+    const isAccepted = (address: Address) => senders.isAllowed(address)
+    const decrypted = await decryption.decrypt(wanted, isAccepted)
     const batch = payloads.read(decrypted.results)
     await this.#countUnexpected(batch.unexpected)
     for (const { conversationId } of batch.messages) await conversations.load(conversationId)
 
+    const flips = await this.#acceptWhoWasWrittenTo(batch.messages)
+    const admission = await this.#admissionOf(wanted, batch.messages, flips.accepted)
+    const { kept, leftOut } = admission.admit(batch.messages)
     // At another node, envelopes are read again from the start and old ones fail: not asked for
-    // again.
-    const failed = batch.failed.filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
-    const writtenTo = await conversations.writtenTo(new Set(failed.map(({ from }) => from.address)))
+    // again. What found no room is asked for when its account is accepted.
+    const failed = [...batch.failed, ...leftOut.map(({ envelope }) => envelope)].filter(
+      ({ nodeNs }) => nodeNs > this.#readBeforeNs,
+    )
+    const accepted = new Set([...addressesOf(wanted)].filter((one) => admission.isAllowed(one)))
+    const requests = batch.requests.filter(({ from }) => accepted.has(from.address))
     const parked = toPark.length > 0 ? parking.parkChange(toPark, platform.nowMs()) : undefined
-    const added = conversations.additionChange(batch.messages)
+    const added = conversations.additionChange(kept, admission)
     const change = joinChanges(
       alongside,
+      flips.change,
       ...decrypted.changes,
-      batch.newer.length > 0 ? await setAside.additionChange(batch.newer) : undefined,
+      batch.newer.length > 0 ? await setAside.additionChange(batch.newer, accepted) : undefined,
       failed.length + batch.came.length > 0
-        ? requester.failuresChange(failed, batch.came, writtenTo)
+        ? requester.failuresChange(failed, batch.came, accepted)
         : undefined,
-      batch.requests.length > 0 ? this.#listener.requestsChange(batch.requests) : undefined,
+      requests.length > 0 ? this.#listener.requestsChange(requests) : undefined,
       parked,
       added,
+      kept.length === 0 ? admission.sumsChange([]) : undefined,
     )
     await commit(store, change)
-    const duplicates = batch.messages.length - added.added()
+    const duplicates = kept.length - added.added()
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
+    if (leftOut.length > 0) status.warn('requests_full', leftOut.length)
     if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
     if (parked) this.#listener.onParked()
     return batch
+  }
+
+  /** Another device of ours wrote to these accounts after anything was said of them here. */
+  async #acceptWhoWasWrittenTo(messages: readonly NewMessage[]) {
+    const { consents } = this.#parts
+    const own = this.#context.account.address
+    const writtenNs = new Map<Address, bigint>()
+    for (const { sender, conversationId, nodeNs } of messages) {
+      if (sender !== own) continue
+      for (const other of othersOf(conversationId, own)) {
+        const before = writtenNs.get(other) ?? 0n
+        writtenNs.set(other, nodeNs > before ? nodeNs : before)
+      }
+    }
+    const accepted = new Set<Address>()
+    for (const [address, state] of await consents.states(writtenNs.keys())) {
+      if ((writtenNs.get(address) ?? 0n) > state.changedNs) accepted.add(address)
+    }
+    return { accepted, change: await consents.flipChange(accepted, 'allowed') }
+  }
+
+  #admissionOf(
+    authentic: readonly Authentic[],
+    messages: readonly NewMessage[],
+    accepted: ReadonlySet<Address>,
+  ): Promise<Admission> {
+    const own = this.#context.account.address
+    const others = messages.flatMap(({ conversationId }) => othersOf(conversationId, own))
+    const all = [...addressesOf(authentic), ...others, own]
+    return Admission.of(this.#parts.consents, all, accepted)
   }
 
   /** Two requests for one envelope may both be answered: the second answer breaks no rule. */
@@ -190,6 +248,12 @@ export class Inbox {
     }
   }
 }
+
+const addressesOf = (addressed: readonly Addressed[]): ReadonlySet<Address> =>
+  new Set(addressed.map(({ metadata }) => metadata.senderAddress))
+
+const othersOf = (id: ConversationId, own: Address): readonly Address[] =>
+  audienceOf(id, own).others
 
 const greatest = (sequences: readonly bigint[]): bigint | undefined => {
   let most: bigint | undefined

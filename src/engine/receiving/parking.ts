@@ -6,7 +6,12 @@
  */
 
 import type { Address, InstallationId } from '../../protocol/ids.ts'
-import { batchLimitBytes, parkedAddressBytes, parkedBytes } from '../../protocol/limits.ts'
+import {
+  batchLimitBytes,
+  parkedAddressBytes,
+  parkedBytes,
+  parkedRequestsBytes,
+} from '../../protocol/limits.ts'
 import type { Row, Store } from '../../store/store.ts'
 import type { ParkedRecord } from '../../store/tables.ts'
 import { joinKey, put, remove, tables } from '../../store/tables.ts'
@@ -33,9 +38,12 @@ export interface ParkedEnvelope extends ClaimedSender {
   readonly bytes: number
   readonly parkedMs: number
   readonly nodeNs: bigint
+  /** Whether the person had accepted the account that it claims to be of. */
+  readonly isAccepted: boolean
 }
 
 export interface NewlyParked extends ClaimedSender {
+  readonly isAccepted: boolean
   readonly message: Uint8Array
   readonly sequence: bigint
   readonly nodeNs: bigint
@@ -48,6 +56,8 @@ export class Parking {
   /** By address, oldest first. */
   readonly #byAddress = new Map<Address, Map<number, ParkedEnvelope>>()
   readonly #bytes = new ParkedBytes()
+  /** Of what claims accounts that were not accepted. */
+  readonly #bytesOfRequests = new ParkedBytes()
 
   constructor(store: Store) {
     this.#store = store
@@ -67,7 +77,8 @@ export class Parking {
   }
 
   /**
-   * Parks these. `dropped`: how many exceed a limit; the newest of the largest address go first.
+   * Parks these. `dropped`: how many exceed a limit; the newest of the largest address go first, of
+   * accounts that were not accepted before others.
    */
   parkChange(
     envelopes: readonly NewlyParked[],
@@ -75,10 +86,10 @@ export class Parking {
   ): Change & { readonly dropped: number } {
     if (envelopes.length === 0) return { writes: [], dropped: 0 }
     const fresh = envelopes.map((envelope) => {
-      const { address, installationId, nodeNs, message } = envelope
+      const { address, installationId, nodeNs, message, isAccepted } = envelope
       const number = this.#store.nextNumber(tables.parked)
       const bytes = message.length
-      const parked = { address, installationId, number, bytes, parkedMs, nodeNs }
+      const parked = { address, installationId, number, bytes, parkedMs, nodeNs, isAccepted }
       return { envelope, parked }
     })
     const dropped = this.#chooseDropped(fresh.map(({ parked }) => parked))
@@ -86,7 +97,11 @@ export class Parking {
     const kept = fresh.filter(({ parked }) => !dropped.has(parked.number))
     const addition: Change = {
       writes: kept.map(({ envelope, parked }) =>
-        put(tables.parked, parked.number, { ...envelope, parkedMs: BigInt(parkedMs) }),
+        put(tables.parked, parked.number, {
+          ...envelope,
+          parkedMs: BigInt(parkedMs),
+          accepted: envelope.isAccepted,
+        }),
       ),
       committed: () => {
         for (const { parked } of kept) this.#remember(parked)
@@ -140,17 +155,22 @@ export class Parking {
 
   #forget(parked: ParkedEnvelope): void {
     if (!this.#isHere(parked)) return
-    const { address, number, bytes } = parked
+    const { address, number } = parked
     dropFrom(this.#bySender, keyOfSender(parked), number)
     dropFrom(this.#byAddress, address, number)
-    this.#bytes.add(address, -bytes)
+    this.#count(parked, -1)
   }
 
   #remember(parked: ParkedEnvelope): void {
-    const { address, number, bytes } = parked
+    const { address, number } = parked
     addTo(this.#bySender, keyOfSender(parked), number, parked)
     addTo(this.#byAddress, address, number, parked)
-    this.#bytes.add(address, bytes)
+    this.#count(parked, 1)
+  }
+
+  #count({ address, bytes, isAccepted }: ParkedEnvelope, sign: 1 | -1): void {
+    this.#bytes.add(address, sign * bytes)
+    if (!isAccepted) this.#bytesOfRequests.add(address, sign * bytes)
   }
 
   /** What must go so that the limits hold with these too, by number. */
@@ -161,7 +181,7 @@ export class Parking {
       const all = freshOf.get(one.address)
       if (all) all.push(one)
       else freshOf.set(one.address, [one])
-      this.#bytes.add(one.address, one.bytes)
+      this.#count(one, 1)
     }
     const newestOf = new Map<Address, Iterator<ParkedEnvelope>>()
     const dropNewest = (address: Address): boolean => {
@@ -172,19 +192,21 @@ export class Parking {
       const { value: one, done } = newest.next()
       if (done) return false
       dropped.set(one.number, one)
-      this.#bytes.add(address, -one.bytes)
+      this.#count(one, -1)
       return true
     }
     for (const address of freshOf.keys()) {
       while (this.#bytes.of(address) > parkedAddressBytes && dropNewest(address));
     }
-    while (this.#bytes.total > parkedBytes) {
-      const largest = this.#bytes.largest()
+    const isTooMuch = () =>
+      this.#bytesOfRequests.total > parkedRequestsBytes || this.#bytes.total > parkedBytes
+    while (isTooMuch()) {
+      const largest = this.#bytesOfRequests.largest() ?? this.#bytes.largest()
       if (largest === undefined || !dropNewest(largest)) break
     }
     // As it was: none of this is committed yet.
-    for (const { address, bytes } of dropped.values()) this.#bytes.add(address, bytes)
-    for (const { address, bytes } of fresh) this.#bytes.add(address, -bytes)
+    for (const one of dropped.values()) this.#count(one, 1)
+    for (const one of fresh) this.#count(one, -1)
     return dropped
   }
 }
@@ -223,4 +245,5 @@ const toParked = ({ value, number }: Row<ParkedRecord>): ParkedEnvelope => ({
   bytes: value.message.length,
   parkedMs: Number(value.parkedMs),
   nodeNs: value.nodeNs,
+  isAccepted: value.accepted,
 })

@@ -21,9 +21,14 @@ import type { Context } from '../runtime/context.ts'
 import type { Decrypted } from './envelope-stages.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 
+/** A message and the envelope that it came in. */
+export interface ReceivedMessage extends NewMessage {
+  readonly envelope: UndecryptableEnvelope
+}
+
 /** The result of a batch of decrypted envelopes. */
 export interface ReadBatch {
-  readonly messages: readonly NewMessage[]
+  readonly messages: readonly ReceivedMessage[]
   /** Retransmissions that are not, or no longer, expected: duplicates, unless the message is new. */
   readonly unexpected: readonly NewMessage[]
   /** What a later release may understand. */
@@ -54,8 +59,8 @@ export class PayloadReader {
     const requests: RetransmitRequest[] = []
     const failed: UndecryptableEnvelope[] = []
     const came: RetransmittedEnvelope[] = []
-    const drafts: Omit<NewMessage, 'id'>[] = []
-    const unexpected: Omit<NewMessage, 'id'>[] = []
+    const drafts: Omit<ReceivedMessage, 'id'>[] = []
+    const unexpected: Omit<ReceivedMessage, 'id'>[] = []
     const { account } = this.#context
     for (const result of results) {
       const { metadata, envelope, sender, opened } = result.from
@@ -100,6 +105,7 @@ export class PayloadReader {
         nodeNs: missedNs ?? nodeNs,
         content: contentBytes,
         state: metadata.senderAddress === account.address ? 'sent' : 'received',
+        envelope: { from: sender, digest: result.digest, nodeNs },
       })
     }
     return {
@@ -114,7 +120,7 @@ export class PayloadReader {
   }
 
   /** Computes the ids of drafts; of two with the same id the first counts. */
-  #name(drafts: readonly Omit<NewMessage, 'id'>[]): readonly NewMessage[] {
+  #name(drafts: readonly Omit<ReceivedMessage, 'id'>[]): readonly ReceivedMessage[] {
     const digests = this.#context.crypto.digest(
       drafts.map((draft) =>
         messageIdInput({
@@ -127,7 +133,7 @@ export class PayloadReader {
       ),
     )
     const ids = new Set<string>()
-    return drafts.flatMap((draft, at): NewMessage[] => {
+    return drafts.flatMap((draft, at): ReceivedMessage[] => {
       const digest = digests[at]
       if (!digest) return []
       const id = messageIdFromDigest(digest)

@@ -1,28 +1,26 @@
 /**
  * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3).
  * Anyone can cause look-ups, so the queries for them are limited; if there are too many senders,
- * accounts with a conversation go first.
+ * accounts that were accepted go first.
  */
 
 import type { Platform } from '../../platform/platform.ts'
 import type { Address } from '../../protocol/ids.ts'
 import { lookupAddresses, lookupQueriesAtOnce, lookupQueryEveryMs } from '../../protocol/limits.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { Directory } from '../membership/directory.ts'
-import type { Conversations } from '../messages/conversations.ts'
 import type { Context } from '../runtime/context.ts'
 
 const maxRemembered = 10_000
-/** How many accounts with a conversation have priority. */
-const maxPeersFirst = 5_000
 
 export class SenderLookup {
   readonly #directory: Directory
-  readonly #conversations: Conversations
+  readonly #consents: Pick<Consents, 'allowed'>
   readonly #limiter: LookupLimiter
 
-  constructor({ platform }: Context, directory: Directory, conversations: Conversations) {
+  constructor({ platform }: Context, directory: Directory, consents: Pick<Consents, 'allowed'>) {
     this.#directory = directory
-    this.#conversations = conversations
+    this.#consents = consents
     this.#limiter = new LookupLimiter(platform)
   }
 
@@ -58,7 +56,7 @@ export class SenderLookup {
   async refresh(addresses: readonly Address[]): Promise<readonly Address[]> {
     if (addresses.length === 0 || this.#limiter.restMs > 0) return []
     const isTooMany = addresses.length > lookupAddresses
-    const first = isTooMany ? await this.#conversations.peers(maxPeersFirst) : undefined
+    const first = isTooMany ? await this.#consents.allowed(addresses) : undefined
     const chosen = this.#limiter.choose(addresses, first)
     return this.#directory.lookUp(chosen, () => this.#limiter.take())
   }
@@ -93,20 +91,16 @@ export class LookupLimiter {
   }
 
   /**
-   * The addresses of one query: accounts with a conversation first, then in turn, so that no
+   * The addresses of one query: accounts that were accepted first, then in turn, so that no
    * account starves the others.
    */
   choose(
     addresses: readonly Address[],
-    withConversation: ReadonlySet<Address> = new Set(),
+    accepted: ReadonlySet<Address> = new Set(),
   ): readonly Address[] {
     const turnOf = (address: Address) => this.#lastTurn.get(address) ?? 0
     const chosen = [...addresses]
-      .sort(
-        (a, b) =>
-          Number(withConversation.has(b)) - Number(withConversation.has(a)) ||
-          turnOf(a) - turnOf(b),
-      )
+      .sort((a, b) => Number(accepted.has(b)) - Number(accepted.has(a)) || turnOf(a) - turnOf(b))
       .slice(0, lookupAddresses)
     this.#turn += 1
     if (this.#lastTurn.size > maxRemembered) this.#lastTurn.clear()

@@ -3,16 +3,30 @@
  * they are, bounded in number and bytes. Those beyond a limit are only counted.
  */
 
+import type { Address } from '../../protocol/ids.ts'
 import { dayNs, setAsideAddressBytes, setAsideBytes } from '../../protocol/limits.ts'
 import type { Write } from '../../store/store.ts'
 import { put, remove, tables } from '../../store/tables.ts'
+import type { Consents } from '../consent/consents.ts'
+import type { Consent } from '../model.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { scanAll } from '../runtime/scan-all.ts'
 import type { Decrypted } from './envelope-stages.ts'
 
-const maxInAll = 1_000
-const maxOfAddress = 100
+/** In all, and of one account: of accounts that were accepted, and of others (section 9). */
+const limits = {
+  ofAccepted: {
+    count: 1_000,
+    bytes: setAsideBytes,
+    ofAddress: { count: 100, bytes: setAsideAddressBytes },
+  },
+  ofOthers: {
+    count: 100,
+    bytes: setAsideBytes / 10,
+    ofAddress: { count: 10, bytes: setAsideAddressBytes / 10 },
+  },
+}
 /** No release takes longer to read what an older one kept. */
 const keptNs = 400n * dayNs
 
@@ -23,52 +37,66 @@ interface Sum {
 
 const nothing: Sum = { count: 0, bytes: 0 }
 
-/** What is kept: in all, and of each address. */
+/** What is kept: in all, of accounts that are not accepted, and of each address. */
 class Sums {
   readonly #byAddress: Map<string, Sum>
   #all: Sum
+  #ofOthers: Sum
 
   constructor(before?: Sums) {
     this.#byAddress = new Map(before ? before.#byAddress : [])
     this.#all = before ? before.#all : nothing
+    this.#ofOthers = before ? before.#ofOthers : nothing
   }
 
   /** @returns whether there is room, and takes it */
-  take(address: string, bytes: number): boolean {
+  take(address: string, bytes: number, isAccepted: boolean): boolean {
+    const limit = isAccepted ? limits.ofAccepted : limits.ofOthers
     const all = plus(this.#all, bytes)
+    const ofOthers = plus(this.#ofOthers, bytes)
     const own = plus(this.#byAddress.get(address) ?? nothing, bytes)
     const isTooMuch =
-      all.count > maxInAll ||
-      all.bytes > setAsideBytes ||
-      own.count > maxOfAddress ||
-      own.bytes > setAsideAddressBytes
+      exceeds(all, limits.ofAccepted) ||
+      (!isAccepted && exceeds(ofOthers, limit)) ||
+      exceeds(own, limit.ofAddress)
     if (isTooMuch) return false
     this.#all = all
+    if (!isAccepted) this.#ofOthers = ofOthers
     this.#byAddress.set(address, own)
     return true
   }
 }
 
+const exceeds = (sum: Sum, limit: Sum): boolean =>
+  sum.count > limit.count || sum.bytes > limit.bytes
+
 export class SetAside {
   readonly #context: Context
+  readonly #consents: Pick<Consents, 'of'>
   /** Undefined until there is something to keep. */
   #kept: Sums | undefined
 
-  constructor(context: Context) {
+  constructor(context: Context, consents: Pick<Consents, 'of'>) {
     this.#context = context
+    this.#consents = consents
   }
 
   /**
    * Keeps the plaintexts of a batch, as far as there is room. What is kept already is read at the
    * first of them, so that a start costs nothing.
+   *
+   * @param accepted those of the senders' accounts that were accepted
    */
-  async additionChange(plaintexts: readonly Extract<Decrypted, { ok: true }>[]): Promise<Change> {
+  async additionChange(
+    plaintexts: readonly Extract<Decrypted, { ok: true }>[],
+    accepted: ReadonlySet<Address>,
+  ): Promise<Change> {
     const { store } = this.#context
     this.#kept ??= await this.#load()
     const sums = new Sums(this.#kept)
     const writes = plaintexts.flatMap(({ from, payload }): Write[] => {
       const { senderInstallationId: installationId, senderAddress: address } = from.metadata
-      if (!sums.take(address, payload.length)) return []
+      if (!sums.take(address, payload.length, accepted.has(address))) return []
       const { nodeNs } = from.envelope
       const number = store.nextNumber(tables.setAside)
       return [put(tables.setAside, number, { payload, address, installationId, nodeNs })]
@@ -84,9 +112,27 @@ export class SetAside {
   async #load(): Promise<Sums> {
     const sums = new Sums()
     for await (const { value } of scanAll(this.#context.store, tables.setAside)) {
-      sums.take(value.address, value.payload.length)
+      const address = value.address as Address
+      const isAccepted = (await this.#consents.of(address)) === 'allowed'
+      sums.take(address, value.payload.length, isAccepted)
     }
     return sums
+  }
+
+  /** What becomes of an account's plaintexts once the person says this of it. */
+  async consentChange(address: Address, consent: Consent): Promise<Change> {
+    const writes: Write[] = []
+    if (consent === 'denied') {
+      for await (const { value, number } of scanAll(this.#context.store, tables.setAside)) {
+        if (value.address === address) writes.push(remove(tables.setAside, number))
+      }
+    }
+    return {
+      writes,
+      committed: () => {
+        this.#kept = undefined
+      },
+    }
   }
 
   /** Drops what no later release came to read. */

@@ -26,8 +26,8 @@ export interface Missing {
 export interface Peer {
   readonly id: InstallationId
   readonly address: Address
-  /** Whether its account has been written to. */
-  readonly isWrittenTo: boolean
+  /** Whether its account was accepted: of others nothing is requested. */
+  readonly isAccepted: boolean
   readonly missing: readonly Missing[]
 }
 
@@ -43,7 +43,7 @@ export const newMissing = (digest: Uint8Array, nodeNs: bigint, failedMs: number)
 export const readPeer = (record: Fields<RecoveryRecord>): Peer => ({
   id: record.installationId as InstallationId,
   address: record.address as Address,
-  isWrittenTo: record.written,
+  isAccepted: record.accepted,
   missing: record.missing.map(({ digest, nodeNs, failedMs, asks, askedMs }) => ({
     ...newMissing(digest, nodeNs, Number(failedMs)),
     asks,
@@ -78,17 +78,19 @@ const dueMs = ({ asks, failedMs, askedMs }: Missing): number => {
 export const lastAskedMs = ({ missing }: Peer): number =>
   Math.max(0, ...missing.map(({ askedMs }) => askedMs))
 
-export const firstDueMs = ({ missing }: Peer): number => Math.min(...missing.map(dueMs))
+/** When to request something next; never of an account that was not accepted. */
+export const firstDueMs = ({ isAccepted, missing }: Peer): number =>
+  isAccepted ? Math.min(...missing.map(dueMs)) : Number.POSITIVE_INFINITY
 
 export const isSame = (a: Missing, b: Missing): boolean => a.name === b.name
 
-export const peerWrite = ({ id, address, isWrittenTo, missing }: Peer): Write =>
+export const peerWrite = ({ id, address, isAccepted, missing }: Peer): Write =>
   missing.length === 0
     ? remove(tables.recovery, id)
     : put(tables.recovery, id, {
         installationId: id,
         address,
-        written: isWrittenTo,
+        accepted: isAccepted,
         missing: missing.map((one) => ({
           digest: one.digest,
           nodeNs: one.nodeNs,

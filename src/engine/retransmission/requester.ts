@@ -16,6 +16,7 @@ import {
 import { tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { directConversation } from '../messages/audience.ts'
+import type { Consent } from '../model.ts'
 import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { TaskLoop } from '../runtime/task-loop.ts'
@@ -38,12 +39,12 @@ import {
 } from './missing-envelopes.ts'
 
 /**
- * Failures noted of one installation, and installations; those beyond are counted, not requested.
- * Strangers have places of their own, as they may make as many installations as they like.
+ * Failures noted of one installation, and installations; those beyond are counted, not requested. Of
+ * accounts that were not accepted they are kept for when they are, in places of their own.
  */
 const places = {
-  ofWrittenTo: { missing: 2_000, installations: 1_000, requestsPerHour: retransmitRequestsPerHour },
-  ofOthers: { missing: 100, installations: 100, requestsPerHour: retransmitRequestsPerHour / 2 },
+  ofAccepted: { missing: 2_000, installations: 1_000 },
+  ofOthers: { missing: 100, installations: 100 },
 }
 
 /** An envelope that could not be decrypted. */
@@ -95,24 +96,24 @@ export class Requester {
   /**
    * Records the failures of a batch, and removes the requested envelopes that came with it.
    *
-   * @param writtenTo those of the senders' accounts that have been written to
+   * @param accepted those of the senders' accounts that were accepted
    */
   failuresChange(
     failed: readonly UndecryptableEnvelope[],
     came: readonly RetransmittedEnvelope[],
-    writtenTo: ReadonlySet<Address>,
+    accepted: ReadonlySet<Address>,
   ): Change {
     const peers = new Map<InstallationId, Peer>()
     const nowMs = this.#context.time.stampMs()
     for (const { from, digest, nodeNs } of failed) {
       const { id, address } = from
       const noted = peers.get(id) ?? this.#peers.get(id)
-      const isWrittenTo = writtenTo.has(address)
-      const peer = { ...(noted ?? { id, address, missing: [] }), isWrittenTo }
+      const isAccepted = accepted.has(address)
+      const peer = { ...(noted ?? { id, address, missing: [] }), isAccepted }
       const most = placesOf(peer)
       const isFull =
         peer.missing.length >= most.missing ||
-        (!noted && this.#countOf(isWrittenTo, peers) >= most.installations)
+        (!noted && this.#countOf(isAccepted, peers) >= most.installations)
       const one = newMissing(digest, nodeNs, nowMs)
       if (isFull || peer.missing.some((other) => isSame(other, one))) continue
       peers.set(id, { ...peer, missing: [...peer.missing, one] })
@@ -129,10 +130,23 @@ export class Requester {
     return joinChanges(...changes, { writes: [], committed: () => this.#loop.wake() })
   }
 
-  /** Installations that are noted, of accounts that have been written to or of others. */
-  #countOf(isWrittenTo: boolean, changed: ReadonlyMap<InstallationId, Peer>): number {
+  /** What becomes of the failures of an account of which the person says this from now on. */
+  consentChange(address: Address, consent: Consent): Change {
+    const noted = [...this.#peers.values()].filter((peer) => peer.address === address)
+    if (noted.length === 0) return { writes: [] }
+    const changed = noted.map((peer) => ({
+      ...peer,
+      isAccepted: consent === 'allowed',
+      ...(consent === 'denied' ? { missing: [] } : {}),
+    }))
+    const changes = changed.map((peer) => this.#peerChange(peer))
+    return joinChanges(...changes, { writes: [], committed: () => this.#loop.wake() })
+  }
+
+  /** Installations that are noted, of accounts that were accepted or of others. */
+  #countOf(isAccepted: boolean, changed: ReadonlyMap<InstallationId, Peer>): number {
     const all = new Map([...this.#peers, ...changed])
-    return [...all.values()].filter((peer) => peer.isWrittenTo === isWrittenTo).length
+    return [...all.values()].filter((peer) => peer.isAccepted === isAccepted).length
   }
 
   /** The connection was established or lost. */
@@ -152,11 +166,8 @@ export class Requester {
     const { time } = this.#context
     await this.#dateAgain()
     let nextMs = Number.POSITIVE_INFINITY
-    // Among those who have been written to, and then among the others, the peer asked longest ago
-    // goes first: peers that always fail must not use up all requests.
-    const inTurn = [...this.#peers.values()].sort(
-      (a, b) => Number(b.isWrittenTo) - Number(a.isWrittenTo) || lastAskedMs(a) - lastAskedMs(b),
-    )
+    // The peer asked longest ago goes first: peers that always fail must not use up all requests.
+    const inTurn = [...this.#peers.values()].sort((a, b) => lastAskedMs(a) - lastAskedMs(b))
     for (const { id } of inTurn) {
       await this.#forget(id, time.passedMs() - redeliveryMs)
       const nowMs = time.stampMs()
@@ -179,7 +190,7 @@ export class Requester {
     const { directory, fanout } = this.#parts
     const earlier = (await store.get(tables.times, 'times'))?.value.askedMs ?? []
     // Checked before a prekey is claimed, so that none is wasted.
-    if (withinHour(earlier, platform.nowMs()).length >= placesOf(peer).requestsPerHour) return false
+    if (withinHour(earlier, platform.nowMs()).length >= retransmitRequestsPerHour) return false
     const recipients = await directory.recipients(peer.address)
     const recipient = recipients.find(({ id }) => id === peer.id)
     // Without a recipient (revoked since, or not seen yet) nothing is requested.
@@ -266,5 +277,5 @@ export class Requester {
   }
 }
 
-const placesOf = ({ isWrittenTo }: Pick<Peer, 'isWrittenTo'>) =>
-  isWrittenTo ? places.ofWrittenTo : places.ofOthers
+const placesOf = ({ isAccepted }: Pick<Peer, 'isAccepted'>) =>
+  isAccepted ? places.ofAccepted : places.ofOthers

@@ -6,8 +6,8 @@
 import type { ConversationId } from '../../protocol/ids.ts'
 import { hourMs, retransmitRequestsPerHour } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
-import type { Conversations } from '../messages/conversations.ts'
 import { type Change, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
@@ -33,7 +33,7 @@ export interface RetransmitRequest {
 export type RestChange = (digests: readonly Uint8Array[]) => Change
 
 export interface ResponderParts {
-  readonly conversations: Pick<Conversations, 'writtenTo'>
+  readonly consents: Pick<Consents, 'of'>
   readonly directory: Directory
   readonly sessions: Sessions
   readonly dispatch: Dispatch
@@ -75,11 +75,11 @@ export class Responder {
   }
 
   async #answer(request: RetransmitRequest, restChange?: RestChange): Promise<boolean> {
-    const { directory, sessions, dispatch, queue, conversations } = this.#parts
+    const { directory, sessions, dispatch, queue, consents } = this.#parts
     const { ratchetLock, emit } = this.#context
     const { id, address } = request.from
-    // Nothing was sent to anybody else, so there is nothing to look for.
-    if (!(await conversations.writtenTo([address])).has(address)) return false
+    // Nobody else learns whether this client is in use (section 9).
+    if ((await consents.of(address)) !== 'allowed') return false
     const recipient = (await directory.recipients(address)).find((one) => one.id === id)
     if (!recipient) return false
     const found = await findSent(this.#context, id, request.digests)
@@ -118,7 +118,7 @@ export class Responder {
     const messages: Outgoing[] = []
     for (const { digest, messageId } of asked) {
       const row = await this.#context.store.get(tables.messages, messageId)
-      if (!row) continue
+      if (!row || row.value.deleted) continue
       messages.push({
         conversationId: row.value.conversationId as ConversationId,
         content: row.value.content,

@@ -8,24 +8,32 @@ import { PadlockError } from '../../errors.ts'
 import { type ConversationId, deriveMessageId } from '../../protocol/ids.ts'
 import { contentLimitBytes } from '../../protocol/limits.ts'
 import { add, tables } from '../../store/tables.ts'
+import type { Consents } from '../consent/consents.ts'
+import { audienceOf } from '../messages/audience.ts'
 import type { Conversations } from '../messages/conversations.ts'
 import { describeMessage, toMessageRecord } from '../messages/message-records.ts'
+import type { MessageStream } from '../messages/message-stream.ts'
 import type { Message } from '../model.ts'
-import { commit, joinChanges, recordUpdate } from '../runtime/change.ts'
+import { type Change, commit, joinChanges, recordUpdate } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import type { OutboxEntry } from './outbox-entry.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
 
+export interface ComposerParts {
+  readonly consents: Consents
+  readonly conversations: Conversations
+  readonly stream: MessageStream
+  readonly queue: OutboxQueue
+}
+
 export class Composer {
   readonly #context: Context
-  readonly #conversations: Conversations
-  readonly #queue: OutboxQueue
+  readonly #parts: ComposerParts
   #lastComposedNs = 0n
 
-  constructor(context: Context, conversations: Conversations, queue: OutboxQueue) {
+  constructor(context: Context, parts: ComposerParts) {
     this.#context = context
-    this.#conversations = conversations
-    this.#queue = queue
+    this.#parts = parts
   }
 
   async load(): Promise<void> {
@@ -36,10 +44,22 @@ export class Composer {
 
   /** @throws PadlockError message_too_large, invalid_argument, storage_* */
   async compose(conversationId: ConversationId, content: string): Promise<Message> {
-    const { store, account, time } = this.#context
     const contentBytes = encodeContent(content)
     if (contentBytes.length > contentLimitBytes) throw new PadlockError('message_too_large')
-    await this.#conversations.load(conversationId)
+    const { others } = audienceOf(conversationId, this.#context.account.address)
+    return this.#parts.consents.allowing(others, (flips) =>
+      this.#store(conversationId, contentBytes, flips),
+    )
+  }
+
+  async #store(
+    conversationId: ConversationId,
+    contentBytes: Uint8Array,
+    flips: Change,
+  ): Promise<Message> {
+    const { store, account, time } = this.#context
+    const { conversations, stream, queue } = this.#parts
+    await conversations.load(conversationId)
     const composedNs = time.composedNs(this.#lastComposedNs)
     this.#lastComposedNs = composedNs
     const id = deriveMessageId({
@@ -59,9 +79,9 @@ export class Composer {
       content: contentBytes,
       state: 'pending',
     })
-    const arrival = this.#conversations.nextArrival()
+    const arrival = stream.nextArrival()
     const entry: OutboxEntry = {
-      number: this.#queue.nextNumber(),
+      number: queue.nextNumber(),
       record: { messageId: id, conversationId, composedNs, rows: [], sealed: false, sealedMs: 0n },
     }
     const change = joinChanges(
@@ -69,14 +89,19 @@ export class Composer {
         ...times,
         lastComposedNs: this.#lastComposedNs,
       })),
-      this.#conversations.activityChange(conversationId, time.shownMs(), true),
+      flips,
+      conversations.activityChange(conversationId, {
+        messageMs: time.shownMs(),
+        consent: 'allowed',
+        messages: 1,
+      }),
       {
         writes: [add(tables.messages, id, record, arrival)],
-        committed: () => this.#conversations.arrived(arrival),
+        committed: () => stream.arrived(arrival),
       },
-      this.#queue.entriesChange([entry]),
+      queue.entriesChange([entry]),
     )
     await commit(store, change)
-    return describeMessage({ value: record, number: arrival }, account.address)
+    return describeMessage({ value: record, number: arrival }, account.address, 'allowed')
   }
 }

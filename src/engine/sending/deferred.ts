@@ -11,7 +11,7 @@ import type { ListOptions, Write } from '../../store/store.ts'
 import { messageOrder, put, remove, tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf, directConversation } from '../messages/audience.ts'
-import type { Conversations } from '../messages/conversations.ts'
+import type { ConversationList } from '../messages/conversation-list.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
 import { Mutex } from '../runtime/mutex.ts'
@@ -54,7 +54,7 @@ export interface DeferredParts {
   readonly fanout: Fanout
   readonly dispatch: Dispatch
   readonly queue: Pick<OutboxQueue, 'isCrowded'>
-  readonly conversations: Conversations
+  readonly conversationList: Pick<ConversationList, 'ids'>
 }
 
 export class DeferredDelivery {
@@ -182,7 +182,7 @@ export class DeferredDelivery {
   async #conversationsWith(address: Address): Promise<readonly ConversationId[]> {
     const own = this.#context.account.address
     if (address !== own) return [directConversation(own, address)]
-    return this.#parts.conversations.ids(maxConversations)
+    return this.#parts.conversationList.ids(maxConversations, ['allowed'])
   }
 
   #deferral(messageId: string, { id, address }: KnownInstallation): Deferral {
@@ -267,7 +267,7 @@ export class DeferredDelivery {
       bytes += row?.value.content.length ?? 0
       if (bytes > maxBytesAtOnce && messages.length > 0) break
       done.push(deferral)
-      if (!row) continue
+      if (!row || row.value.deleted) continue
       messages.push({
         messageId,
         conversationId: row.value.conversationId as ConversationId,

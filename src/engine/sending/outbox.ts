@@ -137,6 +137,7 @@ export class Outbox {
     const { queue, sealing, states, publishing } = this.#parts
     const left = await sealing.seal(entries)
     await publishing.giveUp(left.tooLarge, 'message_too_large')
+    if (left.gone.length > 0) await commit(this.#context.store, queue.removalChange(left.gone))
     for (const { entry, reason } of left.unreachable) {
       // If the event that it waits for came meanwhile, it is tried again at once.
       if (!this.#isNewsFor(entry)) queue.rest(entry)

@@ -96,7 +96,7 @@ export class PrekeyClaims {
         return []
       }
       const createdMs = Math.max(platform.nowMs(), this.#sessions.latestMs(recipient.id) + 1)
-      return [newSession(recipient.id, session, createdMs)]
+      return [newSession(recipient, session, createdMs)]
     })
   }
 

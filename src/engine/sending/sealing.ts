@@ -3,7 +3,7 @@
  * the bytes and saves them.
  */
 
-import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
+import type { PadlockErrorCode } from '../../errors.ts'
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
@@ -30,6 +30,8 @@ export interface LeftUnsealed {
   }[]
   /** No request could ever hold its envelopes. */
   readonly tooLarge: readonly OutboxEntry[]
+  /** Their messages were deleted. */
+  readonly gone: readonly OutboxEntry[]
 }
 
 interface Plan extends LeftUnsealed {
@@ -94,6 +96,7 @@ export class Sealing {
     const chosen: Outgoing[] = []
     const unreachable: LeftUnsealed['unreachable'][number][] = []
     const tooLarge: OutboxEntry[] = []
+    const gone: OutboxEntry[] = []
     const counts = new Map<InstallationId, number>()
     let envelopes = 0
     let bytes = 0
@@ -106,7 +109,10 @@ export class Sealing {
       }
       const { messageId, composedNs } = entry.record
       const row = await this.#context.store.get(tables.messages, messageId)
-      if (!row) throw new PadlockError('storage_damaged')
+      if (!row || row.value.deleted) {
+        gone.push(entry)
+        continue
+      }
       const { content } = row.value
       const recipients = participants.flatMap((address) => reachable.get(address) ?? [])
       const size = recipients.length * (content.length + envelopeOverheadBytes) * paddingFactor
@@ -126,7 +132,7 @@ export class Sealing {
       const conversationId = conversationOf(entry)
       chosen.push({ entry, messageId, conversationId, content, composedNs, recipients })
     }
-    return { chosen, unreachable, tooLarge }
+    return { chosen, unreachable, tooLarge, gone }
   }
 
   async #whyUnreachable(address: Address): Promise<PadlockErrorCode> {

@@ -3,7 +3,7 @@
  * arguments, nothing is read or changed.
  */
 
-import type { InstallationId } from '../../protocol/ids.ts'
+import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { dayMs } from '../../protocol/limits.ts'
 
 /** After this many sends without an answer a session is spent; Olm receivers bridge 2,000. */
@@ -12,6 +12,8 @@ const maxPerInstallation = 5
 
 export interface Session {
   readonly installationId: InstallationId
+  /** The account of the installation; undefined if an earlier release made the session. */
+  readonly address?: Address | undefined
   /** 32 bytes. */
   readonly sessionId: Uint8Array
   /** Opaque and secret. */
@@ -30,11 +32,12 @@ export interface Session {
 
 /** A new session; nothing decrypted on it yet. @param createdMs later than all earlier times */
 export const newSession = (
-  installationId: InstallationId,
+  { id: installationId, address }: { readonly id: InstallationId; readonly address: Address },
   { sessionId, state }: Pick<Session, 'sessionId' | 'state'>,
   createdMs: number,
 ): Session => ({
   installationId,
+  address,
   sessionId,
   state,
   createdMs,
@@ -106,5 +109,7 @@ export const chooseBeyond = (
     )
     .slice(limit)
 
-const lastUsedMs = ({ createdMs, lastDecryptedMs }: Session): number =>
-  Math.max(createdMs, lastDecryptedMs)
+export const lastUsedMs = ({
+  createdMs,
+  lastDecryptedMs,
+}: Pick<Session, 'createdMs' | 'lastDecryptedMs'>): number => Math.max(createdMs, lastDecryptedMs)

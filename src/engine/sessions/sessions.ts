@@ -4,23 +4,33 @@
  */
 
 import { encodeBase64Url } from '../../protocol/bytes.ts'
-import type { InstallationId } from '../../protocol/ids.ts'
+import type { Address, InstallationId } from '../../protocol/ids.ts'
 import {
+  allRequestSessionsLimit,
   dayNs,
+  prunedRequestSessionsLimit,
   prunedSessionsLimit,
+  requestSessionsLimit,
   sessionsInMemoryBytes,
   sessionsLimit,
 } from '../../protocol/limits.ts'
 import type { Fields, Store, Write } from '../../store/store.ts'
 import { joinKey, put, remove, type SessionRecord, tables } from '../../store/tables.ts'
 import { type Change, commit } from '../runtime/change.ts'
-import { chooseBeyond, chooseToPrune, type Session } from './session-rules.ts'
+import type { Mutex } from '../runtime/mutex.ts'
+import { chooseBeyond, chooseToPrune, lastUsedMs, type Session } from './session-rules.ts'
 
 /** Peer installations whose sessions stay in memory. */
 const maxInstallations = 2_000
+/** So many are new before they are counted again. */
+const requestsBetweenPrunings = 500
+/** Sessions that one transaction removes. */
+const removedAtOnce = 500
 /** About what a session, and the id of a removed one, take in memory. */
 const sessionBytes = 2_048
 const prunedBytes = 128
+
+type IsAccepted = (address: Address) => boolean
 
 /** The sessions with one installation, by their ids as text. */
 interface Known {
@@ -35,6 +45,8 @@ export class Sessions {
   readonly #store: Store
   readonly #byInstallation = new Map<InstallationId, Known>()
   #bytes = 0
+  /** Sessions with accounts that were not accepted since the last pruning; before the first, enough. */
+  #requestsMade = requestsBetweenPrunings
 
   constructor(store: Store) {
     this.#store = store
@@ -80,12 +92,20 @@ export class Sessions {
    * Whether so many sessions with an installation were removed that it gets no further ones on a
    * fallback key: their ids have to be kept, and it can make any number of them.
    */
-  isFull(id: InstallationId): boolean {
-    return this.#known(id).pruned.size >= prunedSessionsLimit
+  isFull(
+    { id, address }: { readonly id: InstallationId; readonly address: Address },
+    isAccepted: IsAccepted = () => true,
+  ): boolean {
+    const limit = isAccepted(address) ? prunedSessionsLimit : prunedRequestSessionsLimit
+    return this.#known(id).pruned.size >= limit
   }
 
-  /** Saves the next states of these sessions, and removes what exceeds the limit with them. */
-  statesChange(sessions: readonly Session[]): Change {
+  /**
+   * Saves the next states of these sessions, and removes what exceeds the limit with them.
+   *
+   * @param isAccepted of which accounts: of others fewer are kept (section 9)
+   */
+  statesChange(sessions: readonly Session[], isAccepted: IsAccepted = () => true): Change {
     const next = new Map<InstallationId, Map<string, Session>>()
     for (const session of sessions) {
       const { installationId: id } = session
@@ -97,8 +117,12 @@ export class Sessions {
     }
     const removed: Session[] = []
     for (const live of next.values()) {
-      if (live.size <= sessionsLimit) continue
-      for (const session of chooseBeyond([...live.values()], sessionsLimit)) {
+      const [{ address } = {}] = live.values()
+      const isOfRequest = address !== undefined && !isAccepted(address)
+      const limit = isOfRequest ? requestSessionsLimit : sessionsLimit
+      if (isOfRequest) this.#requestsMade += 1
+      if (live.size <= limit) continue
+      for (const session of chooseBeyond([...live.values()], limit)) {
         live.delete(nameOf(session))
         removed.push(session)
       }
@@ -169,6 +193,73 @@ export class Sessions {
     }
   }
 
+  /** Removes all sessions with these installations, ids included. They must have been loaded. */
+  removalChange(ids: Iterable<InstallationId>): Change {
+    const known = Array.from(ids, (id) => ({ id, ...this.#known(id) }))
+    return {
+      writes: known.flatMap(({ id, live, pruned }) =>
+        [...live.keys(), ...pruned.keys()].map((name) =>
+          remove(tables.sessions, joinKey(id, name)),
+        ),
+      ),
+      committed: () => {
+        for (const { id } of known) this.#set(id, nothing)
+      },
+    }
+  }
+
+  /**
+   * Of sessions with accounts that were not accepted, keeps those used last: anyone can make any number
+   * of them, each with an installation of its own. Reads all sessions, so only when enough are new.
+   *
+   * @param lock what `ratchetLock` runs
+   */
+  async pruneRequests(
+    accepted: (addresses: ReadonlySet<Address>) => Promise<ReadonlySet<Address>>,
+    lock: Mutex,
+  ): Promise<void> {
+    if (this.#requestsMade < requestsBetweenPrunings) return
+    this.#requestsMade = 0
+    const ofRequests: Session[] = []
+    for await (const page of this.#store.pages(tables.sessions)) {
+      const some = page.flatMap(({ value }) => (value.address === '' ? [] : toSession(value)))
+      const allowed = await accepted(new Set(some.flatMap(({ address }) => address ?? [])))
+      for (const session of some) {
+        if (session.address && allowed.has(session.address)) continue
+        // Without its state, as there may be many.
+        ofRequests.push({ ...session, state: new Uint8Array() })
+      }
+    }
+    ofRequests.sort((a, b) => lastUsedMs(b) - lastUsedMs(a))
+    const old = ofRequests.slice(allRequestSessionsLimit)
+    for (let at = 0; at < old.length; at += removedAtOnce) {
+      await lock.runExclusive(async () => {
+        // What decrypted since it was read stays.
+        const some = old.slice(at, at + removedAtOnce).filter((one) => {
+          const now = this.#known(one.installationId).live.get(nameOf(one))
+          return !now || lastUsedMs(now) <= lastUsedMs(one)
+        })
+        await commit(this.#store, {
+          writes: some.map((one) =>
+            remove(tables.sessions, joinKey(one.installationId, nameOf(one))),
+          ),
+          committed: () => {
+            for (const one of some) this.#forget(one)
+          },
+        })
+      })
+    }
+  }
+
+  #forget(session: Session): void {
+    if (!this.#byInstallation.has(session.installationId)) return
+    const { live, pruned } = this.#known(session.installationId)
+    const [others, otherIds] = [new Map(live), new Map(pruned)]
+    others.delete(nameOf(session))
+    otherIds.delete(nameOf(session))
+    this.#set(session.installationId, { live: others, pruned: otherIds })
+  }
+
   /** Closes every session, because the database was rolled back (section 10). */
   async closingChange(): Promise<Change> {
     const records = await this.#store.all(tables.sessions)
@@ -237,6 +328,7 @@ const isExpired = (createdMs: number, oldestFallbackNs: bigint): boolean =>
 
 const toSession = (record: SessionRecord): Session => ({
   installationId: record.installationId as InstallationId,
+  address: record.address === '' ? undefined : (record.address as Address),
   sessionId: record.sessionId,
   state: record.state,
   createdMs: Number(record.createdMs),
@@ -250,6 +342,7 @@ const toSession = (record: SessionRecord): Session => ({
 const sessionWrite = (session: Session, pruned: boolean): Write =>
   recordWrite({
     installationId: session.installationId,
+    address: session.address ?? '',
     sessionId: session.sessionId,
     state: pruned ? new Uint8Array() : session.state,
     createdMs: BigInt(session.createdMs),

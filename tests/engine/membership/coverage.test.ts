@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import type { NodeFrame } from '../../../src/network/network.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { minuteMs } from '../../../src/protocol/limits.ts'
-import { put, tables } from '../../../src/store/tables.ts'
+import { put, StoredConsent, tables } from '../../../src/store/tables.ts'
 import { addressOf } from '../../support/checked.ts'
 import {
   anAccount,
@@ -111,7 +111,7 @@ test('an account that writes first is in the subscription from then on: the answ
   expect(line.queried).toHaveLength(asked)
 })
 
-test('section 11: a client covers the newest 400 peers, within 1,000 topics', async () => {
+test('section 11: a client covers the newest 360 accounts that were accepted, and 40 of others', async () => {
   const { world, clocks } = await aTurnedWorld()
   const { platform } = clocks
   const account = anAccount()
@@ -119,7 +119,7 @@ test('section 11: a client covers the newest 400 peers, within 1,000 topics', as
   const first = await world.open({ account, database, platform })
   await untilState(first, 'live')
   await first.engine.close()
-  const peers = Array.from({ length: 401 }, (_, n) => `0x${(n + 1).toString(16).padStart(40, '0')}`)
+  const peers = Array.from({ length: 410 }, (_, n) => `0x${(n + 1).toString(16).padStart(40, '0')}`)
   const store = await world.openStore(database)
   await store.transaction([], () => ({
     writes: peers.map((peer, n) => {
@@ -130,6 +130,7 @@ test('section 11: a client covers the newest 400 peers, within 1,000 topics', as
         peer,
         createdMs: lastMessageMs,
         lastMessageMs,
+        consent: n < 365 ? StoredConsent.ALLOWED : StoredConsent.UNSPECIFIED,
       })
     }),
     result: undefined,
@@ -138,12 +139,13 @@ test('section 11: a client covers the newest 400 peers, within 1,000 topics', as
   const line = aLine()
   const again = await world.open({ account, database, platform, network: line.network })
   await untilState(again, 'live')
-  const covered = [addressOf(account), ...peers.slice(1)]
+  // The newest of 365, and the newest of 45.
+  const covered = [addressOf(account), ...peers.slice(5, 365), ...peers.slice(370)]
   const topics = [
     `message-${again.engine.installationId}`,
     `prekey-${again.engine.installationId}`,
     ...covered.flatMap((address) => [`contact-${address}`, `revoked-${address}`]),
   ]
   expect([...(line.subscribed[0] ?? [])].sort()).toEqual(topics.sort())
-  expect(topics).toHaveLength(804)
+  expect(topics).toHaveLength(2 + 2 * 401)
 })

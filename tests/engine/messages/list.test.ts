@@ -3,30 +3,35 @@
 import { expect, test } from 'vitest'
 import { checkPlace } from '../../../src/engine/arguments.ts'
 import { directConversation } from '../../../src/engine/messages/audience.ts'
-import { Conversations } from '../../../src/engine/messages/conversations.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
-import { anAddress, aPartWorld } from '../../support/engine-context.ts'
+import { anAddress, aPartWorld, messageParts } from '../../support/engine-context.ts'
+
+/** Some accepted, some not: both are listed together. */
+const consentOf = (id: string) => (id.endsWith('0') || id.endsWith('8') ? 'allowed' : 'unknown')
 
 /** So many conversations, several of them active at the same moment. */
 const someConversations = async (count: number) => {
   const { context, store, clock } = await aPartWorld()
-  const conversations = new Conversations(context)
+  const { conversations, conversationList } = messageParts(context)
   const ids = Array.from({ length: count }, () =>
     directConversation(context.account.address, anAddress()),
   )
   const touch = (id: (typeof ids)[number], ms: number) =>
-    commit(store, conversations.activityChange(id, ms))
+    commit(
+      store,
+      conversations.activityChange(id, { messageMs: ms, consent: consentOf(id), messages: 0 }),
+    )
   for (const [n, id] of ids.entries()) await touch(id, clock.nowMs - Math.floor(n / 3))
-  return { conversations, ids, touch, clock }
+  return { list: conversationList, ids, touch, clock }
 }
 
 test('pages of any size have every conversation once, those with the newest messages first', async () => {
-  const { conversations, ids } = await someConversations(50)
+  const { list, ids } = await someConversations(50)
   for (const limit of [1, 7, 49, 50, 51]) {
     const seen: { id: string; lastMessageAtMs: number | undefined }[] = []
-    for (let page = await conversations.list(limit); page.length > 0; ) {
+    for (let page = await list.page(limit); page.length > 0; ) {
       seen.push(...page)
-      page = await conversations.list(limit, page.at(-1))
+      page = await list.page(limit, page.at(-1))
     }
     expect(seen.map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
     const times = seen.map(({ lastMessageAtMs }) => lastMessageAtMs ?? 0)
@@ -35,12 +40,12 @@ test('pages of any size have every conversation once, those with the newest mess
 })
 
 test('a conversation that moves up between two pages hides none of the others', async () => {
-  const { conversations, ids, touch, clock } = await someConversations(20)
-  const first = await conversations.list(10)
+  const { list, ids, touch, clock } = await someConversations(20)
+  const first = await list.page(10)
   const last = first.at(-1)
   if (!last) return
   await touch(last.id as (typeof ids)[number], clock.nowMs + 1)
-  const second = await conversations.list(20, last)
+  const second = await list.page(20, last)
   const seen = [...first, ...second].map(({ id }) => id)
   expect(seen.toSorted()).toEqual(ids.toSorted())
 })

@@ -4,7 +4,6 @@ import { deflateSync } from 'node:zlib'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { encodeContent } from '../../../src/content/registry.ts'
-import { Conversations } from '../../../src/engine/messages/conversations.ts'
 import type { Message } from '../../../src/engine/model.ts'
 import {
   ContentTypeIdSchema,
@@ -14,7 +13,7 @@ import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { pageContentLimitBytes } from '../../../src/protocol/limits.ts'
 import { add, MessageState, tables } from '../../../src/store/tables.ts'
 import { anAccount, never } from '../../support/engine.ts'
-import { aPartWorld } from '../../support/engine-context.ts'
+import { aPartWorld, messageParts } from '../../support/engine-context.ts'
 
 const mib = 1024 * 1024
 
@@ -38,7 +37,7 @@ const someMessages = async (contents: readonly Uint8Array[], nodeNsOf: (n: numbe
   const { context, store } = await aPartWorld()
   const peer = anAccount().address.toLowerCase()
   const id = buildConversationId(context.account.address, peer as typeof context.account.address)
-  const conversations = new Conversations(context)
+  const { stream, history } = messageParts(context)
   for (const [n, content] of contents.entries()) {
     const messageId = n.toString(16).padStart(64, '0')
     const record = {
@@ -55,9 +54,9 @@ const someMessages = async (contents: readonly Uint8Array[], nodeNsOf: (n: numbe
       writes: [add(tables.messages, messageId, record, number)],
       result: undefined,
     }))
-    conversations.arrived(number)
+    stream.arrived(number)
   }
-  return { conversations, id }
+  return { stream, history, id }
 }
 
 const sizeOf = (messages: readonly Message[]): number =>
@@ -65,12 +64,12 @@ const sizeOf = (messages: readonly Message[]): number =>
 
 /** All pages of a history, oldest message first. */
 const historyOf = async (
-  { conversations, id }: Awaited<ReturnType<typeof someMessages>>,
+  { history, id }: Awaited<ReturnType<typeof someMessages>>,
   limit: number,
 ) => {
   const pages: (readonly Message[])[] = []
   for (let before: string | undefined; ; ) {
-    const page = await conversations.history(id, before, limit)
+    const page = await history(id, before, limit)
     if (page.length === 0) return pages
     pages.push(page)
     before = page.at(-1)?.cursor
@@ -108,7 +107,7 @@ test('a few bytes that inflate to megabytes fill a page alone, in histories and 
 
   const streamed: string[] = []
   for (let after = '0'; streamed.length < count; ) {
-    const page = await made.conversations.next(after, undefined, 0, never)
+    const page = await made.stream.next(after, {}, 0, never)
     expect(page.messages).toHaveLength(1)
     streamed.push(...page.messages.map(({ id }) => id))
     after = page.cursor
@@ -129,5 +128,5 @@ test('short messages fill pages as before', async () => {
   const texts = Array.from({ length: count }, (_, n) => encodeContent(`${n}`))
   const made = await someMessages(texts, (n) => BigInt(n + 1))
   expect((await historyOf(made, 12)).map(({ length }) => length)).toEqual([12, 12, 6])
-  expect((await made.conversations.next('0', undefined, 0, never)).messages).toHaveLength(count)
+  expect((await made.stream.next('0', {}, 0, never)).messages).toHaveLength(count)
 })

@@ -2,14 +2,13 @@
 
 import { expect, test } from 'vitest'
 import { directConversation } from '../../../src/engine/messages/audience.ts'
-import { Conversations } from '../../../src/engine/messages/conversations.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import { PadlockError } from '../../../src/errors.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { dayMs, minuteMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
 import { anAccount, freshDatabase, never, untilState, untilTexts } from '../../support/engine.ts'
-import { anAddress, aPartWorld } from '../../support/engine-context.ts'
+import { anAddress, aPartWorld, messageParts } from '../../support/engine-context.ts'
 import { aTurnedWorld } from '../../support/turned-world.ts'
 
 const yearMs = 365 * dayMs
@@ -78,6 +77,8 @@ test('a clock that was ahead spoils no conversation that is written in later', a
   expect(await all.list()).toContainEqual({ id: all.withCarol.id, isRight: true })
 })
 
+const at = (messageMs: number) => ({ messageMs, consent: 'unknown' as const, messages: 0 })
+
 test('a conversation that a wrong clock has put first comes back with whatever is received', async () => {
   const { context, clock } = await aPartWorld()
   const other = anAddress()
@@ -85,11 +86,11 @@ test('a conversation that a wrong clock has put first comes back with whatever i
   const lastMessageMs = BigInt(clock.nowMs + 80 * yearMs)
   const spoiled = put(tables.conversations, id, { conversationId: id, peer: other, lastMessageMs })
   await commit(context.store, { writes: [spoiled] })
-  const conversations = new Conversations(context)
+  const { conversations, conversationList } = messageParts(context)
   await conversations.load(id)
-  await commit(context.store, conversations.activityChange(id, clock.nowMs))
-  expect(await conversations.list(9)).toMatchObject([{ id, lastMessageAtMs: clock.nowMs }])
+  await commit(context.store, conversations.activityChange(id, at(clock.nowMs)))
+  expect(await conversationList.page(9)).toMatchObject([{ id, lastMessageAtMs: clock.nowMs }])
   // A late copy of an older message changes nothing.
-  await commit(context.store, conversations.activityChange(id, clock.nowMs - dayMs))
-  expect(await conversations.list(9)).toMatchObject([{ id, lastMessageAtMs: clock.nowMs }])
+  await commit(context.store, conversations.activityChange(id, at(clock.nowMs - dayMs)))
+  expect(await conversationList.page(9)).toMatchObject([{ id, lastMessageAtMs: clock.nowMs }])
 })

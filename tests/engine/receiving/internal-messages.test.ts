@@ -48,7 +48,7 @@ test('a copy from another device of ours is sent, not received, whatever its con
   expect(batch.outcomes).toEqual(['kept', 'kept', wrong])
   const { rows } = await bob.store.scan(tables.messages, { after: 0, limit: 5 })
   expect(rows.map(({ value }) => value.state)).toEqual([MessageState.SENT, MessageState.SENT])
-  const peers = (await bob.parts.conversations.list(5)).map(({ peer }) => peer.toLowerCase())
+  const peers = (await bob.parts.conversationList.page(5)).map(({ peer }) => peer.toLowerCase())
   expect(peers.toSorted()).toEqual([device.address, stranger].toSorted())
 })
 

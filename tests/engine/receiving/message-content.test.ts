@@ -16,12 +16,7 @@ const limit = 900 * 1024
 
 /** What an application is shown of a message. */
 const shownOf = async (bob: Awaited<ReturnType<typeof aReceiver>>, record: MessageRecord) => {
-  const { messages } = await bob.parts.conversations.next(
-    '0',
-    undefined,
-    1,
-    new AbortController().signal,
-  )
+  const { messages } = await bob.parts.stream.next('0', {}, 1, new AbortController().signal)
   return must(messages.find(({ id }) => id === record.messageId))
 }
 

@@ -42,6 +42,7 @@ const shown: Readonly<Record<string, Readonly<Partial<Record<PadlockErrorCode, S
     unsealing_failed: ['unsealing', 'a seal to a key of somebody else'],
     not_for_us: ['unsealing', 'another recipient id'],
     unknown_sender: ['authentication', 'an installation that its account does not name'],
+    sender_denied: ['requests', 'what a denied account sends leaves nothing but the cursor'],
     sender_revoked: ['authentication', 'a live client takes nothing from a revoked installation'],
     bad_header_signature: ['authentication', 'the signature of another identity'],
     bad_mac: ['decryption', 'another baseKey, claimed'],
@@ -66,7 +67,7 @@ const shown: Readonly<Record<string, Readonly<Partial<Record<PadlockErrorCode, S
 }
 
 /** In the same part of the source's table, and no outcome of an envelope. */
-const others = ['gap', 'node_withholding', 'node_equivocating', 'restored']
+const others = ['requests_full', 'gap', 'node_withholding', 'node_equivocating', 'restored']
 
 const listed = Object.values(shown).flatMap((group) => Object.keys(group))
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
@@ -207,14 +208,14 @@ test('a batch of many senders and sessions is one transaction, in order of arriv
     lines[at] = one.next
     return one
   })
-  const { conversations } = bob.parts
-  expect(conversations.lastCursor()).toBe(String(must(before).number))
+  const { stream } = bob.parts
+  expect(stream.lastCursor()).toBe(String(must(before).number))
   const { outcomes: came, transactions } = await bob.deliver(...forged.map(messageOf))
   expect(came).toEqual(Array.from({ length: 40 }, () => 'kept'))
   expect(transactions).toBe(1)
   const { rows } = await bob.store.scan(tables.messages, { after: must(before).number, limit: 500 })
   // Streams go on from there.
-  expect(conversations.lastCursor()).toBe(String(rows.at(-1)?.number))
+  expect(stream.lastCursor()).toBe(String(rows.at(-1)?.number))
   expect(rows.map(({ value }) => value.content)).toEqual(forged.map((_, n) => textContent(`${n}`)))
 })
 

@@ -28,6 +28,7 @@ const parked = (from: number, bytes: number, sequence = 1n): NewlyParked => ({
   message: shared.subarray(0, bytes),
   sequence,
   nodeNs: sequence,
+  isAccepted: true,
   address: address(from),
   installationId: installation(from),
 })

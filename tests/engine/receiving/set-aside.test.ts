@@ -5,7 +5,7 @@ import { SetAside } from '../../../src/engine/receiving/set-aside.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import { dayMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
-import { aPartWorld } from '../../support/engine-context.ts'
+import { aPartWorld, messageParts } from '../../support/engine-context.ts'
 
 test('what no later release came to read goes after four hundred days, and makes room', async () => {
   const { context, store, turn } = await aPartWorld()
@@ -18,7 +18,7 @@ test('what no later release came to read goes after four hundred days, and makes
     (await store.scan(tables.setAside, { after: 0, limit: 9 })).rows.map(
       ({ value }) => value.address,
     )
-  const setAside = new SetAside(context)
+  const setAside = new SetAside(context, messageParts(context).consents)
   await keep('old', context.time.passedNs())
   turn(1)
   await keep('young', context.time.passedNs())

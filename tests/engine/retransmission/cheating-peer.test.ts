@@ -32,6 +32,7 @@ const aScene = async () => {
   const mallory = await CheatingPeer.register(stage.world)
   const session = await mallory.sessionWith(stage.bob)
   const { id } = await stage.atBob.engine.conversation(mallory.account.address)
+  await stage.atBob.engine.setConsent(mallory.account.address, 'allowed')
   return { clock, stage, mallory, session, id }
 }
 
@@ -131,6 +132,7 @@ test('section 10: a retransmission is taken once, from the installation that was
   const { clock, stage, mallory, session, id } = await aScene()
   const { atBob, world } = stage
   const eve = await CheatingPeer.register(world)
+  await atBob.engine.setConsent(eve.account.address, 'allowed')
   const hers = await eve.sessionWith(stage.bob)
   const digest = await undecryptable(eve, hers, stage)
   await until(() => countOf(atBob, 'header_mismatch') === 1)

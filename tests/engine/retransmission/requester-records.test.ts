@@ -1,6 +1,7 @@
 /** What the requester notes and forgets, and which answers it takes: docs/protocol.md section 10, one part alone. */
 
 import { expect, test } from 'vitest'
+import { commit } from '../../../src/engine/runtime/change.ts'
 import { dayMs, hourMs, minuteMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
@@ -187,7 +188,7 @@ test('an envelope that comes while the request is prepared is not asked for', as
   expect(all.world.context.status.current.warnings).toEqual([])
 })
 
-test('strangers have a hundred places with a hundred digests, and take none of those who were written to', async () => {
+test('strangers have a hundred places with a hundred digests, and take none of those who were accepted', async () => {
   const all = await aRequester(2)
   const [peer, friend] = all.peers
   if (!peer || !friend) return
@@ -215,9 +216,9 @@ test('strangers have a hundred places with a hundred digests, and take none of t
   expect((await ofFirst())?.missing).toHaveLength(100)
   await all.note(Array.from({ length: 150 }, () => aFailure(friend)))
   const ofFriend = (await noted()).find(({ installationId }) => installationId === friend.id)
-  expect(ofFriend).toMatchObject({ written: true })
+  expect(ofFriend).toMatchObject({ accepted: true })
   expect(ofFriend?.missing).toHaveLength(150)
-  // Once somebody wrote there, there is room.
+  // Once it is accepted, there is room.
   await all.note([aFailure(first)], [], new Set([first.address]))
   expect((await ofFirst())?.missing).toHaveLength(101)
   const again = all.start()
@@ -225,28 +226,25 @@ test('strangers have a hundred places with a hundred digests, and take none of t
   expect(again.askedFor(first.id, aDigest())).toBeUndefined()
 })
 
-test('strangers get ten of the twenty requests of an hour, and those who were written to come first', async () => {
-  const all = await aRequester(32)
-  const friends = all.peers.slice(16)
-  await all.note(
-    all.peers.map((one) => aFailure(one)),
-    [],
-    new Set(friends.slice(0, 5).map(({ address }) => address)),
-  )
+test('section 9: of an account that was not accepted nothing is requested, until it is', async () => {
+  const all = await aRequester(2)
+  const [stranger, friend] = all.peers
+  if (!stranger || !friend) return
+  const failure = aFailure(stranger)
+  await all.note([failure, aFailure(friend)], [], new Set([friend.address]))
   await all.run()
   await all.turn(minuteMs)
-  const asked = all.parts.fanout.calls.map(({ messages }) => messages[0]?.recipients[0]?.id)
-  expect(asked.slice(0, 5).toSorted()).toEqual(
-    friends
-      .slice(0, 5)
-      .map(({ id }) => id)
-      .toSorted(),
-  )
-  expect(asked).toHaveLength(10)
-  // What is left of the hour is for those who are written to.
-  const [, , , , , next] = friends
-  if (!next) return
-  await all.note([aFailure(next)])
-  await all.turn(minuteMs)
-  expect(all.parts.fanout.calls).toHaveLength(11)
+  await all.turn(hourMs)
+  const asked = () => all.parts.fanout.calls.map(({ messages }) => messages[0]?.recipients[0]?.id)
+  // Once more after an hour.
+  expect(asked()).toEqual([friend.id, friend.id])
+  const { store } = all.world
+  await commit(store, all.requester.consentChange(stranger.address, 'allowed'))
+  await until(() => asked().length > 2)
+  expect(asked().slice(2)).toEqual([stranger.id])
+  expect(countsOf(all, [failure])).toEqual([1])
+  // Denied: what was noted is forgotten.
+  await commit(store, all.requester.consentChange(stranger.address, 'denied'))
+  const rows = (await store.all(tables.recovery)).map(({ value }) => value.installationId)
+  expect(rows).not.toContain(stranger.id)
 })

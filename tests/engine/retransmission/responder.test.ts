@@ -50,8 +50,7 @@ const aResponder = async () => {
   ] as const
   await commit(bare.store, parts.sessions.statesChange(sessions))
   const conversationId = buildConversationId(context.account.address, peer.address)
-  await parts.conversations.load(conversationId)
-  await commit(bare.store, parts.conversations.activityChange(conversationId, 1, true))
+  await parts.accept(peer.address)
   /** A message that was sent at that time in one envelope for each of these. */
   const sent = async (to: readonly string[], sentMs = bare.clock.nowMs, answers = 0) => {
     const envelopes = to.map((installationId) => ({
@@ -438,7 +437,7 @@ test('while the outbox is crowded the rest of an answer waits, and is not counte
   expect(rest).toEqual([])
 })
 
-test('an account that was never written to gets nothing, and costs no search', async () => {
+test('an account that was not accepted gets nothing, and costs no search', async () => {
   const all = await aResponder()
   const stranger = known(aDevice())
   all.parts.directory.people.set(stranger.address, [stranger])

@@ -173,6 +173,7 @@ test('sections 6 and 10: a prekey that was used before costs a minute, not a mes
   await say(atBob, withBob.id, 'the key is new')
   await untilTexts(carol, withBob.id, 1)
   const withDave = await dave.engine.conversation(carol.account.address)
+  await carol.engine.setConsent(dave.engine.address, 'allowed')
   await say(dave, withDave.id, 'the key is used up')
   await until(() => countOf(carol, 'prekey_gone') === 1)
   expect(await shownTexts(carol, withDave.id)).toEqual([])

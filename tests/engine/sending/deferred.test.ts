@@ -4,7 +4,7 @@ import { expect, test, vi } from 'vitest'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
-import { put, tables } from '../../../src/store/tables.ts'
+import { put, StoredConsent, tables } from '../../../src/store/tables.ts'
 import { aDeferral } from '../../support/deferred-part.ts'
 import { until } from '../../support/engine.ts'
 import { anAddress, sendingParts } from '../../support/engine-context.ts'
@@ -93,7 +93,11 @@ test('for a late device of our own, messages of all conversations are deferred, 
   const others = [anAddress(), anAddress()].map((address) => buildConversationId(all.own, address))
   await all.write(
     [all.conversationId, ...others].map((conversationId) =>
-      put(tables.conversations, conversationId, { conversationId, lastMessageMs: 1n }),
+      put(tables.conversations, conversationId, {
+        conversationId,
+        lastMessageMs: 1n,
+        consent: StoredConsent.ALLOWED,
+      }),
     ),
   )
   for (let n = 1; n <= 101; n += 1) await all.aMessage(`here ${n}`, now + BigInt(n))

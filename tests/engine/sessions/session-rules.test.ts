@@ -9,7 +9,7 @@ import {
   type Session,
   sendsLeft,
 } from '../../../src/engine/sessions/session-rules.ts'
-import type { InstallationId } from '../../../src/protocol/ids.ts'
+import type { Address, InstallationId } from '../../../src/protocol/ids.ts'
 import { dayMs } from '../../../src/protocol/limits.ts'
 import { runSeed } from '../../support/random.ts'
 
@@ -193,8 +193,9 @@ test('a session has a thousand sends without an answer, and then none', () => {
 
 test('a session that was just made has decrypted and sent nothing, and is open', () => {
   const made = { sessionId: new Uint8Array(32).fill(1), state: Uint8Array.of(2) }
-  expect(newSession('i' as InstallationId, made, 7)).toEqual({
+  expect(newSession({ id: 'i' as InstallationId, address: 'a' as Address }, made, 7)).toEqual({
     installationId: 'i',
+    address: 'a',
     ...made,
     createdMs: 7,
     firstDecryptedMs: 0,

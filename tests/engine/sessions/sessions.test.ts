@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { commit } from '../../../src/engine/runtime/change.ts'
 import type { Session } from '../../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../../src/engine/sessions/sessions.ts'
-import type { InstallationId } from '../../../src/protocol/ids.ts'
+import type { Address, InstallationId } from '../../../src/protocol/ids.ts'
 import { dayMs } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { aPartWorld } from '../../support/engine-context.ts'
@@ -189,16 +189,17 @@ test('section 7: an installation has twenty sessions at most; those used longest
 test('section 7: after a thousand removed sessions an installation is full, until their ids expire', async () => {
   const { sessions, save, clock } = await someSessions()
   const id = idOf('peer')
+  const peer = { id, address: 'address' as Address }
   const flood = Array.from({ length: 1_020 }, (_, nth) =>
     aSession(id, { createdMs: nth + 1, lastDecryptedMs: nth + 1 }),
   )
   await save(...flood.slice(0, 1_019))
-  expect(sessions.isFull(id)).toBe(false)
+  expect(sessions.isFull(peer)).toBe(false)
   await save(...flood.slice(1_019))
-  expect(sessions.isFull(id)).toBe(true)
-  expect(sessions.isFull(idOf('other'))).toBe(false)
+  expect(sessions.isFull(peer)).toBe(true)
+  expect(sessions.isFull({ ...peer, id: idOf('other') })).toBe(false)
   await sessions.prune(clock.nowMs, BigInt(clock.nowMs) * 1_000_000n)
-  expect(sessions.isFull(id)).toBe(false)
+  expect(sessions.isFull(peer)).toBe(false)
 })
 
 test('an older copy closes every session that there is, and leaves the pruned alone', async () => {

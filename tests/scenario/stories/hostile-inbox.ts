@@ -45,6 +45,9 @@ export const story: Story = async (world) => {
     assert.equal(await attacker.publish(inbox, huge), round === 0 ? 'stored' : 'too_large')
   }
 
+  // Of somebody whom Bob never answered he would keep fifty.
+  await bobPhone.send(alice, 'I am listening', 'sent')
+  await alicePhone.settled(bob, 1)
   await alicePhone.send(bob, 'message 0', 'sent')
   let attacks = 0
   for (let sent = 1; sent < good; sent += 1) {
@@ -57,9 +60,10 @@ export const story: Story = async (world) => {
   }
   await attack(attacks)
   await alicePhone.send(bob, 'the last one', 'sent')
-  await bobPhone.settled(alice, good + 1)
+  await bobPhone.settled(alice, good + 2)
 
-  const contents = (await bobPhone.history(alice)).map(({ content }) => content)
+  const [first, ...contents] = (await bobPhone.history(alice)).map(({ content }) => content)
+  assert.equal(first, 'I am listening')
   assert.equal(contents.length, good + 1)
   for (let sent = 0; sent < good; sent += 1) assert.equal(contents[sent], `message ${sent}`)
   assert.equal(contents.at(-1), 'the last one')
@@ -68,5 +72,5 @@ export const story: Story = async (world) => {
   assert.ok((warnings.malformed ?? 0) > bad / 2, JSON.stringify(warnings))
   assert.ok((warnings.message_key_gone ?? 0) > 0, JSON.stringify(warnings))
   await bobPhone.send(alice, 'I read them all', 'sent')
-  await alicePhone.settled(bob, good + 2)
+  await alicePhone.settled(bob, good + 3)
 }

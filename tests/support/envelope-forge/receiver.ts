@@ -279,10 +279,19 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
       parts.context.status.current.warnings.find((warning) => warning.code === code)?.count ?? 0,
     /** A peer that is granted and published; known here unless told otherwise. */
     sender: async (
-      how: { readonly wallet?: ReturnType<typeof anAccount>; readonly unknown?: boolean } = {},
+      how: {
+        readonly wallet?: ReturnType<typeof anAccount>
+        readonly unknown?: boolean
+        /** Whether the person never accepted the account. */
+        readonly stranger?: boolean
+      } = {},
     ) => {
       const made = await makeSender(how.wallet ?? anAccount())
       await publish(contactTopic(made.sender.address), made.bundle)
+      if (!how.stranger) {
+        const { consents } = parts
+        await consents.set(made.sender.address, 'allowed', (change) => commit(parts.store, change))
+      }
       if (how.unknown) return made.sender
       await parts.directory.reread(made.sender.address)
       if (options.followed !== false) follow(made.sender.address)

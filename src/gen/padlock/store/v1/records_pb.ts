@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQi1wEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEEhQKDGN1cnJlbnRfdGltZRgKIAEoCSJcChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ19idW5kbGUYAiABKAwiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMIlIKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEEhAKCGFza2VkX21zGAMgAygEIksKC0NsYWltUmVjb3JkEhAKCGNsYWltX2lkGAEgASgMEhgKEGluc3RhbGxhdGlvbl9pZHMYAiADKAkSEAoIYXNrZWRfbXMYAyABKAQijAMKEkluc3RhbGxhdGlvblJlY29yZBIPCgdhZGRyZXNzGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRISCgpjdXJ2ZTI1NTE5GAMgASgMEg8KB2VkMjU1MTkYBCABKAwSEwoLc2VhbGluZ19rZXkYBSABKAwSGgoSc2VhbGluZ19jcmVhdGVkX25zGAYgASgEEhUKDWZpcnN0X3NlZW5fbnMYByABKAQSEgoKcmV2b2tlZF9ucxgIIAEoBBIyCgVzdGF0ZRgJIAEoDjIjLnBhZGxvY2suc3RvcmUudjEuSW5zdGFsbGF0aW9uU3RhdGUSDwoHaXNfcGFzdBgKIAEoCBIQCghjaGFpbl9pZBgLIAEoBBIYChByZXZva2VkX2NoYWluX2lkGAwgASgEEhQKDGNvbnRlc3RlZF9ieRgNIAMoBBIUCgxpc19kZWxlZ2F0ZWQYDiABKAgSLgoHdm91Y2hlcxgPIAMoCzIdLnBhZGxvY2suc3RvcmUudjEuVm91Y2hSZWNvcmQiKgoLVm91Y2hSZWNvcmQSCgoCYnkYASABKAkSDwoHbm9kZV9ucxgCIAEoBCKBAQoQVW52ZXJpZmllZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSEAoIY2hhaW5faWQYAyABKAQSFwoPaW5zdGFsbGF0aW9uX2lkGAQgASgJEg8KB25vZGVfbnMYBSABKAQSDwoHaXNfbmV3cxgGIAEoCCImChNPd25SZXZvY2F0aW9uUmVjb3JkEg8KB21lc3NhZ2UYASABKAwi3gEKDVNlc3Npb25SZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAwSDQoFc3RhdGUYAyABKAwSEgoKY3JlYXRlZF9tcxgEIAEoBBIZChFsYXN0X2RlY3J5cHRlZF9tcxgFIAEoBBISCgpzZW50X3NpbmNlGAYgASgNEhoKEmZpcnN0X2RlY3J5cHRlZF9tcxgHIAEoBBIOCgZjbG9zZWQYCCABKAgSDgoGcHJ1bmVkGAkgASgIEhIKCmhlYWRzX3RvbGQYCiABKAwiqwEKEkNvbnZlcnNhdGlvblJlY29yZBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDAoEcGVlchgCIAEoCRISCgpjcmVhdGVkX21zGAMgASgEEhcKD2xhc3RfbWVzc2FnZV9tcxgEIAEoBBIwCgRraW5kGAUgASgOMiIucGFkbG9jay5zdG9yZS52MS5Db252ZXJzYXRpb25LaW5kEg8KB3dyaXR0ZW4YBiABKAgi3wEKDU1lc3NhZ2VSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSDgoGc2VuZGVyGAMgASgJEhsKE3NlbmRlcl9pbnN0YWxsYXRpb24YBCABKAkSEwoLY29tcG9zZWRfbnMYBSABKAQSDwoHbm9kZV9ucxgGIAEoBBIPCgdjb250ZW50GAcgASgMEi0KBXN0YXRlGAggASgOMh4ucGFkbG9jay5zdG9yZS52MS5NZXNzYWdlU3RhdGUSDgoGcmVhc29uGAkgASgJIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQifwoOUmVjb3ZlcnlSZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSMgoHbWlzc2luZxgDIAMoCzIhLnBhZGxvY2suc3RvcmUudjEuTWlzc2luZ0VudmVsb3BlEg8KB3dyaXR0ZW4YBCABKAgiQwoOUmVxdWVzdHNSZWNvcmQSMQoIcmVxdWVzdHMYASADKAsyHy5wYWRsb2NrLnN0b3JlLnYxLlJlcXVlc3RSZWNvcmQiXgoNUmVxdWVzdFJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgMEg8KB2RpZ2VzdHMYBCADKAwiQAoNUmVwb3J0c1JlY29yZBIvCgdyZXBvcnRzGAEgAygLMh4ucGFkbG9jay5zdG9yZS52MS5SZXBvcnRSZWNvcmQiSwoMUmVwb3J0UmVjb3JkEg0KBXRvcGljGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRITCgtyZXBvcnRlZF9tcxgDIAEoBCJlCg9NaXNzaW5nRW52ZWxvcGUSDgoGZGlnZXN0GAEgASgMEg8KB25vZGVfbnMYAiABKAQSEQoJZmFpbGVkX21zGAMgASgEEgwKBGFza3MYBCABKA0SEAoIYXNrZWRfbXMYBSABKAQiTQoJT3V0Ym94Um93Eg0KBXRvcGljGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHYWRkcmVzcxgDIAEoCRIPCgdub2RlX25zGAQgASgEIj0KDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMIi8KClNlZW5SZWNvcmQSEAoIcHJlZml4ZXMYASABKAwSDwoHbm9kZV9ucxgCIAEoBCJ/CgxQYXJrZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIQCghzZXF1ZW5jZRgCIAEoBBIPCgdub2RlX25zGAMgASgEEg8KB2FkZHJlc3MYBCABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAUgASgJEhEKCXBhcmtlZF9tcxgGIAEoBCJcCg5TZXRBc2lkZVJlY29yZBIPCgdwYXlsb2FkGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAMgASgJEg8KB25vZGVfbnMYBCABKAQizAEKCk5ld3NSZWNvcmQSDQoFYXRfbXMYASABKAQSDAoEa2luZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgEIAEoCRISCgpjdXJ2ZTI1NTE5GAUgASgJEg8KB2VkMjU1MTkYBiABKAkSEgoKY3JlYXRlZF9tcxgHIAEoBBINCgVzdGF0ZRgIIAEoCRIMCgRjb2RlGAkgASgJEg8KB2FjY291bnQYCiABKAkSEAoIdW5vcGVuZWQYCyABKA0qeAoRSW5zdGFsbGF0aW9uU3RhdGUSIgoeSU5TVEFMTEFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASHAoYSU5TVEFMTEFUSU9OX1NUQVRFX1ZBTElEEAESIQodSU5TVEFMTEFUSU9OX1NUQVRFX1VOVkVSSUZJRUQQAipTChBDb252ZXJzYXRpb25LaW5kEiEKHUNPTlZFUlNBVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASHAoYQ09OVkVSU0FUSU9OX0tJTkRfRElSRUNUEAEqfAoMTWVzc2FnZVN0YXRlEh0KGU1FU1NBR0VfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNRVNTQUdFX1NUQVRFX1BFTkRJTkcQARIWChJNRVNTQUdFX1NUQVRFX1NFTlQQAhIaChZNRVNTQUdFX1NUQVRFX1JFQ0VJVkVEEANiBnByb3RvMw");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQi1wEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEEhQKDGN1cnJlbnRfdGltZRgKIAEoCSJcChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ19idW5kbGUYAiABKAwiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMIlIKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEEhAKCGFza2VkX21zGAMgAygEIksKC0NsYWltUmVjb3JkEhAKCGNsYWltX2lkGAEgASgMEhgKEGluc3RhbGxhdGlvbl9pZHMYAiADKAkSEAoIYXNrZWRfbXMYAyABKAQijAMKEkluc3RhbGxhdGlvblJlY29yZBIPCgdhZGRyZXNzGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRISCgpjdXJ2ZTI1NTE5GAMgASgMEg8KB2VkMjU1MTkYBCABKAwSEwoLc2VhbGluZ19rZXkYBSABKAwSGgoSc2VhbGluZ19jcmVhdGVkX25zGAYgASgEEhUKDWZpcnN0X3NlZW5fbnMYByABKAQSEgoKcmV2b2tlZF9ucxgIIAEoBBIyCgVzdGF0ZRgJIAEoDjIjLnBhZGxvY2suc3RvcmUudjEuSW5zdGFsbGF0aW9uU3RhdGUSDwoHaXNfcGFzdBgKIAEoCBIQCghjaGFpbl9pZBgLIAEoBBIYChByZXZva2VkX2NoYWluX2lkGAwgASgEEhQKDGNvbnRlc3RlZF9ieRgNIAMoBBIUCgxpc19kZWxlZ2F0ZWQYDiABKAgSLgoHdm91Y2hlcxgPIAMoCzIdLnBhZGxvY2suc3RvcmUudjEuVm91Y2hSZWNvcmQiKgoLVm91Y2hSZWNvcmQSCgoCYnkYASABKAkSDwoHbm9kZV9ucxgCIAEoBCKBAQoQVW52ZXJpZmllZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEg8KB2FkZHJlc3MYAiABKAkSEAoIY2hhaW5faWQYAyABKAQSFwoPaW5zdGFsbGF0aW9uX2lkGAQgASgJEg8KB25vZGVfbnMYBSABKAQSDwoHaXNfbmV3cxgGIAEoCCImChNPd25SZXZvY2F0aW9uUmVjb3JkEg8KB21lc3NhZ2UYASABKAwi7wEKDVNlc3Npb25SZWNvcmQSFwoPaW5zdGFsbGF0aW9uX2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAwSDQoFc3RhdGUYAyABKAwSEgoKY3JlYXRlZF9tcxgEIAEoBBIZChFsYXN0X2RlY3J5cHRlZF9tcxgFIAEoBBISCgpzZW50X3NpbmNlGAYgASgNEhoKEmZpcnN0X2RlY3J5cHRlZF9tcxgHIAEoBBIOCgZjbG9zZWQYCCABKAgSDgoGcHJ1bmVkGAkgASgIEhIKCmhlYWRzX3RvbGQYCiABKAwSDwoHYWRkcmVzcxgLIAEoCSLeAQoSQ29udmVyc2F0aW9uUmVjb3JkEhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIMCgRwZWVyGAIgASgJEhIKCmNyZWF0ZWRfbXMYAyABKAQSFwoPbGFzdF9tZXNzYWdlX21zGAQgASgEEjAKBGtpbmQYBSABKA4yIi5wYWRsb2NrLnN0b3JlLnYxLkNvbnZlcnNhdGlvbktpbmQSKgoHY29uc2VudBgHIAEoDjIZLnBhZGxvY2suc3RvcmUudjEuQ29uc2VudBIQCghtZXNzYWdlcxgIIAEoDUoECAYQByKTAQoNQWNjb3VudFJlY29yZBIPCgdhZGRyZXNzGAEgASgJEioKB2NvbnNlbnQYAiABKA4yGS5wYWRsb2NrLnN0b3JlLnYxLkNvbnNlbnQSEgoKY2hhbmdlZF9ucxgDIAEoBBIQCghtZXNzYWdlcxgEIAEoDRINCgVieXRlcxgFIAEoBBIQCghsZWZ0X291dBgGIAEoDSI2ChNSZXF1ZXN0VG90YWxzUmVjb3JkEhAKCG1lc3NhZ2VzGAEgASgNEg0KBWJ5dGVzGAIgASgEIvABCg1NZXNzYWdlUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEg4KBnNlbmRlchgDIAEoCRIbChNzZW5kZXJfaW5zdGFsbGF0aW9uGAQgASgJEhMKC2NvbXBvc2VkX25zGAUgASgEEg8KB25vZGVfbnMYBiABKAQSDwoHY29udGVudBgHIAEoDBItCgVzdGF0ZRgIIAEoDjIeLnBhZGxvY2suc3RvcmUudjEuTWVzc2FnZVN0YXRlEg4KBnJlYXNvbhgJIAEoCRIPCgdkZWxldGVkGAogASgIIp4BCgxPdXRib3hSZWNvcmQSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEwoLY29tcG9zZWRfbnMYAyABKAQSKQoEcm93cxgEIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuT3V0Ym94Um93Eg4KBnNlYWxlZBgFIAEoCBIRCglzZWFsZWRfbXMYBiABKAQiUAoKU2VudFJlY29yZBIxCgllbnZlbG9wZXMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlNlbnRFbnZlbG9wZRIPCgdzZW50X21zGAIgASgEIlwKDFNlbnRFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhIKCm1lc3NhZ2VfaWQYAyABKAkSDwoHYW5zd2VycxgEIAEoDSJcCgpPd2VkUmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSEAoIc2luY2VfbXMYBCABKAQigAEKDlJlY292ZXJ5UmVjb3JkEhcKD2luc3RhbGxhdGlvbl9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEjIKB21pc3NpbmcYAyADKAsyIS5wYWRsb2NrLnN0b3JlLnYxLk1pc3NpbmdFbnZlbG9wZRIQCghhY2NlcHRlZBgEIAEoCCJDCg5SZXF1ZXN0c1JlY29yZBIxCghyZXF1ZXN0cxgBIAMoCzIfLnBhZGxvY2suc3RvcmUudjEuUmVxdWVzdFJlY29yZCJeCg1SZXF1ZXN0UmVjb3JkEhcKD2luc3RhbGxhdGlvbl9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAwSDwoHZGlnZXN0cxgEIAMoDCJACg1SZXBvcnRzUmVjb3JkEi8KB3JlcG9ydHMYASADKAsyHi5wYWRsb2NrLnN0b3JlLnYxLlJlcG9ydFJlY29yZCJLCgxSZXBvcnRSZWNvcmQSDQoFdG9waWMYASABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAIgASgJEhMKC3JlcG9ydGVkX21zGAMgASgEImUKD01pc3NpbmdFbnZlbG9wZRIOCgZkaWdlc3QYASABKAwSDwoHbm9kZV9ucxgCIAEoBBIRCglmYWlsZWRfbXMYAyABKAQSDAoEYXNrcxgEIAEoDRIQCghhc2tlZF9tcxgFIAEoBCJNCglPdXRib3hSb3cSDQoFdG9waWMYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgdhZGRyZXNzGAMgASgJEg8KB25vZGVfbnMYBCABKAQiTgoMQ3Vyc29yUmVjb3JkEg0KBXRvcGljGAEgASgJEhAKCHNlcXVlbmNlGAIgASgEEgwKBGhlYWQYAyABKAwSDwoHcmVhZF9tcxgEIAEoBCIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQikQEKDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEEhAKCGFjY2VwdGVkGAcgASgIIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCLMAQoKTmV3c1JlY29yZBINCgVhdF9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAQgASgJEhIKCmN1cnZlMjU1MTkYBSABKAkSDwoHZWQyNTUxORgGIAEoCRISCgpjcmVhdGVkX21zGAcgASgEEg0KBXN0YXRlGAggASgJEgwKBGNvZGUYCSABKAkSDwoHYWNjb3VudBgKIAEoCRIQCgh1bm9wZW5lZBgLIAEoDSp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKlMKEENvbnZlcnNhdGlvbktpbmQSIQodQ09OVkVSU0FUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIcChhDT05WRVJTQVRJT05fS0lORF9ESVJFQ1QQASpLCgdDb25zZW50EhcKE0NPTlNFTlRfVU5TUEVDSUZJRUQQABITCg9DT05TRU5UX0FMTE9XRUQQARISCg5DT05TRU5UX0RFTklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -504,6 +504,13 @@ export type SessionRecord = Message<"padlock.store.v1.SessionRecord"> & {
    * @generated from field: bytes heads_told = 10;
    */
   headsTold: Uint8Array;
+
+  /**
+   * The account of the installation; empty in records of earlier releases.
+   *
+   * @generated from field: string address = 11;
+   */
+  address: string;
 };
 
 /**
@@ -543,11 +550,18 @@ export type ConversationRecord = Message<"padlock.store.v1.ConversationRecord"> 
   kind: ConversationKind;
 
   /**
-   * A message of this account is in it.
+   * The same as in the record of the other account, so that lists need not read both.
    *
-   * @generated from field: bool written = 6;
+   * @generated from field: padlock.store.v1.Consent consent = 7;
    */
-  written: boolean;
+  consent: Consent;
+
+  /**
+   * How many messages are in it.
+   *
+   * @generated from field: uint32 messages = 8;
+   */
+  messages: number;
 };
 
 /**
@@ -556,6 +570,78 @@ export type ConversationRecord = Message<"padlock.store.v1.ConversationRecord"> 
  */
 export const ConversationRecordSchema: GenMessage<ConversationRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 11);
+
+/**
+ * What the person said of an account, and what is kept of it until then.
+ *
+ * @generated from message padlock.store.v1.AccountRecord
+ */
+export type AccountRecord = Message<"padlock.store.v1.AccountRecord"> & {
+  /**
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * @generated from field: padlock.store.v1.Consent consent = 2;
+   */
+  consent: Consent;
+
+  /**
+   * Node time at which that was said.
+   *
+   * @generated from field: uint64 changed_ns = 3;
+   */
+  changedNs: bigint;
+
+  /**
+   * Of an account that was not accepted: its stored messages, and those that found no room.
+   *
+   * @generated from field: uint32 messages = 4;
+   */
+  messages: number;
+
+  /**
+   * @generated from field: uint64 bytes = 5;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: uint32 left_out = 6;
+   */
+  leftOut: number;
+};
+
+/**
+ * Describes the message padlock.store.v1.AccountRecord.
+ * Use `create(AccountRecordSchema)` to create a new message.
+ */
+export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 12);
+
+/**
+ * account "requestTotals": what is stored of all accounts that were not accepted.
+ *
+ * @generated from message padlock.store.v1.RequestTotalsRecord
+ */
+export type RequestTotalsRecord = Message<"padlock.store.v1.RequestTotalsRecord"> & {
+  /**
+   * @generated from field: uint32 messages = 1;
+   */
+  messages: number;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message padlock.store.v1.RequestTotalsRecord.
+ * Use `create(RequestTotalsRecordSchema)` to create a new message.
+ */
+export const RequestTotalsRecordSchema: GenMessage<RequestTotalsRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 13);
 
 /**
  * @generated from message padlock.store.v1.MessageRecord
@@ -611,6 +697,13 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
    * @generated from field: string reason = 9;
    */
   reason: string;
+
+  /**
+   * Its content is gone and it is in no list; its id stays, so that it does not come back.
+   *
+   * @generated from field: bool deleted = 10;
+   */
+  deleted: boolean;
 };
 
 /**
@@ -618,7 +711,7 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
  * Use `create(MessageRecordSchema)` to create a new message.
  */
 export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 12);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * One outgoing message: first without rows, then with the exact bytes to publish.
@@ -666,7 +759,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
  * Use `create(OutboxRecordSchema)` to create a new message.
  */
 export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * What was sent in one request, kept for two weeks: retransmission requests name envelopes by
@@ -691,7 +784,7 @@ export type SentRecord = Message<"padlock.store.v1.SentRecord"> & {
  * Use `create(SentRecordSchema)` to create a new message.
  */
 export const SentRecordSchema: GenMessage<SentRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * @generated from message padlock.store.v1.SentEnvelope
@@ -725,7 +818,7 @@ export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
  * Use `create(SentEnvelopeSchema)` to create a new message.
  */
 export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * Deferred delivery: a message that one installation did not get with the others.
@@ -759,7 +852,7 @@ export type OwedRecord = Message<"padlock.store.v1.OwedRecord"> & {
  * Use `create(OwedRecordSchema)` to create a new message.
  */
 export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 16);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * What could not be decrypted from one installation, and when to ask again.
@@ -783,11 +876,11 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
   missing: MissingEnvelope[];
 
   /**
-   * The account has been written to.
+   * The account was accepted; of others nothing is requested.
    *
-   * @generated from field: bool written = 4;
+   * @generated from field: bool accepted = 4;
    */
-  written: boolean;
+  accepted: boolean;
 };
 
 /**
@@ -795,7 +888,7 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
  * Use `create(RecoveryRecordSchema)` to create a new message.
  */
 export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 17);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * account "requests": retransmissions that others asked for and have not received yet.
@@ -814,7 +907,7 @@ export type RequestsRecord = Message<"padlock.store.v1.RequestsRecord"> & {
  * Use `create(RequestsRecordSchema)` to create a new message.
  */
 export const RequestsRecordSchema: GenMessage<RequestsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 18);
+  messageDesc(file_padlock_store_v1_records, 20);
 
 /**
  * @generated from message padlock.store.v1.RequestRecord
@@ -848,7 +941,7 @@ export type RequestRecord = Message<"padlock.store.v1.RequestRecord"> & {
  * Use `create(RequestRecordSchema)` to create a new message.
  */
 export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 19);
+  messageDesc(file_padlock_store_v1_records, 21);
 
 /**
  * account "reports": which claims of heads were reported, the newest last (docs/protocol.md section 8).
@@ -867,7 +960,7 @@ export type ReportsRecord = Message<"padlock.store.v1.ReportsRecord"> & {
  * Use `create(ReportsRecordSchema)` to create a new message.
  */
 export const ReportsRecordSchema: GenMessage<ReportsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 20);
+  messageDesc(file_padlock_store_v1_records, 22);
 
 /**
  * @generated from message padlock.store.v1.ReportRecord
@@ -896,7 +989,7 @@ export type ReportRecord = Message<"padlock.store.v1.ReportRecord"> & {
  * Use `create(ReportRecordSchema)` to create a new message.
  */
 export const ReportRecordSchema: GenMessage<ReportRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 21);
+  messageDesc(file_padlock_store_v1_records, 23);
 
 /**
  * @generated from message padlock.store.v1.MissingEnvelope
@@ -935,7 +1028,7 @@ export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
  * Use `create(MissingEnvelopeSchema)` to create a new message.
  */
 export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 22);
+  messageDesc(file_padlock_store_v1_records, 24);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -971,7 +1064,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 23);
+  messageDesc(file_padlock_store_v1_records, 25);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -993,6 +1086,13 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
    * @generated from field: bytes head = 3;
    */
   head: Uint8Array;
+
+  /**
+   * When that was read.
+   *
+   * @generated from field: uint64 read_ms = 4;
+   */
+  readMs: bigint;
 };
 
 /**
@@ -1000,7 +1100,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 24);
+  messageDesc(file_padlock_store_v1_records, 26);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -1024,7 +1124,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 25);
+  messageDesc(file_padlock_store_v1_records, 27);
 
 /**
  * An envelope from a sender that is not known yet.
@@ -1061,6 +1161,13 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
    * @generated from field: uint64 parked_ms = 6;
    */
   parkedMs: bigint;
+
+  /**
+   * The account was accepted by then.
+   *
+   * @generated from field: bool accepted = 7;
+   */
+  accepted: boolean;
 };
 
 /**
@@ -1068,7 +1175,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 26);
+  messageDesc(file_padlock_store_v1_records, 28);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -1102,7 +1209,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 27);
+  messageDesc(file_padlock_store_v1_records, 29);
 
 /**
  * Something that the person should hear of, whoever listened at that moment.
@@ -1181,7 +1288,7 @@ export type NewsRecord = Message<"padlock.store.v1.NewsRecord"> & {
  * Use `create(NewsRecordSchema)` to create a new message.
  */
 export const NewsRecordSchema: GenMessage<NewsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 28);
+  messageDesc(file_padlock_store_v1_records, 30);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
@@ -1245,6 +1352,39 @@ export const ConversationKindSchema: GenEnum<ConversationKind> = /*@__PURE__*/
   enumDesc(file_padlock_store_v1_records, 1);
 
 /**
+ * @generated from enum padlock.store.v1.Consent
+ */
+export const Consent = {
+  /**
+   * Somebody wrote to whom nobody has answered: a request.
+   *
+   * @generated from enum value: CONSENT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: CONSENT_ALLOWED = 1;
+   */
+  ALLOWED: 1,
+
+  /**
+   * @generated from enum value: CONSENT_DENIED = 2;
+   */
+  DENIED: 2,
+} as const;
+
+/**
+ * @generated from enum padlock.store.v1.Consent
+ */
+export type Consent = (typeof Consent)[keyof typeof Consent] | UnknownEnum;
+
+/**
+ * Describes the enum padlock.store.v1.Consent.
+ */
+export const ConsentSchema: GenEnum<Consent> = /*@__PURE__*/
+  enumDesc(file_padlock_store_v1_records, 2);
+
+/**
  * @generated from enum padlock.store.v1.MessageState
  */
 export const MessageState = {
@@ -1278,5 +1418,5 @@ export type MessageState = (typeof MessageState)[keyof typeof MessageState] | Un
  * Describes the enum padlock.store.v1.MessageState.
  */
 export const MessageStateSchema: GenEnum<MessageState> = /*@__PURE__*/
-  enumDesc(file_padlock_store_v1_records, 2);
+  enumDesc(file_padlock_store_v1_records, 3);
 
