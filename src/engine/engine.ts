@@ -54,8 +54,14 @@ export interface EngineOptions extends Signer {
   readonly platform: Platform
   /** Whether to create new keys if this installation was revoked. */
   readonly renew?: boolean
-  /** Opens the store; `onLost` is called when nothing works with it any more. */
-  openStore(onLost: (why: StoreLoss) => void): Promise<Store>
+  /**
+   * Opens the store. `onLost` is called when nothing works with it any more, `onLostRecord` for a record
+   * that does not open, and that the client does without.
+   */
+  openStore(
+    onLost: (why: StoreLoss) => void,
+    onLostRecord: (failure: PadlockError) => void,
+  ): Promise<Store>
   /** Receives the client's events, in order. */
   emit(event: ClientEvent): void
 }
@@ -99,10 +105,14 @@ export class Engine {
     let engine: Engine | undefined
     let lostBy: StoreLoss | undefined
     try {
-      store = await options.openStore((why) => {
-        lostBy ??= why
-        if (engine) engine.#end(why)
-      })
+      const status = new StatusBoard(options.emit)
+      store = await options.openStore(
+        (why) => {
+          lostBy ??= why
+          if (engine) engine.#end(why)
+        },
+        ({ code, details }) => status.warnOnce(code, details),
+      )
       if (options.renew) await forgetIfRevoked(store)
       const isEmpty = (await store.get(tables.times, 'times')) === undefined
       const time = new NodeTime(platform)
@@ -113,7 +123,7 @@ export class Engine {
       const context: Context = {
         ...surroundings,
         account,
-        status: new StatusBoard(options.emit),
+        status,
         ratchetLock: new Mutex(),
         closing: closing.signal,
         emit: options.emit,

@@ -14,12 +14,15 @@ import { forgetOldNews } from './runtime/news.ts'
 import { TaskLoop } from './runtime/task-loop.ts'
 import { forgetOldSent } from './sending/sent-records.ts'
 import type { Sessions } from './sessions/sessions.ts'
+import { forgetStrangers, type StrangersParts } from './strangers.ts'
 
 export interface MaintenanceParts {
   readonly sealingKeys: SealingKeys
   readonly prekeys: Prekeys
   readonly sessions: Sessions
   readonly consents: Consents
+  readonly conversations: StrangersParts['conversations']
+  readonly directory: StrangersParts['directory']
   readonly seen: Seen
   readonly setAside: SetAside
 }
@@ -51,6 +54,7 @@ export class Maintenance {
         ),
       () =>
         parts.sessions.pruneRequests((addresses) => parts.consents.allowed(addresses), ratchetLock),
+      () => forgetStrangers(context, parts),
       () => parts.seen.forgetOld(),
       async () => {
         const more = () => ratchetLock.runExclusive(() => parts.seen.mergeSome())

@@ -232,8 +232,9 @@ class IdbStore implements Store {
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     durability: 'relaxed' | 'strict' = 'relaxed',
+    writesTo?: readonly StoreName[],
   ): Promise<Result> {
-    return this.#guard(() => this.#transactions.run(reads, step, durability))
+    return this.#guard(() => this.#transactions.run(reads, step, durability, writesTo))
   }
 
   close(): Promise<void> {

@@ -159,12 +159,15 @@ export interface Store {
    *
    * @param durability `strict`: on disk when it resolves, not only handed to the operating system.
    * For writes that a power loss must not undo once others have seen their consequences.
+   * @param writesTo the object stores that a step with reads writes to; if absent, it may be any, and
+   * nothing else is read meanwhile
    * @throws PadlockError leadership_lost, storage_full, storage_failed, storage_damaged
    */
   transaction<Result>(
     reads: readonly Read[],
     step: (rows: Rows) => Step<NotPromise<Result>>,
     durability?: 'relaxed' | 'strict',
+    writesTo?: readonly StoreName[],
   ): Promise<Result>
   /** Resolves when the browser has let go of the database. */
   close(): Promise<void>

@@ -141,9 +141,9 @@ export const tables = {
   }),
   /** Key: address. */
   accounts: define('accounts', 'hash', AccountRecordSchema),
-  outbox: define('outbox', 'number', OutboxRecordSchema),
+  outbox: define('outbox', 'number', OutboxRecordSchema, { mayLose: true }),
   /** Key: node id, topic. */
-  cursors: define('cursors', 'hash', CursorRecordSchema),
+  cursors: define('cursors', 'hash', CursorRecordSchema, { mayLose: true }),
   seen: define('seen', 'number', SeenRecordSchema, { mayLose: true }),
   parked: define('parked', 'number', ParkedRecordSchema, { mayLose: true }),
   setAside: define('setAside', 'number', SetAsideRecordSchema, { mayLose: true }),

@@ -66,11 +66,12 @@ export class Transactions {
     reads: readonly Read[],
     step: (rows: Rows) => Step<Result>,
     durability: 'relaxed' | 'strict',
+    writesTo: readonly StoreName[] = storeNames,
   ): Promise<Result> {
     const existing = new Set<string>()
     for (;;) {
       try {
-        return await this.#runOnce(reads, step, existing, durability)
+        return await this.#runOnce(reads, step, existing, durability, writesTo)
       } catch (error) {
         // Each run finds at least one more taken key, so this ends.
         if (!(error instanceof AddedBefore) || existing.has(placeName(error.taken))) throw error
@@ -94,11 +95,14 @@ export class Transactions {
     step: (rows: Rows) => Step<Result>,
     existing: ReadonlySet<string>,
     durability: 'relaxed' | 'strict',
+    writesTo: readonly StoreName[],
   ): Promise<Result> {
     // Without reads, the step runs before the transaction, so its stores are known.
     const early = reads.length === 0 ? this.#runStep(step, new Map(), existing) : undefined
-    const scope = early ? [...new Set(early.writes.map((write) => write.table.store))] : storeNames
-    const transaction = writing(this.#database, scope, durability)
+    const scope = early
+      ? early.writes.map((write) => write.table.store)
+      : [...writesTo, ...reads.map(({ table }) => table.store)]
+    const transaction = writing(this.#database, [...new Set(scope)], durability)
     const work = this.#perform(transaction, reads, step, existing, early)
     return withPatience(work, () => {
       try {

@@ -118,7 +118,8 @@ export const serve = (port: Port): void => {
               network,
               platform: browserPlatform,
               renew: arg.renew,
-              openStore: (onLost) => openIdbStore(database, loaded, onLost),
+              openStore: (onLost, onLostRecord) =>
+                openIdbStore(database, loaded, onLost, onLostRecord),
               ...signerOf(arg),
               emit,
             },

@@ -46,6 +46,8 @@ test('maintenance runs at each connect and once an hour, each task for itself', 
     prekeys,
     sessions: parts.sessions,
     consents: parts.consents,
+    conversations: parts.conversations,
+    directory: parts.directory,
     seen,
     setAside,
   })

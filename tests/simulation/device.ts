@@ -151,7 +151,8 @@ export class Device {
             },
           }),
         ),
-        openStore: async (onLost) => life.store(await openIdbStore(database, crypto, onLost)),
+        openStore: async (onLost, onLostRecord) =>
+          life.store(await openIdbStore(database, crypto, onLost, onLostRecord)),
         signText: (text) => life.still(() => this.person.sign(text, chaos)),
         emit: (event) => {
           evidence?.addEvent(event)

@@ -86,9 +86,9 @@ export class Life {
       pages: (table, group) => this.#pages(real.pages(table, group)),
       scan: (table, options) => this.#access(() => real.scan(table, options)),
       nextNumber: (table) => real.nextNumber(table),
-      transaction: (reads, step, durability) =>
+      transaction: (reads, step, durability, writesTo) =>
         this.#access(async () => {
-          const result = await real.transaction(reads, step, durability)
+          const result = await real.transaction(reads, step, durability, writesTo)
           this.committed()
           return result
         }),

@@ -1,8 +1,8 @@
 /** One writer at a time, all or nothing, and no record that something else wrote. */
 
 import { afterEach, expect, test, vi } from 'vitest'
-import type { Store } from '../../src/store/store.ts'
-import { add, put, tables } from '../../src/store/tables.ts'
+import type { Store, Write } from '../../src/store/store.ts'
+import { add, messageOrder, put, tables } from '../../src/store/tables.ts'
 import { freshDatabase } from '../support/engine.ts'
 import {
   aMessage,
@@ -200,56 +200,64 @@ const swap = (database: string, from: string, to: string) =>
     other.put(a, keyB)
   })
 
+const account = (address: string): Write => put(tables.accounts, address, { address })
+const revocation = (number: number): Write =>
+  put(tables.revocations, number, { message: Uint8Array.of(number) })
+
 test('records swapped between two keys do not open', async () => {
   const { store, database } = await aStore()
-  await write(store, cursor('a', 1n), cursor('b', 2n), outboxRow(1), outboxRow(2))
-  await swap(database, 'cursors', 'cursors')
-  await swap(database, 'outbox', 'outbox')
-  expect(await codeOf(store.get(tables.cursors, 'a'))).toBe('storage_damaged')
-  expect(await codeOf(store.get(tables.cursors, 'b'))).toBe('storage_damaged')
-  expect(await codeOf(store.all(tables.cursors))).toBe('storage_damaged')
-  expect(await codeOf(store.scan(tables.outbox, { after: 0, limit: 9 }))).toBe('storage_damaged')
+  await write(store, account('a'), account('b'), revocation(1), revocation(2))
+  await swap(database, 'accounts', 'accounts')
+  await swap(database, 'revocations', 'revocations')
+  expect(await codeOf(store.get(tables.accounts, 'a'))).toBe('storage_damaged')
+  expect(await codeOf(store.get(tables.accounts, 'b'))).toBe('storage_damaged')
+  expect(await codeOf(store.all(tables.accounts))).toBe('storage_damaged')
+  expect(await codeOf(store.scan(tables.revocations, { after: 0, limit: 9 }))).toBe(
+    'storage_damaged',
+  )
 })
 
 test('records swapped between two tables under the same key do not open', async () => {
   const { store, database } = await aStore()
   // Empty, so that either would parse as the other: only the seal tells them apart.
-  await write(store, put(tables.outbox, 1, {}), put(tables.revocations, 1, {}))
-  await swap(database, 'outbox', 'revocations')
-  expect(await codeOf(store.get(tables.outbox, 1))).toBe('storage_damaged')
+  await write(store, put(tables.unverified, 1, {}), put(tables.revocations, 1, {}))
+  await swap(database, 'unverified', 'revocations')
+  expect(await codeOf(store.get(tables.unverified, 1))).toBe('storage_damaged')
   expect(await codeOf(store.get(tables.revocations, 1))).toBe('storage_damaged')
 })
 
 test('a record of another database does not open here', async () => {
   const [one, other] = [await aStore(), await aStore()]
-  await write(one.store, outboxRow(1))
-  await write(other.store, outboxRow(1))
+  await write(one.store, revocation(1))
+  await write(other.store, revocation(1))
   const raw = await openRaw(other.database)
-  const foreign: unknown = await request(raw.transaction('outbox').objectStore('outbox').get(1))
-  await tamper(one.database, ['outbox'], async (transaction) => {
-    transaction.objectStore('outbox').put(foreign, 1)
+  const foreign: unknown = await request(
+    raw.transaction('revocations').objectStore('revocations').get(1),
+  )
+  await tamper(one.database, ['revocations'], async (transaction) => {
+    transaction.objectStore('revocations').put(foreign, 1)
   })
-  expect(await codeOf(one.store.get(tables.outbox, 1))).toBe('storage_damaged')
+  expect(await codeOf(one.store.get(tables.revocations, 1))).toBe('storage_damaged')
 })
 
 test('every flipped byte of a record is noticed, wherever it is read', async () => {
   const { store, database } = await aStore()
-  await write(store, cursor('a', 1n))
+  await write(store, account('a'))
   const raw = await openRaw(database)
-  const [record] = await request(raw.transaction('cursors').objectStore('cursors').getAll())
-  const [key] = await request(raw.transaction('cursors').objectStore('cursors').getAllKeys())
+  const [record] = await request(raw.transaction('accounts').objectStore('accounts').getAll())
+  const [key] = await request(raw.transaction('accounts').objectStore('accounts').getAllKeys())
   const sealed: Uint8Array = record.s
   expect(sealed.length).toBeGreaterThan(40)
   for (const at of sealed.keys()) {
     const changed = sealed.slice()
     changed[at] = (changed[at] ?? 0) ^ 1
-    await tamper(database, ['cursors'], async (transaction) => {
-      transaction.objectStore('cursors').put({ ...record, s: changed }, key)
+    await tamper(database, ['accounts'], async (transaction) => {
+      transaction.objectStore('accounts').put({ ...record, s: changed }, key)
     })
-    expect(await codeOf(store.get(tables.cursors, 'a')), `byte ${at}`).toBe('storage_damaged')
+    expect(await codeOf(store.get(tables.accounts, 'a')), `byte ${at}`).toBe('storage_damaged')
   }
-  const advance = store.transaction([{ table: tables.cursors, key: 'a' }], (rows) => ({
-    writes: [cursor('a', (rows.get(tables.cursors, 'a')?.value.sequence ?? 0n) + 1n)],
+  const advance = store.transaction([{ table: tables.accounts, key: 'a' }], (rows) => ({
+    writes: rows.get(tables.accounts, 'a') ? [] : [account('a')],
     result: undefined,
   }))
   expect(await codeOf(advance)).toBe('storage_damaged')
@@ -258,10 +266,49 @@ test('every flipped byte of a record is noticed, wherever it is read', async () 
 test('a record that is none is storage_damaged and no crash', async () => {
   const { store, database } = await aStore()
   for (const junk of [{}, 5, 'text', { s: 'text' }, { s: [1, 2] }, { s: new Uint8Array() }]) {
-    await tamper(database, ['outbox'], async (transaction) => {
-      transaction.objectStore('outbox').put(junk, 1)
+    await tamper(database, ['revocations'], async (transaction) => {
+      transaction.objectStore('revocations').put(junk, 1)
     })
-    expect(await codeOf(store.get(tables.outbox, 1))).toBe('storage_damaged')
-    expect(await codeOf(store.scan(tables.outbox, { after: 0, limit: 1 }))).toBe('storage_damaged')
+    expect(await codeOf(store.get(tables.revocations, 1))).toBe('storage_damaged')
+    expect(await codeOf(store.scan(tables.revocations, { after: 0, limit: 1 }))).toBe(
+      'storage_damaged',
+    )
   }
+})
+
+test('where the client does without it, a record that does not open is left out and told of', async () => {
+  const database = freshDatabase()
+  const lost: unknown[] = []
+  const store = await openStore(database, undefined, ({ code, details }) =>
+    lost.push({ code, ...details }),
+  )
+  const session = (n: number): Write =>
+    put(tables.sessions, `peer ${n}`, { installationId: 'peer', sentSince: n })
+  await write(store, session(1), session(2), session(3))
+  await swap(database, 'sessions', 'sessions')
+  const left = []
+  for await (const page of store.pages(tables.sessions, 'peer')) left.push(...page)
+  expect(left).toHaveLength(1)
+  const damaged = { code: 'storage_damaged', table: 'sessions' }
+  expect(lost).toEqual([damaged, damaged])
+  await write(store, message(store, 'a', 'one', 1n), message(store, 'b', 'one', 2n))
+  await tamper(database, ['messages'], async (transaction) => {
+    const messages = transaction.objectStore('messages')
+    const [key] = await request(messages.getAllKeys())
+    messages.put({ ...(await request(messages.get(key ?? ''))), s: new Uint8Array(50) }, key)
+  })
+  // Page by page, a lost record is not the end.
+  const ids = []
+  for (let past: { place: Uint8Array<ArrayBuffer>; key: string } | undefined; ; ) {
+    const rows = await store.list(tables.messages, {
+      group: 'one',
+      limit: 1,
+      ...(past && { past }),
+    })
+    const [row] = rows
+    if (!row) break
+    ids.push(row.value.messageId)
+    past = { place: messageOrder(row.value.nodeNs, row.value.composedNs), key: row.value.messageId }
+  }
+  expect(ids).toHaveLength(1)
 })

@@ -13,8 +13,9 @@ const crypto = await loadTestCrypto()
 export const openStore = async (
   database: string,
   onLost: Parameters<typeof openIdbStore>[2] = () => undefined,
+  onLostRecord?: Parameters<typeof openIdbStore>[3],
 ): Promise<Store> => {
-  const store = await openIdbStore(database, crypto, onLost)
+  const store = await openIdbStore(database, crypto, onLost, onLostRecord)
   onTestFinished(() => store.close())
   return store
 }

@@ -35,6 +35,7 @@ import { Publishing, type PublishingParts } from '../../src/engine/sending/publi
 import { Sealing } from '../../src/engine/sending/sealing.ts'
 import type { Session } from '../../src/engine/sessions/session-rules.ts'
 import { Sessions } from '../../src/engine/sessions/sessions.ts'
+import type { PadlockError } from '../../src/errors.ts'
 import type { ClaimedKey, Network } from '../../src/network/network.ts'
 import type { Platform } from '../../src/platform/platform.ts'
 import {
@@ -158,7 +159,7 @@ export const aPartWorld = async (
   }
   const real = await openIdbStore(given.database ?? freshDatabase(), crypto, () => undefined)
   const committed: Committed[] = []
-  const store: Store = storeWithTransaction(real, async (reads, step, durability) => {
+  const store: Store = storeWithTransaction(real, async (reads, step, durability, writesTo) => {
     let written: readonly string[] = []
     const result = await real.transaction(
       reads,
@@ -168,6 +169,7 @@ export const aPartWorld = async (
         return next
       },
       durability,
+      writesTo,
     )
     if (written.length > 0) {
       committed.push({ tables: written, durability: durability ?? 'relaxed' })
@@ -246,7 +248,13 @@ class FilledDirectory extends Directory {
     )
   }
 
-  override async refresh(_addresses: readonly Address[]): Promise<void> {}
+  /** Look-ups of accounts that no subscription covers fail with this. */
+  refuse: PadlockError | undefined
+
+  override async refresh(addresses: readonly Address[]): Promise<void> {
+    const uncovered = addresses.some((address) => !this.coverage.isCovered(address))
+    if (this.refuse && uncovered) throw this.refuse
+  }
 
   override async reread(address: Address): Promise<void> {
     this.rereads.push(address)

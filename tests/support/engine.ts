@@ -110,8 +110,8 @@ export const anEngineWorld = async (options: InProcessNodeOptions = {}): Promise
           crypto,
           network: opening.network?.(network) ?? network,
           platform: { ...browserPlatform, ...opening.platform },
-          openStore: async (onLost) => {
-            const store = await openIdbStore(database, crypto, onLost)
+          openStore: async (onLost, onLostRecord) => {
+            const store = await openIdbStore(database, crypto, onLost, onLostRecord)
             return opening.store?.(store) ?? store
           },
           ...(opening.renew === undefined ? {} : { renew: opening.renew }),

@@ -27,6 +27,8 @@ export const anOutbox = async () => {
   /** What the next requests are answered with; then each is taken. */
   const answers: Answer[] = []
   let answerTo: (request: readonly OutgoingEnvelope[]) => Answer = () => undefined
+  /** What claims and look-ups fail with. */
+  const refusal: { claims?: PadlockError | undefined } = {}
   let inFlight = 0
   let mostInFlight = 0
   let nodeNs = 1_000_000n
@@ -35,11 +37,13 @@ export const anOutbox = async () => {
     ...world.context,
     network: {
       ...world.context.network,
-      claimPrekeys: async (_, ids) =>
-        ids.flatMap((id) => {
+      claimPrekeys: async (_, ids) => {
+        if (refusal.claims) throw refusal.claims
+        return ids.flatMap((id) => {
           const device = devices.get(id)
           return device ? [aClaimedKey(device)] : []
-        }),
+        })
+      },
       publish: async (envelopes) => {
         inFlight += 1
         mostInFlight = Math.max(mostInFlight, inFlight)
@@ -105,6 +109,7 @@ export const anOutbox = async () => {
     context,
     ...parts,
     requests,
+    refusal,
     answers,
     seenAtPublish,
     /** Larger requests are answered with this; so is nothing else. */

@@ -74,6 +74,11 @@ export class Coverage {
     )
   }
 
+  /** What is known of an account was forgotten: read again, nothing of it is news. */
+  forget(address: Address): void {
+    this.#read.delete(address)
+  }
+
   wasRead(address: Address): boolean {
     return this.#read.has(address)
   }

@@ -6,12 +6,12 @@
 
 import { PadlockError } from '../../errors.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
-import { nextHead } from '../../protocol/heads.ts'
+import { emptyHead, nextHead } from '../../protocol/heads.ts'
 import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
 import { lookupAddresses } from '../../protocol/limits.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
-import { type InstallationRecord, put, tables } from '../../store/tables.ts'
+import { type InstallationRecord, joinKey, put, remove, tables } from '../../store/tables.ts'
 import type { Installation, NewsEvent } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -28,6 +28,8 @@ import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
+/** Heads that one transaction removes. */
+const forgottenAtOnce = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
 const maxPages = 100
 
@@ -97,13 +99,34 @@ export class Directory {
   async account(address: Address): Promise<KnownAccount> {
     const known = this.#accounts.get(address)
     if (known) return known
-    const account = fromRecords(
-      address,
-      await this.#records(address),
-      this.#context.time.passedNs(),
-    )
+    const records = await this.#recordsOrNone(address)
+    const account = fromRecords(address, records, this.#context.time.passedNs())
     const now = this.#accounts.get(address)
     return now ?? this.#remember(address, account)
+  }
+
+  /** One that does not open is taken from the node again, with all others of the account. */
+  async #recordsOrNone(address: Address): Promise<readonly InstallationRecord[]> {
+    try {
+      return await this.#records(address)
+    } catch (error) {
+      if (!(error instanceof PadlockError) || error.code !== 'storage_damaged') throw error
+      const { status } = this.#context
+      status.warnOnce(error.code, error.details)
+      this.#readAgain(address).catch((failure: unknown) => status.warnOf(failure))
+      return []
+    }
+  }
+
+  /** Reads an account's topics from their beginning, once whatever is under way is done. */
+  async #readAgain(address: Address): Promise<void> {
+    await this.#mutex.runExclusive(() => {
+      const again = [contactTopic(address), revokedTopic(address)].map((topic) =>
+        this.#cursors.positionChange(topic, 0n, emptyHead),
+      )
+      return commit(this.#context.store, joinChanges(...again))
+    })
+    await this.reread(address)
   }
 
   /** All of them: an account without its revoked installations would take them back. */
@@ -253,7 +276,7 @@ export class Directory {
     if (positions.size === 0 || this.#cursors.nodeId !== nodeId) return false
 
     const moved = Array.from(positions, ([topic, { sequence, head }]) =>
-      this.#cursors.positionChange(topic, sequence, head),
+      this.#cursors.positionChange(topic, sequence, head, this.#context.time.stampMs()),
     )
     const pending = this.#pending.additionChange(unverified, (address, statement) =>
       isMoot(changes.accounts.get(address) ?? new Map(), statement),
@@ -289,6 +312,33 @@ export class Directory {
       const writes = isGrant ? [] : this.#ownRevocationWrites(address, record.message)
       await this.#save(changes, joinChanges({ writes }, this.#pending.removalChange([number])))
       return true
+    })
+  }
+
+  /**
+   * Forgets everything of an account. What was revoked is not remembered either, so only of accounts
+   * with which the person has nothing.
+   */
+  forget(address: Address): Promise<void> {
+    return this.#mutex.runExclusive(async () => {
+      const { store } = this.#context
+      for (const topic of [contactTopic(address), revokedTopic(address)]) {
+        const { sequence } = await this.#cursors.position(topic)
+        for (let last = sequence - 1n; last > 0n; last -= BigInt(forgottenAtOnce)) {
+          const some = Array.from({ length: forgottenAtOnce }, (_, nth) => last - BigInt(nth))
+          const earlier = some.filter((one) => one > 0n)
+          await commit(store, this.#cursors.removalChange(topic, earlier, false))
+        }
+        await commit(store, this.#cursors.removalChange(topic, [], true))
+      }
+      for await (const page of store.pages(tables.installations, address)) {
+        const keys = page.map(({ value }) => joinKey(value.address, value.installationId))
+        await commit(store, { writes: keys.map((key) => remove(tables.installations, key)) })
+      }
+      const waiting = this.#pending.of(address).map(({ number }) => number)
+      if (waiting.length > 0) await commit(store, this.#pending.removalChange(waiting))
+      this.#accounts.delete(address)
+      this.coverage.forget(address)
     })
   }
 

@@ -150,7 +150,9 @@ export class Conversations {
       }
       return {
         writes: [],
-        updates: [{ read: { table: tables.conversations, key: id }, writes }],
+        updates: [
+          { read: { table: tables.conversations, key: id }, to: [tables.conversations], writes },
+        ],
         committed: () => record && this.#remember(id, record),
       }
     })
@@ -166,6 +168,8 @@ export class Conversations {
     admission: Admission,
   ): Change & { added(): number } {
     const { store } = this.#context
+    const { conversations, messages: stored, accounts, requestTotals } = tables
+    const written = [conversations, stored, accounts, requestTotals]
     let more: Change = { writes: [] }
     let numbers: readonly number[] = []
     const addition = (rows: Rows): readonly Write[] => {
@@ -180,7 +184,7 @@ export class Conversations {
     }
     return {
       writes: [],
-      updates: messages.length > 0 ? [{ writes: addition }] : [],
+      updates: messages.length > 0 ? [{ to: written, writes: addition }] : [],
       committed: () => {
         more.committed?.()
         const newest = numbers.at(-1)

@@ -24,7 +24,7 @@ import type { Authentication } from './authentication.ts'
 import type { Decryption } from './decryption.ts'
 import type { Addressed, Authentic, InboxEnvelope, Prepared } from './envelope-stages.ts'
 import type { NewlyParked, Parking } from './parking.ts'
-import type { PayloadReader, ReadBatch } from './payloads.ts'
+import type { PayloadReader } from './payloads.ts'
 import type { RejectionCounts } from './rejection-counts.ts'
 import type { SenderLookup } from './sender-lookup.ts'
 import type { SetAside } from './set-aside.ts'
@@ -149,7 +149,7 @@ export class Inbox {
     toPark: readonly NewlyParked[],
     alongside: Change,
   ): Promise<void> {
-    const { claims } = await this.#context.ratchetLock.runExclusive(() =>
+    const claims = await this.#context.ratchetLock.runExclusive(() =>
       this.#decryptAndSave(authentic, toPark, alongside),
     )
     if (claims.length > 0) this.#listener.onHeads(claims)
@@ -163,7 +163,7 @@ export class Inbox {
     authentic: readonly Authentic[],
     toPark: readonly NewlyParked[],
     alongside: Change,
-  ): Promise<ReadBatch> {
+  ): Promise<readonly HeadsClaim[]> {
     const { conversations, decryption, parking, payloads, requester } = this.#parts
     const { rejections, setAside, consents } = this.#parts
     const { store, status, platform } = this.#context
@@ -204,10 +204,12 @@ export class Inbox {
     await commit(store, change)
     const duplicates = kept.length - added.added()
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
+    // A stranger's accusations would take the place of what the person must hear.
+    const claims = batch.claims.filter(({ claimant }) => accepted.has(claimant.address))
     if (leftOut.length > 0) status.warn('requests_full', leftOut.length)
     if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
     if (parked) this.#listener.onParked()
-    return batch
+    return claims
   }
 
   /** Another device of ours wrote to these accounts after anything was said of them here. */

@@ -6,6 +6,7 @@
 
 import { PadlockError } from '../../errors.ts'
 import type {
+  AnyTable,
   Key,
   NotPromise,
   Read,
@@ -29,6 +30,8 @@ export interface Update {
   readonly read?: Read
   /** Pure, as it runs again if an `add` among the writes finds its key taken. */
   writes(rows: Rows): readonly Write[]
+  /** The tables that it writes to. */
+  readonly to: readonly AnyTable[]
 }
 
 export const joinChanges = (...changes: readonly (Change | undefined)[]): Change => {
@@ -52,6 +55,7 @@ export const recordUpdate = <Value, Init>(
   updates: [
     {
       read: { table, key },
+      to: [table],
       writes: (rows) => {
         const row = rows.get(table, key)
         if (!row) throw new PadlockError('storage_damaged')
@@ -69,7 +73,10 @@ export const commit = (
 ): Promise<void> =>
   commitWith(store, change, [], () => ({ writes: [], result: undefined }), durability)
 
-/** Commits a change together with a step of the store: what the step reads, decides and writes. */
+/**
+ * Commits a change together with a step of the store: what the step reads, decides and writes, which is
+ * in the tables that it reads.
+ */
 export const commitWith = async <Result>(
   store: Store,
   change: Change,
@@ -78,6 +85,7 @@ export const commitWith = async <Result>(
   durability?: 'relaxed' | 'strict',
 ): Promise<Result> => {
   const { writes, updates = [] } = change
+  const tables = [...writes.map(({ table }) => table), ...updates.flatMap(({ to }) => to)]
   const result = await store.transaction<Result>(
     [...reads, ...updates.flatMap(({ read }) => read ?? [])],
     (rows) => {
@@ -86,6 +94,7 @@ export const commitWith = async <Result>(
       return { writes: [...writes, ...updated, ...decided.writes], result: decided.result }
     },
     durability,
+    tables.map(({ store: name }) => name),
   )
   change.committed?.()
   return result

@@ -7,7 +7,7 @@
 import { encodeHex } from '../../protocol/bytes.ts'
 import { emptyHead } from '../../protocol/heads.ts'
 import type { Store, Write } from '../../store/store.ts'
-import { joinKey, put, tables } from '../../store/tables.ts'
+import { joinKey, put, remove, tables } from '../../store/tables.ts'
 import type { Change } from './change.ts'
 
 /** Bounds memory; an evicted cursor is read again. */
@@ -78,14 +78,27 @@ export class Cursors {
     return row?.value.head
   }
 
-  /** Moves a topic's position. */
-  positionChange(topic: string, sequence: bigint, head: Uint8Array = noHead): Change {
+  /** Moves a topic's position. @param readMs when, of a topic that may be forgotten */
+  positionChange(topic: string, sequence: bigint, head: Uint8Array = noHead, readMs = 0): Change {
     const node = this.#node
+    const record = { topic, sequence, head, readMs: BigInt(readMs) }
     return {
-      writes: [put(tables.cursors, joinKey(node, topic), { topic, sequence, head })],
+      writes: [put(tables.cursors, joinKey(node, topic), record)],
       committed: () => {
         // A position at one node means nothing at another.
         if (node === this.#node) this.#remember(topic, { sequence, head })
+      },
+    }
+  }
+
+  /** Forgets a topic's position, and the heads of some earlier ones. */
+  removalChange(topic: string, earlier: readonly bigint[], isAll: boolean): Change {
+    const keys = earlier.map((sequence) => this.#keyOfEarlier(topic, sequence))
+    const own = isAll ? [joinKey(this.#node, topic)] : []
+    return {
+      writes: [...keys, ...own].map((key) => remove(tables.cursors, key)),
+      committed: () => {
+        if (isAll) this.#positions.delete(topic)
       },
     }
   }

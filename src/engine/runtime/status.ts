@@ -45,8 +45,8 @@ export class StatusBoard {
   }
 
   /** A warning of a state that lasts: counted once, until `clear`. */
-  warnOnce(code: PadlockErrorCode): void {
-    if (!this.#warnings.has(code)) this.warn(code)
+  warnOnce(code: PadlockErrorCode, details?: ErrorDetails): void {
+    if (!this.#warnings.has(code)) this.warn(code, 1, details)
   }
 
   /** What was warned of is over. */

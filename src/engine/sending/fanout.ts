@@ -93,15 +93,19 @@ export class Fanout {
   ): Promise<ReadonlyMap<InstallationId, Session>> {
     await this.#sessions.load(recipients.map(({ id }) => id))
     await this.#heads.loadPositions(recipients.map(({ address }) => address))
-    const needing = recipients.filter(
-      (one) =>
-        !chooseSession(this.#sessions.of(one.id)) &&
-        !this.#claims.isPaused(one.id) &&
-        !this.#unreachable.has(one.id) &&
-        !this.#hasUnusableKey(one),
-    )
+    const needing = recipients.filter((one) => this.needsSession(one))
     const made = needing.length > 0 ? await this.#claims.makeSessions('claim', needing) : []
     return new Map(made.map((session) => [session.installationId, session]))
+  }
+
+  /** Whether a prekey has to be claimed for an installation, which must have been loaded. */
+  needsSession(one: KnownInstallation): boolean {
+    return (
+      !chooseSession(this.#sessions.of(one.id)) &&
+      !this.#claims.isPaused(one.id) &&
+      !this.#unreachable.has(one.id) &&
+      !this.#hasUnusableKey(one)
+    )
   }
 
   /** A new session even if there is one; undefined if the installation provides no usable key. */

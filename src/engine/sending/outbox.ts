@@ -17,7 +17,7 @@ import type { Composer } from './composer.ts'
 import { conversationOf, isMessage, type OutboxEntry, unsealedEntry } from './outbox-entry.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
 import type { Publishing } from './publishing.ts'
-import type { Sealing } from './sealing.ts'
+import type { LeftUnsealed, Sealing } from './sealing.ts'
 
 /** Messages considered for one request. */
 const maxSealed = 50
@@ -34,6 +34,8 @@ export class Outbox {
   readonly #context: Context
   readonly #parts: OutboxParts
   readonly #backoff: Backoff
+  /** Of entries that need a look-up or a claim which failed. */
+  readonly #heldBackoff: Backoff
   readonly #loop: TaskLoop
   /** Accounts that were heard of during an attempt; everybody, if the connection came. */
   readonly #heard = new Set<Address>()
@@ -45,6 +47,7 @@ export class Outbox {
     this.#context = context
     this.#parts = parts
     this.#backoff = new Backoff(context.platform)
+    this.#heldBackoff = new Backoff(context.platform)
     this.#loop = new TaskLoop(context, () => this.#step(), { backoff: this.#backoff })
   }
 
@@ -71,6 +74,7 @@ export class Outbox {
       this.#isConnectedAnew = true
       this.#parts.queue.resumeAll()
       this.#backoff.reset()
+      this.#heldBackoff.reset()
     }
     this.#loop.retryNow()
   }
@@ -138,11 +142,25 @@ export class Outbox {
     const left = await sealing.seal(entries)
     await publishing.giveUp(left.tooLarge, 'message_too_large')
     if (left.gone.length > 0) await commit(this.#context.store, queue.removalChange(left.gone))
+    this.#hold(left.held)
     for (const { entry, reason } of left.unreachable) {
       // If the event that it waits for came meanwhile, it is tried again at once.
       if (!this.#isNewsFor(entry)) queue.rest(entry)
       await states.setReason([entry.record.messageId], reason)
     }
+  }
+
+  /** The others go on. Each time it fails again, the entries rest longer. */
+  #hold(held: LeftUnsealed['held']): void {
+    if (held.length === 0) {
+      this.#heldBackoff.reset()
+      return
+    }
+    const errors = new Set(held.map(({ error }) => error))
+    for (const error of errors) this.#context.status.warnOf(error)
+    const asked = Array.from(errors, ({ details }) => Number(details?.retryAfterMs ?? 0))
+    const restMs = this.#heldBackoff.next(Math.max(...asked))
+    for (const { entry } of held) this.#parts.queue.rest(entry, restMs)
   }
 
   #isNewsFor(entry: OutboxEntry): boolean {

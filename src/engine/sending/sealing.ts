@@ -3,7 +3,7 @@
  * the bytes and saves them.
  */
 
-import type { PadlockErrorCode } from '../../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { Address, InstallationId } from '../../protocol/ids.ts'
 import { requestLimitBytes, requestLimitEnvelopes } from '../../protocol/limits.ts'
 import { tables } from '../../store/tables.ts'
@@ -32,10 +32,24 @@ export interface LeftUnsealed {
   readonly tooLarge: readonly OutboxEntry[]
   /** Their messages were deleted. */
   readonly gone: readonly OutboxEntry[]
+  /** A look-up or a claim failed that these need. */
+  readonly held: readonly { readonly entry: OutboxEntry; readonly error: PadlockError }[]
 }
 
-interface Plan extends LeftUnsealed {
+interface Plan extends Omit<LeftUnsealed, 'held'> {
   readonly chosen: readonly Outgoing[]
+}
+
+/** Which entries go on although something failed. @throws what failed, if trying again cannot help */
+const sortOut = (
+  entries: readonly OutboxEntry[],
+  error: unknown,
+  isReady: (entry: OutboxEntry) => boolean,
+) => {
+  if (!(error instanceof PadlockError) || !error.retryable) throw error
+  const ready = entries.filter(isReady)
+  const held = entries.flatMap((entry) => (ready.includes(entry) ? [] : [{ entry, error }]))
+  return { ready, held }
 }
 
 type Recipients = ReadonlyMap<Address, readonly KnownInstallation[]>
@@ -62,23 +76,57 @@ export class Sealing {
     this.#whyUnverified = whyUnverified
   }
 
-  /** Seals the first of these entries, as many as fit one request. */
+  /**
+   * Seals the first of these entries, as many as fit one request. A look-up or a claim that fails holds
+   * up only those that need it.
+   */
   async seal(entries: readonly OutboxEntry[]): Promise<LeftUnsealed> {
-    const addresses = new Set(entries.flatMap((entry) => this.#audienceOf(entry).participants))
-    await this.#directory.refresh([...addresses])
+    const lookedUp = await this.#lookUp(entries)
     const recipients = new Map<Address, readonly KnownInstallation[]>()
-    for (const address of addresses) {
+    for (const address of this.#addressesOf(lookedUp.ready)) {
       recipients.set(address, await this.#directory.recipients(address))
     }
     return this.#fanout.runExclusive(async () => {
-      const fresh = await this.#fanout.prepare([...recipients.values()].flat())
+      const { fresh, ready, held } = await this.#prepare(lookedUp.ready, recipients)
       return this.#context.ratchetLock.runExclusive(async () => {
-        const plan = await this.#plan(entries, this.#reachable(recipients, fresh), fresh)
+        const plan = await this.#plan(ready, this.#reachable(recipients, fresh), fresh)
         if (plan.chosen.length > 0)
           await this.#dispatch.send(plan.chosen, { fresh }, { writes: [] })
-        return plan
+        return { ...plan, held: [...lookedUp.held, ...held] }
       })
     })
+  }
+
+  async #lookUp(entries: readonly OutboxEntry[]) {
+    const addresses = this.#addressesOf(entries)
+    try {
+      await this.#directory.refresh([...addresses])
+      return { ready: entries, held: [] }
+    } catch (error) {
+      const { coverage } = this.#directory
+      return sortOut(entries, error, (entry) =>
+        this.#audienceOf(entry).participants.every((one) => coverage.isCovered(one)),
+      )
+    }
+  }
+
+  async #prepare(entries: readonly OutboxEntry[], recipients: Recipients) {
+    try {
+      const fresh = await this.#fanout.prepare([...recipients.values()].flat())
+      return { fresh, ready: entries, held: [] }
+    } catch (error) {
+      const fresh: ReadonlyMap<InstallationId, Session> = new Map()
+      // Devices without a session get it later, as long as each account has one with.
+      const isReady = (entry: OutboxEntry) =>
+        this.#audienceOf(entry).others.every((address) =>
+          (recipients.get(address) ?? []).some((one) => !this.#fanout.needsSession(one)),
+        )
+      return { fresh, ...sortOut(entries, error, isReady) }
+    }
+  }
+
+  #addressesOf(entries: readonly OutboxEntry[]): ReadonlySet<Address> {
+    return new Set(entries.flatMap((entry) => this.#audienceOf(entry).participants))
   }
 
   #reachable(recipients: Recipients, fresh: ReadonlyMap<InstallationId, Session>): Recipients {

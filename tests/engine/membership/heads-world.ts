@@ -82,7 +82,11 @@ export const rewrite =
     },
   })
 
-/** Alice and Bob, live, with a conversation. */
+/** Heads of accounts that were not accepted say nothing. */
+export const accept = ({ engine }: Opened, { address }: { readonly address: string }) =>
+  engine.setConsent(address, 'allowed')
+
+/** Alice and Bob, live, with a conversation, who have accepted each other. */
 export const aPair = async (forAlice: Partial<OpenOptions> = {}) => {
   const world = await anEngineWorld()
   const [alice, bob] = [anAccount(), anAccount()]
@@ -96,6 +100,8 @@ export const aPair = async (forAlice: Partial<OpenOptions> = {}) => {
   await untilState(atBob, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
   await atBob.engine.conversation(alice.address)
+  await accept(atAlice, bob)
+  await accept(atBob, alice)
   return { world, alice, bob, databases, openAlice, atAlice, atBob, id }
 }
 

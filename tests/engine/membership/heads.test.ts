@@ -25,6 +25,7 @@ import {
 } from '../../support/engine.ts'
 import { storeWithTransaction } from '../../support/store-with-transaction.ts'
 import {
+  accept,
   accusations,
   aPair,
   chainOf,
@@ -64,6 +65,7 @@ test('section 8: heads are told by the first message of a session and the first 
   expect(payloads.take()).toEqual([0])
 
   const second = await world.open({ account: bob, database: freshDatabase() })
+  await accept(second, alice)
   await untilState(second, 'live')
   await until(() => atAlice.events.some(({ kind }) => kind === 'installation-added'))
   await say(atAlice, id, 'to both devices')
@@ -119,9 +121,10 @@ test('section 8: a client that is only behind asks the node, and has nothing to 
     ),
     query: real.query,
   })
-  const { world, bob, atAlice, atBob, id } = await aPair({ network: slow })
+  const { world, alice, bob, atAlice, atBob, id } = await aPair({ network: slow })
   late = contactTopic(addressOf(bob))
   const second = await world.open({ account: bob, database: freshDatabase() })
+  await accept(second, alice)
   await untilState(second, 'live')
   await until(() => atBob.events.some(({ kind }) => kind === 'installation-added'))
   expect(atAlice.events.map(({ kind }) => kind)).not.toContain('installation-added')
@@ -148,6 +151,8 @@ test('section 8: a node that serves another envelope under the same number is no
   await untilState(atAlice, 'live')
   await untilState(atBob, 'live')
   const { id } = await atAlice.engine.conversation(bob.address)
+  await accept(atAlice, bob)
+  await accept(atBob, alice)
   await say(atAlice, id, 'hello')
   await untilHas(atBob, id, 'hello')
   await say(atBob, id, 'hello too')
@@ -184,6 +189,8 @@ test('section 8: a lying peer is reported once a day for each topic, asks little
   await untilState(atAlice, 'live')
   await untilState(atBob, 'live')
   const { id } = await atBob.engine.conversation(alice.address)
+  await accept(atAlice, bob)
+  await accept(atBob, alice)
   await say(atBob, id, 'honest')
   await untilHas(atAlice, id, 'honest')
   const { nodeId } = await world.network.getInfo()
@@ -308,6 +315,7 @@ test('section 8: a report that cannot be saved is made when it can be', async ()
 test('section 8: every head stays across a reload, and is under the id of its node', async () => {
   const { world, alice, bob, databases, openAlice, atAlice, atBob, id } = await aPair()
   const second = await world.open({ account: bob, database: freshDatabase() })
+  await accept(second, alice)
   await untilState(second, 'live')
   await until(() => atAlice.events.some(({ kind }) => kind === 'installation-added'))
   await atAlice.engine.close()

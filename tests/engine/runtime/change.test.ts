@@ -1,6 +1,6 @@
 /** Changes: what is written in one transaction, and when memory follows. */
 
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import {
   type Change,
   commit,
@@ -106,8 +106,20 @@ const recordUpdateOf = (log: string[]): Change => ({
   updates: [
     {
       read: { table: tables.seen, key: 1 },
+      to: [tables.seen],
       writes: () => [put(tables.seen, 1, { nodeNs: 1n })],
     },
   ],
   committed: () => log.push('update'),
+})
+
+test('a commit opens the tables that it reads and writes for writing, and no other', async () => {
+  const { store } = await aPartWorld()
+  await commit(store, { writes: [put(tables.times, 'times', { lastComposedNs: 1n })] })
+  const opened = vi.spyOn(IDBDatabase.prototype, 'transaction')
+  onTestFinished(() => opened.mockRestore())
+  const later = recordUpdate(tables.times, 'times', (times) => ({ ...times, lastComposedNs: 2n }))
+  await commit(store, joinChanges(later, { writes: [put(tables.seen, 1, { nodeNs: 1n })] }))
+  const scopes = opened.mock.calls.filter(([, mode]) => mode === 'readwrite')
+  expect(scopes.map(([names]) => [...names].toSorted())).toEqual([['account', 'meta', 'seen']])
 })

@@ -42,6 +42,48 @@ test('a node that asks for patience is given it', async () => {
   await until(() => all.requests.length === 2)
 })
 
+test('a claim that fails holds up only those that need a session; others go out at once', async () => {
+  const all = await anOutbox()
+  const [friend] = all.aPeer()
+  const [newcomer] = all.aPeer()
+  if (!friend || !newcomer) return
+  await all.run()
+  const first = await all.outbox.send(all.conversationWith(friend.address), 'a session now')
+  await until(async () => (await all.message(first.id)).state === MessageState.SENT)
+  all.refusal.claims = new PadlockError('rate_limited', { details: { retryAfterMs: 40_000 } })
+  const held = await all.outbox.send(all.conversationWith(newcomer.address), 'you first')
+  const { id } = await all.outbox.send(all.conversationWith(friend.address), 'not held up')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect((await all.message(held.id)).state).toBe(MessageState.PENDING)
+  expect(all.warned('rate_limited')).toBeGreaterThan(0)
+  all.refusal.claims = undefined
+  await all.idle()
+  all.turn(40_000)
+  await until(async () => (await all.message(held.id)).state === MessageState.SENT)
+})
+
+test('a look-up that fails holds up only the accounts that nobody follows', async () => {
+  const all = await anOutbox()
+  const [followed] = all.aPeer()
+  const [other] = all.aPeer()
+  if (!followed || !other) return
+  const { coverage } = all.directory
+  const own = all.context.account.address
+  coverage.follow(new Set([own, followed.address]))
+  coverage.onFrame()
+  coverage.onCaughtUp()
+  await all.run()
+  all.directory.refuse = new PadlockError('unavailable')
+  const held = await all.outbox.send(all.conversationWith(other.address), 'later')
+  const { id } = await all.outbox.send(all.conversationWith(followed.address), 'now')
+  await until(async () => (await all.message(id)).state === MessageState.SENT)
+  expect((await all.message(held.id)).state).toBe(MessageState.PENDING)
+  all.directory.refuse = undefined
+  await all.idle()
+  all.turn(1_000)
+  await until(async () => (await all.message(held.id)).state === MessageState.SENT)
+})
+
 test('a message for nobody waits and says so: for an hour, or until that account is heard of', async () => {
   const all = await anOutbox()
   const address = anAddress()

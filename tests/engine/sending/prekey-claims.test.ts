@@ -241,6 +241,11 @@ test('section 5: the id of a claim is kept before asking, and one whose answer w
   await first.engine.close()
   const second = await world.open({ account: alice, database, platform, network })
   await untilState(second, 'live')
+  // A message rests by the clock after its claim failed.
+  await until(() => {
+    clocks.turn(1_000)
+    return answers >= 3
+  })
   expect(await untilTexts(atBob, id, 1)).toEqual(['hello'])
   expect(line.claimed.length).toBeGreaterThanOrEqual(3)
   const [{ claimId } = { claimId: new Uint8Array() }, ...others] = line.claimed

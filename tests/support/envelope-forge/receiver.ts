@@ -111,13 +111,13 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   let transactions = 0
   const openStore = async (): Promise<Store> => {
     const store = await openIdbStore(database, crypto, () => undefined)
-    return storeWithTransaction(store, (reads, step, durability) => {
+    return storeWithTransaction(store, (reads, step, durability, writesTo) => {
       transactions += 1
       if (control.failWrites > 0) {
         control.failWrites -= 1
         return Promise.reject(new PadlockError('storage_failed'))
       }
-      return store.transaction(reads, step, durability)
+      return store.transaction(reads, step, durability, writesTo)
     })
   }
 
