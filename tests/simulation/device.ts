@@ -91,6 +91,7 @@ export class Device {
     this.#life = life
     try {
       const engine = await life.still(() => this.#start(life))
+      await life.still(() => this.#acceptEverybody(engine))
       this.engine = engine
       this.#opened(engine.installationId)
     } catch (error) {
@@ -104,6 +105,20 @@ export class Device {
       if (this.#life === life) this.#life = undefined
     } finally {
       this.#isOpening = false
+    }
+  }
+
+  /** People here know each other: of those who do not, another story tells. */
+  async #acceptEverybody(engine: Engine): Promise<void> {
+    for (const { address } of this.#world.people) {
+      if (address === this.person.address) continue
+      // The storage may fail; what is accepted already costs nothing.
+      for (let isDone = false; !isDone; ) {
+        isDone = await engine.setConsent(address, 'allowed').then(
+          () => true,
+          (error: unknown) => codeOf(error) === 'leadership_lost' || codeOf(error) === 'closed',
+        )
+      }
     }
   }
 

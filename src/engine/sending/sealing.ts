@@ -116,10 +116,10 @@ export class Sealing {
       return { fresh, ready: entries, held: [] }
     } catch (error) {
       const fresh: ReadonlyMap<InstallationId, Session> = new Map()
-      // Devices without a session get it later, as long as each account has one with.
+      // All devices in one request, as far as it is possible: so all show the same order.
       const isReady = (entry: OutboxEntry) =>
-        this.#audienceOf(entry).others.every((address) =>
-          (recipients.get(address) ?? []).some((one) => !this.#fanout.needsSession(one)),
+        this.#audienceOf(entry).participants.every((address) =>
+          (recipients.get(address) ?? []).every((one) => !this.#fanout.needsSession(one)),
         )
       return { fresh, ...sortOut(entries, error, isReady) }
     }
