@@ -28,7 +28,10 @@ export class Consents {
   readonly #listener: ConsentListener
   /** In the order of last use. */
   readonly #known = new Map<Address, AccountState>()
-  /** Held, after `ratchetLock`, by whoever changes a consent, and by whoever stores our messages. */
+  /**
+   * Held, after `ratchetLock`, by whoever changes a consent or stores messages: what is planned for the
+   * record of a conversation is planned from what the last one left.
+   */
   readonly #mutex = new Mutex()
   #totals: RequestSums = { messages: 0, bytes: 0 }
 
@@ -111,7 +114,7 @@ export class Consents {
     )
   }
 
-  /** Runs while no consent changes, and no message of ours is stored. Call this under `ratchetLock`. */
+  /** Runs while no consent changes and no message is stored. Call this under `ratchetLock`. */
   exclusively<T>(run: () => Promise<T>): Promise<T> {
     return this.#mutex.runExclusive(run)
   }

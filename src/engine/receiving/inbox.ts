@@ -201,7 +201,8 @@ export class Inbox {
       added,
       kept.length === 0 ? admission.sumsChange([]) : undefined,
     )
-    await commit(store, change)
+    // What our own messages change in the same conversations is planned before or after.
+    await consents.exclusively(() => commit(store, change))
     const duplicates = kept.length - added.added()
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
     // A stranger's accusations would take the place of what the person must hear.
