@@ -26,7 +26,7 @@ interface Granted {
   readonly show?: (...what: readonly unknown[]) => void
 }
 
-const [firstLines, loggingOut] = runnableBlocks(readText('README.md'))
+const [firstLines, requests, loggingOut] = runnableBlocks(readText('README.md'))
 
 /** Runs a module in this thread: its imports are looked up in `modules`, the rest is as it stands. */
 const runBlock = async ({ code, line }: Block, granted: Granted): Promise<void> => {
@@ -123,4 +123,35 @@ test('logging out as the README says leaves no device in the account and no data
   const devices = await other.installations()
   expect(devices.find(({ id }) => id === installationId)?.state).toBe('revoked')
   await other.close()
+})
+
+test('requests are accepted, blocked and deleted as the README says', async () => {
+  world = await createNodeWorld(runSeed())
+  const { url } = world
+  const wasm = await wasmBytes()
+  const open = async (name: string) => {
+    const wallet = world?.wallet(await world.person(name))
+    if (!wallet) throw new Error('a wallet')
+    return openNodeClient({ wallet, node: url, database: `docs-${crypto.randomUUID()}` }, wasm)
+  }
+  const [client, bob, carol] = [await open('alice'), await open('bob'), await open('carol')]
+  for (const stranger of [carol, bob]) {
+    const chat = await stranger.conversation(client.address)
+    await chat.send(`hello from ${stranger.address}`, { until: 'sent' })
+    for await (const { sender } of client.messages({ since: '0' })) {
+      if (sender === stranger.address) break
+    }
+  }
+  const shown: (readonly unknown[])[] = []
+  if (!requests) throw new Error('the README does not say what to do with requests')
+  await runBlock(requests, { modules: {}, client, show: (...what) => shown.push(what) })
+  // The newest request is the first.
+  expect(shown.slice(0, 2)).toMatchObject([
+    [bob.address, { content: `hello from ${bob.address}` }],
+    [carol.address, { content: `hello from ${carol.address}` }],
+  ])
+  expect(shown[2]).toMatchObject([[[bob.address, { content: `hello from ${bob.address}` }]]])
+  expect(await client.consent(carol.address)).toBe('denied')
+  expect(await client.conversations({ consent: 'denied' })).toEqual([])
+  for (const one of [client, bob, carol]) await one.close()
 })
