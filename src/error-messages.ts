@@ -72,7 +72,7 @@ export const errorMessages: Readonly<Record<PadlockErrorCode, string>> = {
   storage_damaged:
     'A stored record cannot be opened: something else changed the database. Delete it with deleteLocalData to start anew.',
   storage_lost:
-    'The browser closed the database: its data was cleared, or a newer release needs it. Create the client again.',
+    'The browser closed the database: its data was cleared, the disk is full, or a newer release needs it. Create the client again.',
   data_lost:
     'The browser lost this device’s keys and history, and it is a new device now. Revoke the old one.',
   leadership_lost: 'Another tab took over. Create the client again.',

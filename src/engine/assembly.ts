@@ -7,6 +7,7 @@ import { type Chains, noChains } from '../chains/chains.ts'
 import type { PadlockErrorCode } from '../errors.ts'
 import type { Address } from '../protocol/ids.ts'
 import { type ConsentListener, Consents } from './consent/consents.ts'
+import { consentEffects } from './consent-effects.ts'
 import { Deletion } from './deletion.ts'
 import { Prekeys } from './keys/prekeys.ts'
 import { SealingKeys } from './keys/sealing-keys.ts'
@@ -17,7 +18,6 @@ import { Directory, type DirectoryListener } from './membership/directory.ts'
 import { Heads } from './membership/heads.ts'
 import { isMissingAtNode } from './membership/missing-at-node.ts'
 import { PendingVerifications } from './membership/pending-verification.ts'
-import { directConversation } from './messages/audience.ts'
 import { ConversationList } from './messages/conversation-list.ts'
 import { Conversations } from './messages/conversations.ts'
 import { MessageStates } from './messages/message-states.ts'
@@ -36,7 +36,6 @@ import { Unsealing } from './receiving/unsealing.ts'
 import { PendingRequests } from './retransmission/pending-requests.ts'
 import { Requester } from './retransmission/requester.ts'
 import { Responder } from './retransmission/responder.ts'
-import { joinChanges } from './runtime/change.ts'
 import type { Context } from './runtime/context.ts'
 import { Cursors } from './runtime/cursors.ts'
 import { Composer } from './sending/composer.ts'
@@ -188,7 +187,7 @@ const makeReceiving = (
     },
     listener,
   )
-  const parkedSenders = new ParkedSenders(context, { ...shared, inbox })
+  const parkedSenders = new ParkedSenders(context, { ...shared, consents, inbox })
   return { rejections, setAside, parking, seen, inbox, parkedSenders }
 }
 
@@ -222,22 +221,9 @@ export const assemble = async (
       },
     },
     {
-      consentChange: async (address, consent) => {
-        const { conversations, sessions } = foundations
-        const ids = consent === 'denied' ? [...(await directory.account(address)).keys()] : []
-        await sessions.load(ids)
-        return joinChanges(
-          await conversations.consentChange(directConversation(account.address, address), consent),
-          requester.consentChange(address, consent),
-          await receiving.setAside.consentChange(address, consent),
-          sessions.removalChange(ids),
-          {
-            writes: [],
-            committed: () => {
-              if (consent !== 'denied') connection.want(address).catch(warnOf)
-            },
-          },
-        )
+      consentChange: (address, consent) => {
+        const parts = { ...foundations, ...receiving, requester, deferred, outbox, connection }
+        return consentEffects(context, parts, address, consent)
       },
     },
   )
@@ -259,6 +245,11 @@ export const assemble = async (
       onUnverified: (addresses) => contractAccounts.need(addresses),
       onParked: () => receiving.parkedSenders.onParked(),
       onAuthentic: (sender) => {
+        const { sessions, consents } = foundations
+        if (sessions.hasManyRequests) {
+          const accepted = (addresses: Iterable<Address>) => consents.allowed(addresses)
+          sessions.pruneRequests(accepted, context.ratchetLock).catch(warnOf)
+        }
         fanout.markReachable(sender)
         outbox.retry(sender.address)
         deferred.retry()

@@ -7,7 +7,14 @@
 import { PadlockError } from '../errors.ts'
 import type { Address, ConversationId } from '../protocol/ids.ts'
 import type { Fields, Row, Write } from '../store/store.ts'
-import { type MessageRecord, put, remove, tables } from '../store/tables.ts'
+import {
+  type ConversationRecord,
+  type MessageRecord,
+  put,
+  remove,
+  StoredConsent,
+  tables,
+} from '../store/tables.ts'
 import type { Consents } from './consent/consents.ts'
 import { audienceOf } from './messages/audience.ts'
 import type { Conversations } from './messages/conversations.ts'
@@ -42,8 +49,9 @@ export class Deletion {
    * @throws PadlockError invalid_argument if one is in no conversation or in another; storage_*
    */
   async deleteMessages(id: ConversationId, messageIds: readonly string[]): Promise<void> {
-    for (let at = 0; at < messageIds.length; at += atOnce) {
-      const ids = messageIds.slice(at, at + atOnce)
+    const all = [...new Set(messageIds)]
+    for (let at = 0; at < all.length; at += atOnce) {
+      const ids = all.slice(at, at + atOnce)
       await this.#exclusively(async () => {
         const rows = await Promise.all(ids.map((one) => this.#read(id, one)))
         await this.#deleteRows(
@@ -57,16 +65,16 @@ export class Deletion {
   }
 
   /**
-   * All messages that are there when it begins, and the conversation, unless more came meanwhile. If it
-   * is interrupted, some are left and listed: call it again.
+   * All messages, those that come meanwhile too, and the conversation. If it is interrupted, some are
+   * left and listed: call it again.
    */
   async deleteConversation(id: ConversationId): Promise<void> {
     const { store } = this.#context
     for (let isDone = false; !isDone; ) {
       await this.#exclusively(async () => {
+        // A page may be short; only an empty one is the end.
         const rows = await store.list(tables.messages, { group: id, limit: atOnce })
-        const more = await store.list(tables.messages, { group: id, limit: rows.length + 1 })
-        isDone = more.length <= rows.length
+        isDone = rows.length === 0
         await this.#deleteRows(id, rows, isDone)
       })
     }
@@ -98,7 +106,9 @@ export class Deletion {
     const newest = isAll ? undefined : await newestAfter(store, id, deleted)
     const bookkeeping = joinChanges(
       queue.removalChange(waiting),
-      known && conversations.shrinkChange(id, rows.length, isAll, newest?.value),
+      // That of a denied account stays listed as such, so that it can be found again.
+      known &&
+        conversations.shrinkChange(id, rows.length, isAll && !isDenied(known), newest?.value),
       await this.#sumsChange(id, rows, isAll),
     )
     try {
@@ -128,6 +138,9 @@ export class Deletion {
     return this.#parts.consents.removalChange(peer, { messages: ofPeer.length, bytes }, isAll)
   }
 }
+
+const isDenied = ({ consent }: Fields<ConversationRecord>): boolean =>
+  consent === StoredConsent.DENIED
 
 const tombstone = ({ value, number }: MessageRow): Write => {
   const { messageId, conversationId, composedNs, nodeNs } = value

@@ -75,7 +75,10 @@ export interface ConversationData {
   readonly consent: Consent
   /** How many messages are in it. */
   readonly messageCount: number
-  /** How many more messages a request had than are kept of one: accepting it asks for them. */
+  /**
+   * How many more messages a request had than are kept of one. Accepting it asks for up to 100 of each
+   * device.
+   */
   readonly leftOutCount: number
 }
 

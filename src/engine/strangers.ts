@@ -45,10 +45,12 @@ export const forgetStrangers = async (
       else fresh.add(topic.value.address)
     }
   }
+  const forgotten = new Set<Address>()
   for (const address of old) {
-    if (closing.aborted) return
-    if (!fresh.has(address) && !(await isKept(address))) await directory.forget(address)
+    if (!fresh.has(address) && !(await isKept(address))) forgotten.add(address)
   }
+  if (forgotten.size > 0) await directory.forget(forgotten)
+  if (closing.aborted) return
   const strangersMs = BigInt(nowMs)
   await commit(
     store,

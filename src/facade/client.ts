@@ -104,7 +104,8 @@ export interface Client {
   consent(address: string): Promise<Consent>
   /**
    * Accepts an account (`allowed`), or blocks it (`denied`): nothing that it sends is kept from then
-   * on. Accepting asks for what found no room while it was a request. Known to this device only.
+   * on, and what waits to go there is given up. Accepting asks for what found no room while it was a
+   * request, as far as it is not older than two weeks. Known to this device only.
    *
    * @example
    * await client.setConsent(conversation.peer, 'allowed')
@@ -120,7 +121,8 @@ export interface Client {
    */
   messages(options?: MessagesOptions): AsyncIterable<Message>
   /**
-   * Events: changes of the status, of messages' states, of installations. Starts now, ends when
+   * Events: changes of the status, of messages' states, of installations; new conversations, consent,
+   * deleted messages. Starts now, ends when
    * aborted, throws `closed` or `slow_reader`.
    *
    * @example

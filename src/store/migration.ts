@@ -7,6 +7,7 @@
 
 import { fromBinary } from '@bufbuild/protobuf'
 import {
+  AccountRecordSchema,
   ConversationRecordSchema,
   MessageRecordSchema,
 } from '../gen/padlock/store/v1/records_pb.ts'
@@ -60,19 +61,24 @@ export const migrateRecords = async (database: Database, vault: RecordVault): Pr
       })
     })
   }
+  await eachPage(database, vault, ['conversations', 'accounts'], (opened) => {
+    // One that is done stays as it is: it may have been accepted or denied since.
+    const old = opened.filter(({ isCurrent }) => !isCurrent)
+    const conversations = old.map(({ bytes }) => fromBinary(ConversationRecordSchema, bytes))
+    const writes = conversations.flatMap((conversation) =>
+      conversationWrites(conversation, contents.get(conversation.conversationId)),
+    )
+    return seal(vault, writes)
+  })
   const totals = { messages: 0, bytes: 0n }
-  await eachPage(database, vault, ['conversations', 'accounts'], (opened) =>
-    seal(
-      vault,
-      opened.flatMap(({ bytes }) => {
-        const conversation = fromBinary(ConversationRecordSchema, bytes)
-        const writes = conversationWrites(conversation, contents.get(conversation.conversationId))
-        totals.messages += writes.requests
-        totals.bytes += writes.requestBytes
-        return writes.writes
-      }),
-    ),
-  )
+  await eachPage(database, vault, ['accounts'], (opened) => {
+    for (const { bytes } of opened) {
+      const account = fromBinary(AccountRecordSchema, bytes)
+      totals.messages += account.messages
+      totals.bytes += account.bytes
+    }
+    return []
+  })
   await save(database, ['meta', 'account'], async (transaction) => {
     const writes = totals.messages > 0 ? [put(tables.requestTotals, 'requestTotals', totals)] : []
     const [written] = seal(vault, writes)
@@ -85,29 +91,29 @@ export const migrateRecords = async (database: Database, vault: RecordVault): Pr
 const conversationWrites = (
   conversation: Fields<ConversationRecord>,
   { messages, ofOthers, bytesOfOthers, isAnswered }: Content = empty(),
-) => {
+): readonly Write[] => {
   const { conversationId, peer: address } = conversation
   // The note to self names one address twice.
   const isOwn = conversationId.split(address).length > 2
   const isAccepted = isOwn || isAnswered
   const consent = isAccepted ? StoredConsent.ALLOWED : StoredConsent.UNSPECIFIED
-  const requests = isAccepted ? 0 : ofOthers
-  const requestBytes = BigInt(isAccepted ? 0 : bytesOfOthers)
-  const account = { address, consent, messages: requests, bytes: requestBytes }
-  return {
-    requests,
-    requestBytes,
-    writes: [
-      put(tables.conversations, conversationId, { ...conversation, consent, messages }),
-      ...(isOwn ? [] : [put(tables.accounts, address, account)]),
-    ],
+  const account = {
+    address,
+    consent,
+    messages: isAccepted ? 0 : ofOthers,
+    bytes: BigInt(isAccepted ? 0 : bytesOfOthers),
   }
+  return [
+    put(tables.conversations, conversationId, { ...conversation, consent, messages }),
+    ...(isOwn ? [] : [put(tables.accounts, address, account)]),
+  ]
 }
 
 const empty = (): Content => ({ messages: 0, ofOthers: 0, bytesOfOthers: 0, isAnswered: false })
 
 const count = (contents: Map<string, Content>, bytes: Uint8Array): void => {
-  const { conversationId, state, content } = fromBinary(MessageRecordSchema, bytes)
+  const { conversationId, state, content, deleted } = fromBinary(MessageRecordSchema, bytes)
+  if (deleted) return
   const before = contents.get(conversationId) ?? empty()
   const isOfOther = state === MessageState.RECEIVED
   contents.set(conversationId, {

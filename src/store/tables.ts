@@ -46,6 +46,7 @@ export {
   Consent as StoredConsent,
   ConversationKind,
   type ConversationRecord,
+  type CursorRecord,
   type InstallationRecord,
   type MessageRecord,
   MessageState,

@@ -152,6 +152,8 @@ test('requests are accepted, blocked and deleted as the README says', async () =
   ])
   expect(shown[2]).toMatchObject([[[bob.address, { content: `hello from ${bob.address}` }]]])
   expect(await client.consent(carol.address)).toBe('denied')
-  expect(await client.conversations({ consent: 'denied' })).toEqual([])
+  expect(await client.conversations({ consent: 'denied' })).toMatchObject([
+    { peer: carol.address, messageCount: 0 },
+  ])
   for (const one of [client, bob, carol]) await one.close()
 })

@@ -75,8 +75,8 @@ test('a deleted message is gone here and stays with the others; its cursor still
 test('the newest message that is left says when the conversation was last active', async () => {
   const { atAlice, id, say } = await aConversation()
   await say(atAlice, 'one')
-  const between = Date.now()
-  await until(() => Date.now() > between)
+  const [{ lastMessageAtMs: between = 0 } = {}] = await atAlice.engine.conversations()
+  await until(() => Date.now() > between + 1)
   await say(atAlice, 'two')
   const [two] = await atAlice.engine.history(id, undefined, 1)
   const [before] = await atAlice.engine.conversations()
@@ -84,7 +84,7 @@ test('the newest message that is left says when the conversation was last active
   await atAlice.engine.delete(id, [two?.id ?? ''])
   const [after] = await atAlice.engine.conversations()
   expect(after).toMatchObject({ messageCount: 1, lastMessage: { content: 'one' } })
-  expect(after?.lastMessageAtMs).toBeLessThanOrEqual(between)
+  expect(after?.lastMessageAtMs).toBeLessThan(before?.lastMessageAtMs ?? 0)
 })
 
 test('a deleted conversation leaves ids, no content, and begins anew with the next message', async () => {
@@ -179,4 +179,32 @@ test('where nothing fits any more, deleting makes room first', async () => {
   expect(await textsOf(atAlice, id)).toEqual([])
   expect(await atAlice.engine.conversations()).toEqual([])
   expect((await atAlice.engine.send(id, 'four')).content).toBe('four')
+})
+
+test('a conversation of more than one read is deleted whole, and so is what comes meanwhile', async () => {
+  const { atAlice, id } = await aConversation()
+  const self = await atAlice.engine.conversation(atAlice.engine.address)
+  for (let n = 0; n < 14; n += 1) await atAlice.engine.send(self.id, `${n}`.padEnd(800_000, 'x'))
+  await atAlice.engine.delete(self.id, undefined)
+  expect(await atAlice.engine.history(self.id, undefined, 500)).toEqual([])
+  expect(await atAlice.engine.conversations()).toMatchObject([{ id }])
+  // Made anew, it is empty.
+  expect(await atAlice.engine.conversation(atAlice.engine.address)).toMatchObject({
+    messageCount: 0,
+  })
+})
+
+test('the newest message that is left is found behind any number of long ones', async () => {
+  const { atAlice } = await aConversation()
+  const { id } = await atAlice.engine.conversation(atAlice.engine.address)
+  await atAlice.engine.send(id, 'small and old')
+  const long: string[] = []
+  for (let n = 0; n < 12; n += 1) {
+    long.push((await atAlice.engine.send(id, `${n}`.padEnd(800_000, 'x'))).id)
+  }
+  // One of them twice counts once.
+  await atAlice.engine.delete(id, [...long, ...long])
+  const listed = (await atAlice.engine.conversations()).find((one) => one.id === id)
+  expect(listed).toMatchObject({ messageCount: 1, lastMessage: { content: 'small and old' } })
+  expect(listed?.lastMessageAtMs).toBeGreaterThan(0)
 })

@@ -7,7 +7,7 @@ import type { Address } from '../../protocol/ids.ts'
 import type { Consent } from '../model.ts'
 import type { Change } from '../runtime/change.ts'
 import { type AccountState, type Consents, consentOf } from './consents.ts'
-import { afterAddition, afterRemoval, type RequestSums } from './request-limits.ts'
+import { afterAddition, afterRemoval, isRequestFull, type RequestSums } from './request-limits.ts'
 
 /** The part of a message that decides. */
 export interface Candidate {
@@ -54,6 +54,33 @@ export class Admission {
     return this.consent(address) === 'allowed'
   }
 
+  /**
+   * What is not worth decrypting: of an account whose request is full, or of any other when all requests
+   * are. Neither a ratchet nor the disk is touched for it.
+   */
+  withoutRoom<One extends { readonly metadata: { readonly senderAddress: Address } }>(
+    envelopes: readonly One[],
+  ) {
+    const open: One[] = []
+    const full: One[] = []
+    for (const one of envelopes) {
+      const { senderAddress } = one.metadata
+      const state = this.#states.get(senderAddress)
+      const isFull =
+        !this.isAllowed(senderAddress) &&
+        state !== undefined &&
+        isRequestFull(state, this.#consents.totals)
+      if (isFull) full.push(one)
+      else open.push(one)
+    }
+    for (const { metadata } of full) this.#leaveOut(metadata.senderAddress)
+    return { open, full }
+  }
+
+  #leaveOut(address: Address): void {
+    this.#leftOut.set(address, (this.#leftOut.get(address) ?? 0) + 1)
+  }
+
   /** Sorts out what finds no room. One that is stored already counts as if it were new. */
   admit<Message extends Candidate>(messages: readonly Message[]) {
     const kept: Message[] = []
@@ -63,9 +90,7 @@ export class Admission {
       if (this.isAllowed(message.sender) || sums.add(message)) kept.push(message)
       else leftOut.push(message)
     }
-    for (const { sender } of leftOut) {
-      this.#leftOut.set(sender, (this.#leftOut.get(sender) ?? 0) + 1)
-    }
+    for (const { sender } of leftOut) this.#leaveOut(sender)
     return { kept, leftOut }
   }
 

@@ -149,23 +149,29 @@ export class Consents {
   async removalChange(address: Address, removed: RequestSums, isAll: boolean): Promise<Change> {
     const state = await this.state(address)
     if (consentOf(state) === 'allowed') return { writes: [] }
-    const left = afterRemoval({ messages: state.messages, bytes: Number(state.bytes) }, removed)
+    const before = { messages: state.messages, bytes: Number(state.bytes) }
+    const left = afterRemoval(before, removed)
+    // What was stored while it was accepted was never counted.
+    const counted = {
+      messages: before.messages - left.messages,
+      bytes: before.bytes - left.bytes,
+    }
     const after = {
       ...state,
       messages: left.messages,
       bytes: BigInt(left.bytes),
       leftOut: isAll ? 0 : state.leftOut,
     }
-    return this.sumsChange([after], afterRemoval(this.#totals, removed))
+    return this.sumsChange([after], afterRemoval(this.#totals, counted))
   }
 
   /** Saves what is stored of accounts that were not accepted, and of all of them. */
   sumsChange(states: readonly AccountState[], totals: RequestSums): Change {
     if (states.length === 0) return { writes: [] }
-    return joinChanges(
-      ...states.map((state) => this.#stateChange(state)),
-      this.#totalsChange(totals),
-    )
+    const { messages, bytes } = this.#totals
+    const isSame = messages === totals.messages && bytes === totals.bytes
+    const saved = states.map((state) => this.#stateChange(state))
+    return joinChanges(...saved, isSame ? undefined : this.#totalsChange(totals))
   }
 
   #stateChange(state: AccountState): Change {

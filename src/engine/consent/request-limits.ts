@@ -35,6 +35,17 @@ export const afterAddition = (
   return hasRoom ? next : undefined
 }
 
+/** Whether nothing more of an account can be kept, whatever it is. */
+export const isRequestFull = (
+  ofAccount: { readonly messages: number; readonly bytes: bigint; readonly leftOut: number },
+  ofAll: RequestSums,
+): boolean =>
+  ofAccount.messages >= requestMessagesLimit ||
+  // A long one found no room before.
+  (ofAccount.leftOut > 0 && ofAccount.bytes >= BigInt(requestBytesLimit / 2)) ||
+  ofAll.messages >= allRequestsMessagesLimit ||
+  ofAll.bytes >= allRequestsBytesLimit
+
 export const afterRemoval = (sums: RequestSums, removed: RequestSums): RequestSums => ({
   messages: Math.max(0, sums.messages - removed.messages),
   bytes: Math.max(0, sums.bytes - removed.bytes),

@@ -28,8 +28,6 @@ import { confirm, readContact, readRevocation } from './statements.ts'
 
 /** Accounts kept in memory; others are read from the store again. */
 const maxAccounts = 2_000
-/** Heads that one transaction removes. */
-const forgottenAtOnce = 500
 /** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
 const maxPages = 100
 
@@ -316,29 +314,33 @@ export class Directory {
   }
 
   /**
-   * Forgets everything of an account. What was revoked is not remembered either, so only of accounts
+   * Forgets everything of these accounts. What was revoked is not remembered either, so only of accounts
    * with which the person has nothing.
    */
-  forget(address: Address): Promise<void> {
+  forget(addresses: ReadonlySet<Address>): Promise<void> {
     return this.#mutex.runExclusive(async () => {
-      const { store } = this.#context
-      for (const topic of [contactTopic(address), revokedTopic(address)]) {
-        const { sequence } = await this.#cursors.position(topic)
-        for (let last = sequence - 1n; last > 0n; last -= BigInt(forgottenAtOnce)) {
-          const some = Array.from({ length: forgottenAtOnce }, (_, nth) => last - BigInt(nth))
-          const earlier = some.filter((one) => one > 0n)
-          await commit(store, this.#cursors.removalChange(topic, earlier, false))
+      const { store, closing } = this.#context
+      for await (const page of store.pages(tables.cursors)) {
+        if (closing.aborted) return
+        const theirs = page.flatMap(({ value }) => {
+          const topic = parseTopic(value.topic)
+          const isTheirs =
+            topic.ok && 'address' in topic.value && addresses.has(topic.value.address)
+          return isTheirs ? [value] : []
+        })
+        if (theirs.length > 0) await commit(store, this.#cursors.removalChange(theirs))
+      }
+      for (const address of addresses) {
+        if (closing.aborted) return
+        for await (const page of store.pages(tables.installations, address)) {
+          const keys = page.map(({ value }) => joinKey(value.address, value.installationId))
+          await commit(store, { writes: keys.map((key) => remove(tables.installations, key)) })
         }
-        await commit(store, this.#cursors.removalChange(topic, [], true))
+        const waiting = this.#pending.of(address).map(({ number }) => number)
+        if (waiting.length > 0) await commit(store, this.#pending.removalChange(waiting))
+        this.#accounts.delete(address)
+        this.coverage.forget(address)
       }
-      for await (const page of store.pages(tables.installations, address)) {
-        const keys = page.map(({ value }) => joinKey(value.address, value.installationId))
-        await commit(store, { writes: keys.map((key) => remove(tables.installations, key)) })
-      }
-      const waiting = this.#pending.of(address).map(({ number }) => number)
-      if (waiting.length > 0) await commit(store, this.#pending.removalChange(waiting))
-      this.#accounts.delete(address)
-      this.coverage.forget(address)
     })
   }
 

@@ -103,6 +103,10 @@ export class Conversations {
   /** Lists it by what the person says of its account from now on. */
   async consentChange(id: ConversationId, consent: Consent): Promise<Change> {
     const known = await this.load(id)
+    // Denied accounts are listed even if nothing was ever said.
+    if (!known && consent === 'denied') {
+      return this.activityChange(id, { messageMs: 0, consent, messages: 0 })
+    }
     if (!known) return { writes: [] }
     const record = { ...known, consent: stored[consent] }
     return {

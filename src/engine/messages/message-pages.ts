@@ -139,8 +139,18 @@ export const newestAfter = async (
   without: ReadonlySet<string>,
 ): Promise<Row<MessageRecord> | undefined> => {
   const limit = without.size + 1
-  const rows = await store.list(tables.messages, { group, limit, newestFirst: true })
-  return rows.find(({ value }) => !without.has(value.messageId))
+  for (let past: { place: Place; key: string } | undefined; ; ) {
+    const found = await store.list(tables.messages, {
+      group,
+      limit,
+      newestFirst: true,
+      ...(past ? { past } : {}),
+    })
+    const newest = found.find(({ value }) => !without.has(value.messageId))
+    const last = found.at(-1)
+    if (newest || !last) return newest
+    past = { place: placeOf(last.value), key: last.value.messageId }
+  }
 }
 
 /** The newest message of a conversation. */

@@ -15,7 +15,7 @@ import type { HeadsClaim } from '../membership/heads.ts'
 import { audienceOf } from '../messages/audience.ts'
 import type { Conversations } from '../messages/conversations.ts'
 import type { NewMessage } from '../messages/message-records.ts'
-import type { Requester } from '../retransmission/requester.ts'
+import type { Requester, UndecryptableEnvelope } from '../retransmission/requester.ts'
 import type { RetransmitRequest } from '../retransmission/responder.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -168,8 +168,9 @@ export class Inbox {
     const { rejections, setAside, consents } = this.#parts
     const { store, status, platform } = this.#context
     // They may have been denied since they were prepared.
-    const wanted = await this.#wanted(authentic)
-    const senders = await Admission.of(consents, addressesOf(wanted))
+    const undenied = await this.#wanted(authentic)
+    const senders = await Admission.of(consents, addressesOf(undenied))
+    const { open: wanted, full } = senders.withoutRoom(undenied)
     const isAccepted = (address: Address) => senders.isAllowed(address)
     const decrypted = await decryption.decrypt(wanted, isAccepted)
     const batch = payloads.read(decrypted.results)
@@ -177,14 +178,14 @@ export class Inbox {
     for (const { conversationId } of batch.messages) await conversations.load(conversationId)
 
     const flips = await this.#acceptWhoWasWrittenTo(batch.messages)
-    const admission = await this.#admissionOf(wanted, batch.messages, flips.accepted)
+    const admission = await this.#admissionOf(undenied, batch.messages, flips.accepted)
+    admission.withoutRoom(full)
     const { kept, leftOut } = admission.admit(batch.messages)
     // At another node, envelopes are read again from the start and old ones fail: not asked for
     // again. What found no room is asked for when its account is accepted.
-    const failed = [...batch.failed, ...leftOut.map(({ envelope }) => envelope)].filter(
-      ({ nodeNs }) => nodeNs > this.#readBeforeNs,
-    )
-    const accepted = new Set([...addressesOf(wanted)].filter((one) => admission.isAllowed(one)))
+    const noted = [...leftOut.map(({ envelope }) => envelope), ...this.#digestsOf(full)]
+    const failed = [...batch.failed, ...noted].filter(({ nodeNs }) => nodeNs > this.#readBeforeNs)
+    const accepted = new Set([...addressesOf(undenied)].filter((one) => admission.isAllowed(one)))
     const requests = batch.requests.filter(({ from }) => accepted.has(from.address))
     const parked = toPark.length > 0 ? parking.parkChange(toPark, platform.nowMs()) : undefined
     const added = conversations.additionChange(kept, admission)
@@ -207,10 +208,18 @@ export class Inbox {
     for (let nth = 0; nth < duplicates; nth += 1) rejections.count('duplicate_message')
     // A stranger's accusations would take the place of what the person must hear.
     const claims = batch.claims.filter(({ claimant }) => accepted.has(claimant.address))
-    if (leftOut.length > 0) status.warn('requests_full', leftOut.length)
+    if (noted.length > 0) status.warn('requests_full', noted.length)
     if (parked && parked.dropped > 0) status.warn('parking_full', parked.dropped)
     if (parked) this.#listener.onParked()
     return claims
+  }
+
+  #digestsOf(envelopes: readonly Authentic[]): readonly UndecryptableEnvelope[] {
+    const digests = this.#context.crypto.digest(envelopes.map(({ envelope }) => envelope.message))
+    return envelopes.flatMap(({ sender, envelope }, at) => {
+      const digest = digests[at]
+      return digest ? [{ from: sender, digest, nodeNs: envelope.nodeNs }] : []
+    })
   }
 
   /** Another device of ours wrote to these accounts after anything was said of them here. */
@@ -218,11 +227,13 @@ export class Inbox {
     const { consents } = this.#parts
     const own = this.#context.account.address
     const writtenNs = new Map<Address, bigint>()
-    for (const { sender, conversationId, nodeNs } of messages) {
+    for (const { sender, conversationId, nodeNs, composedNs } of messages) {
       if (sender !== own) continue
+      // A late copy comes at a new time: what counts is when it was written.
+      const atNs = composedNs < nodeNs ? composedNs : nodeNs
       for (const other of othersOf(conversationId, own)) {
         const before = writtenNs.get(other) ?? 0n
-        writtenNs.set(other, nodeNs > before ? nodeNs : before)
+        writtenNs.set(other, atNs > before ? atNs : before)
       }
     }
     const accepted = new Set<Address>()

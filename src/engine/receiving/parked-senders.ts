@@ -5,6 +5,7 @@
 
 import type { Address } from '../../protocol/ids.ts'
 import { hourMs, minuteMs, redeliveryMs } from '../../protocol/limits.ts'
+import type { Consents } from '../consent/consents.ts'
 import type { Directory } from '../membership/directory.ts'
 import { Backoff } from '../runtime/backoff.ts'
 import type { Context } from '../runtime/context.ts'
@@ -25,6 +26,7 @@ export interface ParkedSendersParts {
   readonly directory: Directory
   readonly parking: Parking
   readonly lookup: SenderLookup
+  readonly consents: Pick<Consents, 'allowed'>
   readonly unsealing: Unsealing
   readonly authentication: Authentication
   readonly inbox: Inbox
@@ -72,29 +74,46 @@ export class ParkedSenders {
   }
 
   /**
-   * Looks up parked senders, as far as the limit of look-ups allows, and processes what it can.
+   * Looks up parked senders, as far as the limits of look-ups allow, and processes what it can: of
+   * accepted accounts first, as whatever strangers have on their topics may take long.
    *
+   * @param whose of accepted accounts only, or of everybody
    * @returns whether more are to be looked up
    * @throws PadlockError of the network and the store
    */
-  workOff(): Promise<boolean> {
-    const { parking, lookup, rejections } = this.#parts
+  workOff(whose: 'accepted' | 'everybody' = 'everybody'): Promise<boolean> {
+    const { parking, consents, rejections } = this.#parts
     return this.#mutex.runExclusive(async () => {
       const nowMs = this.#context.platform.monotonicMs()
       const isDue = (one: ClaimedSender) => (this.#againMs.get(keyOfSender(one)) ?? 0) <= nowMs
       const parked = parking.installations(parking.addresses())
       this.#forgetOthers(parked)
-      const due = parked.filter(isDue)
-      const waiting = [...new Set(due.map(({ address }) => address))]
-      const now = await lookup.refresh(waiting)
-      for (const sender of parking.installations(now)) {
-        const key = keyOfSender(sender)
-        if (await this.#workOffSender(sender)) this.#againMs.set(key, nowMs + waitingMs)
-        else this.#againMs.delete(key)
+      const waiting = new Set(parked.filter(isDue).map(({ address }) => address))
+      const accepted = await consents.allowed(waiting)
+      const others = [...waiting].filter((address) => !accepted.has(address))
+      let hasMore = await this.#workOffThese([...accepted], 'accepted', nowMs)
+      if (whose === 'everybody') {
+        hasMore = (await this.#workOffThese(others, 'others', nowMs)) || hasMore
       }
       rejections.report()
-      return now.length < waiting.length
+      return hasMore
     })
+  }
+
+  /** @returns whether some were not looked up */
+  async #workOffThese(
+    waiting: readonly Address[],
+    who: 'accepted' | 'others',
+    nowMs: number,
+  ): Promise<boolean> {
+    const { parking, lookup } = this.#parts
+    const now = await lookup.refresh(waiting, who)
+    for (const sender of parking.installations(now)) {
+      const key = keyOfSender(sender)
+      if (await this.#workOffSender(sender)) this.#againMs.set(key, nowMs + waitingMs)
+      else this.#againMs.delete(key)
+    }
+    return now.length < waiting.length
   }
 
   /** What exceeded a limit may have been the last of a sender that waited. */

@@ -1,7 +1,7 @@
 /**
  * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3).
- * Anyone can cause look-ups, so the queries for them are limited; if there are too many senders,
- * accounts that were accepted go first.
+ * Anyone can cause look-ups, so the queries for them are limited, and those of
+ * accounts that were accepted have a limit of their own.
  */
 
 import type { Platform } from '../../platform/platform.ts'
@@ -16,31 +16,36 @@ const maxRemembered = 10_000
 export class SenderLookup {
   readonly #directory: Directory
   readonly #consents: Pick<Consents, 'allowed'>
-  readonly #limiter: LookupLimiter
+  /** Strangers cannot use up the look-ups of accounts that were accepted. */
+  readonly #ofAccepted: LookupLimiter
+  readonly #ofOthers: LookupLimiter
 
   constructor({ platform }: Context, directory: Directory, consents: Pick<Consents, 'allowed'>) {
     this.#directory = directory
     this.#consents = consents
-    this.#limiter = new LookupLimiter(platform)
+    this.#ofAccepted = new LookupLimiter(platform)
+    this.#ofOthers = new LookupLimiter(platform)
   }
 
   /** How long until senders may be looked up again, in milliseconds; at least 1. */
   get restMs(): number {
-    return Math.max(1, this.#limiter.restMs)
+    return Math.max(1, this.#ofAccepted.restMs, this.#ofOthers.restMs)
   }
 
   /**
-   * Queries all of these that the subscription does not cover, at once.
+   * Queries at once those of accepted accounts that the subscription does not cover. Others wait for
+   * their turn apart: whatever lies on their topics holds up nobody's messages.
    *
-   * @returns those that could not be looked up: an installation revoked meanwhile must not get in
-   * because another sender used up the look-ups, or because the query failed
+   * @returns those that were not looked up: an installation revoked meanwhile must not get in because
+   * another sender used up the look-ups, or because the query failed
    */
   async lookUp(addresses: Iterable<Address>): Promise<ReadonlySet<Address>> {
     const unsure = new Set(
       [...addresses].filter((one) => !this.#directory.coverage.isFollowed(one)),
     )
     try {
-      for (const address of await this.refresh([...unsure])) unsure.delete(address)
+      const accepted = await this.#consents.allowed(unsure)
+      for (const address of await this.refresh([...accepted], 'accepted')) unsure.delete(address)
     } catch {
       // Their envelopes are parked and looked up again: nothing waits for the network here.
     }
@@ -50,15 +55,17 @@ export class SenderLookup {
   /**
    * Queries as many as the limit allows now.
    *
+   * @param who these are, all of them
    * @returns those whose topics were read to their ends
    * @throws PadlockError
    */
-  async refresh(addresses: readonly Address[]): Promise<readonly Address[]> {
-    if (addresses.length === 0 || this.#limiter.restMs > 0) return []
-    const isTooMany = addresses.length > lookupAddresses
-    const first = isTooMany ? await this.#consents.allowed(addresses) : undefined
-    const chosen = this.#limiter.choose(addresses, first)
-    return this.#directory.lookUp(chosen, () => this.#limiter.take())
+  async refresh(
+    addresses: readonly Address[],
+    who: 'accepted' | 'others',
+  ): Promise<readonly Address[]> {
+    const limiter = who === 'accepted' ? this.#ofAccepted : this.#ofOthers
+    if (addresses.length === 0 || limiter.restMs > 0) return []
+    return this.#directory.lookUp(limiter.choose(addresses), () => limiter.take())
   }
 }
 
@@ -90,18 +97,10 @@ export class LookupLimiter {
     return true
   }
 
-  /**
-   * The addresses of one query: accounts that were accepted first, then in turn, so that no
-   * account starves the others.
-   */
-  choose(
-    addresses: readonly Address[],
-    accepted: ReadonlySet<Address> = new Set(),
-  ): readonly Address[] {
+  /** The addresses of one query, in turn, so that no account starves the others. */
+  choose(addresses: readonly Address[]): readonly Address[] {
     const turnOf = (address: Address) => this.#lastTurn.get(address) ?? 0
-    const chosen = [...addresses]
-      .sort((a, b) => Number(accepted.has(b)) - Number(accepted.has(a)) || turnOf(a) - turnOf(b))
-      .slice(0, lookupAddresses)
+    const chosen = [...addresses].sort((a, b) => turnOf(a) - turnOf(b)).slice(0, lookupAddresses)
     this.#turn += 1
     if (this.#lastTurn.size > maxRemembered) this.#lastTurn.clear()
     for (const address of chosen) this.#lastTurn.set(address, this.#turn)

@@ -60,10 +60,15 @@ class Sums {
       (!isAccepted && exceeds(ofOthers, limit)) ||
       exceeds(own, limit.ofAddress)
     if (isTooMuch) return false
-    this.#all = all
-    if (!isAccepted) this.#ofOthers = ofOthers
-    this.#byAddress.set(address, own)
+    this.count(address, bytes, isAccepted)
     return true
+  }
+
+  /** Counts what is kept, whether or not it would find room today. */
+  count(address: string, bytes: number, isAccepted: boolean): void {
+    this.#all = plus(this.#all, bytes)
+    if (!isAccepted) this.#ofOthers = plus(this.#ofOthers, bytes)
+    this.#byAddress.set(address, plus(this.#byAddress.get(address) ?? nothing, bytes))
   }
 }
 
@@ -114,7 +119,7 @@ export class SetAside {
     for await (const { value } of scanAll(this.#context.store, tables.setAside)) {
       const address = value.address as Address
       const isAccepted = (await this.#consents.of(address)) === 'allowed'
-      sums.take(address, value.payload.length, isAccepted)
+      sums.count(address, value.payload.length, isAccepted)
     }
     return sums
   }

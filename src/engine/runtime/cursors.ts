@@ -6,8 +6,8 @@
 
 import { encodeHex } from '../../protocol/bytes.ts'
 import { emptyHead } from '../../protocol/heads.ts'
-import type { Store, Write } from '../../store/store.ts'
-import { joinKey, put, remove, tables } from '../../store/tables.ts'
+import type { Fields, Store, Write } from '../../store/store.ts'
+import { type CursorRecord, joinKey, put, remove, tables } from '../../store/tables.ts'
 import type { Change } from './change.ts'
 
 /** Bounds memory; an evicted cursor is read again. */
@@ -81,7 +81,7 @@ export class Cursors {
   /** Moves a topic's position. @param readMs when, of a topic that may be forgotten */
   positionChange(topic: string, sequence: bigint, head: Uint8Array = noHead, readMs = 0): Change {
     const node = this.#node
-    const record = { topic, sequence, head, readMs: BigInt(readMs) }
+    const record = { topic, sequence, head, readMs: BigInt(readMs), node }
     return {
       writes: [put(tables.cursors, joinKey(node, topic), record)],
       committed: () => {
@@ -91,21 +91,23 @@ export class Cursors {
     }
   }
 
-  /** Forgets a topic's position, and the heads of some earlier ones. */
-  removalChange(topic: string, earlier: readonly bigint[], isAll: boolean): Change {
-    const keys = earlier.map((sequence) => this.#keyOfEarlier(topic, sequence))
-    const own = isAll ? [joinKey(this.#node, topic)] : []
+  /** Forgets these positions, of whatever node, and the heads of earlier ones. */
+  removalChange(records: readonly Fields<CursorRecord>[]): Change {
     return {
-      writes: [...keys, ...own].map((key) => remove(tables.cursors, key)),
+      writes: records.flatMap(({ node, topic, sequence, readMs }) => [
+        remove(tables.cursors, joinKey(node, topic, String(sequence))),
+        ...(readMs > 0n ? [remove(tables.cursors, joinKey(node, topic))] : []),
+      ]),
       committed: () => {
-        if (isAll) this.#positions.delete(topic)
+        for (const { topic } of records) this.#positions.delete(topic)
       },
     }
   }
 
   /** Keeps the head of a position before it moves on. */
   earlierHeadWrite(topic: string, { sequence, head }: Position): Write {
-    return put(tables.cursors, this.#keyOfEarlier(topic, sequence), { topic, sequence, head })
+    const record = { topic, sequence, head, node: this.#node }
+    return put(tables.cursors, this.#keyOfEarlier(topic, sequence), record)
   }
 
   #remember(topic: string, position: Position): Position {

@@ -191,6 +191,13 @@ export class DeferredDelivery {
     return { number, messageId, to: id, address, sinceMs: time.stampMs() }
   }
 
+  /** Nothing more goes to this account. */
+  denialChange(address: Address): Change {
+    return this.#removalChange(
+      [...this.#deferrals.values()].filter((deferral) => deferral.address === address),
+    )
+  }
+
   /** The connection was established or lost. */
   setLive(isLive: boolean): void {
     this.#isLive = isLive

@@ -31,6 +31,8 @@ export class OutboxQueue {
   readonly #entries = new Map<number, OutboxEntry>()
   /** Entries that cannot be sent now, and until when they rest. */
   readonly #restingUntilMs = new Map<number, number>()
+  /** Of those that rest, the ones that keep later ones of their conversation waiting. */
+  readonly #held = new Set<number>()
 
   constructor(store: Store, platform: Platform, listener: OutboxQueueListener) {
     this.#store = store
@@ -65,9 +67,20 @@ export class OutboxQueue {
     return [...this.#entries.values()]
   }
 
-  /** The entries that do not rest. */
+  /** The entries that do not rest, and have no held one of their conversation before them. */
   ready(): readonly OutboxEntry[] {
-    return this.all().filter(({ number }) => !this.#restingUntilMs.has(number))
+    const held = new Set<string>()
+    return this.all().filter((entry) => {
+      const isResting = this.#restingUntilMs.has(entry.number)
+      const isHeld = isResting && this.#held.has(entry.number)
+      if (isHeld && isMessage(entry)) held.add(conversationOf(entry))
+      return !isResting && !(isMessage(entry) && held.has(conversationOf(entry)))
+    })
+  }
+
+  /** Whether an entry is still in the queue. */
+  holds({ number }: OutboxEntry): boolean {
+    return this.#entries.has(number)
   }
 
   /** Whether a message is still to be sent. */
@@ -94,6 +107,7 @@ export class OutboxQueue {
         for (const { number } of entries) {
           this.#entries.delete(number)
           this.#restingUntilMs.delete(number)
+          this.#held.delete(number)
         }
         if (wasCrowded && !this.isCrowded) this.#listener.onRoom()
       },
@@ -102,7 +116,14 @@ export class OutboxQueue {
 
   /** It cannot be sent now: tried again when something changes, or after this time. */
   rest({ number }: OutboxEntry, ms = longestRestMs): void {
+    this.#held.delete(number)
     this.#restingUntilMs.set(number, this.#platform.monotonicMs() + Math.min(ms, longestRestMs))
+  }
+
+  /** The same, with all later ones of its conversation behind it: they go in order. */
+  hold(entry: OutboxEntry, ms: number): void {
+    this.rest(entry, ms)
+    this.#held.add(entry.number)
   }
 
   /** Something changed that entries for this account may be waiting for. */

@@ -3,7 +3,7 @@
  * recipients are known, publishes one request at a time, and retries forever with the same bytes.
  */
 
-import { PadlockError } from '../../errors.ts'
+import { PadlockError, type PadlockErrorCode } from '../../errors.ts'
 import type { Address, ConversationId } from '../../protocol/ids.ts'
 import { hourMs, redeliveryMs } from '../../protocol/limits.ts'
 import { isParticipant } from '../messages/audience.ts'
@@ -95,6 +95,13 @@ export class Outbox {
     return this.#parts.composer.compose(conversationId, content)
   }
 
+  /** Nothing more goes into this conversation: what waits there stays pending, for this reason. */
+  async giveUp(id: ConversationId, reason: PadlockErrorCode): Promise<void> {
+    const { queue, publishing } = this.#parts
+    const left = queue.all().filter((entry) => conversationOf(entry) === id)
+    if (left.length > 0) await publishing.giveUp(left, reason)
+  }
+
   /** The message once it is no longer pending, or as it is after `waitMs`. */
   whenSent(id: string, waitMs: number, signal: AbortSignal): Promise<Message> {
     const { states, queue } = this.#parts
@@ -142,7 +149,7 @@ export class Outbox {
     const left = await sealing.seal(entries)
     await publishing.giveUp(left.tooLarge, 'message_too_large')
     if (left.gone.length > 0) await commit(this.#context.store, queue.removalChange(left.gone))
-    this.#hold(left.held)
+    this.#holdBack(left.held)
     for (const { entry, reason } of left.unreachable) {
       // If the event that it waits for came meanwhile, it is tried again at once.
       if (!this.#isNewsFor(entry)) queue.rest(entry)
@@ -151,7 +158,7 @@ export class Outbox {
   }
 
   /** The others go on. Each time it fails again, the entries rest longer. */
-  #hold(held: LeftUnsealed['held']): void {
+  #holdBack(held: LeftUnsealed['held']): void {
     if (held.length === 0) {
       this.#heldBackoff.reset()
       return
@@ -160,7 +167,7 @@ export class Outbox {
     for (const error of errors) this.#context.status.warnOf(error)
     const asked = Array.from(errors, ({ details }) => Number(details?.retryAfterMs ?? 0))
     const restMs = this.#heldBackoff.next(Math.max(...asked))
-    for (const { entry } of held) this.#parts.queue.rest(entry, restMs)
+    for (const { entry } of held) this.#parts.queue.hold(entry, restMs)
   }
 
   #isNewsFor(entry: OutboxEntry): boolean {

@@ -83,7 +83,8 @@ export class Publishing {
     }))
     const progress = joinChanges(
       conversations.publishedChange(published),
-      queue.entriesChange(after.filter((entry) => !isComplete(entry))),
+      // What was deleted meanwhile goes no further.
+      queue.entriesChange(after.filter((entry) => !isComplete(entry) && queue.holds(entry))),
       queue.removalChange(complete),
     )
     await deferred.published(published, (deferrals) =>
@@ -194,6 +195,7 @@ export class Publishing {
   }
 
   async #replace(entry: OutboxEntry): Promise<void> {
+    if (!this.#parts.queue.holds(entry)) return
     await commit(this.#context.store, this.#parts.queue.entriesChange([entry]))
   }
 

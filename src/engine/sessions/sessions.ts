@@ -193,19 +193,9 @@ export class Sessions {
     }
   }
 
-  /** Removes all sessions with these installations, ids included. They must have been loaded. */
-  removalChange(ids: Iterable<InstallationId>): Change {
-    const known = Array.from(ids, (id) => ({ id, ...this.#known(id) }))
-    return {
-      writes: known.flatMap(({ id, live, pruned }) =>
-        [...live.keys(), ...pruned.keys()].map((name) =>
-          remove(tables.sessions, joinKey(id, name)),
-        ),
-      ),
-      committed: () => {
-        for (const { id } of known) this.#set(id, nothing)
-      },
-    }
+  /** Whether so many were made with accounts that were not accepted that some may have to go. */
+  get hasManyRequests(): boolean {
+    return this.#requestsMade >= requestsBetweenPrunings
   }
 
   /**
@@ -218,7 +208,7 @@ export class Sessions {
     accepted: (addresses: ReadonlySet<Address>) => Promise<ReadonlySet<Address>>,
     lock: Mutex,
   ): Promise<void> {
-    if (this.#requestsMade < requestsBetweenPrunings) return
+    if (!this.hasManyRequests) return
     this.#requestsMade = 0
     const ofRequests: Session[] = []
     for await (const page of this.#store.pages(tables.sessions)) {
@@ -234,11 +224,7 @@ export class Sessions {
     const old = ofRequests.slice(allRequestSessionsLimit)
     for (let at = 0; at < old.length; at += removedAtOnce) {
       await lock.runExclusive(async () => {
-        // What decrypted since it was read stays.
-        const some = old.slice(at, at + removedAtOnce).filter((one) => {
-          const now = this.#known(one.installationId).live.get(nameOf(one))
-          return !now || lastUsedMs(now) <= lastUsedMs(one)
-        })
+        const some = await this.#stillOld(old.slice(at, at + removedAtOnce), accepted)
         await commit(this.#store, {
           writes: some.map((one) =>
             remove(tables.sessions, joinKey(one.installationId, nameOf(one))),
@@ -249,6 +235,22 @@ export class Sessions {
         })
       })
     }
+  }
+
+  /** Without those that decrypted since they were read, or whose account was accepted meanwhile. */
+  async #stillOld(
+    some: readonly Session[],
+    accepted: (addresses: ReadonlySet<Address>) => Promise<ReadonlySet<Address>>,
+  ): Promise<readonly Session[]> {
+    const allowed = await accepted(new Set(some.flatMap(({ address }) => address ?? [])))
+    const now = await Promise.all(
+      some.map((one) => this.#store.get(tables.sessions, joinKey(one.installationId, nameOf(one)))),
+    )
+    return some.filter((one, at) => {
+      const row = now[at]
+      const isUsed = row && lastUsedMs(toSession(row.value)) > lastUsedMs(one)
+      return !isUsed && !(one.address && allowed.has(one.address))
+    })
   }
 
   #forget(session: Session): void {

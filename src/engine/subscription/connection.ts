@@ -98,6 +98,11 @@ export class Connection {
     }
   }
 
+  /** An account is no longer wanted: the next stream does without it. */
+  leave(address: Address): void {
+    if (this.#streams.carries(address)) this.#streams.extend()
+  }
+
   #down(): void {
     this.#parts.directory.coverage.follow(new Set())
     this.#listener.onDown()
@@ -149,7 +154,8 @@ export class Connection {
 
   async #workOffParked(): Promise<void> {
     try {
-      await this.#parts.parkedSenders.workOff()
+      // Strangers' topics may be long: nobody waits for them to be live.
+      await this.#parts.parkedSenders.workOff('accepted')
     } catch (error) {
       // The network failed: the next heartbeat tries again.
       if (!(error instanceof PadlockError) || !error.retryable) throw error

@@ -199,10 +199,13 @@ test('a sender that becomes known in the middle of a batch is not kept before it
 
 // Look-ups.
 
-/** Uses up the queries that go at once. */
+/** Uses up the queries for strangers that go at once. */
 const useUpLookUps = async (bob: Receiver) => {
   const evil = bob.begin(await bob.sender())
-  for (let n = 0; n < 10; n += 1) await bob.deliver(...strangers(evil, 1))
+  for (let n = 0; n < 10; n += 1) {
+    await bob.deliver(...strangers(evil, 1))
+    await bob.workOff()
+  }
   return evil
 }
 
@@ -210,17 +213,19 @@ test('however many accounts write at once, they are looked up in one query, and 
   const bob = await aReceiver({ followed: false })
   const line = bob.begin(await bob.sender())
   const flood = await bob.deliver(...strangers(line, 60))
-  expect(flood).toMatchObject({ outcomes: times(60, 'parked'), queries: 1 })
-  expect(bob.asked.at(-1)).toHaveLength(60)
+  // Nobody's messages wait for the look-up of strangers.
+  expect(flood).toMatchObject({ outcomes: times(60, 'parked'), queries: 0 })
   const done = await bob.workOff()
   expect(done).toMatchObject({ outcomes: times(60, 'rejected(unknown_sender)'), queries: 1 })
+  expect(bob.asked.at(-1)).toHaveLength(60)
   expect(await bob.store.all(tables.parked)).toEqual([])
   expect(bob.countOf('unknown_sender')).toBe(60)
 })
 
 test('without a look-up nobody is rejected', async () => {
   const bob = await aReceiver({ followed: false })
-  await useUpLookUps(bob)
+  const evil = await useUpLookUps(bob)
+  await bob.deliver(...strangers(evil, 10))
   const soon = await bob.workOff()
   expect(soon).toMatchObject({ outcomes: [], changes: [], queries: 0 })
   bob.control.aheadMs += 3_000
@@ -229,10 +234,18 @@ test('without a look-up nobody is rejected', async () => {
   expect(next.queries).toBe(1)
 })
 
+test('strangers use up no look-up of an accepted account, and are not waited for', async () => {
+  const bob = await aReceiver({ followed: false })
+  await useUpLookUps(bob)
+  const friend = bob.begin(await bob.sender())
+  const { outcomes, queries } = await bob.deliver(forge(friend).message)
+  expect({ outcomes, queries }).toEqual({ outcomes: ['kept'], queries: 1 })
+})
+
 test('using up the look-ups delays an unknown sender, and loses nothing of them', async () => {
   const bob = await aReceiver({ followed: false })
   const evil = await useUpLookUps(bob)
-  const line = bob.begin(await bob.sender({ unknown: true }))
+  const line = bob.begin(await bob.sender({ unknown: true, stranger: true }))
   const messages = several(line, 3)
   const late = await bob.deliver(must(messages[0]), ...strangers(evil, 20))
   expect(late).toMatchObject({ outcomes: times(21, 'parked'), queries: 0 })
@@ -249,7 +262,7 @@ test('using up the look-ups delays an unknown sender, and loses nothing of them'
 
 test('what others claim to be from a known sender takes no place while that sender waits', async () => {
   const bob = await aReceiver({ followed: false })
-  const alice = await bob.sender()
+  const alice = await bob.sender({ stranger: true })
   const line = bob.begin(alice)
   const evil = await useUpLookUps(bob)
   const claims = inTurn(set(1, alice.address), set(2, alice.id))

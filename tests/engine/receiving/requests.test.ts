@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { encodeRetransmitRequest } from '../../../src/content/retransmit.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
-import type { ConversationId } from '../../../src/protocol/ids.ts'
+import { buildConversationId, type ConversationId } from '../../../src/protocol/ids.ts'
 import {
   requestBytesLimit,
   requestMessagesLimit,
@@ -11,7 +11,7 @@ import {
 } from '../../../src/protocol/limits.ts'
 import { tables } from '../../../src/store/tables.ts'
 import { must } from '../../support/checked.ts'
-import { set } from '../../support/envelope-forge/fields.ts'
+import { inTurn, set } from '../../support/envelope-forge/fields.ts'
 import { forge, type Line, textContent } from '../../support/envelope-forge/forge.ts'
 import { aReceiver, type Receiver } from '../../support/envelope-forge/receiver.ts'
 
@@ -36,19 +36,22 @@ const texts = (count: number, length = 1) =>
 const storedOf = async (bob: Receiver) =>
   (await bob.store.scan(tables.messages, { after: 0, limit: 500 })).rows.length
 
-test('what a denied account sends leaves nothing but the cursor, and its sessions are gone', async () => {
+test('what a denied account sends leaves nothing but the cursor, and what it sends later is read', async () => {
   const bob = await aReceiver()
   const carol = await bob.sender()
   const first = someOf(bob.begin(carol), ['before'])
   expect((await bob.deliver(...first.messages)).outcomes).toEqual(['kept'])
   expect(bob.parts.sessions.of(carol.id)).toHaveLength(1)
   await say(bob, carol.address, 'denied')
-  expect(bob.parts.sessions.of(carol.id)).toEqual([])
-  const { messages } = someOf(first.last, ['after', 'and after that'])
+  const { messages, last } = someOf(first.last, ['after', 'and after that'])
   const denied = await bob.deliver(...messages)
   expect(denied.outcomes).toEqual(['rejected(sender_denied)', 'rejected(sender_denied)'])
   expect(denied.changes.map((one) => one.split(' ')[0])).toEqual(['cursors'])
   expect(denied.queries).toBe(0)
+  await say(bob, carol.address, 'allowed')
+  expect((await bob.deliver(...someOf(last, ['accepted again']).messages)).outcomes).toEqual([
+    'kept',
+  ])
   // Nor is a device looked up that claims to be of this account.
   const unknown = await bob.sender({ unknown: true })
   await say(bob, unknown.address, 'denied')
@@ -170,4 +173,60 @@ test('a request of somebody whom the person did not accept is not answered', asy
   expect((await bob.deliver(first.message)).requests).toEqual([])
   await say(bob, stranger.address, 'allowed')
   expect((await bob.deliver(asking(first.next).message)).requests).toHaveLength(1)
+})
+
+test('deleting what an account wrote while it was accepted makes no room for strangers', async () => {
+  const bob = await aReceiver()
+  const [stranger, friend] = [await bob.sender({ stranger: true }), await bob.sender()]
+  await bob.deliver(...someOf(bob.begin(stranger), texts(5)).messages)
+  await bob.deliver(...someOf(bob.begin(friend), texts(4)).messages)
+  const before = bob.parts.consents.totals
+  expect(before.messages).toBe(5)
+  await say(bob, friend.address, 'denied')
+  const [denied] = await bob.parts.conversationList.page(5, undefined, 'denied')
+  await bob.parts.deletion.deleteConversation(must(denied).id as ConversationId)
+  expect(bob.parts.consents.totals).toEqual(before)
+})
+
+test('of a stranger whose request is full nothing is decrypted, and nothing but a note is kept', async () => {
+  const bob = await aReceiver()
+  const stranger = await bob.sender({ stranger: true })
+  const { messages, last } = someOf(bob.begin(stranger), texts(requestMessagesLimit))
+  for (let at = 0; at < messages.length; at += 25) await bob.deliver(...messages.slice(at, at + 25))
+  const more = someOf(last, texts(20, 9))
+  const full = await bob.deliver(...more.messages)
+  const stores = new Set(full.changes.map((one) => one.split(' ')[0]))
+  expect([...stores].toSorted()).toEqual(['accounts', 'cursors', 'recovery'])
+  expect(bob.countOf('requests_full')).toBe(20)
+  // Once accepted, its session goes on where it was.
+  await say(bob, stranger.address, 'allowed')
+  expect((await bob.deliver(...someOf(more.last, ['and now']).messages)).outcomes).toEqual(['kept'])
+})
+
+test('a late copy of what another device of ours wrote takes no denial back', async () => {
+  const bob = await aReceiver()
+  const carol = await bob.sender()
+  const phone = await bob.sender({ wallet: bob.wallet })
+  const id = buildConversationId(bob.target.address, carol.address)
+  const copy = (composedNs: bigint) =>
+    forge(bob.begin(phone), {
+      payload: inTurn(set(3, id), set(4, textContent('old')), set(5, composedNs)),
+    }).message
+  await say(bob, carol.address, 'denied')
+  const { changedNs } = await bob.parts.consents.state(carol.address)
+  expect((await bob.deliver(copy(changedNs - 1n))).outcomes).toEqual(['kept'])
+  expect(await bob.parts.consents.of(carol.address)).toBe('denied')
+  expect((await bob.deliver(copy(changedNs + 1n))).outcomes).toEqual(['kept'])
+  expect(await bob.parts.consents.of(carol.address)).toBe('allowed')
+})
+
+test('what claims a denied account goes from parking too', async () => {
+  const bob = await aReceiver()
+  const unknown = await bob.sender({ unknown: true, stranger: true })
+  bob.control.isDown = true
+  expect((await bob.deliver(...someOf(bob.begin(unknown), ['?']).messages)).outcomes).toEqual([
+    'parked',
+  ])
+  await say(bob, unknown.address, 'denied')
+  expect((await bob.store.scan(tables.parked, { after: 0, limit: 9 })).rows).toEqual([])
 })

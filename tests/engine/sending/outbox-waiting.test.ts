@@ -62,6 +62,38 @@ test('a claim that fails holds up only those that need a session; others go out 
   await until(async () => (await all.message(held.id)).state === MessageState.SENT)
 })
 
+test('a held message keeps later ones of its conversation behind it, even once they could go', async () => {
+  const all = await anOutbox()
+  const [newcomer] = all.aPeer()
+  if (!newcomer) return
+  await all.run()
+  all.refusal.claims = new PadlockError('rate_limited', { details: { retryAfterMs: 40_000 } })
+  const first = await all.outbox.send(all.conversationWith(newcomer.address), 'first')
+  await until(() => all.warned('rate_limited') > 0)
+  all.refusal.claims = undefined
+  await all.outbox.send(all.conversationWith(newcomer.address), 'second')
+  await all.idle()
+  expect(all.requests).toEqual([])
+  all.turn(40_000)
+  await until(async () => (await all.message(first.id)).state === MessageState.SENT)
+  await until(async () => (await all.entries()).length === 0)
+  const sealed = all.fanout.calls.flatMap(({ messages }) => messages.map(({ content }) => content))
+  const words = sealed.map((content) => /first|second/.exec(new TextDecoder().decode(content))?.[0])
+  expect(words).toEqual(['first', 'second'])
+})
+
+test('what waits for an account that is denied is given up', async () => {
+  const all = await anOutbox()
+  const nobody = anAddress()
+  await all.run()
+  const id = all.conversationWith(nobody)
+  const message = await all.outbox.send(id, 'never mind')
+  await until(async () => (await all.message(message.id)).reason === 'no_installation')
+  await all.outbox.giveUp(id, 'sender_denied')
+  expect(await all.message(message.id)).toMatchObject({ reason: 'sender_denied' })
+  expect(await all.entries()).toEqual([])
+})
+
 test('a look-up that fails holds up only the accounts that nobody follows', async () => {
   const all = await anOutbox()
   const [followed] = all.aPeer()
