@@ -72,7 +72,10 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
     list.show(transcript.messages, transcript.hasOlder)
     showConsent()
   }
+  let isGoing = false
+  /** Not while it is deleted: reading it would make it anew. */
   const readConversation = async (): Promise<void> => {
+    if (isGoing) return
     current = await client.conversation(conversation.peer)
   }
   const refresh = (): Promise<void> =>
@@ -104,7 +107,12 @@ export const openConversationView = (options: ConversationViewOptions): Conversa
   }
   const deletion = (): void => {
     void update(async () => {
-      if (await actions.delete()) list.focus()
+      isGoing = true
+      try {
+        if (await actions.delete()) list.focus()
+      } finally {
+        isGoing = false
+      }
     })
   }
   const deleteMessage = (message: Message): void => {

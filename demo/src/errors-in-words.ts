@@ -60,7 +60,8 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
     'This browser has no space left for the page. Delete messages or conversations here, or free some space, then try again.',
   storage_failed:
     'The browser could not read or write its storage. Try again; if that does not help, restart the browser.',
-  storage_lost: 'The data of this page was cleared, or a newer release needs it. Reload the page.',
+  storage_lost:
+    'The browser closed the data of this page: there is no space left, it was cleared, or a newer release needs it. Free some space if there is none, then try again.',
   data_lost:
     'This browser lost its keys and messages, so it is a new device now. Remove the old one under Devices.',
   unverified: 'Their devices are not confirmed by their chain yet. The message waits.',

@@ -28,6 +28,12 @@ const place = (menu: HTMLElement, opener: HTMLElement): void => {
   menu.style.setProperty('left', `${Math.max(marginPx, left)}px`)
 }
 
+/** Not scrolled away, whatever clips it. */
+const isInView = (opener: HTMLElement): boolean => {
+  const { left, top, width, height } = opener.getBoundingClientRect()
+  return opener.contains(document.elementFromPoint(left + width / 2, top + height / 2))
+}
+
 const open = (opener: HTMLElement, items: readonly MenuItem[]): void => {
   const ending = new AbortController()
   const { signal } = ending
@@ -55,6 +61,10 @@ const open = (opener: HTMLElement, items: readonly MenuItem[]): void => {
     { class: 'menu', role: 'menu', 'aria-label': opener.getAttribute('aria-label') ?? '' },
     ...choices,
   )
+  const follow = (): void => {
+    if (isInView(opener)) place(menu, opener)
+    else close()
+  }
   const step = (by: number): void => {
     const { activeElement } = document
     const now = activeElement instanceof HTMLButtonElement ? choices.indexOf(activeElement) : 0
@@ -80,8 +90,8 @@ const open = (opener: HTMLElement, items: readonly MenuItem[]): void => {
   const isOutside = ({ target }: Event): boolean =>
     !(target instanceof Node && (menu.contains(target) || opener.contains(target)))
   document.addEventListener('pointerdown', (event) => isOutside(event) && close(), { signal })
-  // It does not move with what scrolls below it.
-  document.addEventListener('scroll', close, { signal, capture: true })
+  // A message that arrives scrolls what is below.
+  document.addEventListener('scroll', follow, { signal, capture: true })
   window.addEventListener('resize', close, { signal })
 
   closeOpen()

@@ -64,6 +64,29 @@ test('a deleted message, one’s own or theirs, is gone from this side only, and
   await expect(bob.locator('.text')).toHaveText(['one', 'three'])
 })
 
+test('a menu stays with its message while others arrive', async ({ browser }) => {
+  const page = await openPeople(browser, site)
+  const bob = pane(page, 'bob')
+  await write(page, 'Message to Bob', 'message 0')
+  await bob.getByRole('button', { name: 'Accept' }).click()
+  for (let at = 1; at < 12; at++) await write(page, 'Message to Bob', `message ${at}`)
+  await expect(bob.getByText('message 11')).toBeInViewport()
+  await openMenuOf(bob, 'message 11')
+  const opener = bob.locator('.message-menu[aria-expanded="true"]')
+  const topOf = async (locator: Locator) => (await locator.boundingBox())?.y ?? Number.NaN
+  const before = await topOf(opener)
+  await write(page, 'Message to Bob', 'message 12')
+  await expect(bob.getByText('message 12')).toBeInViewport()
+  await expect.poll(() => topOf(opener)).toBeLessThan(before)
+  // Right below its button, or right above it.
+  const gap = async () => {
+    const [menu, at] = [await page.getByRole('menu').boundingBox(), await opener.boundingBox()]
+    if (!menu || !at) return Number.NaN
+    return Math.min(Math.abs(menu.y - at.y - at.height), Math.abs(at.y - menu.y - menu.height))
+  }
+  await expect.poll(gap).toBeLessThan(1)
+})
+
 test('a message that waits is deleted before it goes out', async ({ browser }) => {
   const page = await openPeople(browser, site)
   const alice = pane(page, 'alice')
