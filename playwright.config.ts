@@ -7,7 +7,7 @@ import { defineConfig } from '@playwright/test'
 import { describeLaunch } from './scripts/browsers.ts'
 
 /** Tests that use Playwright's own pages, and their counterpart in WebKit. */
-const byPlaywright = ['**/demo.spec.ts', '**/demo-full-account.spec.ts', '**/devices.spec.ts']
+const byPlaywright = ['**/demo.spec.ts', '**/demo-*.spec.ts', '**/devices.spec.ts']
 const byWebDriver = ['**/webkit-*.spec.ts']
 
 export default defineConfig({

@@ -1,43 +1,36 @@
-/** Everyone the person writes with, newest messages first. */
+/**
+ * Everyone the person writes with, newest messages first; and apart from them the requests of people
+ * whom they have not accepted.
+ */
 
 import { type Client, type Conversation, type Message, PadlockError } from 'padlock-sdk'
-import { makeAvatar, shortAddress } from './address-words.ts'
-import { arrange, button, element } from './element.ts'
+import { isRequest } from './conversation-actions.ts'
+import { type ConversationEntry, makeConversationEntry } from './conversation-entry.ts'
+import { arrange, element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
-import { sayAloud } from './message-item.ts'
 import type { Session } from './session.ts'
-import { sayRecent } from './time-words.ts'
 
-/** Only this many show their last message; the others show only when it was. */
-const maxPreviews = 50
+/** As many as one call gives. */
+const pageSize = 1_000
 
 export interface ConversationList {
   readonly root: HTMLElement
   /** Marks the open one; its messages count as read. */
   select(id: string | undefined): void
+  focus(): void
   close(): void
 }
 
-interface Entry {
-  readonly item: HTMLElement
-  readonly choose: HTMLButtonElement
-  readonly preview: HTMLElement
-  readonly time: HTMLElement
-  readonly count: HTMLElement
-}
-
-/** The name of a person without a name here. */
-export const sayPeer = ({ peer }: Conversation, own: string): string =>
-  peer === own ? 'Note to yourself' : shortAddress(peer)
+const timeOf = ({ lastMessageAtMs, createdAtMs }: Conversation): number =>
+  lastMessageAtMs ?? createdAtMs
 
 export const makeConversationList = (
   client: Client,
   session: Session,
   onChoose: (conversation: Conversation) => void,
 ): ConversationList => {
-  const entries = new Map<string, Entry>()
+  const entries = new Map<string, ConversationEntry>()
   const unread = new Map<string, number>()
-  const previewed = new Map<string, number>()
   let selected: string | undefined
   const list = element('ul', { class: 'conversations' })
   const empty = element(
@@ -46,65 +39,44 @@ export const makeConversationList = (
     'No conversations yet. Enter an address above, or wait until someone writes to you.',
   )
   const failure = element('p', { class: 'field-error', role: 'alert' })
+  const requestList = element('ul', { class: 'request-list' })
+  const requestCount = element('span', { class: 'request-count' })
+  const requests = element(
+    'details',
+    { class: 'requests', open: true, hidden: true },
+    element('summary', {}, element('h3', {}, 'Requests ', requestCount)),
+    element(
+      'p',
+      { class: 'help request-help' },
+      'From people whom you have not accepted. They do not learn that you read them.',
+    ),
+    requestList,
+  )
 
-  const showEntry = (id: string): void => {
-    const entry = entries.get(id)
-    if (!entry) return
-    const many = unread.get(id) ?? 0
-    entry.count.textContent = many > 0 ? `${many} new` : ''
-    if (id === selected) entry.choose.setAttribute('aria-current', 'true')
-    else entry.choose.removeAttribute('aria-current')
-  }
-
-  const entryOf = (conversation: Conversation): Entry => {
-    const known = entries.get(conversation.id)
-    if (known) return known
-    const preview = element('span', { class: 'preview' })
-    const time = element('span', { class: 'when' })
-    const count = element('span', { class: 'count' })
-    const choose = button(
-      { class: 'conversation-choice' },
-      () => onChoose(conversation),
-      makeAvatar(conversation.peer),
-      element(
-        'span',
-        { class: 'summary' },
-        element('span', { class: 'name' }, sayPeer(conversation, client.address)),
-        time,
-        preview,
-        count,
-      ),
-    )
-    const entry = { item: element('li', {}, choose), choose, preview, time, count }
-    entries.set(conversation.id, entry)
-    return entry
-  }
-
-  const preview = async (conversation: Conversation): Promise<void> => {
-    const { id, lastMessageAtMs } = conversation
-    if (lastMessageAtMs === undefined || previewed.get(id) === lastMessageAtMs) return
-    previewed.set(id, lastMessageAtMs)
-    const [newest] = await conversation.history({ limit: 1 })
-    if (newest) {
-      entryOf(conversation).preview.textContent =
-        `${newest.isOwn ? 'You: ' : ''}${sayAloud(newest)}`
-    }
+  const mark = (id: string): void => entries.get(id)?.mark(unread.get(id) ?? 0, id === selected)
+  const show = (conversation: Conversation): HTMLElement => {
+    const { id } = conversation
+    const entry = entries.get(id) ?? makeConversationEntry(conversation, client.address, onChoose)
+    entries.set(id, entry)
+    entry.show(conversation)
+    mark(id)
+    return entry.item
   }
 
   const read = async (): Promise<void> => {
-    const all = await client.conversations()
-    for (const conversation of all) {
-      const { time } = entryOf(conversation)
-      const at = conversation.lastMessageAtMs
-      time.textContent = at === undefined ? '' : sayRecent(at, Date.now())
-      showEntry(conversation.id)
-    }
-    arrange(
-      list,
-      all.map((conversation) => entryOf(conversation).item),
-    )
-    empty.hidden = all.length > 0
-    await Promise.all(all.slice(0, maxPreviews).map(preview))
+    // Apart, so that any number of strangers pushes nobody out of the list.
+    const [accepted, unknown] = await Promise.all([
+      client.conversations({ consent: 'allowed', limit: pageSize }),
+      client.conversations({ consent: 'unknown', limit: pageSize }),
+    ])
+    const asking = unknown.filter(isRequest)
+    const started = unknown.filter((conversation) => !isRequest(conversation))
+    const known = [...accepted, ...started].sort((one, other) => timeOf(other) - timeOf(one))
+    arrange(list, known.map(show))
+    arrange(requestList, asking.map(show))
+    empty.hidden = known.length > 0
+    requests.hidden = asking.length === 0
+    requestCount.textContent = asking.length < pageSize ? String(asking.length) : `${pageSize}+`
   }
 
   let reading: Promise<void> = Promise.resolve()
@@ -137,8 +109,11 @@ export const makeConversationList = (
   }
   const stop = session.listen({
     onMessage,
-    onEvent: ({ kind }) => {
-      if (kind === 'conversation') refresh()
+    onEvent: (event) => {
+      if (event.kind === 'deleted' && !event.messageIds) unread.delete(event.conversationId)
+      if (event.kind === 'conversation' || event.kind === 'consent' || event.kind === 'deleted') {
+        refresh()
+      }
     },
   })
   refresh()
@@ -147,9 +122,16 @@ export const makeConversationList = (
     const before = selected
     selected = id
     if (id !== undefined) unread.delete(id)
-    if (before !== undefined) showEntry(before)
-    if (id !== undefined) showEntry(id)
+    if (before !== undefined) mark(before)
+    if (id !== undefined) mark(id)
   }
-  const root = element('nav', { 'aria-label': 'Conversations' }, empty, list, failure)
-  return { root, select, close: stop }
+  const nav = element(
+    'nav',
+    { 'aria-label': 'Conversations', tabindex: '-1' },
+    empty,
+    list,
+    failure,
+  )
+  const root = element('div', { class: 'lists' }, nav, requests)
+  return { root, select, focus: () => nav.focus(), close: stop }
 }

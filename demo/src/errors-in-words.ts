@@ -43,6 +43,8 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
     'This account has the maximum number of devices. Remove those that you no longer use; your wallet alone can do that.',
   already_revoked: 'This device was already removed.',
   recipient_gone: 'This device of theirs was removed, so nothing is sent to it any more.',
+  requests_full:
+    'Requests hold only so much, and further messages of people whom you have not accepted were left out. Accept or delete requests to make room.',
   clock_ahead: 'The clock of this device is wrong. Correct it, then try again.',
   unsupported_platform:
     'This browser lacks something that Padlock needs. Open the page in a current browser, over https or on localhost.',
@@ -54,10 +56,12 @@ const words: Partial<Record<PadlockErrorCode, string>> = {
     'This browser does not let the page store anything. Leave private mode or allow site data, then reload.',
   storage_in_use: 'Another tab has this open. Close it, and this one continues by itself.',
   storage_blocked: 'Another tab still uses older data. Close it, then try again.',
-  storage_full: 'This device has no space left for the page. Free some, then try again.',
+  storage_full:
+    'This browser has no space left for the page. Delete messages or conversations here, or free some space, then try again.',
   storage_failed:
     'The browser could not read or write its storage. Try again; if that does not help, restart the browser.',
-  storage_lost: 'The data of this page was cleared, or a newer release needs it. Reload the page.',
+  storage_lost:
+    'The browser closed the data of this page: there is no space left, it was cleared, or a newer release needs it. Free some space if there is none, then try again.',
   data_lost:
     'This browser lost its keys and messages, so it is a new device now. Remove the old one under Devices.',
   unverified: 'Their devices are not confirmed by their chain yet. The message waits.',

@@ -4,6 +4,7 @@ import type { Message } from 'padlock-sdk'
 import { element } from './element.ts'
 import { sayCode } from './errors-in-words.ts'
 import { type IconName, icon } from './icons.ts'
+import { type MenuItem, makeMenuButton } from './menu.ts'
 import { sayTime } from './time-words.ts'
 
 interface Delivery {
@@ -38,11 +39,28 @@ export const sayAloud = (message: Message): string => {
 /** The parts of a message that can change while it is shown. */
 export const versionOf = ({ state, reason }: Message): string => `${state} ${reason ?? ''}`
 
+export interface MessageItemOptions {
+  readonly senderName: string
+  readonly peerName: string
+  readonly menu: () => readonly MenuItem[]
+}
+
+/** Finds the button of its menu; one per list can be reached with Tab (message-list.ts). */
+export const menuButtonOf = (item: Element): HTMLElement | null =>
+  item.querySelector<HTMLElement>('.message-menu')
+
 export const makeMessageItem = (
   message: Message,
-  senderName: string,
-  peerName: string,
+  { senderName, peerName, menu }: MessageItemOptions,
 ): HTMLLIElement => {
+  const options = makeMenuButton(
+    {
+      class: 'message-menu',
+      tabindex: '-1',
+      'aria-label': `Options for the message of ${sayTime(message.sentAtMs)} by ${senderName}`,
+    },
+    menu,
+  )
   const delivery = sayDelivery(message, peerName)
   const time = element(
     'time',
@@ -65,6 +83,7 @@ export const makeMessageItem = (
       time,
       element('span', { class: 'delivery' }, icon(delivery.icon), delivery.label),
     ),
+    options,
   )
   if (delivery.note) item.append(element('p', { class: 'note' }, delivery.note))
   return item

@@ -6,7 +6,8 @@
 import type { Message } from 'padlock-sdk'
 import { arrange, button, element } from './element.ts'
 import { icon } from './icons.ts'
-import { makeMessageItem, versionOf } from './message-item.ts'
+import type { MenuItem } from './menu.ts'
+import { makeMessageItem, menuButtonOf, versionOf } from './message-item.ts'
 import { dayOf, sayDay } from './time-words.ts'
 
 /** Still counts as the bottom: less than a line of text is out of view. */
@@ -20,6 +21,7 @@ export interface MessageListOptions {
   readonly label: string
   readonly peerName: string
   readonly nameOf: (message: Message) => string
+  readonly menuOf: (message: Message) => readonly MenuItem[]
   /** Shown while there is no message. */
   readonly emptyText: string
   /** The reader is near the first message. */
@@ -58,6 +60,7 @@ export class MessageList {
     this.#jump.append(icon('down'))
     this.root = element('div', { class: 'message-list' }, this.#scroller, this.#jump)
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true })
+    this.#list.addEventListener('keydown', (event) => this.#step(event))
     // An opening keyboard or a growing composer must not hide the newest message.
     this.#resized = new ResizeObserver(() => {
       if (this.#isFollowing) this.#toBottom()
@@ -79,6 +82,11 @@ export class MessageList {
     this.#toBottom()
   }
 
+  /** For when what had the focus is about to go away. */
+  focus(): void {
+    this.#scroller.focus({ preventScroll: true })
+  }
+
   show(messages: readonly Message[], hasOlder: boolean): void {
     const heightBefore = this.#scroller.scrollHeight
     const topBefore = this.#scroller.scrollTop
@@ -86,6 +94,7 @@ export class MessageList {
     const before = this.#items
     const isFirstTime = before.size === 0
     arrange(this.#list, this.#render(messages))
+    this.#keepOneReachable()
     this.#hasOlder = hasOlder
     this.#scroller.classList.toggle('empty', messages.length === 0)
     this.#beginning.textContent =
@@ -143,11 +152,38 @@ export class MessageList {
     const known = this.#items.get(message.id)
     const version = versionOf(message)
     if (known?.version === version) return known
-    const { nameOf, peerName } = this.#options
-    const item = makeMessageItem(message, nameOf(message), peerName)
+    const { nameOf, peerName, menuOf } = this.#options
+    const item = makeMessageItem(message, {
+      senderName: nameOf(message),
+      peerName,
+      menu: () => menuOf(message),
+    })
     // Only messages that arrive while the person looks are animated; a page of history is not.
     if (!known && this.#items.size > 0 && this.#isFollowing) item.classList.add('new')
     return { item, version }
+  }
+
+  /** Tab goes to one message's menu, the arrow keys from there to the others. */
+  #keepOneReachable(chosen?: HTMLElement): void {
+    const { activeElement } = document
+    const focused =
+      activeElement instanceof HTMLElement && this.#list.contains(activeElement) && activeElement
+    const last = this.#list.lastElementChild
+    const wanted = chosen || focused || (last && menuButtonOf(last))
+    for (const reachable of this.#list.querySelectorAll<HTMLElement>('.message-menu')) {
+      reachable.tabIndex = reachable === wanted ? 0 : -1
+    }
+  }
+
+  #step(event: KeyboardEvent): void {
+    const by = event.key === 'ArrowUp' ? -1 : event.key === 'ArrowDown' ? 1 : 0
+    const all = [...this.#list.querySelectorAll<HTMLElement>('.message-menu')]
+    const now = event.target instanceof HTMLElement ? all.indexOf(event.target) : -1
+    const next = all[now + by]
+    if (by === 0 || now < 0 || !next) return
+    event.preventDefault()
+    this.#keepOneReachable(next)
+    next.focus()
   }
 
   #scrolled(): void {

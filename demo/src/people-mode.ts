@@ -77,7 +77,7 @@ const makeAbout = () => {
     element(
       'p',
       {},
-      'Each has their own keys and database. Messages between them are sealed, and the node in between cannot read them.',
+      'Each has their own keys and database. Messages between them are sealed, and the node in between cannot read them. The first one is a request: whoever gets it accepts it, by a button or by answering.',
     ),
     element(
       'p',

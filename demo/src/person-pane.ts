@@ -49,6 +49,8 @@ export const makePersonPane = (
     openDevices,
   })
   const body = element('div', { class: 'pane-body' })
+  /** For the menu of the conversation. */
+  const menu = element('div')
   const headingId = `${id}-name`
   const root = element(
     'section',
@@ -69,6 +71,7 @@ export const makePersonPane = (
         openDevices,
         icon('devices'),
       ),
+      menu,
     ),
     status.notices,
     devices.root,
@@ -79,6 +82,7 @@ export const makePersonPane = (
   const showConversation = async (): Promise<void> => {
     view?.close()
     view = undefined
+    menu.replaceChildren()
     const { phase } = session
     if (phase.kind !== 'open') {
       const words = phase.kind === 'opening' ? `Opening ${name}’s messages…` : ''
@@ -90,6 +94,7 @@ export const makePersonPane = (
       if (session.phase !== phase) return
       view = openConversationView({
         id,
+        client: phase.client,
         session,
         conversation,
         ownName: name,
@@ -97,6 +102,7 @@ export const makePersonPane = (
         emptyText: sayEmpty(person, peer),
         announce,
       })
+      menu.replaceChildren(view.menu)
       body.replaceChildren(view.root)
     } catch (error) {
       if (error instanceof PadlockError && error.code === 'closed') return

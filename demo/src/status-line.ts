@@ -1,6 +1,6 @@
 /** Says in words whether a person is connected, and what went wrong, with what to do. */
 
-import type { ClientStatus } from 'padlock-sdk'
+import type { ClientEvent, ClientStatus, PadlockErrorCode } from 'padlock-sdk'
 import { button, element } from './element.ts'
 import { sayError } from './errors-in-words.ts'
 import { icon } from './icons.ts'
@@ -29,6 +29,12 @@ const sentencesOf = (status: ClientStatus): readonly string[] => {
   return detail === undefined ? warnings : [...warnings, detail]
 }
 
+/** Warnings with a way out, by the events that say that the person took it. */
+const waysOut: Partial<Record<ClientEvent['kind'], readonly PadlockErrorCode[]>> = {
+  consent: ['requests_full'],
+  deleted: ['requests_full', 'storage_full'],
+}
+
 export const makeStatusLine = (session: Session): StatusLine => {
   const word = element('span', { class: 'chip-word' })
   const chip = element(
@@ -39,6 +45,18 @@ export const makeStatusLine = (session: Session): StatusLine => {
   )
   const notices = element('div', { class: 'notices', role: 'status' })
   let shown = ''
+  /** How often these had happened when the person took the way out: shown again if there are more. */
+  const passed = new Map<PadlockErrorCode, number>()
+  const withoutPassed = (status: ClientStatus): ClientStatus => ({
+    ...status,
+    warnings: status.warnings.filter(({ code, count }) => count > (passed.get(code) ?? 0)),
+  })
+  const pass = (codes: readonly PadlockErrorCode[]): void => {
+    if (session.phase.kind !== 'open') return
+    for (const { code, count } of session.phase.client.status.warnings) {
+      if (codes.includes(code)) passed.set(code, count)
+    }
+  }
 
   const actions = {
     'Try again': () => session.open(),
@@ -72,7 +90,7 @@ export const makeStatusLine = (session: Session): StatusLine => {
     if (phase.kind === 'open') {
       const { status } = phase.client
       const action = status.state === 'revoked' ? 'Start over with new keys' : undefined
-      show(status.state, sayState(status.state).label, sentencesOf(status), action)
+      show(status.state, sayState(status.state).label, sentencesOf(withoutPassed(status)), action)
     } else if (phase.kind === 'failed') {
       const label = phase.willRetry ? 'Trying again' : 'Not connected'
       show('failed', label, [sayError(phase.error)], phase.willRetry ? undefined : 'Try again')
@@ -84,7 +102,9 @@ export const makeStatusLine = (session: Session): StatusLine => {
   const close = session.listen({
     onPhase: showPhase,
     onEvent: ({ kind }) => {
-      if (kind === 'status') showPhase()
+      const codes = waysOut[kind]
+      if (codes) pass(codes)
+      if (kind === 'status' || codes) showPhase()
     },
   })
   showPhase()

@@ -44,6 +44,8 @@ const unremarkable: ReadonlySet<PadlockErrorCode> = new Set([
   'sealing_key_too_soon',
   'restored',
   'node_equivocating',
+  // As the person wished.
+  'sender_denied',
 ])
 
 /** Why something that arrived was not kept; the differences matter only to developers. */

@@ -61,6 +61,18 @@ export class Transcript {
     })
   }
 
+  /**
+   * Takes out messages that were deleted, or all, and reads the newest page again. @throws
+   * PadlockError closed, storage_*
+   */
+  forget(ids: readonly string[] | undefined): Promise<void> {
+    const gone = ids && new Set(ids)
+    void this.#next(async () => {
+      this.#messages = gone ? this.#messages.filter(({ id }) => !gone.has(id)) : []
+    })
+    return this.refresh()
+  }
+
   /** Drops the oldest messages; call it when only the newest are in view. */
   trim(): void {
     if (this.#messages.length <= maxShown) return

@@ -2,7 +2,10 @@
 
 import type { Client, Conversation } from 'padlock-sdk'
 import { makeAvatar, makeCopyAddress, shortAddress } from './address-words.ts'
-import { makeConversationList, sayPeer } from './conversation-list.ts'
+import { openBlockedDialog } from './blocked-dialog.ts'
+import { isRequest } from './conversation-actions.ts'
+import { sayPeer } from './conversation-entry.ts'
+import { makeConversationList } from './conversation-list.ts'
 import { type ConversationView, openConversationView } from './conversation-view.ts'
 import { makeDeviceNotices } from './device-notices.ts'
 import { openDevicesDialog } from './devices-dialog.ts'
@@ -28,6 +31,10 @@ export interface WalletDeskOptions {
 }
 
 const lookAgainMs = 5_000
+
+/** It was accepted neither by a button nor by being written to. */
+const isAnswerDue = (conversation: Conversation): boolean =>
+  conversation.consent === 'denied' || isRequest(conversation)
 
 export const makeWalletDesk = ({
   client,
@@ -75,6 +82,7 @@ export const makeWalletDesk = ({
   const leave = (): void => {
     closeOpen()
     list.select(undefined)
+    list.focus()
     chat.replaceChildren(nothing)
     root.dataset.inView = 'list'
   }
@@ -82,7 +90,8 @@ export const makeWalletDesk = ({
   const showHint = async (): Promise<void> => {
     if (!open) return
     const { conversation, view } = open
-    if (conversation.peer === client.address) return
+    // Whoever only asks or is blocked is not written to, so nobody is looked up for it.
+    if (conversation.peer === client.address || isAnswerDue(conversation)) return
     try {
       const can = await client.canMessage(conversation.peer)
       if (open?.view !== view) return
@@ -108,6 +117,7 @@ export const makeWalletDesk = ({
     const isNote = conversation.peer === client.address
     const view = openConversationView({
       id: 'chat',
+      client,
       session,
       conversation,
       ownName: 'You',
@@ -137,6 +147,7 @@ export const makeWalletDesk = ({
         ),
         chatStatus.chip,
         makeDevicesButton(isNote ? 'Your devices' : `Devices of ${peerName}`, conversation.peer),
+        view.menu,
       ),
       chatStatus.notices,
       view.root,
@@ -159,6 +170,8 @@ export const makeWalletDesk = ({
       const isLive = event.kind === 'status' && event.status.state === 'live'
       const isSent = event.kind === 'message-state' && isWaitedFor
       if (isLive || isSent || event.kind === 'installation-added') void showHint()
+      const isGone = event.kind === 'deleted' && !event.messageIds
+      if (isGone && event.conversationId === open?.conversation.id) leave()
     },
   })
 
@@ -186,6 +199,7 @@ export const makeWalletDesk = ({
     element(
       'div',
       { class: 'side-end' },
+      button({ class: 'quiet' }, () => openBlockedDialog(client, session), 'Blocked'),
       button({ class: 'quiet' }, onStartOver, 'Start over'),
       button({ class: 'quiet' }, onDisconnect, 'Disconnect'),
     ),

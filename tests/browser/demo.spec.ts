@@ -7,9 +7,8 @@ import {
   type Locator,
   type Page,
 } from '@playwright/test'
-import type { AxeResults } from 'axe-core'
-import { axeSource, listObjections } from '../support/axe.ts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
+import { objections, pane, startChat, widerThanTheScreen, write } from '../support/demo-visit.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 import type { TestWallet } from '../support/test-wallet.ts'
 
@@ -67,31 +66,8 @@ const connect = async (page: Page): Promise<void> => {
   await expect(page.getByLabel('Write to an address')).toBeVisible()
 }
 
-const startChat = async (page: Page, address: string): Promise<void> => {
-  await page.getByLabel('Write to an address').fill(address)
-  await page.getByRole('button', { name: 'Write', exact: true }).click()
-}
-
-const write = async (page: Page, to: string | RegExp, text: string): Promise<void> => {
-  const field = page.getByRole('textbox', { name: to })
-  await field.fill(text)
-  await field.press('Enter')
-}
-
-const pane = (page: Page, name: 'alice' | 'bob'): Locator => page.locator(`#${name}-pane`)
 const messages = (within: Locator): Locator => within.locator('.message')
 const texts = (within: Locator): Promise<string[]> => within.locator('.text').allTextContents()
-
-const widerThanTheScreen = (page: Page): Promise<number> =>
-  page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
-
-/** What a tool for accessibility objects to, contrast of at least 4.5:1 included. */
-const objections = async (page: Page): Promise<readonly string[]> => {
-  // A message that moves in is fainter while it does.
-  await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)))
-  await page.evaluate(axeSource)
-  return listObjections(await page.evaluate<AxeResults>('axe.run(document)'))
-}
 
 test('alice writes, bob answers, and a reload keeps everything', async ({ browser }) => {
   const page = await openPeople(browser)
@@ -150,7 +126,11 @@ test('older messages come in while one scrolls up, and new ones wait below', asy
 }) => {
   const page = await openPeople(browser)
   const all = Array.from({ length: 100 }, (_, at) => `message ${at}`)
-  for (const text of all) await write(page, 'Message to Bob', text)
+  const [first = '', ...others] = all
+  await write(page, 'Message to Bob', first)
+  // Of a request, fewer are kept.
+  await pane(page, 'bob').getByRole('button', { name: 'Accept' }).click()
+  for (const text of others) await write(page, 'Message to Bob', text)
   await expect(messages(pane(page, 'bob')).getByText('message 99')).toBeVisible()
   await page.reload()
   await expect(messages(pane(page, 'bob')).getByText('message 99')).toBeVisible()
@@ -201,7 +181,7 @@ test('everything can be done with the keyboard, and is announced', async ({ brow
       return `${name}${isSeen ? '' : ' (unseen)'}`
     })
   const order: string[] = []
-  for (let step = 0; step < 13; step++) {
+  for (let step = 0; step < 15; step++) {
     await page.keyboard.press('Tab')
     order.push(await focused())
   }
@@ -213,14 +193,16 @@ test('everything can be done with the keyboard, and is announced', async ({ brow
     'Start over',
     'Copy the address of Alice',
     'Devices of Alice',
+    'Options for Bob',
     'Messages between Alice and Bob',
     'Message to Bob',
     'Copy the address of Bob',
     'Devices of Bob',
+    'Options for Alice',
     'Messages between Bob and Alice',
     'Message to Alice',
   ])
-  for (let step = 0; step < 4; step++) await page.keyboard.press('Shift+Tab')
+  for (let step = 0; step < 5; step++) await page.keyboard.press('Shift+Tab')
   await page.keyboard.type('first line')
   await page.keyboard.press('Shift+Enter')
   await page.keyboard.type('second line')

@@ -1,11 +1,10 @@
 /** The demo's devices: a second one is noticed, listed and removed, reads on, and comes back with new keys. */
 import { fileURLToPath } from 'node:url'
 import { type BrowserContext, expect, type Locator, type Page, test } from '@playwright/test'
-import type { AxeResults } from 'axe-core'
 import { build } from 'esbuild'
 import { anAccount } from '../support/accounts.ts'
-import { axeSource, listObjections } from '../support/axe.ts'
 import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
+import { objections, pane, widerThanTheScreen, write } from '../support/demo-visit.ts'
 
 const phone = { width: 360, height: 640 }
 
@@ -20,7 +19,6 @@ test.afterEach(async ({ browser }) => {
   for (const context of browser.contexts()) await context.close()
 })
 
-const pane = (page: Page, name: 'alice' | 'bob'): Locator => page.locator(`#${name}-pane`)
 const dialog = (page: Page): Locator => page.locator('dialog.devices-dialog')
 const devices = (page: Page, heading: string): Locator =>
   dialog(page).getByRole('region', { name: heading }).getByRole('listitem')
@@ -32,22 +30,6 @@ const openPeople = async (context: BrowserContext): Promise<Page> => {
   await expect(pane(page, 'bob').getByText('Live')).toBeVisible()
   return page
 }
-
-const write = async (page: Page, to: string | RegExp, text: string): Promise<void> => {
-  const field = page.getByRole('textbox', { name: to })
-  await field.fill(text)
-  await field.press('Enter')
-}
-
-/** What a tool for accessibility objects to, contrast included. */
-const objections = async (page: Page): Promise<readonly string[]> => {
-  await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)))
-  await page.evaluate(axeSource)
-  return listObjections(await page.evaluate<AxeResults>('axe.run(document)'))
-}
-
-const widerThanTheScreen = (page: Page): Promise<number> =>
-  page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
 
 test('a second device is noticed, listed and removed; it reads on, and starts over with new keys', async ({
   browser,

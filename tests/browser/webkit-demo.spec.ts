@@ -61,7 +61,7 @@ test('everything can be reached with the keyboard, and is seen to be', async ({ 
   const visitor = await visit(await newProfile())
   await untilLive(visitor)
   const order: string[] = []
-  for (let step = 0; step < 13; step += 1) {
+  for (let step = 0; step < 15; step += 1) {
     await visitor.key(keys.tab)
     order.push(await visitor.page.evaluate(focusedName))
   }
@@ -73,10 +73,12 @@ test('everything can be reached with the keyboard, and is seen to be', async ({ 
     'Start over',
     'Copy the address of Alice',
     'Devices of Alice',
+    'Options for Bob',
     'Messages between Alice and Bob',
     'Message to Bob',
     'Copy the address of Bob',
     'Devices of Bob',
+    'Options for Alice',
     'Messages between Bob and Alice',
     'Message to Alice',
   ])
@@ -98,6 +100,47 @@ const focusedName = (): string => {
     activeElement.getAttribute('aria-label') ?? label?.textContent ?? activeElement.textContent
   return `${name}${isOutlined ? '' : ' (unseen)'}`
 }
+
+test('a request is accepted, its writer blocked, and what is deleted stays deleted', async ({
+  newProfile,
+}) => {
+  const visitor = await visit(await newProfile())
+  const bar = '#bob-pane .consent-bar'
+  await untilLive(visitor)
+  await visitor.type('textarea', 'Message to Bob', `one${keys.enter}two${keys.enter}`)
+  await visitor.sees(bar, 'You have not accepted Alice yet.')
+  await visitor.seesExactly(bobTexts, ['one', 'two'])
+  expect(await visitor.objections()).toEqual([])
+  await visitor.press(`${bar} button`, 'Accept')
+  await visitor.seesExactly(bar, [])
+
+  await visitor.press('#bob-pane .message-menu')
+  expect(await visitor.objections()).toEqual([])
+  await visitor.press('[role=menuitem]', 'Delete message…')
+  await visitor.press('dialog button', 'Delete message')
+  await visitor.seesExactly(bobTexts, ['two'])
+  await visitor.press('#bob-pane button', 'Options for Alice')
+  await visitor.press('[role=menuitem]', 'Block Alice…')
+  await visitor.press('dialog button', 'Block')
+  await visitor.sees(bar, 'You blocked Alice.')
+  expect(await visitor.objections()).toEqual([])
+  await visitor.press(`${bar} button`, 'Unblock')
+  await visitor.seesExactly(bar, [])
+
+  await visitor.page.reload()
+  await untilLive(visitor)
+  await visitor.seesExactly(bobTexts, ['two'])
+  await visitor.press('#bob-pane button', 'Options for Alice')
+  await visitor.press('[role=menuitem]', 'Delete conversation…')
+  await visitor.press('dialog button', 'Delete conversation')
+  await visitor.seesExactly(bobTexts, [])
+  await visitor.page.reload()
+  await untilLive(visitor)
+  await visitor.seesExactly(aliceTexts, ['one', 'two'])
+  await visitor.seesExactly(bobTexts, [])
+  await visitor.seesExactly(bar, [])
+  expect(await visitor.complaints()).toEqual([])
+})
 
 test('a second device is noticed, listed and removed', async ({ newProfile }) => {
   const one = await visit(await newProfile())
@@ -165,8 +208,8 @@ test('two wallets in two browsers find each other, and are asked once each', asy
   await one.visitor.type('input', 'Write to an address', `${other.wallet.address}${keys.enter}`)
   await one.visitor.type('.chat textarea', undefined, `Hello from WebKit${keys.enter}`)
   await one.visitor.sees('.chat .message', 'Sent')
-  await other.visitor.sees('.conversations', 'Hello from WebKit')
-  await other.visitor.press('.conversations button')
+  await other.visitor.sees('.request-list', 'Hello from WebKit')
+  await other.visitor.press('.request-list button')
   await other.visitor.type('.chat textarea', undefined, `Hello back${keys.enter}`)
   const both = ['Hello from WebKit', 'Hello back']
   await one.visitor.seesExactly('.chat .text', both)

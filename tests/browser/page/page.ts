@@ -157,6 +157,8 @@ const page = {
   damage,
   /** As a browser that clears data, or finds it damaged: nobody is asked. */
   drop: (database: string) => done(indexedDB.deleteDatabase(database)),
+  /** For what is read and said in the page itself: a client does not cross to the test. */
+  client: open,
   state: async () => open().status.state,
   ended: async () => ended,
   warningsInFull: async () => open().status.warnings,
