@@ -337,7 +337,7 @@ test('subscriptions are limited at a time and a second, and one that ends makes 
   const two = limits.openStream('a', 1)
   expect([one.kind, two.kind]).toEqual(['open', 'open'])
   // Nobody knows when one ends.
-  expect(limits.openStream('a', 1)).toEqual({ kind: 'open_streams', retryAfterMs: 0 })
+  expect(limits.openStream('a', 1)).toEqual({ kind: 'open_streams', retryAfterMs: 5_000 })
   expect(limits.openStream('b', 1).kind).toBe('open')
   if (one.kind === 'open') {
     one.close()
@@ -480,7 +480,7 @@ test('a caller has so many subscriptions at a time; one that it leaves makes roo
   const streams = [new TestStream(alice, {}), new TestStream(alice, {})]
   for (const stream of streams) await stream.nextOf('caughtUp')
   const third = new TestStream(alice, {})
-  expect(await third.ending()).toMatchObject({ code: 'rate_limited', retryAfterMs: 0n })
+  expect(await third.ending()).toMatchObject({ code: 'rate_limited', retryAfterMs: 5_000n })
   const friend = new TestStream(as('friend'), {})
   await friend.nextOf('caughtUp')
   streams[0]?.close()

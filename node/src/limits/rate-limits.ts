@@ -23,6 +23,7 @@ export const limitKinds = [
   'chain_questions',
   'claims',
   'claimed_installations',
+  'bodies',
   'answers',
 ] as const
 
@@ -31,10 +32,7 @@ export type LimitKind = (typeof limitKinds)[number]
 /** A request that must wait. */
 export interface Limited {
   readonly kind: LimitKind
-  /**
-   * A retry after this time succeeds if the caller asks nothing else meanwhile; 0 if that is
-   * unknown.
-   */
+  /** A retry after this time succeeds if the caller asks nothing else meanwhile. */
   readonly retryAfterMs: number
   /** The envelope whose inbox is over its limit; absent for other limits. */
   readonly envelopeIndex?: number
@@ -82,6 +80,8 @@ const proofsOfQuery = 10
 /** What checking the signatures of an envelope counts, by the kind of its topic. */
 const signaturesOf: Readonly<Record<string, number>> = { contact: 1, revoked: 1, prekey: 3 }
 const hourSeconds = 3_600
+/** After how long a further stream may be tried for. */
+const streamRetryMs = 5_000
 
 interface Charge {
   readonly kind: LimitKind
@@ -223,7 +223,8 @@ export function createRateLimits(
     openStream(caller, proofs) {
       if (exempt(caller)) return { kind: 'open', close() {} }
       if (open.isOver(caller, 1)) {
-        return { kind: 'open_streams', retryAfterMs: 0 }
+        // Nobody knows when one of them ends.
+        return { kind: 'open_streams', retryAfterMs: streamRetryMs }
       }
       const tokens = 1 + Math.floor(proofs / proofsOfQuery)
       const limited = chargeOne('streams', streams, caller, tokens)

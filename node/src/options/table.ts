@@ -129,7 +129,7 @@ export const optionTable = {
     group: 'Watching',
     kind: oneOf('error', 'warn', 'info', 'debug'),
     default: 'info',
-    help: 'How much goes to standard error, one JSON object a line. Addresses of callers appear at debug only; messages, keys and signatures never do.',
+    help: 'How much goes to standard error, one JSON object a line. Addresses of callers appear at debug, and at warn when they are over a limit; messages, keys and signatures never do.',
   }),
   'admin-port': option({
     group: 'Watching',

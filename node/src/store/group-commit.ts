@@ -110,7 +110,12 @@ export class GroupCommitStore extends ReadsByName implements Store {
       case 'published':
         return { ok: true, receipts: outcome.receipts }
       case 'refused':
-        return { ok: false, code: outcome.code, envelopeIndex: outcome.envelopeIndex }
+        return {
+          ok: false,
+          code: outcome.code,
+          envelopeIndex: outcome.envelopeIndex,
+          why: outcome.why,
+        }
       case 'asks':
         return { ok: false, question: outcome.question, envelopeIndex: outcome.envelopeIndex }
       default:

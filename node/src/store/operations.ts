@@ -34,7 +34,13 @@ export type Operation =
 /** The result of an operation. */
 export type Outcome =
   | { readonly kind: 'published'; readonly receipts: readonly Receipt[] }
-  | { readonly kind: 'refused'; readonly code: NodeCode; readonly envelopeIndex: number }
+  | {
+      readonly kind: 'refused'
+      readonly code: NodeCode
+      readonly envelopeIndex: number
+      /** What is wrong with the envelope; quotes nothing of it. */
+      readonly why?: string | undefined
+    }
   | {
       readonly kind: 'asks'
       readonly question: ContractQuestion

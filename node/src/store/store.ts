@@ -80,6 +80,8 @@ export interface PublishRefusal {
   readonly ok: false
   readonly code: NodeCode
   readonly envelopeIndex: number
+  /** What is wrong with it; quotes nothing of it. */
+  readonly why?: string | undefined
 }
 
 export type PublishOutcome =
