@@ -129,7 +129,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
       caller,
     ).catch((error: unknown) => {
       // It will be sent again, and is not to wait for what an outage used up.
-      if (error instanceof StoreFailure) limits?.notStored(caller, envelopes)
+      if (error instanceof StoreFailure) limits?.notStored(envelopes)
       throw error
     })
     if (!outcome.ok) {

@@ -150,7 +150,7 @@ test('a request that is refused for one inbox takes nothing from any other bucke
   expect(limits.publish('a', [envelope(inbox(3))])).toMatchObject({ kind: 'published_envelopes' })
 })
 
-test('one caller who floods an inbox leaves room for others, and all together are limited too', () => {
+test('a crowd that floods an inbox is limited in all, and silences nobody who writes to it', () => {
   const time = testTime()
   const limits = createRateLimits({}, { clock: time })
   const flood = (caller: string) => {
@@ -159,11 +159,29 @@ test('one caller who floods an inbox leaves room for others, and all together ar
       count += 1
     return count
   }
-  expect(flood('abuser')).toBe(rateDefaults.callerInboxEnvelopesBurst)
-  expect(limits.publish('friend', [envelope(inbox(1))])).toBeUndefined()
-  for (let n = 0; n < 5; n += 1) flood(`abuser ${n}`)
+  const { callerInboxEnvelopesBurst, inboxEnvelopesBurst, inboxShareBurst } = rateDefaults
+  expect(flood('abuser')).toBe(callerInboxEnvelopesBurst)
+  let sum = callerInboxEnvelopesBurst
+  for (let n = 0; n < 20; n += 1) sum += flood(`abuser ${n}`)
+  expect(sum).toBe(inboxEnvelopesBurst + 21 * inboxShareBurst)
+  // A friend still gets an evening's conversation through, and one message in five seconds after it.
+  expect(flood('friend')).toBe(inboxShareBurst)
   expect(limits.publish('friend', [envelope(inbox(1))])).toMatchObject({ kind: 'inbox' })
   expect(limits.publish('friend', [envelope(inbox(2))])).toBeUndefined()
+  time.nowMs += 5_000
+  for (let n = 0; n < 20; n += 1) flood(`abuser ${n}`)
+  expect(limits.publish('friend', [envelope(inbox(1))])).toBeUndefined()
+  expect(limits.publish('friend', [envelope(inbox(1))])).toMatchObject({ kind: 'inbox' })
+})
+
+test('who has a /48 has the shares of sixteen in an inbox, not of 65,536', () => {
+  const limits = createRateLimits({}, { clock: testTime() })
+  let stored = 0
+  for (let n = 0; n < 30_000; n += 1) {
+    const caller = `2001:db8:1:${(n % 1_000).toString(16)}::/64`
+    if (limits.publish(caller, [envelope(inbox(1), 16)]) === undefined) stored += 1
+  }
+  expect(stored).toBe(rateDefaults.inboxEnvelopesBurst + 16 * rateDefaults.inboxShareBurst)
 })
 
 test('an honest client that does a great deal at once is never limited', () => {

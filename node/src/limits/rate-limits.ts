@@ -46,7 +46,7 @@ export interface RateLimits {
   request(caller: string): Limited | undefined
   publish(caller: string, envelopes: Published): Limited | undefined
   /** Gives back what a publish took that the store could not store. */
-  notStored(caller: string, envelopes: Published): void
+  notStored(envelopes: Published): void
   query(caller: string, topics: number, proofs: number): Limited | undefined
   /** A subscription; call `close` when it ends. */
   openStream(
@@ -122,6 +122,7 @@ export function createRateLimits(
   const signed = ofCallers(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
   const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
   const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
+  const inboxShare = ofCallers(rate.inboxSharePerHour / hourSeconds, rate.inboxShareBurst)
   const queries = ofCallers(rate.queriesPerSecond, rate.queriesBurst)
   const streams = ofCallers(rate.streamsPerSecond, rate.streamsBurst)
   const chainQuestions = ofCallers(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
@@ -132,21 +133,29 @@ export function createRateLimits(
     rate.callerTargetClaimsBurst,
   )
   const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
+  /** What publishes took, for those that could not be stored. */
+  const taken = new WeakMap<Published, readonly Charge[]>()
   const claimMemory = new ClaimMemory(keysLimit)
   const open = new CallerCounts(
     rate.openStreams > 0 ? rate.openStreams : Number.POSITIVE_INFINITY,
     networkTimes,
   )
 
-  /** Takes all tokens, or none and says how long it takes until all are there. */
-  function charge(charges: readonly Charge[]): Limited | undefined {
-    const nowMs = clock()
+  /** The longest wait of these; absent if all tokens are there. */
+  function look(charges: readonly Charge[], nowMs: number): Limited | undefined {
     let worst: Limited | undefined
     for (const { kind, buckets, key, tokens, envelopeIndex } of charges) {
       const retryAfterMs = buckets?.waitMs(key, tokens, nowMs) ?? 0
       if (retryAfterMs <= (worst?.retryAfterMs ?? 0)) continue
       worst = { kind, retryAfterMs, ...(envelopeIndex !== undefined && { envelopeIndex }) }
     }
+    return worst
+  }
+
+  /** Takes all tokens, or none and says how long it takes until all are there. */
+  function charge(charges: readonly Charge[]): Limited | undefined {
+    const nowMs = clock()
+    const worst = look(charges, nowMs)
     if (worst !== undefined) return worst
     for (const { buckets, key, tokens } of charges) buckets?.take(key, tokens, nowMs)
     return undefined
@@ -197,24 +206,46 @@ export function createRateLimits(
     }
     for (const [topic, { first, count }] of inboxes) {
       const about = { tokens: count, envelopeIndex: first }
+      const key = `${caller} ${topic}`
+      charges.push({ kind: 'caller_inbox', buckets: callerInbox, key, ...about })
       charges.push(
-        { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
-        { kind: 'inbox', buckets: inbox, key: topic, ...about },
+        ...(shareOf(caller, topic, count) ?? [
+          { kind: 'inbox', buckets: inbox, key: topic, ...about },
+        ]),
       )
     }
     return charges
   }
 
+  /** The caller's own share of an inbox, as long as it lasts: a crowd cannot silence an inbox for all. */
+  function shareOf(caller: string, topic: string, tokens: number): readonly Charge[] | undefined {
+    const { own, network } = inboxShare
+    if (inbox === undefined || own === undefined) return undefined
+    const around = networkOf(caller)
+    const charges: Charge[] = [{ kind: 'inbox', buckets: own, key: `${caller} ${topic}`, tokens }]
+    if (around !== undefined) {
+      charges.push({ kind: 'inbox', buckets: network, key: `${around} ${topic}`, tokens })
+    }
+    return look(charges, clock()) === undefined && tokens <= rate.inboxShareBurst
+      ? charges
+      : undefined
+  }
+
   return {
     request: (caller) => chargeOne('requests', requests, caller),
-    publish: (caller, published) =>
-      exempt(caller) ? undefined : charge(publishCharges(caller, published)),
-    notStored(caller, published) {
-      if (exempt(caller)) return
+    publish(caller, published) {
+      if (exempt(caller)) return undefined
+      const charges = publishCharges(caller, published)
+      const limited = charge(charges)
+      if (limited === undefined) taken.set(published, charges)
+      return limited
+    },
+    notStored(published) {
       const nowMs = clock()
-      for (const { buckets, key, tokens } of publishCharges(caller, published)) {
+      for (const { buckets, key, tokens } of taken.get(published) ?? []) {
         buckets?.take(key, -tokens, nowMs)
       }
+      taken.delete(published)
     },
     query(caller, topics, proofs) {
       const tokens = Math.max(1, Math.ceil(topics / topicsOfQuery))
