@@ -206,10 +206,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (bad !== -1) throw refusal('malformed', { field: `installation_ids[${bad}]` })
     const allowed = limits?.claim(caller, claimId, installationIds)
     if (allowed !== undefined && allowed.kind !== 'claim') throw calls.refuse(allowed, caller)
-    const fallbackOnly = allowed?.fallbackOnly
-    if (fallbackOnly !== undefined && fallbackOnly.size > 0)
-      observer.limited('claims', fallbackOnly.size, caller)
-    const claims = await store.claim(claimId, installationIds, fallbackOnly)
+    const claims = await store.claim(claimId, installationIds, allowed)
+    const overBudget = claims.filter(({ isOverBudget }) => isOverBudget === true).length
+    const limited = (allowed?.fallbackOnly.size ?? 0) + overBudget
+    if (limited > 0) observer.limited('claims', limited, caller)
     for (const { prekey } of claims) {
       if (prekey === undefined) observer.claimed('not_available')
       else observer.claimed(prekey.kind === 'fallback' ? 'fallback' : 'one_time')

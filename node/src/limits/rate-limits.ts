@@ -4,6 +4,7 @@
  * caller's own buckets come before shared ones, so that refused requests do not use up what others
  * share.
  */
+import type { ClaimBudget } from '../store/claim-budget.ts'
 import { ClaimMemory } from './claim-memory.ts'
 import { CallerCounts, networkOf } from './networks.ts'
 import { type Rates, rateDefaults } from './rates.ts'
@@ -55,12 +56,21 @@ export interface RateLimits {
   ): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
-  /** A claim that may go on; some of its installations give only their fallback key. */
+  /**
+   * A claim that may go on; some of its installations give only their fallback key, and all claims
+   * together may take so much of each installation as the store keeps count of.
+   */
   claim(
     caller: string,
     claimId: Uint8Array,
     installationIds: readonly string[],
-  ): Limited | { readonly kind: 'claim'; readonly fallbackOnly: ReadonlySet<string> }
+  ): Limited | AllowedClaim
+}
+
+export interface AllowedClaim {
+  readonly kind: 'claim'
+  readonly fallbackOnly: ReadonlySet<string>
+  readonly budget?: ClaimBudget
 }
 
 export interface RateLimitsOptions {
@@ -95,6 +105,15 @@ interface Charge {
 interface CallerBuckets {
   readonly own: TokenBuckets | undefined
   readonly network: TokenBuckets | undefined
+}
+
+/** What all callers may claim of one installation; nothing if there is no limit. */
+function budgetOf({ targetClaimsPerHour, targetClaimsBurst }: Rates): {
+  readonly budget?: ClaimBudget
+} {
+  if (targetClaimsPerHour === 0) return {}
+  const everyNs = BigInt(Math.max(1, Math.round((hourSeconds * 1e9) / targetClaimsPerHour)))
+  return { budget: { burst: Math.max(1, Math.floor(targetClaimsBurst)), everyNs } }
 }
 
 /** How much more than a caller its network may. */
@@ -132,7 +151,7 @@ export function createRateLimits(
     rate.callerTargetClaimsPerHour / hourSeconds,
     rate.callerTargetClaimsBurst,
   )
-  const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
+  const budget = budgetOf(rate)
   /** What publishes took, for those that could not be stored. */
   const taken = new WeakMap<Published, readonly Charge[]>()
   const claimMemory = new ClaimMemory(keysLimit)
@@ -181,7 +200,6 @@ export function createRateLimits(
     return [
       ...chargesOf('claims', claims, caller, 1),
       { kind: 'claims', buckets: callerTarget, key: `${caller} ${id}`, tokens: 1 },
-      { kind: 'claims', buckets: target, key: id, tokens: 1 },
     ]
   }
 
@@ -279,13 +297,13 @@ export function createRateLimits(
       if (limited !== undefined) return limited
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
-      if (known !== undefined) return { kind: 'claim', fallbackOnly: known }
+      if (known !== undefined) return { kind: 'claim', fallbackOnly: known, ...budget }
       const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
         if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
       claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
-      return { kind: 'claim', fallbackOnly }
+      return { kind: 'claim', fallbackOnly, ...budget }
     },
   }
 }

@@ -66,7 +66,7 @@ export const rateDefaults = {
   callerTargetClaimsPerHour: 1,
   /** At once: a person's devices behind one address. */
   callerTargetClaimsBurst: 10,
-  /** One-time keys of one installation that all callers claim, an hour. */
+  /** One-time keys of one installation that all callers of all processes claim, an hour. */
   targetClaimsPerHour: 60,
   /** At once. */
   targetClaimsBurst: 50,

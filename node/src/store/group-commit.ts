@@ -11,6 +11,7 @@ import { DatabaseClock } from './node-clock.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
+  type ClaimLimits,
   type Commit,
   type Interest,
   type NewEnvelope,
@@ -126,13 +127,13 @@ export class GroupCommitStore extends ReadsByName implements Store {
   async claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    fallbackOnly?: ReadonlySet<string>,
+    limits?: ClaimLimits,
   ): Promise<readonly Claim[]> {
     const operation = {
       kind: 'claim',
       claimId,
       installationIds,
-      ...(fallbackOnly && { fallbackOnly }),
+      ...(limits && { limits }),
     } as const
     const outcome = await this.#enqueue(operation, 0)
     if (outcome.kind === 'claimed') return outcome.claims

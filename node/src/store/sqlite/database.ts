@@ -152,8 +152,9 @@ export class SqliteDatabase {
     const claims: Claim[] = []
     const shrunk = new Set<string>()
     for (const installationId of operation.installationIds) {
-      const isFallbackOnly = operation.fallbackOnly?.has(installationId) === true
-      const asked = { claimId: operation.claimId, installationId, isFallbackOnly }
+      const { fallbackOnly, budget } = operation.limits ?? {}
+      const isFallbackOnly = fallbackOnly?.has(installationId) === true
+      const asked = { claimId: operation.claimId, installationId, isFallbackOnly, budget }
       const { claim, took } = this.#prekeys.claim(asked, nowNs)
       claims.push(claim)
       if (took) shrunk.add(installationId)

@@ -91,5 +91,10 @@ UPDATE account SET keyed = 1 WHERE chain_id IS NULL;
 ALTER TABLE installation ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;
 `
 
+const sharedBudgets = `
+-- When what all claims together may take of the stock is there again in full.
+ALTER TABLE installation ADD COLUMN claims_full_ns INTEGER NOT NULL DEFAULT 0;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sharedBudgets]
