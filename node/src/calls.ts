@@ -9,6 +9,7 @@ import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import type { Observer } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
+import { noPlaceKey } from './server/call-gate.ts'
 import { callerKey } from './server/caller.ts'
 import { StoreFailure } from './store/store.ts'
 import { labelUndecodable } from './undecodable.ts'
@@ -21,6 +22,8 @@ export interface Calls {
   /** `rate_limited`, counted. */
   refuse(limited: Limited, caller: string): ConnectError
 }
+
+const noPlace: Limited = { kind: 'calls', retryAfterMs: 1_000 }
 
 export function createCalls(observer: Observer, limits: RateLimits | undefined): Calls {
   const ours = new WeakSet<ConnectError>()
@@ -66,7 +69,7 @@ export function createCalls(observer: Observer, limits: RateLimits | undefined):
       }
       // Connect aborts the signal of every call at its end, with its error if it has one.
       onAbort(signal, end)
-      const limited = limits?.request(caller)
+      const limited = context.values.get(noPlaceKey) ? noPlace : limits?.request(caller)
       if (limited !== undefined) throw translate(refuse(limited, caller))
     },
     translate,

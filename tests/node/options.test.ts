@@ -1,6 +1,7 @@
 /** Options: what the command line and the environment say, and what is wrong with it. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { shareMemory } from '../../node/src/limits/memory.ts'
 import { helpText, optionsMarkdown, ratesMarkdown } from '../../node/src/options/help.ts'
 import { showSize, showTime } from '../../node/src/options/kinds.ts'
 import { nodeOptionsOf } from '../../node/src/options/node-options.ts'
@@ -74,14 +75,12 @@ test('every option is read from its variable', () => {
     PADLOCK_MAX_CONNECTIONS: '50',
     PADLOCK_MAX_CONNECTIONS_PER_CALLER: '5',
     PADLOCK_MAX_STREAMS: '10',
-    PADLOCK_MAX_BODY_BYTES: '1GiB',
-    PADLOCK_MAX_ANSWER_BYTES: '512MiB',
+    PADLOCK_MEMORY: '2GiB',
     PADLOCK_HEADERS_TIMEOUT: '500ms',
     PADLOCK_REQUEST_TIMEOUT: '20',
     PADLOCK_IDLE_TIMEOUT: '1h',
     PADLOCK_LIVE_ENVELOPES: '1000',
     PADLOCK_LIVE_BYTES: '64MiB',
-    PADLOCK_LIVE_TOTAL_BYTES: '1GiB',
   }
   // All but --data, which goes without a database.
   expect(Object.keys(environment).sort()).toEqual(
@@ -106,7 +105,7 @@ test('every option is read from its variable', () => {
     admin: { host: '10.0.0.1', port: 9464 },
     exempt: expect.any(Function),
     liveLimit: { envelopes: 1_000, bytes: 64 * 1024 ** 2 },
-    liveTotalBytes: 1024 ** 3,
+    liveTotalBytes: shareMemory(2 * 1024 ** 3).liveBytes,
     serverLimits: {
       headersTimeoutMs: 500,
       requestTimeoutMs: 20_000,
@@ -114,8 +113,9 @@ test('every option is read from its variable', () => {
       concurrentStreams: 10,
       connections: 50,
       connectionsOfCaller: 5,
-      bodyBytes: 1024 ** 3,
-      answerBytes: 512 * 1024 ** 2,
+      bodyBytes: shareMemory(2 * 1024 ** 3).bodyBytes,
+      answerBytes: shareMemory(2 * 1024 ** 3).answerBytes,
+      callsBytes: shareMemory(2 * 1024 ** 3).callsBytes,
     },
   })
   expect(nodeOptionsOf(settings).exempt?.(callerAt('127.0.0.1'))).toBe(false)

@@ -24,6 +24,7 @@ export const limitKinds = [
   'chain_questions',
   'claims',
   'claimed_installations',
+  'calls',
   'bodies',
   'answers',
 ] as const

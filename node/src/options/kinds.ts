@@ -73,7 +73,8 @@ const units = (table: Readonly<Record<string, number>>, bare: number) => {
 }
 
 const milliseconds = units({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }, 1_000)
-const bytes = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
+/** Bytes, of a text such as 1GiB; undefined if it is not one. */
+export const readSize = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
 
 interface Measure {
   /** `time`, as the help and problems call it. */
@@ -123,7 +124,7 @@ export const aTime = within({
 /** An amount of bytes. */
 export const aSize = within({
   noun: 'size',
-  read: bytes,
+  read: readSize,
   show: showSize,
   examples: '64KiB, 32MiB or 1GiB',
 })
