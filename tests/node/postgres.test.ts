@@ -363,6 +363,27 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
   })
 })
 
+test('whoever writes does not wait for readers, however many wait', async () => {
+  const { client, store } = await start({ connections: 4 })
+  const bob = await register(client, 'bob', store.clock())
+  const holder = new pg.Client({ connectionString: url })
+  await holder.connect()
+  onTestFinished(() => holder.end())
+  // Readers of stocks wait for this.
+  await holder.query('BEGIN')
+  await holder.query('LOCK TABLE prekey IN ACCESS EXCLUSIVE MODE')
+  const reading = Array.from({ length: 20 }, () => store.stock(bob.id).catch(() => {}))
+  await expect
+    .poll(
+      async () => (await ask('SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted'))[0]?.n,
+    )
+    .toBe(2)
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'meanwhile')] })
+  expect(await store.takesWrites()).toBe(true)
+  await holder.query('ROLLBACK')
+  await Promise.all(reading)
+})
+
 test('what all callers may claim of one stock they may at all processes together, and after a restart', async () => {
   const limits = () =>
     createRateLimits({ targetClaimsPerHour: 60, targetClaimsBurst: 4, callerTargetClaimsBurst: 10 })

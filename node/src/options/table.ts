@@ -73,7 +73,7 @@ export const optionTable = {
     group: 'Storage',
     kind: aCount(2, 200),
     default: '8',
-    help: 'Maximum connections of this process to PostgreSQL, besides one for the doorbell.',
+    help: 'Maximum connections of this process to PostgreSQL, besides one for the doorbell. Readers use half of them, so that whoever writes never waits for them.',
   }),
   'retention-days': option({
     group: 'Storage',

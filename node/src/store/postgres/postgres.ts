@@ -3,6 +3,7 @@
  * requests is one transaction: lock the topics it rests on, load, decide in memory, write in bulk.
  */
 import type pg from 'pg'
+import { ClockWatch } from '../clock-watch.ts'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
@@ -21,9 +22,10 @@ import {
   isConflict,
   isReadOnly,
   makePatientPool,
-  makePool,
+  openWays,
   runTransaction,
   type Session,
+  type Ways,
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
@@ -54,7 +56,9 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
   const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
   const patient = makePatientPool(url)
   const nodeId = await migrate(patient).finally(() => patient.end())
-  const pool = makePool(url, connections)
+  const ways = openWays(url, connections)
+  const pool = ways.main
+  const watch = new ClockWatch()
   try {
     await checkDurability(pool)
     const history = new History(pool, nodeId, (reason) => onLost?.(reason))
@@ -70,20 +74,20 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
       run: (operations, nowNs) => database.run(operations, nowNs),
       read: async (nowNs, name, args) => {
         history.assertWhole()
-        return readByName(readsAt(pool, nowNs), name, args)
+        return readByName(readsAt(ways, nowNs), name, args)
       },
       sweep: async (nowNs, retentionNs) => {
         await history.compare(database.tail.seen)
-        return sweep(pool, database.writer, nowNs, retentionNs)
+        return sweep(pool, database.writer, nowNs, retentionNs, watch)
       },
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
         await database.tail.close()
-        await pool.end()
+        await ways.end()
       },
     }
   } catch (error) {
-    await pool.end().catch(() => {})
+    await ways.end().catch(() => {})
     throw error
   }
 }
@@ -94,16 +98,16 @@ export const openPostgresStore = async (
 ): Promise<GroupCommitStore> =>
   new GroupCommitStore(await openPostgresCalls(options), options).readClock()
 
-const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+const readsAt = ({ main, readers }: Ways, nowNs: bigint): Reads => ({
   // Takes a lock that nobody else takes, which a server that only reads refuses: its connection is closed.
   takesWrites: () =>
-    runTransaction(pool, async (session) => {
+    runTransaction(main, async (session) => {
       await session.query('SELECT 1 FROM meta WHERE name = $1 FOR SHARE', ['version'])
       return true
     }),
-  page: (cursors, limit) => readPage(pool, cursors, limit),
+  page: (cursors, limit) => readPage(readers, cursors, limit),
   async stock(installationId) {
-    const stocks = await runTransaction(pool, (session) =>
+    const stocks = await runTransaction(readers, (session) =>
       readStocks(session, [installationId], nowNs),
     )
     return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }

@@ -28,7 +28,29 @@ export const makePatientPool = (url: string): pg.Pool =>
     }),
   )
 
-export const makePool = (url: string, connections: number): pg.Pool =>
+/**
+ * The ways to the database: readers have one of their own, so that transactions, news of others and
+ * readiness never wait for them.
+ */
+export interface Ways {
+  readonly main: pg.Pool
+  readonly readers: pg.Pool
+  end(): Promise<void>
+}
+
+export function openWays(url: string, connections: number): Ways {
+  const readers = makePool(url, Math.max(1, Math.floor(connections / 2)))
+  const main = makePool(url, Math.max(1, Math.ceil(connections / 2)))
+  return {
+    main,
+    readers,
+    async end() {
+      await Promise.all([main.end(), readers.end()])
+    },
+  }
+}
+
+const makePool = (url: string, connections: number): pg.Pool =>
   withoutCrashes(
     new pg.Pool({
       connectionString: url,
