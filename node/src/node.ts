@@ -11,6 +11,7 @@ import { CertificateProblem } from './server/tls.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
 import { type DatabaseSource, openThreadStore } from './store/database-thread.ts'
 import type { PostgresOptions } from './store/postgres/postgres.ts'
+import { urlsOf } from './store/postgres/urls.ts'
 
 /** Where the data is: in a folder, created if missing, or in a PostgreSQL database. */
 export type Storage =
@@ -148,8 +149,10 @@ function assertWritable(file: string): void {
 
 /** A connection string without its user, password and parameters. */
 export function showDatabase(text: string): string {
-  const url = URL.parse(text)
-  return url === null ? 'postgres://…' : `postgres://${url.host}${url.pathname}`
+  const urls = urlsOf(text).flatMap((url) => URL.parse(url) ?? [])
+  const [first] = urls
+  if (first === undefined) return 'postgres://…'
+  return `postgres://${urls.map(({ host }) => host).join(',')}${first.pathname}`
 }
 
 /** Awaits the opening; turns a failure into a sentence about what was opened. */

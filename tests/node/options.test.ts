@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { shareMemory } from '../../node/src/limits/memory.ts'
+import { showDatabase } from '../../node/src/node.ts'
 import { helpText, optionsMarkdown, ratesMarkdown } from '../../node/src/options/help.ts'
 import { showSize, showTime } from '../../node/src/options/kinds.ts'
 import { nodeOptionsOf } from '../../node/src/options/node-options.ts'
@@ -11,6 +12,7 @@ import { callerAt, nameCaller } from '../../node/src/server/caller.ts'
 import { defaultServerLimits } from '../../node/src/server/listen.ts'
 import { readRange } from '../../node/src/server/proxies.ts'
 import { defaultRetentionNs } from '../../node/src/store/lifetimes.ts'
+import { urlsOf } from '../../node/src/store/postgres/urls.ts'
 import { defaultLiveLimit } from '../../node/src/streams/live-buffer.ts'
 import { defaultTotalLimitBytes } from '../../node/src/streams/live-memory.ts'
 
@@ -34,6 +36,17 @@ test('without any there are the defaults of the parts themselves', () => {
   expect(options.retentionNs).toBe(defaultRetentionNs)
   expect(options).not.toHaveProperty('tls')
   expect(options).not.toHaveProperty('admin')
+})
+
+test('a database may have several hosts', () => {
+  const written = 'postgres://me:secret@one:5432,two:5433/padlock?x=1'
+  expect(settingsOf(['--database', written]).database).toBe(written)
+  expect(urlsOf(written)).toEqual([
+    'postgres://me:secret@one:5432/padlock?x=1',
+    'postgres://me:secret@two:5433/padlock?x=1',
+  ])
+  expect(showDatabase(written)).toBe('postgres://one:5432,two:5433/padlock')
+  expect(problemOf(['--database', 'postgres://one,two:x/padlock'])).toMatch(/not a URL/)
 })
 
 test('the command line goes before the environment, and that before the default', () => {

@@ -2,6 +2,7 @@
 import { parseChainOptions } from '../chains/chain-option.ts'
 import { type Rates, rateDefaults } from '../limits/rates.ts'
 import { type AddressRange, readRange } from '../server/proxies.ts'
+import { urlsOf } from '../store/postgres/urls.ts'
 
 /** Why a text is not a value, as the end of a sentence that begins with the option. */
 export class Problem {
@@ -131,7 +132,8 @@ export const aSize = within({
 
 /** The connection string of a PostgreSQL. It may hold a password, so a problem repeats none of it. */
 export const aDatabase: Kind<string> = single('<url>', (text) => {
-  const isPostgres = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)
+  const isPostgres =
+    /^postgres(ql)?:\/\//.test(text) && urlsOf(text).every((url) => URL.canParse(url))
   return isPostgres ? text : new Problem('is not a URL of the form postgres://user@host:5432/name.')
 })
 

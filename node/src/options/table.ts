@@ -61,7 +61,7 @@ export const optionTable = {
   database: option({
     group: 'Storage',
     kind: aDatabase,
-    help: 'A PostgreSQL database instead of a folder: postgres://user:password@host:5432/name. Any number of nodes may share one. Other users of the machine can read a command line, so give a password in the environment.',
+    help: 'A PostgreSQL database instead of a folder: postgres://user:password@host:5432/name; with several hosts, as in one:5432,two:5432, the one that takes writes. Any number of nodes may share one. Other users of the machine can read a command line, so give a password in the environment.',
   }),
   doorbell: option({
     group: 'Storage',

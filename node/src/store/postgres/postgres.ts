@@ -12,6 +12,7 @@ import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { type Reading, readClock, readTimes } from './database-clock.ts'
 import { checkDurability } from './durability.ts'
 import { History } from './history.ts'
+import { Hosts } from './hosts.ts'
 import { LoadedLedger, MissingState } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
@@ -33,7 +34,7 @@ import { type Changes, Writer } from './writer.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
-  /** postgres://user:password@host:port/database, or another URL that libpq accepts. */
+  /** postgres://user:password@host:port/database, with several hosts if one may take over from another. */
   readonly url: string
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds?: readonly bigint[]
@@ -54,16 +55,17 @@ type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
   const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
-  const patient = makePatientPool(url)
+  const hosts = new Hosts(url)
+  const patient = makePatientPool(hosts)
   const nodeId = await migrate(patient).finally(() => patient.end())
-  const ways = openWays(url, connections)
+  const ways = openWays(hosts, connections)
   const pool = ways.main
   const watch = new ClockWatch()
   try {
     await checkDurability(pool)
     const history = new History(pool, nodeId, (reason) => onLost?.(reason))
     const database = new PostgresDatabase(pool, chainIds, await Writer.add(pool), {
-      url,
+      hosts,
       usesBell: doorbell === 'notify',
       history,
     })
@@ -131,7 +133,7 @@ class PostgresDatabase {
     pool: pg.Pool,
     chainIds: readonly bigint[],
     writer: Writer,
-    given: { readonly url: string; readonly usesBell: boolean; readonly history: History },
+    given: { readonly hosts: Hosts; readonly usesBell: boolean; readonly history: History },
   ) {
     this.#history = given.history
     this.#connections = pool.options.max
