@@ -1,5 +1,5 @@
 /** The embedded store by itself: what it keeps, what it forgets, and files that it does not take. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -160,4 +160,32 @@ test('a thread that ends is reported, and what waits for it is refused', async (
   expect(failed).toBeUndefined()
   await expect(store.publish([inboxEnvelope(bob, 'a')])).rejects.toThrow(/closed/)
   await expect(store.page([], everything)).rejects.toThrow(/closed/)
+})
+
+test('what retention dropped is given back to the file system, in steps', async () => {
+  open()
+  publish([await bob.bundle(nowNs)])
+  for (let n = 0; n < 40; n += 1) {
+    publish(Array.from({ length: 20 }, (_, at) => inboxEnvelope(bob, `${n} ${at}`, 32 * 1024)))
+  }
+  const sizeNow = () => {
+    database?.close()
+    const { size } = statSync(file)
+    open()
+    return size
+  }
+  const full = sizeNow()
+  expect(full).toBeGreaterThan(24 * 1024 ** 2)
+  let steps = 0
+  let longestMs = 0
+  for (let isMore = true; isMore; steps += 1) {
+    const startedMs = performance.now()
+    isMore = database?.sweep(nowNs + 61n * dayNs, 60n * dayNs) ?? false
+    longestMs = Math.max(longestMs, performance.now() - startedMs)
+  }
+  expect(steps).toBeGreaterThan(5)
+  expect(longestMs).toBeLessThan(1_000)
+  // Four mebibytes stay for what comes next.
+  expect(sizeNow()).toBeLessThan(6 * 1024 ** 2)
+  expect(inspect('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }])
 })

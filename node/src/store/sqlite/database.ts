@@ -15,6 +15,7 @@ import { bytesOf, integerOf, required } from '../rows.ts'
 import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
 import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
+import { FreePages } from './free-pages.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
@@ -73,6 +74,7 @@ export class SqliteDatabase {
   readonly #ledger: SqliteLedger
   readonly #pages: SqlitePages
   readonly #sweep: SqliteSweep
+  readonly #freePages: FreePages
 
   /** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
   constructor(options: SqliteOptions) {
@@ -82,6 +84,7 @@ export class SqliteDatabase {
     try {
       // Before the first access: then WAL needs no shared memory, and a second process is refused.
       database.exec('PRAGMA locking_mode = EXCLUSIVE')
+      FreePages.prepareFile(database)
       database.exec('PRAGMA journal_mode = WAL')
       database.exec('PRAGMA synchronous = FULL')
       database.exec('PRAGMA cache_size = -65536')
@@ -96,6 +99,7 @@ export class SqliteDatabase {
     this.#ledger = new SqliteLedger(database, this.#prekeys)
     this.#pages = new SqlitePages(database)
     this.#sweep = new SqliteSweep(database, this.#prekeys)
+    this.#freePages = new FreePages(database)
   }
 
   /**
@@ -131,7 +135,8 @@ export class SqliteDatabase {
 
   /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint, retentionNs: bigint): boolean {
-    return this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
+    const isMore = this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
+    return this.#freePages.giveBack() || isMore
   }
 
   close(): void {
