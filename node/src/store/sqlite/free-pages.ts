@@ -19,9 +19,12 @@ export class FreePages {
   readonly #all: Statement
   readonly #canShrink: boolean
 
-  /** To be called before the first table is made. */
+  /** Says how a new file is to be made; another one is not written to, as its disk may be full. */
   static prepareFile(database: DatabaseSync): void {
-    database.exec('PRAGMA auto_vacuum = INCREMENTAL')
+    const pages = prepare(database, 'PRAGMA page_count').get()
+    if (integerOf(required(pages), 'page_count') === 0n) {
+      database.exec('PRAGMA auto_vacuum = INCREMENTAL')
+    }
   }
 
   constructor(database: DatabaseSync) {
