@@ -1,6 +1,7 @@
 /** A node from its storage to its port. */
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { type ChainsOptions, openChains } from './chains/chains.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
 import type { Metrics } from './observe/metrics.ts'
@@ -29,7 +30,9 @@ interface Parts
   readonly admin?: { readonly host: string; readonly port: number }
   /** What the second port shows; its observer is to be among those of the service. */
   readonly metrics?: Metrics
-  /** How long running requests may take after `close`. */
+  /** How long it goes on serving after `close`, and says that it is not ready. */
+  readonly stopDelayMs?: number
+  /** How long running requests may take after that. */
   readonly stopGraceMs?: number
   /** Called if the database thread ended, so that the node cannot go on. */
   readonly onFailure?: (reason: string) => void
@@ -53,7 +56,7 @@ export interface RunningNode {
 
 /** @throws Error, with a sentence for the person who starts it. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { port, host, admin, metrics, stopGraceMs = 10_000 } = options
+  const { port, host, admin, metrics, stopDelayMs = 0, stopGraceMs = 10_000 } = options
   const { chains: urls = new Map<bigint, string>(), onChainTrouble } = options
   const opened: { close(): unknown }[] = []
   const closeAll = async (): Promise<void> => {
@@ -91,6 +94,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       reloadCertificate: () => server.reloadCertificate(),
       async close() {
         readiness.drain()
+        if (stopDelayMs > 0) await wait(stopDelayMs)
         service.close()
         await server.close(stopGraceMs)
         await closeAll()

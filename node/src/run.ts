@@ -25,7 +25,7 @@ export async function run(
   endOnDefects(log)
   collectUnderPressure(settings.memory)
   const starting = start(version, settings, log)
-  stopOnSignals(starting, log, settings['stop-grace'])
+  stopOnSignals(starting, log, settings['stop-delay'] + settings['stop-grace'])
   const node = await starting
   const { database, data } = settings
   console.log(`padlock-node ${version}`)

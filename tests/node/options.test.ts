@@ -78,6 +78,7 @@ test('every option is read from its variable', () => {
     PADLOCK_TLS_KEY: '/k',
     PADLOCK_TRUST_PROXY: '2',
     PADLOCK_TRUST_PROXY_FROM: '192.0.2.0/24,2001:db8::1',
+    PADLOCK_STOP_DELAY: '5s',
     PADLOCK_STOP_GRACE: '1m',
     PADLOCK_CHAIN: '1=https://one/key, 8453=https://two',
     PADLOCK_LOG_LEVEL: 'debug',
@@ -110,6 +111,7 @@ test('every option is read from its variable', () => {
     host: '::',
     tls: { certificate: '/c', key: '/k' },
     proxies: { hops: 2, from: [readRange('192.0.2.0/24'), readRange('2001:db8::1')] },
+    stopDelayMs: 5_000,
     stopGraceMs: 60_000,
     chains: new Map([
       [1n, 'https://one/key'],

@@ -41,6 +41,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
     liveTotalBytes: memory.liveBytes,
     liveLimit: { envelopes: settings['live-envelopes'], bytes: settings['live-bytes'] },
     ...(adminPort !== undefined && { admin: { host: settings['admin-host'], port: adminPort } }),
+    stopDelayMs: settings['stop-delay'],
     stopGraceMs: settings['stop-grace'],
     serverLimits: {
       headersTimeoutMs: settings['headers-timeout'],

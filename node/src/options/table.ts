@@ -115,11 +115,17 @@ export const optionTable = {
     default: '',
     help: 'Where the last of these proxies connects from, as addresses or ranges such as 192.0.2.0/24; may be repeated, in the environment with commas between. Without it: private networks and this machine. From elsewhere X-Forwarded-For is ignored.',
   }),
+  'stop-delay': option({
+    group: 'Listening',
+    kind: aTime(0, hourMs),
+    default: '0s',
+    help: 'How long a node goes on serving after SIGTERM while /readyz says no, so that load balancers send nobody new before it closes its port.',
+  }),
   'stop-grace': option({
     group: 'Listening',
     kind: aTime(0, hourMs),
     default: '10s',
-    help: 'How long running requests may take to finish after SIGTERM.',
+    help: 'How long running requests may take to finish after that.',
   }),
   chain: option({
     group: 'Contract wallets',
