@@ -189,3 +189,30 @@ test('what retention dropped is given back to the file system, in steps', async 
   expect(sizeNow()).toBeLessThan(6 * 1024 ** 2)
   expect(inspect('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }])
 })
+
+test('one publish under a clock that is a year ahead keeps nothing after it from going in time', async () => {
+  open()
+  publish([await bob.bundle(nowNs)])
+  publish([inboxEnvelope(bob, 'before')])
+  publish([inboxEnvelope(bob, 'a year ahead')], nowNs + 365n * dayNs)
+  publish([inboxEnvelope(bob, 'a day later')], nowNs + dayNs)
+  publish([inboxEnvelope(bob, 'ten days later')], nowNs + 10n * dayNs)
+  // Nor does a clock that was years behind for a moment make anything go early.
+  publish([inboxEnvelope(bob, 'years behind')], nowNs - 700n * dayNs)
+  publish([inboxEnvelope(bob, 'the newest')], nowNs + 11n * dayNs)
+  const left = (atNs: bigint) => {
+    while (database?.sweep(atNs, 60n * dayNs));
+    return inspect(
+      `SELECT CAST(message AS TEXT) AS text FROM envelope JOIN topic ON topic.id = envelope.topic
+       WHERE name LIKE 'message-%' ORDER BY envelope.id`,
+    ).map(({ text }) => String(text).replaceAll('\0', ''))
+  }
+  const later = ['ten days later', 'years behind', 'the newest']
+  expect(left(nowNs + 59n * dayNs)).toHaveLength(6)
+  open()
+  expect(left(nowNs + 62n * dayNs)).toEqual(later)
+  open()
+  expect(left(nowNs + 69n * dayNs)).toEqual(later)
+  open()
+  expect(left(nowNs + 72n * dayNs)).toEqual(['the newest'])
+})

@@ -80,6 +80,7 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
       },
       sweep: async (nowNs, retentionNs) => {
         await history.compare(database.tail.seen)
+        await database.tail.forgetGone()
         return sweep(pool, database.writer, nowNs, retentionNs, watch)
       },
       onNews: (listener) => database.tail.onNews(listener),

@@ -68,6 +68,15 @@ export class Tail {
     return this.#seen
   }
 
+  /** Forgets processes that the database has forgotten. */
+  async forgetGone(): Promise<void> {
+    const rows = await runStatement(this.#pool, 'SELECT id FROM writer')
+    const known = new Set(rows.map((row) => integerOf(row, 'id')))
+    for (const id of this.#seen.keys()) {
+      if (!known.has(id) && id !== this.#own) this.#seen.delete(id)
+    }
+  }
+
   onNews(listener: (news: News) => void): void {
     this.#listener = listener
   }

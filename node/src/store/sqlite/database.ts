@@ -19,6 +19,7 @@ import { FreePages } from './free-pages.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
+import { Readings } from './readings.ts'
 import { schemaSteps } from './schema.ts'
 import { prepare } from './statement.ts'
 import { SqliteSweep } from './sweep.ts'
@@ -73,6 +74,7 @@ export class SqliteDatabase {
   readonly #prekeys: SqlitePrekeys
   readonly #ledger: SqliteLedger
   readonly #pages: SqlitePages
+  readonly #readings: Readings
   readonly #sweep: SqliteSweep
   readonly #freePages: FreePages
 
@@ -98,7 +100,8 @@ export class SqliteDatabase {
     this.#prekeys = new SqlitePrekeys(database)
     this.#ledger = new SqliteLedger(database, this.#prekeys)
     this.#pages = new SqlitePages(database)
-    this.#sweep = new SqliteSweep(database, this.#prekeys)
+    this.#readings = new Readings(database)
+    this.#sweep = new SqliteSweep(database, this.#prekeys, this.#readings)
     this.#freePages = new FreePages(database)
   }
 
@@ -108,7 +111,11 @@ export class SqliteDatabase {
    */
   run(operations: readonly Operation[], nowNs: bigint): readonly Outcome[] {
     try {
-      return this.#transaction(() => operations.map((operation) => this.#apply(operation, nowNs)))
+      return this.#transaction(() => {
+        const outcomes = operations.map((operation) => this.#apply(operation, nowNs))
+        if (outcomes.some(({ kind }) => kind === 'published')) this.#readings.note(nowNs)
+        return outcomes
+      })
     } catch (error) {
       // A request that storage cannot take must not fail the others of its batch.
       if (operations.length > 1) {
@@ -178,6 +185,7 @@ export class SqliteDatabase {
       // A failed COMMIT or a full disk may have ended the transaction already.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       this.#ledger.forget()
+      this.#readings.forgetLatest()
       throw error
     }
   }

@@ -96,5 +96,11 @@ const sharedBudgets = `
 ALTER TABLE installation ADD COLUMN claims_full_ns INTEGER NOT NULL DEFAULT 0;
 `
 
+const readings = `
+-- What the clock said when envelopes up to this one were stored: once an hour, and when it was set. The times of
+-- envelopes never go back, so one that was stored under a clock far ahead makes all later ones look as new.
+CREATE TABLE reading (id INTEGER PRIMARY KEY, clock_ns INTEGER NOT NULL) STRICT;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sharedBudgets]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sharedBudgets, readings]
