@@ -1,12 +1,14 @@
 /**
  * The long run of bad input: `node scripts/fuzz.ts --requests 100000 --seed 1` sends that many good
  * and bad requests to its own node and reports what held and what did not. With `--first N` and
- * `--requests 1` it repeats one request, with `--show` it prints it. It ends with 1 on any fault.
+ * `--requests 1` it repeats one request, with `--show` it prints it. `--store postgres` takes that store. It ends
+ * with 1 on any fault.
  */
 import { parseArgs } from 'node:util'
 import { Campaign } from '../tests/fuzz/campaign.ts'
 import { faultsInOutput, startFuzzNode } from '../tests/fuzz/fuzz-node.ts'
 import { canary } from '../tests/fuzz/samples.ts'
+import { ensurePostgres } from './postgres.ts'
 
 const { values } = parseArgs({
   options: {
@@ -14,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: `${Date.now() % 2 ** 31}` },
     first: { type: 'string', default: '0' },
     concurrency: { type: 'string', default: '12' },
+    store: { type: 'string', default: 'sqlite' },
     show: { type: 'boolean', default: false },
   },
 })
@@ -34,7 +37,10 @@ const steps = 10
 /** MiB: bodies of 25 MiB come and go, a dozen at a time. */
 const allowedGrowth = 256
 
-const node = await startFuzzNode()
+const postgres = values.store === 'postgres' ? await ensurePostgres() : undefined
+const node = await startFuzzNode(
+  postgres === undefined ? {} : { database: await postgres.createDatabase() },
+)
 const campaign = await Campaign.begin(node, seed)
 console.log(`seed ${seed}, ${requests} requests, ${node.memory()} MiB at the start`)
 
@@ -73,4 +79,5 @@ for (const fault of faults.slice(0, 100)) console.log(`FAULT ${fault}`)
 console.log(faults.length === 0 ? 'no faults' : `${faults.length} faults`)
 campaign.close()
 await node.close()
+await postgres?.close()
 process.exitCode = faults.length === 0 ? 0 : 1

@@ -14,6 +14,7 @@ const usage = `usage: node scripts/kill.ts [options]
   --store <kind>    sqlite (default), or postgres: three nodes, and a server that crashes
                     after every fifth kill
   --doorbell <how>  notify (default) or poll: how nodes on one PostgreSQL learn of each other's commits
+  --faults <kind>   with postgres: crash (default), or network: slow, silent or cut after every kill
   --kills <number>  how often a node is killed (default: 200)
   --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
   --main <file>     the node's entry (default: its sources)`
@@ -30,6 +31,7 @@ const readOptions = () => {
         kills: { type: 'string', default: '200' },
         seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
         doorbell: { type: 'string', default: 'notify' },
+        faults: { type: 'string', default: 'crash' },
         store: { type: 'string', default: 'sqlite' },
         main: { type: 'string' },
       },
@@ -42,7 +44,8 @@ const readOptions = () => {
 const readCount = (name: string, text: string): number =>
   /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} needs a number, not "${text}"`)
 
-const { kills, seed, store, doorbell, main } = readOptions()
+const { kills, seed, store, doorbell, faults, main } = readOptions()
+const failsNetwork = faults === 'network'
 const options = {
   kills: readCount('kills', kills),
   seed: readCount('seed', seed),
@@ -56,7 +59,12 @@ console.log(`seed ${options.seed}`)
 const startMs = performance.now()
 const report =
   store === 'postgres'
-    ? await killOnPostgres({ ...options, crashEvery: 5, args: ['--doorbell', doorbell] })
+    ? await killOnPostgres({
+        ...options,
+        crashEvery: failsNetwork ? 1 : 5,
+        failsNetwork,
+        args: ['--doorbell', doorbell],
+      })
     : await killOnSqlite(options)
 console.log(showReport(report))
 console.log(`${((performance.now() - startMs) / 1000).toFixed(0)} s, seed ${options.seed}`)

@@ -9,6 +9,7 @@ import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import type { Observer } from './observe/observer.ts'
 import { refusal } from './refusal.ts'
+import { noPlaceKey } from './server/call-gate.ts'
 import { callerKey } from './server/caller.ts'
 import { StoreFailure } from './store/store.ts'
 import { labelUndecodable } from './undecodable.ts'
@@ -19,8 +20,10 @@ export interface Calls {
   /** The error that a call ends with. */
   translate(error: unknown): ConnectError
   /** `rate_limited`, counted. */
-  refuse(limited: Limited): ConnectError
+  refuse(limited: Limited, caller: string): ConnectError
 }
+
+const noPlace: Limited = { kind: 'calls', retryAfterMs: 1_000 }
 
 export function createCalls(observer: Observer, limits: RateLimits | undefined): Calls {
   const ours = new WeakSet<ConnectError>()
@@ -38,9 +41,15 @@ export function createCalls(observer: Observer, limits: RateLimits | undefined):
     observer.defect(error instanceof Error ? withoutMessage(error) : typeof error)
     return new ConnectError('internal error', Code.Internal)
   }
-  const refuse = ({ kind, retryAfterMs, envelopeIndex = 0 }: Limited): ConnectError => {
-    observer.limited(kind, 1)
-    return refusal('rate_limited', { retryAfterMs, envelopeIndex })
+  const counted = new WeakSet<ConnectError>()
+  const refuse = (
+    { kind, retryAfterMs, envelopeIndex = 0 }: Limited,
+    caller: string,
+  ): ConnectError => {
+    observer.limited(kind, 1, caller)
+    const error = refusal('rate_limited', { retryAfterMs, envelopeIndex })
+    counted.add(error)
+    return error
   }
 
   return {
@@ -49,17 +58,19 @@ export function createCalls(observer: Observer, limits: RateLimits | undefined):
       const caller = context.values.get(callerKey)
       const { signal } = context
       labelUndecodable(context, (error) => ours.has(error))
-      const end = (): void =>
-        observer.callEnded({
-          rpc: context.method.name,
-          code: codeOf(signal.reason),
-          durationMs: performance.now() - startedMs,
-          caller,
-        })
+      const end = (): void => {
+        const code = codeOf(signal.reason)
+        // Refused while its body was read.
+        if (code === 'rate_limited' && !counted.has(signal.reason)) {
+          observer.limited('bodies', 1, caller)
+        }
+        const durationMs = performance.now() - startedMs
+        observer.callEnded({ rpc: context.method.name, code, durationMs, caller })
+      }
       // Connect aborts the signal of every call at its end, with its error if it has one.
       onAbort(signal, end)
-      const limited = limits?.request(caller)
-      if (limited !== undefined) throw translate(refuse(limited))
+      const limited = context.values.get(noPlaceKey) ? noPlace : limits?.request(caller)
+      if (limited !== undefined) throw translate(refuse(limited, caller))
     },
     translate,
     refuse,

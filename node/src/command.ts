@@ -1,5 +1,6 @@
 /** The `padlock-node` command: runs a node, or one of the commands around one. */
 import packageJson from '../package.json' with { type: 'json' }
+import { settleAllocator } from './allocator.ts'
 import { helpText } from './options/help.ts'
 import { readOptions } from './options/read.ts'
 
@@ -43,6 +44,7 @@ async function runNode(args: readonly string[]): Promise<void> {
       process.exitCode = 1
       return
     case 'run': {
+      settleAllocator()
       const { run } = await import('./run.ts')
       await run(version, asked.settings, asked.warnings)
     }

@@ -1,6 +1,7 @@
 /** A node from its storage to its port. */
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { type ChainsOptions, openChains } from './chains/chains.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
 import type { Metrics } from './observe/metrics.ts'
@@ -11,6 +12,7 @@ import { CertificateProblem } from './server/tls.ts'
 import { createNodeService, type NodeServiceOptions } from './service.ts'
 import { type DatabaseSource, openThreadStore } from './store/database-thread.ts'
 import type { PostgresOptions } from './store/postgres/postgres.ts'
+import { urlsOf } from './store/postgres/urls.ts'
 
 /** Where the data is: in a folder, created if missing, or in a PostgreSQL database. */
 export type Storage =
@@ -28,7 +30,9 @@ interface Parts
   readonly admin?: { readonly host: string; readonly port: number }
   /** What the second port shows; its observer is to be among those of the service. */
   readonly metrics?: Metrics
-  /** How long running requests may take after `close`. */
+  /** How long it goes on serving after `close`, and says that it is not ready. */
+  readonly stopDelayMs?: number
+  /** How long running requests may take after that. */
   readonly stopGraceMs?: number
   /** Called if the database thread ended, so that the node cannot go on. */
   readonly onFailure?: (reason: string) => void
@@ -52,7 +56,7 @@ export interface RunningNode {
 
 /** @throws Error, with a sentence for the person who starts it. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { port, host, admin, metrics, stopGraceMs = 10_000 } = options
+  const { port, host, admin, metrics, stopDelayMs = 0, stopGraceMs = 10_000 } = options
   const { chains: urls = new Map<bigint, string>(), onChainTrouble } = options
   const opened: { close(): unknown }[] = []
   const closeAll = async (): Promise<void> => {
@@ -90,6 +94,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       reloadCertificate: () => server.reloadCertificate(),
       async close() {
         readiness.drain()
+        if (stopDelayMs > 0) await wait(stopDelayMs)
         service.close()
         await server.close(stopGraceMs)
         await closeAll()
@@ -148,8 +153,10 @@ function assertWritable(file: string): void {
 
 /** A connection string without its user, password and parameters. */
 export function showDatabase(text: string): string {
-  const url = URL.parse(text)
-  return url === null ? 'postgres://…' : `postgres://${url.host}${url.pathname}`
+  const urls = urlsOf(text).flatMap((url) => URL.parse(url) ?? [])
+  const [first] = urls
+  if (first === undefined) return 'postgres://…'
+  return `postgres://${urls.map(({ host }) => host).join(',')}${first.pathname}`
 }
 
 /** Awaits the opening; turns a failure into a sentence about what was opened. */

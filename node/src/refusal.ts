@@ -11,11 +11,15 @@ export interface RefusalDetails {
   readonly envelopeIndex?: number
   /** After how long a retry makes sense; 0 if the node does not know. */
   readonly retryAfterMs?: number
+  /** Where in a `malformed` request the fault is, by the names of the schema. */
+  readonly field?: string | undefined
+  /** What is wrong there; quotes nothing of it. */
+  readonly why?: string | undefined
 }
 
-/** The error that an RPC throws to refuse. Its text is the code table's and names nothing sent. */
+/** The error that an RPC throws to refuse. Its text is the code table's and quotes nothing sent. */
 export const refusal = (code: NodeCode, details: RefusalDetails = {}): ConnectError =>
-  new ConnectError(errorMessages[code], nodeCodes[code], undefined, [
+  new ConnectError(messageOf(code, details), nodeCodes[code], undefined, [
     {
       desc: ErrorDetailSchema,
       value: {
@@ -25,3 +29,9 @@ export const refusal = (code: NodeCode, details: RefusalDetails = {}): ConnectEr
       },
     },
   ])
+
+/** What a refusal says. */
+export const messageOf = (code: NodeCode, { field, why }: RefusalDetails = {}): string =>
+  code === 'malformed' && field !== undefined
+    ? `${errorMessages.malformed} Look at ${field}${why === undefined ? '' : `: ${why}`}.`
+    : errorMessages[code]

@@ -1,5 +1,6 @@
 /** A node as a process: what it prints and logs, and which signals it answers. */
 import { setTimeout as wait } from 'node:timers/promises'
+import { collectUnderPressure } from './limits/memory-pressure.ts'
 import { createRateLimits } from './limits/rate-limits.ts'
 import { type RunningNode, showDatabase, startNode } from './node.ts'
 import { createLog, type Log, observeByLog } from './observe/log.ts'
@@ -22,8 +23,9 @@ export async function run(
   const log = createLog({ level: settings['log-level'] })
   for (const warning of warnings) log.warn(`${warning}.`)
   endOnDefects(log)
+  collectUnderPressure(settings.memory)
   const starting = start(version, settings, log)
-  stopOnSignals(starting, log, settings['stop-grace'])
+  stopOnSignals(starting, log, settings['stop-delay'] + settings['stop-grace'])
   const node = await starting
   const { database, data } = settings
   console.log(`padlock-node ${version}`)

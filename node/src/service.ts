@@ -27,6 +27,7 @@ import {
   requestLimitEnvelopes,
   stockMinimum,
 } from '../../src/protocol/limits.ts'
+import { parseTopic } from '../../src/protocol/topics.ts'
 import { createAskingStore } from './asking-store.ts'
 import { createCalls, isBrokenConnection } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
@@ -94,8 +95,8 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     options.liveTotalBytes,
   )
   const calls = createCalls(observer, limits)
-  const admit = (limited: Limited | undefined): void => {
-    if (limited !== undefined) throw calls.refuse(limited)
+  const admit = (limited: Limited | undefined, caller: string): void => {
+    if (limited !== undefined) throw calls.refuse(limited, caller)
   }
 
   const access = (
@@ -104,7 +105,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   ): AllowedAccess => {
     const topics = cursors.map(({ topic }) => topic)
     const checked = checkAccess({ topics, proofs, nodeId: store.nodeId, nowNs: clock() })
-    if (!checked.ok) throw refusal(checked.code)
+    if (!checked.ok) throw refusal(checked.code, checked)
     return checked
   }
 
@@ -112,7 +113,7 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     store,
     chains,
     observer,
-    admit: (caller) => admit(limits?.chainQuestion(caller)),
+    admit: (caller) => admit(limits?.chainQuestion(caller), caller),
   })
 
   async function publish({ envelopes }: PublishRequest, caller: string) {
@@ -121,17 +122,22 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     if (envelopes.length > requestLimitEnvelopes || bytes > requestLimitBytes) {
       throw refusal('too_large')
     }
-    if (envelopes.length === 0) throw refusal('malformed')
-    admit(limits?.publish(caller, envelopes))
+    if (envelopes.length === 0) throw refusal('malformed', { field: 'envelopes' })
+    admit(limits?.publish(caller, envelopes), caller)
     const outcome = await storeAsking(
       envelopes.map(({ topic, message }) => ({ topic, message })),
       caller,
     ).catch((error: unknown) => {
       // It will be sent again, and is not to wait for what an outage used up.
-      if (error instanceof StoreFailure) limits?.notStored(caller, envelopes)
+      if (error instanceof StoreFailure) limits?.notStored(envelopes)
       throw error
     })
-    if (!outcome.ok) throw refusal(outcome.code, { envelopeIndex: outcome.envelopeIndex })
+    if (!outcome.ok) {
+      const { code, envelopeIndex, why } = outcome
+      const topic = envelopes[envelopeIndex]?.topic ?? ''
+      const part = parseTopic(topic).ok ? 'message' : 'topic'
+      throw refusal(code, { envelopeIndex, why, field: `envelopes[${envelopeIndex}].${part}` })
+    }
     for (const [index, { topic, message }] of envelopes.entries()) {
       if (outcome.receipts[index]?.fresh === true) observer.stored(kindOf(topic), message.length)
     }
@@ -140,14 +146,18 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
   }
 
   async function query({ topics, limit, proofs }: QueryRequest, { values }: HandlerContext) {
-    admit(limits?.query(values.get(callerKey), topics.length, proofs.length))
+    const caller = values.get(callerKey)
+    admit(limits?.query(caller, topics.length, proofs.length), caller)
     const allowed = access(topics, proofs)
     // Stock notices come by subscription, and the keys themselves only by claims (section 5).
-    if (allowed.installationIds.length > 0) throw refusal('malformed')
+    if (allowed.installationIds.length > 0) {
+      const at = topics.findIndex(({ topic }) => topic.startsWith('prekey-'))
+      throw refusal('malformed', { field: `topics[${at}].topic` })
+    }
     const count = limit === 0 ? pageLimitEnvelopes : Math.min(limit, pageLimitEnvelopes)
     const room = values.get(answerShareKey)
     if (!(await room.take(pageLimitBytes, queryWaitMs))) {
-      throw calls.refuse({ kind: 'answers', retryAfterMs: 1_000 })
+      throw calls.refuse({ kind: 'answers', retryAfterMs: 1_000 }, caller)
     }
     const page = await store.page(topics.map(cursorOf), {
       envelopes: count,
@@ -164,8 +174,9 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
     { topics, proofs }: SubscribeRequest,
     { signal, values }: HandlerContext,
   ) {
-    const place = limits?.openStream(values.get(callerKey), proofs.length)
-    if (place !== undefined && place.kind !== 'open') throw calls.refuse(place)
+    const caller = values.get(callerKey)
+    const place = limits?.openStream(caller, proofs.length)
+    if (place !== undefined && place.kind !== 'open') throw calls.refuse(place, caller)
     try {
       const allowed = access(topics, proofs)
       const served = new Set(allowed.topics)
@@ -190,14 +201,15 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
 
   async function claimPrekeys({ claimId, installationIds }: ClaimPrekeysRequest, caller: string) {
     if (installationIds.length > claimLimitInstallations) throw refusal('too_large')
-    const idsAreGood = installationIds.every((id) => parseInstallationId(id).ok)
-    if (claimId.length !== claimIdBytes || !idsAreGood) throw refusal('malformed')
+    if (claimId.length !== claimIdBytes) throw refusal('malformed', { field: 'claim_id' })
+    const bad = installationIds.findIndex((id) => !parseInstallationId(id).ok)
+    if (bad !== -1) throw refusal('malformed', { field: `installation_ids[${bad}]` })
     const allowed = limits?.claim(caller, claimId, installationIds)
-    if (allowed !== undefined && allowed.kind !== 'claim') throw calls.refuse(allowed)
-    const fallbackOnly = allowed?.fallbackOnly
-    if (fallbackOnly !== undefined && fallbackOnly.size > 0)
-      observer.limited('claims', fallbackOnly.size)
-    const claims = await store.claim(claimId, installationIds, fallbackOnly)
+    if (allowed !== undefined && allowed.kind !== 'claim') throw calls.refuse(allowed, caller)
+    const claims = await store.claim(claimId, installationIds, allowed)
+    const overBudget = claims.filter(({ isOverBudget }) => isOverBudget === true).length
+    const limited = (allowed?.fallbackOnly.size ?? 0) + overBudget
+    if (limited > 0) observer.limited('claims', limited, caller)
     for (const { prekey } of claims) {
       if (prekey === undefined) observer.claimed('not_available')
       else observer.claimed(prekey.kind === 'fallback' ? 'fallback' : 'one_time')

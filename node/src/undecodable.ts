@@ -4,9 +4,9 @@
  * docs/protocol.md section 13.
  */
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect'
-import { errorMessages } from '../../src/error-messages.ts'
 import { ErrorDetailSchema } from '../../src/gen/padlock/v1/node_pb.ts'
 import { type NodeCode, nodeCodes } from '../../src/protocol/node-codes.ts'
+import { messageOf } from './refusal.ts'
 
 const codeOf = new Map<Code, NodeCode>([
   [Code.Internal, 'malformed'],
@@ -34,7 +34,10 @@ export function labelUndecodable(
       const code = codeOf.get(error.code)
       if (code === undefined) return
       // Connect's words quote the input, and half a character cannot be written to a trailer.
-      Object.assign(error, { code: nodeCodes[code], rawMessage: errorMessages[code] })
+      Object.assign(error, {
+        code: nodeCodes[code],
+        rawMessage: messageOf(code, { field: 'the whole request, which does not parse' }),
+      })
       error.details.push({ desc: ErrorDetailSchema, value: { code } })
     },
     { once: true },

@@ -27,6 +27,8 @@ export interface FuzzNode {
 
 export interface FuzzNodeOptions {
   readonly args?: readonly string[]
+  /** A PostgreSQL database instead of a folder. */
+  readonly database?: string
   /** Open files and connections that the process may have. */
   readonly descriptors?: number
 }
@@ -53,13 +55,18 @@ function busyMsOf(pid: number): number {
 
 /** Starts a node on a fresh folder; resolves when it listens. */
 export async function startFuzzNode(options: FuzzNodeOptions = {}): Promise<FuzzNode> {
-  const { args = [], descriptors } = options
+  const { args = [], descriptors, database } = options
   const data = await mkdtemp(join(tmpdir(), 'padlock-fuzz-'))
-  const command = [process.execPath, '--import', collect, main, '--data', data, '--port', '0']
+  const command = [process.execPath, '--import', collect, main, '--port', '0']
   // `exec` keeps the process id, and with it what is measured, the node's own.
   const limited = ['sh', '-c', `ulimit -n ${descriptors} && exec "$@"`, 'sh', ...command, ...args]
   const [program = '', ...rest] = descriptors === undefined ? [...command, ...args] : limited
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const where = database === undefined ? { PADLOCK_DATA: data } : { PADLOCK_DATABASE: database }
+  const child = spawn(program, rest, {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // As the process sets it for itself, but for its channel to this one.
+    env: { ...process.env, ...where, MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072' },
+  })
   const exited = once(child, 'exit')
   let output = ''
   const listening = Promise.withResolvers<string>()

@@ -5,6 +5,7 @@
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { inboxEnvelope, nodeClient, register } from '../node/support.ts'
+import { aDatabase } from '../support/postgres.ts'
 import { runSeed, seededRandom } from '../support/random.ts'
 import { faultOf, readOutcome } from './answers.ts'
 import { Campaign } from './campaign.ts'
@@ -55,6 +56,26 @@ test('each of 3,000 requests, good and bad, gets its answer, and nothing refused
   }
   expect(faultsInOutput(node.output, [canary])).toEqual([])
   await works('after bad input')
+})
+
+test('the same on PostgreSQL', { timeout: 300_000 }, async () => {
+  const other = await startFuzzNode({ database: await aDatabase() })
+  const campaign = await Campaign.begin(other, seed)
+  try {
+    await campaign.run({ first: 0, requests: 300, concurrency: 12 })
+    const warm = await other.held()
+    await campaign.run({ first: 300, requests: 400, concurrency: 12 })
+    const held = await other.held()
+    const { stored } = await campaign.compare()
+    console.log(`${stored} stored on PostgreSQL, ${warm} MiB held, then ${held} MiB`)
+    expect(campaign.faults).toEqual([])
+    expect(stored).toBeGreaterThan(100)
+    expect(held).toBeLessThan(warm + 32)
+  } finally {
+    campaign.close()
+    await other.close()
+  }
+  expect(faultsInOutput(other.output, [canary])).toEqual([])
 })
 
 test('a request of a million parts is refused and costs little', {

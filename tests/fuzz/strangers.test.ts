@@ -139,6 +139,37 @@ test('a proxy on this machine that nobody told the node about has limits, and so
   for (let n = 0; n < 300; n += 1) await client.getInfo({})
 })
 
+test('an inbox that a crowd floods still takes what others write to it', async () => {
+  const { node, client } = await start(
+    '--trust-proxy',
+    '1',
+    '--rate',
+    'inbox-envelopes-burst=3000',
+    '--rate',
+    'inbox-envelopes-per-second=1',
+  )
+  const { nodeNs } = await client.getInfo({})
+  const bob = await register(client, 'bob', nodeNs)
+  const flood = (caller: number) =>
+    Array.from({ length: 20 }, (_, n) => {
+      const envelopes = Array.from({ length: 100 }, (_, at) =>
+        inboxEnvelope(bob, `${caller} ${n} ${at}`),
+      )
+      return aStranger(node).ask(
+        'Publish',
+        toBinary(PublishRequestSchema, create(PublishRequestSchema, { envelopes })),
+        { 'x-forwarded-for': `203.0.113.${caller}` },
+      )
+    })
+  const flooding = await Promise.all([1, 2, 3, 4].flatMap(flood))
+  const refused = flooding.filter(({ grpcStatus }) => grpcStatus === Code.ResourceExhausted)
+  expect(refused.length).toBeGreaterThan(20)
+  const headers = { 'x-forwarded-for': '198.51.100.1' }
+  for (let n = 0; n < 40; n += 1) {
+    await client.publish({ envelopes: [inboxEnvelope(bob, `honest ${n}`)] }, { headers })
+  }
+})
+
 const refusedWith = (call: Promise<unknown>) =>
   call.then(
     () => undefined,

@@ -26,3 +26,11 @@ test('nor on PostgreSQL, when one of three nodes is killed three times and the s
     process.env.DATABASE_URL ? undefined : 1,
   )
 }, 300_000)
+
+test('nor when the network to PostgreSQL is slow, silent and cut', async () => {
+  const seed = runSeed()
+  const report = await killOnPostgres({ seed, kills: 3, crashEvery: 1, failsNetwork: true })
+  console.log(`seed ${seed}\n${showReport(report)}`)
+  expect(report.problems).toEqual([])
+  expect(report.counts.get('outages of the database')).toBe(3)
+}, 300_000)

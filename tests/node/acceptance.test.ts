@@ -175,7 +175,11 @@ test('an inbox and its stock are for their owner, and one proof is for both', ()
     const other = new TestInstallation(bob.account, 'other').proof(nodeId, nowNs + minuteNs)
     expect(access([topic], [other])).toEqual({ ok: false, code: 'bad_proof' })
   }
-  expect(access([contact, contact])).toEqual({ ok: false, code: 'malformed' })
+  expect(access([contact, contact])).toEqual({
+    ok: false,
+    code: 'malformed',
+    field: 'topics, one of them twice',
+  })
 })
 
 test.each([

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { createRateLimits } from '../../node/src/limits/rate-limits.ts'
 import { type AdminServer, startAdminServer } from '../../node/src/observe/admin.ts'
 import { createLog, type LogLevel, observeByLog } from '../../node/src/observe/log.ts'
-import { createMetrics } from '../../node/src/observe/metrics.ts'
+import { createMetrics, type Metrics } from '../../node/src/observe/metrics.ts'
 import { type Observer, observeAll, silentObserver } from '../../node/src/observe/observer.ts'
 import { createReadiness } from '../../node/src/observe/readiness.ts'
 import { openSqliteStore } from '../../node/src/store/sqlite/sqlite.ts'
@@ -37,8 +37,10 @@ afterEach(async () => {
   for (const end of endings.splice(0)) await end()
 })
 
-function startMeasured(options: InProcessNodeOptions = {}) {
-  const metrics = createMetrics()
+function startMeasured({
+  metrics = createMetrics(),
+  ...options
+}: InProcessNodeOptions & { readonly metrics?: Metrics } = {}) {
   const node = createInProcessNode({ clock: testClock(), observer: metrics.observer, ...options })
   endings.push(() => node.close())
   metrics.watch(() => ({
@@ -231,6 +233,64 @@ test('who calls is written at debug only, and calls themselves too', async () =>
   }
 })
 
+/** What a log says of limits. */
+const limitLines = (lines: readonly Record<string, unknown>[]) =>
+  lines.map(({ level, caller, limit, count }) => ({ level, caller, limit, count }))
+
+test('who asks too much is named at once, and then once a minute while it goes on', () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { lines, log } = startLog('info')
+  const { limited } = observeByLog(log)
+  for (let n = 0; n < 1_000; n += 1) limited('requests', 1, '192.0.2.1')
+  limited('inbox', 1, '192.0.2.2')
+  const first = { level: 40, caller: '192.0.2.1', limit: 'requests', count: 1 }
+  const other = { level: 40, caller: '192.0.2.2', limit: 'inbox', count: 1 }
+  expect(limitLines(lines)).toEqual([first, other])
+  vi.advanceTimersByTime(60_000)
+  expect(limitLines(lines).slice(2)).toEqual([{ ...first, count: 999 }])
+  vi.advanceTimersByTime(600_000)
+  expect(lines).toHaveLength(3)
+  limited('requests', 1, '192.0.2.1')
+  expect(limitLines(lines).slice(3)).toEqual([first])
+})
+
+test('a crowd of callers that ask too much is some lines a minute', () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { lines, log } = startLog('info')
+  const { limited } = observeByLog(log)
+  for (let n = 0; n < 10_000; n += 1) limited('requests', 1, `198.51.100.${n}`)
+  expect(lines).toHaveLength(50)
+  vi.advanceTimersByTime(60_000)
+  expect(lines.slice(50)).toMatchObject([{ level: 40, count: 9_950 }])
+})
+
+test('a refusal says how long to wait, is counted by its limit, and is a line with the caller', async () => {
+  const { lines, log } = startLog('info')
+  const metrics = createMetrics()
+  const limits = createRateLimits({ queriesPerSecond: 1, queriesBurst: 1, openStreams: 1 })
+  const observer = observeAll(observeByLog(log), metrics.observer)
+  const { client, read, node } = startMeasured({ limits, observer, metrics })
+  const topics = [{ topic: `contact-${testAccount('bob').address}`, afterSequence: 0n }]
+  await client.query({ topics })
+  const refused = await refusalOf(client.query({ topics }))
+  expect(refused.code).toBe('rate_limited')
+  expect(refused.retryAfterMs).toBeGreaterThan(0n)
+  const stream = new TestStream(client, { topics })
+  await stream.nextOf('caughtUp')
+  const second = await new TestStream(client, { topics }).ending()
+  expect(second).toMatchObject({ code: 'rate_limited', retryAfterMs: 5_000n })
+  stream.close()
+  await until(() => node.service.subscribers === 0)
+  expect(await read('padlock_rate_limited_total{kind="queries"}')).toBe(1)
+  expect(await read('padlock_rate_limited_total{kind="open_streams"}')).toBe(1)
+  expect(limitLines(lines)).toEqual([
+    { level: 40, caller: 'unknown', limit: 'queries', count: 1 },
+    { level: 40, caller: 'unknown', limit: 'open_streams', count: 1 },
+  ])
+})
+
 /** A node whose store fails in some way at every publish. */
 function startFailing(failure: () => Error, observer: Observer): NodeClient {
   const store = openSqliteStore({ file: ':memory:' })
@@ -252,10 +312,12 @@ test('a store that fails is an error line and a metric, and the caller is asked 
   const client = startFailing(() => new StoreFailure('database or disk is full'), observer)
   const refused = await refusalOf(client.publish({ envelopes: [{ topic: 'x' }] }))
   expect(refused).toMatchObject({ code: 'unavailable', retryAfterMs: 1_000n })
-  expect(lines).toMatchObject([{ level: 50, reason: 'database or disk is full' }])
+  for (let n = 0; n < 100; n += 1) await refusalOf(client.publish({ envelopes: [{ topic: 'x' }] }))
+  // However many requests fail, the line is written once a minute.
+  expect(lines).toMatchObject([{ level: 50, reason: 'database or disk is full', count: 1 }])
   const text = await metrics.registry.metrics()
-  expect(text).toContain('padlock_failures_total{of="storage"} 1')
-  expect(text).toContain('padlock_requests_total{rpc="Publish",code="unavailable"} 1')
+  expect(text).toContain('padlock_failures_total{of="storage"} 101')
+  expect(text).toContain('padlock_requests_total{rpc="Publish",code="unavailable"} 101')
 })
 
 test('a defect is written with where it was, and without what it quotes', async () => {

@@ -1,6 +1,8 @@
 /** Options: what the command line and the environment say, and what is wrong with it. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { shareMemory } from '../../node/src/limits/memory.ts'
+import { showDatabase } from '../../node/src/node.ts'
 import { helpText, optionsMarkdown, ratesMarkdown } from '../../node/src/options/help.ts'
 import { showSize, showTime } from '../../node/src/options/kinds.ts'
 import { nodeOptionsOf } from '../../node/src/options/node-options.ts'
@@ -10,6 +12,7 @@ import { callerAt, nameCaller } from '../../node/src/server/caller.ts'
 import { defaultServerLimits } from '../../node/src/server/listen.ts'
 import { readRange } from '../../node/src/server/proxies.ts'
 import { defaultRetentionNs } from '../../node/src/store/lifetimes.ts'
+import { urlsOf } from '../../node/src/store/postgres/urls.ts'
 import { defaultLiveLimit } from '../../node/src/streams/live-buffer.ts'
 import { defaultTotalLimitBytes } from '../../node/src/streams/live-memory.ts'
 
@@ -33,6 +36,17 @@ test('without any there are the defaults of the parts themselves', () => {
   expect(options.retentionNs).toBe(defaultRetentionNs)
   expect(options).not.toHaveProperty('tls')
   expect(options).not.toHaveProperty('admin')
+})
+
+test('a database may have several hosts', () => {
+  const written = 'postgres://me:secret@one:5432,two:5433/padlock?x=1'
+  expect(settingsOf(['--database', written]).database).toBe(written)
+  expect(urlsOf(written)).toEqual([
+    'postgres://me:secret@one:5432/padlock?x=1',
+    'postgres://me:secret@two:5433/padlock?x=1',
+  ])
+  expect(showDatabase(written)).toBe('postgres://one:5432,two:5433/padlock')
+  expect(problemOf(['--database', 'postgres://one,two:x/padlock'])).toMatch(/not a URL/)
 })
 
 test('the command line goes before the environment, and that before the default', () => {
@@ -64,6 +78,7 @@ test('every option is read from its variable', () => {
     PADLOCK_TLS_KEY: '/k',
     PADLOCK_TRUST_PROXY: '2',
     PADLOCK_TRUST_PROXY_FROM: '192.0.2.0/24,2001:db8::1',
+    PADLOCK_STOP_DELAY: '5s',
     PADLOCK_STOP_GRACE: '1m',
     PADLOCK_CHAIN: '1=https://one/key, 8453=https://two',
     PADLOCK_LOG_LEVEL: 'debug',
@@ -74,14 +89,12 @@ test('every option is read from its variable', () => {
     PADLOCK_MAX_CONNECTIONS: '50',
     PADLOCK_MAX_CONNECTIONS_PER_CALLER: '5',
     PADLOCK_MAX_STREAMS: '10',
-    PADLOCK_MAX_BODY_BYTES: '1GiB',
-    PADLOCK_MAX_ANSWER_BYTES: '512MiB',
+    PADLOCK_MEMORY: '2GiB',
     PADLOCK_HEADERS_TIMEOUT: '500ms',
     PADLOCK_REQUEST_TIMEOUT: '20',
     PADLOCK_IDLE_TIMEOUT: '1h',
     PADLOCK_LIVE_ENVELOPES: '1000',
     PADLOCK_LIVE_BYTES: '64MiB',
-    PADLOCK_LIVE_TOTAL_BYTES: '1GiB',
   }
   // All but --data, which goes without a database.
   expect(Object.keys(environment).sort()).toEqual(
@@ -98,6 +111,7 @@ test('every option is read from its variable', () => {
     host: '::',
     tls: { certificate: '/c', key: '/k' },
     proxies: { hops: 2, from: [readRange('192.0.2.0/24'), readRange('2001:db8::1')] },
+    stopDelayMs: 5_000,
     stopGraceMs: 60_000,
     chains: new Map([
       [1n, 'https://one/key'],
@@ -106,7 +120,7 @@ test('every option is read from its variable', () => {
     admin: { host: '10.0.0.1', port: 9464 },
     exempt: expect.any(Function),
     liveLimit: { envelopes: 1_000, bytes: 64 * 1024 ** 2 },
-    liveTotalBytes: 1024 ** 3,
+    liveTotalBytes: shareMemory(2 * 1024 ** 3).liveBytes,
     serverLimits: {
       headersTimeoutMs: 500,
       requestTimeoutMs: 20_000,
@@ -114,8 +128,9 @@ test('every option is read from its variable', () => {
       concurrentStreams: 10,
       connections: 50,
       connectionsOfCaller: 5,
-      bodyBytes: 1024 ** 3,
-      answerBytes: 512 * 1024 ** 2,
+      bodyBytes: shareMemory(2 * 1024 ** 3).bodyBytes,
+      answerBytes: shareMemory(2 * 1024 ** 3).answerBytes,
+      callsBytes: shareMemory(2 * 1024 ** 3).callsBytes,
     },
   })
   expect(nodeOptionsOf(settings).exempt?.(callerAt('127.0.0.1'))).toBe(false)

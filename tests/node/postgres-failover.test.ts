@@ -10,6 +10,7 @@ import { serveInProcess } from '../../node/src/testing.ts'
 import { aDatabase } from '../support/postgres.ts'
 import { endAll, runWith } from './command.ts'
 import { inboxEnvelope, nodeClient, refusalOf, register } from './support.ts'
+import { TcpProxy } from './tcp-proxy.ts'
 
 let url: string
 let database: pg.Client
@@ -73,6 +74,57 @@ test('a statement has the same name in every process, whatever was asked before'
   expect(nameOf('SELECT 1')).toBe(one)
   // That of its text, not of its turn: SHA-256 of it.
   expect(one).toBe('padlock_e004ebd5b5532a4b85984a62f8ad48a81aa3460c')
+})
+
+/** The database by several hosts: networks that can be cut, which all lead to the same server. */
+async function networksTo(count: number) {
+  const networks = await Promise.all(
+    Array.from({ length: count }, () => TcpProxy.start(new URL(url))),
+  )
+  for (const one of networks) open.push(() => one.close())
+  const hosts = networks.map(({ port }) => `127.0.0.1:${port}`).join(',')
+  return { networks, hosts: url.replace(new URL(url).host, hosts) }
+}
+
+test('with several hosts a node starts, and goes on, on whichever answers', async () => {
+  const { networks, hosts } = await networksTo(3)
+  const [one, two, three] = networks
+  one?.become('cut')
+  const store = await openPostgresStore({ url: hosts })
+  const node = serveInProcess(store)
+  open.unshift(() => node.close())
+  const client = nodeClient(node.transport)
+  const bob = await register(client, 'bob', store.clock())
+  two?.become('cut')
+  // The request that was under way when it was cut may fail; clients try again.
+  const publish = async (name: string) => {
+    const envelopes = [inboxEnvelope(bob, name)]
+    return client.publish({ envelopes }).catch(() => client.publish({ envelopes }))
+  }
+  expect((await publish('a')).receipts).toHaveLength(1)
+  one?.become('whole')
+  three?.become('cut')
+  expect((await publish('b')).receipts).toMatchObject([{ sequence: 2n }])
+  expect(await store.takesWrites()).toBe(true)
+})
+
+test('a host that only reads is passed over, and what all of them are is said', async () => {
+  const { networks, hosts } = await networksTo(2)
+  await become('replica')
+  await expect(openPostgresStore({ url: hosts })).rejects.toThrow('the server only reads')
+  await become('primary')
+  networks[0]?.become('cut')
+  const store = await openPostgresStore({ url: hosts })
+  expect(await store.takesWrites()).toBe(true)
+  await store.close()
+})
+
+test('behind a pooler that keeps notifications from it a node does not start, unless it polls', async () => {
+  const { networks, hosts } = await networksTo(1)
+  networks[0]?.withhold('A')
+  await expect(openPostgresStore({ url: hosts })).rejects.toThrow(/--doorbell poll/)
+  const store = await openPostgresStore({ url: hosts, doorbell: 'poll' })
+  await store.close()
 })
 
 /** As a server has it that does not have the last envelope of an inbox, and what came with it. */

@@ -138,6 +138,47 @@ test.each([61, -61])(
   },
 )
 
+test('a database and a machine whose clocks are set wrong together drop nothing', async () => {
+  const first = await start()
+  const bob = await anInbox(first)
+  await connect()
+  await first.store.sweep()
+  await age(bob.inbox, 10, 20)
+  // As if all of it had happened 61 days ago: the clocks are that far ahead of what they were.
+  const agoNs = 61n * dayNs
+  const shift = (text: string) => database.query(text, [agoNs])
+  await shift('UPDATE envelope SET node_ns = node_ns - $1::bigint')
+  await shift('UPDATE writer SET newest_ns = newest_ns - $1::bigint')
+  const { rows } = await database.query(`SELECT value FROM meta WHERE name = 'swept_ns'`)
+  const value = Buffer.alloc(8)
+  value.writeBigInt64BE(rows[0]?.value.readBigInt64BE() - agoNs)
+  await database.query(`UPDATE meta SET value = $1 WHERE name = 'swept_ns'`, [value])
+  const again = await start()
+  await expect(again.store.sweep()).rejects.toThrow(/61 days ahead/)
+  expect(await countOld()).toBe(10)
+})
+
+test('the newest time stays known when the process that gave it out is forgotten', async () => {
+  const gone = await start()
+  const bob = await anInbox(gone)
+  const left = await start()
+  await connect()
+  // The clock of the server was 61 days ahead once, and is right now.
+  const aheadNs = left.store.clock() + 61n * dayNs
+  await database.query(
+    'UPDATE writer SET newest_ns = $1, seen_ns = seen_ns - $2 WHERE number > 0',
+    [aheadNs, 8n * dayNs],
+  )
+  await left.store.sweep()
+  const { rows } = await database.query('SELECT count(*)::int AS count FROM writer')
+  expect(rows).toEqual([{ count: 1 }])
+  const carol = await register(left.client, 'carol', left.store.clock())
+  for (const one of [bob, carol]) {
+    const { receipts } = await left.client.publish({ envelopes: [inboxEnvelope(one, 'later')] })
+    expect(receipts[0]?.nodeNs).toBeGreaterThan(aheadNs)
+  }
+})
+
 test('a sweep that fails by itself is told, each time', async () => {
   vi.useFakeTimers({
     toFake: ['Date', 'setInterval', 'clearInterval'],

@@ -1,9 +1,12 @@
 /** Several processes on one PostgreSQL: each a store of its own, none of them special. */
+import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { createRateLimits } from '../../node/src/limits/rate-limits.ts'
 import type { GroupCommitStore, StoreOptions } from '../../node/src/store/group-commit.ts'
 import { openPostgresStore, type PostgresOptions } from '../../node/src/store/postgres/postgres.ts'
 import { serveInProcess } from '../../node/src/testing.ts'
+import { PrekeyKind } from '../../src/gen/padlock/v1/contact_pb.ts'
 import { aDatabase } from '../support/postgres.ts'
 import {
   dayNs,
@@ -358,6 +361,56 @@ describe.each(['notify', 'poll'] as const)('doorbell %s', (doorbell) => {
     const [envelope] = await stream.envelopes(1)
     expect(envelope).toMatchObject({ sequence: 1n, message: Uint8Array.from(Buffer.from('abc')) })
   })
+})
+
+test('whoever writes does not wait for readers, however many wait', async () => {
+  const { client, store } = await start({ connections: 4 })
+  const bob = await register(client, 'bob', store.clock())
+  const holder = new pg.Client({ connectionString: url })
+  await holder.connect()
+  onTestFinished(() => holder.end())
+  // Readers of stocks wait for this.
+  await holder.query('BEGIN')
+  await holder.query('LOCK TABLE prekey IN ACCESS EXCLUSIVE MODE')
+  const reading = Array.from({ length: 20 }, () => store.stock(bob.id).catch(() => {}))
+  await expect
+    .poll(
+      async () => (await ask('SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted'))[0]?.n,
+    )
+    .toBe(2)
+  await client.publish({ envelopes: [inboxEnvelope(bob, 'meanwhile')] })
+  expect(await store.takesWrites()).toBe(true)
+  await holder.query('ROLLBACK')
+  await Promise.all(reading)
+})
+
+test('what all callers may claim of one stock they may at all processes together, and after a restart', async () => {
+  const limits = () =>
+    createRateLimits({ targetClaimsPerHour: 60, targetClaimsBurst: 4, callerTargetClaimsBurst: 10 })
+  const startLimited = async () => {
+    const node = serveInProcess(await openStore(), { limits: limits() })
+    open.push(() => node.close())
+    return nodeClient(node.transport)
+  }
+  const one = await start()
+  const [two, three] = await Promise.all([startLimited(), startLimited()])
+  const bob = await register(one.client, 'bob', one.store.clock())
+  const createdNs = one.store.clock()
+  await one.client.publish({ envelopes: [bob.upload({ createdNs, oneTime: 40, fallback: true })] })
+  const kinds = async (client: NodeClient) => {
+    const claimed = []
+    for (let n = 0; n < 5; n += 1) {
+      const claimId = randomBytes(16)
+      claimed.push(...(await client.claimPrekeys({ claimId, installationIds: [bob.id] })).claimed)
+    }
+    return claimed.map(({ prekey }) => prekey?.kind)
+  }
+  const given = [
+    ...(await Promise.all([kinds(two), kinds(three)])).flat(),
+    ...(await kinds(await startLimited())),
+  ]
+  expect(given.filter((kind) => kind === PrekeyKind.ONE_TIME)).toHaveLength(4)
+  expect(given.filter((kind) => kind === PrekeyKind.FALLBACK)).toHaveLength(11)
 })
 
 test('a sweep forgets the list, and numbers go on', async () => {

@@ -1,5 +1,5 @@
 /** The embedded store by itself: what it keeps, what it forgets, and files that it does not take. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -160,4 +160,59 @@ test('a thread that ends is reported, and what waits for it is refused', async (
   expect(failed).toBeUndefined()
   await expect(store.publish([inboxEnvelope(bob, 'a')])).rejects.toThrow(/closed/)
   await expect(store.page([], everything)).rejects.toThrow(/closed/)
+})
+
+test('what retention dropped is given back to the file system, in steps', async () => {
+  open()
+  publish([await bob.bundle(nowNs)])
+  for (let n = 0; n < 40; n += 1) {
+    publish(Array.from({ length: 20 }, (_, at) => inboxEnvelope(bob, `${n} ${at}`, 32 * 1024)))
+  }
+  const sizeNow = () => {
+    database?.close()
+    const { size } = statSync(file)
+    open()
+    return size
+  }
+  const full = sizeNow()
+  expect(full).toBeGreaterThan(24 * 1024 ** 2)
+  let steps = 0
+  let longestMs = 0
+  for (let isMore = true; isMore; steps += 1) {
+    const startedMs = performance.now()
+    isMore = database?.sweep(nowNs + 61n * dayNs, 60n * dayNs) ?? false
+    longestMs = Math.max(longestMs, performance.now() - startedMs)
+  }
+  expect(steps).toBeGreaterThan(5)
+  expect(longestMs).toBeLessThan(1_000)
+  // Four mebibytes stay for what comes next.
+  expect(sizeNow()).toBeLessThan(6 * 1024 ** 2)
+  expect(inspect('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }])
+})
+
+test('one publish under a clock that is a year ahead keeps nothing after it from going in time', async () => {
+  open()
+  publish([await bob.bundle(nowNs)])
+  publish([inboxEnvelope(bob, 'before')])
+  publish([inboxEnvelope(bob, 'a year ahead')], nowNs + 365n * dayNs)
+  publish([inboxEnvelope(bob, 'a day later')], nowNs + dayNs)
+  publish([inboxEnvelope(bob, 'ten days later')], nowNs + 10n * dayNs)
+  // Nor does a clock that was years behind for a moment make anything go early.
+  publish([inboxEnvelope(bob, 'years behind')], nowNs - 700n * dayNs)
+  publish([inboxEnvelope(bob, 'the newest')], nowNs + 11n * dayNs)
+  const left = (atNs: bigint) => {
+    while (database?.sweep(atNs, 60n * dayNs));
+    return inspect(
+      `SELECT CAST(message AS TEXT) AS text FROM envelope JOIN topic ON topic.id = envelope.topic
+       WHERE name LIKE 'message-%' ORDER BY envelope.id`,
+    ).map(({ text }) => String(text).replaceAll('\0', ''))
+  }
+  const later = ['ten days later', 'years behind', 'the newest']
+  expect(left(nowNs + 59n * dayNs)).toHaveLength(6)
+  open()
+  expect(left(nowNs + 62n * dayNs)).toEqual(later)
+  open()
+  expect(left(nowNs + 69n * dayNs)).toEqual(later)
+  open()
+  expect(left(nowNs + 72n * dayNs)).toEqual(['the newest'])
 })

@@ -57,7 +57,27 @@ async function startBusy(...args: string[]) {
   }
 }
 
-test('at SIGTERM it is not ready first, ends streams, and answers what is under way', async () => {
+test('at SIGTERM it is not ready first, and serves until the delay is over', async () => {
+  const node = await startBusy('--stop-delay', '2s')
+  const stream = new TestStream(node.client, {})
+  await stream.nextOf('caughtUp')
+  let ended = false
+  const ending = stream.ending().finally(() => {
+    ended = true
+  })
+  node.child.kill('SIGTERM')
+  await node.line(/^SIGTERM: stopping$/)
+  expect(await node.ready()).toBe(503)
+  // Those who come before the balancer has noticed are served as if nothing were.
+  const newcomer = nodeClient(createGrpcTransport({ baseUrl: node.url }))
+  expect((await newcomer.getInfo({})).nodeId).toHaveLength(16)
+  expect(ended).toBe(false)
+  expect(await ending).toMatchObject({ code: 'unavailable' })
+  node.breakChain()
+  expect(await node.closed).toBe(0)
+})
+
+test('at SIGTERM it ends streams, and answers what is under way', async () => {
   const node = await startBusy()
   expect(await node.ready()).toBe(200)
   expect((await fetch(`${node.adminUrl}/healthz`)).status).toBe(200)

@@ -7,6 +7,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { nodeIdBytes } from '../../../src/protocol/limits.ts'
+import { connectToAny } from '../store/postgres/hosts.ts'
 import { bytesOf } from '../store/rows.ts'
 import { prepare } from '../store/sqlite/statement.ts'
 import { CommandError } from './command-line.ts'
@@ -40,8 +41,7 @@ const hasNodes = async (client: pg.Client): Promise<boolean> => {
 
 /** @throws CommandError while nodes are connected: they would go on under the old id. */
 export async function renewPostgresId(url: string): Promise<RenewedId> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
-  await client.connect()
+  const client = await connectToAny(url, { connectionTimeoutMillis: 5_000 })
   try {
     for (let waits = 0; await hasNodes(client); waits += 1) {
       if (waits === maxWaits) {

@@ -27,6 +27,11 @@ export class CallerCounts {
     return this.#byName.get(caller) ?? 0
   }
 
+  /** Of a caller and its network. */
+  around(caller: string): number {
+    return this.of(networkOf(caller) ?? caller)
+  }
+
   /** Whether so much more would be too much. */
   isOver(caller: string, more: number): boolean {
     if (this.of(caller) + more > this.#limit) return true

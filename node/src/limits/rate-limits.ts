@@ -4,6 +4,7 @@
  * caller's own buckets come before shared ones, so that refused requests do not use up what others
  * share.
  */
+import type { ClaimBudget } from '../store/claim-budget.ts'
 import { ClaimMemory } from './claim-memory.ts'
 import { CallerCounts, networkOf } from './networks.ts'
 import { type Rates, rateDefaults } from './rates.ts'
@@ -23,6 +24,8 @@ export const limitKinds = [
   'chain_questions',
   'claims',
   'claimed_installations',
+  'calls',
+  'bodies',
   'answers',
 ] as const
 
@@ -31,10 +34,7 @@ export type LimitKind = (typeof limitKinds)[number]
 /** A request that must wait. */
 export interface Limited {
   readonly kind: LimitKind
-  /**
-   * A retry after this time succeeds if the caller asks nothing else meanwhile; 0 if that is
-   * unknown.
-   */
+  /** A retry after this time succeeds if the caller asks nothing else meanwhile. */
   readonly retryAfterMs: number
   /** The envelope whose inbox is over its limit; absent for other limits. */
   readonly envelopeIndex?: number
@@ -48,7 +48,7 @@ export interface RateLimits {
   request(caller: string): Limited | undefined
   publish(caller: string, envelopes: Published): Limited | undefined
   /** Gives back what a publish took that the store could not store. */
-  notStored(caller: string, envelopes: Published): void
+  notStored(envelopes: Published): void
   query(caller: string, topics: number, proofs: number): Limited | undefined
   /** A subscription; call `close` when it ends. */
   openStream(
@@ -57,12 +57,21 @@ export interface RateLimits {
   ): Limited | { readonly kind: 'open'; readonly close: () => void }
   /** One question to a chain. */
   chainQuestion(caller: string): Limited | undefined
-  /** A claim that may go on; some of its installations give only their fallback key. */
+  /**
+   * A claim that may go on; some of its installations give only their fallback key, and all claims
+   * together may take so much of each installation as the store keeps count of.
+   */
   claim(
     caller: string,
     claimId: Uint8Array,
     installationIds: readonly string[],
-  ): Limited | { readonly kind: 'claim'; readonly fallbackOnly: ReadonlySet<string> }
+  ): Limited | AllowedClaim
+}
+
+export interface AllowedClaim {
+  readonly kind: 'claim'
+  readonly fallbackOnly: ReadonlySet<string>
+  readonly budget?: ClaimBudget
 }
 
 export interface RateLimitsOptions {
@@ -82,6 +91,8 @@ const proofsOfQuery = 10
 /** What checking the signatures of an envelope counts, by the kind of its topic. */
 const signaturesOf: Readonly<Record<string, number>> = { contact: 1, revoked: 1, prekey: 3 }
 const hourSeconds = 3_600
+/** After how long a further stream may be tried for. */
+const streamRetryMs = 5_000
 
 interface Charge {
   readonly kind: LimitKind
@@ -95,6 +106,15 @@ interface Charge {
 interface CallerBuckets {
   readonly own: TokenBuckets | undefined
   readonly network: TokenBuckets | undefined
+}
+
+/** What all callers may claim of one installation; nothing if there is no limit. */
+function budgetOf({ targetClaimsPerHour, targetClaimsBurst }: Rates): {
+  readonly budget?: ClaimBudget
+} {
+  if (targetClaimsPerHour === 0) return {}
+  const everyNs = BigInt(Math.max(1, Math.round((hourSeconds * 1e9) / targetClaimsPerHour)))
+  return { budget: { burst: Math.max(1, Math.floor(targetClaimsBurst)), everyNs } }
 }
 
 /** How much more than a caller its network may. */
@@ -122,6 +142,7 @@ export function createRateLimits(
   const signed = ofCallers(rate.signedEnvelopesPerSecond, rate.signedEnvelopesBurst)
   const callerInbox = buckets(rate.callerInboxEnvelopesPerSecond, rate.callerInboxEnvelopesBurst)
   const inbox = buckets(rate.inboxEnvelopesPerSecond, rate.inboxEnvelopesBurst)
+  const inboxShare = ofCallers(rate.inboxSharePerHour / hourSeconds, rate.inboxShareBurst)
   const queries = ofCallers(rate.queriesPerSecond, rate.queriesBurst)
   const streams = ofCallers(rate.streamsPerSecond, rate.streamsBurst)
   const chainQuestions = ofCallers(rate.chainQuestionsPerSecond, rate.chainQuestionsBurst)
@@ -131,22 +152,30 @@ export function createRateLimits(
     rate.callerTargetClaimsPerHour / hourSeconds,
     rate.callerTargetClaimsBurst,
   )
-  const target = buckets(rate.targetClaimsPerHour / hourSeconds, rate.targetClaimsBurst)
+  const budget = budgetOf(rate)
+  /** What publishes took, for those that could not be stored. */
+  const taken = new WeakMap<Published, readonly Charge[]>()
   const claimMemory = new ClaimMemory(keysLimit)
   const open = new CallerCounts(
     rate.openStreams > 0 ? rate.openStreams : Number.POSITIVE_INFINITY,
     networkTimes,
   )
 
-  /** Takes all tokens, or none and says how long it takes until all are there. */
-  function charge(charges: readonly Charge[]): Limited | undefined {
-    const nowMs = clock()
+  /** The longest wait of these; absent if all tokens are there. */
+  function look(charges: readonly Charge[], nowMs: number): Limited | undefined {
     let worst: Limited | undefined
     for (const { kind, buckets, key, tokens, envelopeIndex } of charges) {
       const retryAfterMs = buckets?.waitMs(key, tokens, nowMs) ?? 0
       if (retryAfterMs <= (worst?.retryAfterMs ?? 0)) continue
       worst = { kind, retryAfterMs, ...(envelopeIndex !== undefined && { envelopeIndex }) }
     }
+    return worst
+  }
+
+  /** Takes all tokens, or none and says how long it takes until all are there. */
+  function charge(charges: readonly Charge[]): Limited | undefined {
+    const nowMs = clock()
+    const worst = look(charges, nowMs)
     if (worst !== undefined) return worst
     for (const { buckets, key, tokens } of charges) buckets?.take(key, tokens, nowMs)
     return undefined
@@ -172,7 +201,6 @@ export function createRateLimits(
     return [
       ...chargesOf('claims', claims, caller, 1),
       { kind: 'claims', buckets: callerTarget, key: `${caller} ${id}`, tokens: 1 },
-      { kind: 'claims', buckets: target, key: id, tokens: 1 },
     ]
   }
 
@@ -197,24 +225,46 @@ export function createRateLimits(
     }
     for (const [topic, { first, count }] of inboxes) {
       const about = { tokens: count, envelopeIndex: first }
+      const key = `${caller} ${topic}`
+      charges.push({ kind: 'caller_inbox', buckets: callerInbox, key, ...about })
       charges.push(
-        { kind: 'caller_inbox', buckets: callerInbox, key: `${caller} ${topic}`, ...about },
-        { kind: 'inbox', buckets: inbox, key: topic, ...about },
+        ...(shareOf(caller, topic, count) ?? [
+          { kind: 'inbox', buckets: inbox, key: topic, ...about },
+        ]),
       )
     }
     return charges
   }
 
+  /** The caller's own share of an inbox, as long as it lasts: a crowd cannot silence an inbox for all. */
+  function shareOf(caller: string, topic: string, tokens: number): readonly Charge[] | undefined {
+    const { own, network } = inboxShare
+    if (inbox === undefined || own === undefined) return undefined
+    const around = networkOf(caller)
+    const charges: Charge[] = [{ kind: 'inbox', buckets: own, key: `${caller} ${topic}`, tokens }]
+    if (around !== undefined) {
+      charges.push({ kind: 'inbox', buckets: network, key: `${around} ${topic}`, tokens })
+    }
+    return look(charges, clock()) === undefined && tokens <= rate.inboxShareBurst
+      ? charges
+      : undefined
+  }
+
   return {
     request: (caller) => chargeOne('requests', requests, caller),
-    publish: (caller, published) =>
-      exempt(caller) ? undefined : charge(publishCharges(caller, published)),
-    notStored(caller, published) {
-      if (exempt(caller)) return
+    publish(caller, published) {
+      if (exempt(caller)) return undefined
+      const charges = publishCharges(caller, published)
+      const limited = charge(charges)
+      if (limited === undefined) taken.set(published, charges)
+      return limited
+    },
+    notStored(published) {
       const nowMs = clock()
-      for (const { buckets, key, tokens } of publishCharges(caller, published)) {
+      for (const { buckets, key, tokens } of taken.get(published) ?? []) {
         buckets?.take(key, -tokens, nowMs)
       }
+      taken.delete(published)
     },
     query(caller, topics, proofs) {
       const tokens = Math.max(1, Math.ceil(topics / topicsOfQuery))
@@ -223,7 +273,8 @@ export function createRateLimits(
     openStream(caller, proofs) {
       if (exempt(caller)) return { kind: 'open', close() {} }
       if (open.isOver(caller, 1)) {
-        return { kind: 'open_streams', retryAfterMs: 0 }
+        // Nobody knows when one of them ends.
+        return { kind: 'open_streams', retryAfterMs: streamRetryMs }
       }
       const tokens = 1 + Math.floor(proofs / proofsOfQuery)
       const limited = chargeOne('streams', streams, caller, tokens)
@@ -247,13 +298,13 @@ export function createRateLimits(
       if (limited !== undefined) return limited
       const nowMs = clock()
       const known = claimMemory.recall(claimId, installationIds, nowMs)
-      if (known !== undefined) return { kind: 'claim', fallbackOnly: known }
+      if (known !== undefined) return { kind: 'claim', fallbackOnly: known, ...budget }
       const fallbackOnly = new Set<string>()
       for (const id of new Set(installationIds)) {
         if (charge(claimCharges(caller, id)) !== undefined) fallbackOnly.add(id)
       }
       claimMemory.remember(claimId, installationIds, fallbackOnly, nowMs)
-      return { kind: 'claim', fallbackOnly }
+      return { kind: 'claim', fallbackOnly, ...budget }
     },
   }
 }

@@ -30,10 +30,14 @@ export const rateDefaults = {
   callerInboxEnvelopesPerSecond: 20,
   /** At once. */
   callerInboxEnvelopesBurst: 4_000,
-  /** Envelopes that all callers publish to one inbox, a second. */
+  /** Envelopes that all callers publish to one inbox, a second, besides the shares of each. */
   inboxEnvelopesPerSecond: 200,
   /** At once. */
   inboxEnvelopesBurst: 20_000,
+  /** Envelopes of each caller to one inbox, an hour, that others cannot use up. 0 means none. */
+  inboxSharePerHour: 720,
+  /** At once: an evening's conversation, whoever floods the inbox meanwhile. */
+  inboxShareBurst: 200,
 
   /**
    * Queries of a caller, a second; one counts once for each 100 topics that it names, or part of
@@ -62,7 +66,7 @@ export const rateDefaults = {
   callerTargetClaimsPerHour: 1,
   /** At once: a person's devices behind one address. */
   callerTargetClaimsBurst: 10,
-  /** One-time keys of one installation that all callers claim, an hour. */
+  /** One-time keys of one installation that all callers of all processes claim, an hour. */
   targetClaimsPerHour: 60,
   /** At once. */
   targetClaimsBurst: 50,

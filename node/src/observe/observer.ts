@@ -22,8 +22,8 @@ export type ClaimResult = 'one_time' | 'fallback' | 'not_available'
 
 export interface Observer {
   callEnded(call: EndedCall): void
-  /** A limit was passed. For claims, `count` installations gave their fallback key. */
-  limited(kind: LimitKind, count: number): void
+  /** A caller passed a limit. For claims, `count` installations gave their fallback key. */
+  limited(kind: LimitKind, count: number, caller: string): void
   /** A new envelope is on disk. */
   stored(kind: StoredKind, bytes: number): void
   /** Envelopes handed to a reader. */
@@ -58,7 +58,7 @@ export function observeAll(...observers: readonly Observer[]): Observer {
   }
   return {
     callEnded: (call) => emit((each) => each.callEnded(call)),
-    limited: (kind, count) => emit((each) => each.limited(kind, count)),
+    limited: (...limit) => emit((each) => each.limited(...limit)),
     stored: (kind, bytes) => emit((each) => each.stored(kind, bytes)),
     streamed: (envelopes) => emit((each) => each.streamed(envelopes)),
     claimed: (result) => emit((each) => each.claimed(result)),

@@ -2,6 +2,7 @@
 import { parseChainOptions } from '../chains/chain-option.ts'
 import { type Rates, rateDefaults } from '../limits/rates.ts'
 import { type AddressRange, readRange } from '../server/proxies.ts'
+import { urlsOf } from '../store/postgres/urls.ts'
 
 /** Why a text is not a value, as the end of a sentence that begins with the option. */
 export class Problem {
@@ -73,7 +74,8 @@ const units = (table: Readonly<Record<string, number>>, bare: number) => {
 }
 
 const milliseconds = units({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }, 1_000)
-const bytes = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
+/** Bytes, of a text such as 1GiB; undefined if it is not one. */
+export const readSize = units({ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, 1)
 
 interface Measure {
   /** `time`, as the help and problems call it. */
@@ -123,14 +125,15 @@ export const aTime = within({
 /** An amount of bytes. */
 export const aSize = within({
   noun: 'size',
-  read: bytes,
+  read: readSize,
   show: showSize,
   examples: '64KiB, 32MiB or 1GiB',
 })
 
 /** The connection string of a PostgreSQL. It may hold a password, so a problem repeats none of it. */
 export const aDatabase: Kind<string> = single('<url>', (text) => {
-  const isPostgres = /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)
+  const isPostgres =
+    /^postgres(ql)?:\/\//.test(text) && urlsOf(text).every((url) => URL.canParse(url))
   return isPostgres ? text : new Problem('is not a URL of the form postgres://user@host:5432/name.')
 })
 

@@ -1,6 +1,7 @@
 /** Turns the operator's settings into options of the node's parts. */
 
 import { dayNs } from '../clock.ts'
+import { shareMemory } from '../limits/memory.ts'
 import type { NodeOptions } from '../node.ts'
 import { isLocal } from '../server/caller.ts'
 import type { Settings } from './table.ts'
@@ -16,6 +17,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
   const adminPort = settings['admin-port']
   const { database } = settings
   const from = settings['trust-proxy-from']
+  const memory = shareMemory(settings.memory)
   return {
     ...(database === undefined
       ? { data: settings.data }
@@ -36,9 +38,10 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
     exempt: exemptionOf(settings),
     chains: settings.chain,
     retentionNs: BigInt(settings['retention-days']) * dayNs,
-    liveTotalBytes: settings['live-total-bytes'],
+    liveTotalBytes: memory.liveBytes,
     liveLimit: { envelopes: settings['live-envelopes'], bytes: settings['live-bytes'] },
     ...(adminPort !== undefined && { admin: { host: settings['admin-host'], port: adminPort } }),
+    stopDelayMs: settings['stop-delay'],
     stopGraceMs: settings['stop-grace'],
     serverLimits: {
       headersTimeoutMs: settings['headers-timeout'],
@@ -47,8 +50,9 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
       concurrentStreams: settings['max-streams'],
       connections: settings['max-connections'],
       connectionsOfCaller: settings['max-connections-per-caller'],
-      bodyBytes: settings['max-body-bytes'],
-      answerBytes: settings['max-answer-bytes'],
+      bodyBytes: memory.bodyBytes,
+      answerBytes: memory.answerBytes,
+      callsBytes: memory.callsBytes,
     },
   }
 }

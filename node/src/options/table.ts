@@ -1,4 +1,5 @@
 /** Every option of a node, once: parsing, `--help` and docs/node.md all use this table. */
+import { defaultMemoryBytes, leastMemoryBytes } from '../limits/memory.ts'
 import {
   aCount,
   aDatabase,
@@ -12,6 +13,7 @@ import {
   oneOf,
   ranges,
   rates,
+  showSize,
 } from './kinds.ts'
 
 export const groups = [
@@ -47,7 +49,7 @@ const hourMs = 3_600_000
 
 /**
  * By name: `--name`, and `PADLOCK_NAME` in the environment. Defaults are for a node on the internet
- * with a few gigabytes of memory.
+ * with a gigabyte of memory to spare.
  */
 export const optionTable = {
   data: option({
@@ -59,7 +61,7 @@ export const optionTable = {
   database: option({
     group: 'Storage',
     kind: aDatabase,
-    help: 'A PostgreSQL database instead of a folder: postgres://user:password@host:5432/name. Any number of nodes may share one. Other users of the machine can read a command line, so give a password in the environment.',
+    help: 'A PostgreSQL database instead of a folder: postgres://user:password@host:5432/name; with several hosts, as in one:5432,two:5432, the one that takes writes. Any number of nodes may share one. Other users of the machine can read a command line, so give a password in the environment.',
   }),
   doorbell: option({
     group: 'Storage',
@@ -71,7 +73,7 @@ export const optionTable = {
     group: 'Storage',
     kind: aCount(2, 200),
     default: '8',
-    help: 'Maximum connections of this process to PostgreSQL, besides one for the doorbell.',
+    help: 'Maximum connections of this process to PostgreSQL, besides one for the doorbell. Readers use half of them, so that whoever writes never waits for them.',
   }),
   'retention-days': option({
     group: 'Storage',
@@ -113,11 +115,17 @@ export const optionTable = {
     default: '',
     help: 'Where the last of these proxies connects from, as addresses or ranges such as 192.0.2.0/24; may be repeated, in the environment with commas between. Without it: private networks and this machine. From elsewhere X-Forwarded-For is ignored.',
   }),
+  'stop-delay': option({
+    group: 'Listening',
+    kind: aTime(0, hourMs),
+    default: '0s',
+    help: 'How long a node goes on serving after SIGTERM while /readyz says no, so that load balancers send nobody new before it closes its port.',
+  }),
   'stop-grace': option({
     group: 'Listening',
     kind: aTime(0, hourMs),
     default: '10s',
-    help: 'How long running requests may take to finish after SIGTERM.',
+    help: 'How long running requests may take to finish after that.',
   }),
   chain: option({
     group: 'Contract wallets',
@@ -129,7 +137,7 @@ export const optionTable = {
     group: 'Watching',
     kind: oneOf('error', 'warn', 'info', 'debug'),
     default: 'info',
-    help: 'How much goes to standard error, one JSON object a line. Addresses of callers appear at debug only; messages, keys and signatures never do.',
+    help: 'How much goes to standard error, one JSON object a line. Addresses of callers appear at debug, and at warn when they are over a limit; messages, keys and signatures never do.',
   }),
   'admin-port': option({
     group: 'Watching',
@@ -155,6 +163,12 @@ export const optionTable = {
     default: 'no',
     help: 'Whether callers on this machine are limited like all others. What a proxy passed on is always limited.',
   }),
+  memory: option({
+    group: 'Limits of connections',
+    kind: aSize(leastMemoryBytes, 64 * 1024 * mebibyte),
+    default: showSize(defaultMemoryBytes),
+    help: 'How much memory the process may take, whatever strangers do. Request bodies, answers on their way, backlogs of subscribers and calls under way each have a part of it; one caller may use a quarter of each. Beyond that requests are refused with rate_limited, answers wait, and whoever holds most loses something.',
+  }),
   'max-connections': option({
     group: 'Limits of connections',
     kind: aCount(1, 1_000_000),
@@ -170,20 +184,8 @@ export const optionTable = {
   'max-streams': option({
     group: 'Limits of connections',
     kind: aCount(1, 100_000),
-    default: '1000',
+    default: '250',
     help: 'Maximum requests and subscriptions at a time on one HTTP/2 connection; a client queues further ones.',
-  }),
-  'max-body-bytes': option({
-    group: 'Limits of connections',
-    kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
-    default: '256MiB',
-    help: 'Maximum bytes of request bodies in memory at a time, over all connections; one caller may use a quarter of it. Beyond that a request is refused with rate_limited. One request has at most 25 MiB.',
-  }),
-  'max-answer-bytes': option({
-    group: 'Limits of connections',
-    kind: aSize(64 * mebibyte, 64 * 1024 * mebibyte),
-    default: '256MiB',
-    help: 'Maximum bytes of envelopes in memory that were read for queries and subscriptions and not taken by their readers yet, over all connections; one caller may use a quarter of it. Beyond that answers wait for room, and those whose readers take nothing are cut.',
   }),
   'headers-timeout': option({
     group: 'Limits of connections',
@@ -214,12 +216,6 @@ export const optionTable = {
     kind: aSize(25 * mebibyte, 1024 * mebibyte),
     default: '32MiB',
     help: 'The same limit in bytes of messages.',
-  }),
-  'live-total-bytes': option({
-    group: 'Limits of connections',
-    kind: aSize(25 * mebibyte, 64 * 1024 * mebibyte),
-    default: '512MiB',
-    help: 'The same limit for all subscribers together, each envelope counted once. Beyond it the subscribers with the largest backlog are disconnected with slow_reader.',
   }),
 } as const satisfies Record<string, Option<unknown>>
 

@@ -40,13 +40,15 @@ export function checkAccess(request: AccessRequest): Access {
     return refused('too_large')
   }
   // Two cursors on one topic have no meaning.
-  if (new Set(request.topics).size !== request.topics.length) return refused('malformed')
+  if (new Set(request.topics).size !== request.topics.length) {
+    return { ...refused('malformed'), field: 'topics, one of them twice' }
+  }
   const owners = new ProofBook(request)
   const topics: string[] = []
   const installationIds: string[] = []
-  for (const topic of request.topics) {
+  for (const [at, topic] of request.topics.entries()) {
     const parts = parseTopic(topic)
-    if (!parts.ok) return passOn(parts)
+    if (!parts.ok) return { ...passOn(parts), field: `topics[${at}].topic` }
     const { kind } = parts.value
     if (kind === 'message' || kind === 'prekey') {
       if (!owners.proves(parts.value.installationId)) return refused('bad_proof')

@@ -41,6 +41,10 @@ export type Effect =
 export interface Refused {
   readonly ok: false
   readonly code: NodeCode
+  /** What of a reader's request is at fault. */
+  readonly field?: string
+  /** What is wrong with it; quotes nothing of it. */
+  readonly why?: string
 }
 
 /** Undecided: the caller must first ask a chain about a contract's signature. */
@@ -56,5 +60,7 @@ export const accepted = (effect: Effect): Verdict => ({ ok: true, effect })
 export const refused = (code: NodeCode): Refused => ({ ok: false, code })
 
 /** Turns a refusal of the shared checks into a node's. */
-export const passOn = (refusal: Refusal): Refused =>
-  refused(isNodeCode(refusal.code) ? refusal.code : 'malformed')
+export const passOn = ({ code, why }: Refusal): Refused => ({
+  ...refused(isNodeCode(code) ? code : 'malformed'),
+  why,
+})

@@ -1,5 +1,6 @@
 /** Bounds the open connections, in all and by caller. */
 import type { Socket } from 'node:net'
+import { FairPlaces } from '../limits/fair-places.ts'
 import { CallerCounts } from '../limits/networks.ts'
 import { callerAt } from './caller.ts'
 
@@ -18,11 +19,16 @@ const networkTimes = 8
 export class ConnectionGate {
   readonly #limits: ConnectionLimits
   readonly #sockets = new Set<Socket>()
+  readonly #places: FairPlaces<Socket>
   readonly #byCaller: CallerCounts
   #refused = 0
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits
+    this.#places = new FairPlaces(limits.total, (socket) => {
+      this.#refused += 1
+      socket.destroy()
+    })
     this.#byCaller = new CallerCounts(limits.perCaller, networkTimes)
   }
 
@@ -31,20 +37,21 @@ export class ConnectionGate {
     return this.#sockets.size
   }
 
-  /** How many were refused since the start. */
+  /** How many were refused since the start, or ended for one of somebody else. */
   get refused(): number {
     return this.#refused
   }
 
   /**
-   * Counts the connection until it closes. One too many is closed at once, and the result is false.
+   * Counts the connection until it closes. One too many is closed at once, and the result is false. If all
+   * places are taken, whoever holds most loses one.
    */
   admit(socket: Socket): boolean {
     const caller = callerAt(socket.remoteAddress)
-    const { total, exempt, isProxy } = this.#limits
-    const isFull =
+    const { exempt, isProxy } = this.#limits
+    const isOver =
       this.#byCaller.isOver(caller, 1) && !exempt(caller) && !isProxy(socket.remoteAddress)
-    if (this.#sockets.size >= total || isFull) {
+    if (isOver || !this.#places.take(caller, socket)) {
       this.#refused += 1
       socket.destroy()
       return false
@@ -53,6 +60,7 @@ export class ConnectionGate {
     this.#byCaller.add(caller, 1)
     socket.once('close', () => {
       this.#sockets.delete(socket)
+      this.#places.release(caller, socket)
       this.#byCaller.add(caller, -1)
     })
     return true

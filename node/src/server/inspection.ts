@@ -10,7 +10,7 @@ import type { BodyShare } from './body-budget.ts'
 import { problemOfFields, problemOfMembers } from './parts.ts'
 
 /** No valid request is longer: the largest as base64, and 4 MiB around it. */
-const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
+export const bodyLimitBytes = Math.ceil((requestLimitBytes * 4) / 3) + 4 * 1024 * 1024
 /** After how long a caller may retry when the memory for bodies is full. */
 const retryAfterMs = 1_000
 /** The prefix of a message in gRPC, gRPC-web and Connect's streams: flags and length. */
@@ -40,6 +40,7 @@ export async function* inspectBody(
     if (length > bodyLimitBytes) throw refusal('too_large')
     chunks.push(chunk)
   }
+  inspected.share.arrived()
   const [only] = chunks
   if (only === undefined) return
   const whole = chunks.length === 1 ? only : Buffer.concat(chunks)

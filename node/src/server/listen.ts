@@ -6,11 +6,14 @@ import net from 'node:net'
 import { type ConnectRouter, cors as corsLists } from '@connectrpc/connect'
 import cors from 'cors'
 import { AnswerMemory } from '../limits/answer-memory.ts'
+import { defaultMemoryBytes, shareMemory } from '../limits/memory.ts'
 import { BodyBudget } from './body-budget.ts'
+import { CallGate, callBytes } from './call-gate.ts'
 import { isLocal } from './caller.ts'
 import { ConnectionGate } from './connection-gate.ts'
 import { connectionsByDescriptors } from './descriptors.ts'
 import { createHttpServers, type HttpLimits } from './http-servers.ts'
+import { bodyLimitBytes } from './inspection.ts'
 import { sniffProtocol } from './protocol-sniffer.ts'
 import { isTrusted, noProxies, type TrustedProxies } from './proxies.ts'
 import { createRpcHandler } from './rpc-handler.ts'
@@ -25,18 +28,23 @@ export interface ServerLimits extends HttpLimits {
   readonly bodyBytes: number
   /** Bytes of envelopes that were read for answers and not taken yet. */
   readonly answerBytes: number
+  /** Bytes that calls under way take besides. */
+  readonly callsBytes: number
 }
 
-/** For a node on the internet with a few gigabytes of memory. */
+const { bodyBytes, answerBytes, callsBytes } = shareMemory(defaultMemoryBytes)
+
+/** For a node on the internet. */
 export const defaultServerLimits: ServerLimits = {
   headersTimeoutMs: 30_000,
   requestTimeoutMs: 120_000,
   idleTimeoutMs: 75_000,
-  concurrentStreams: 1_000,
+  concurrentStreams: 250,
   connections: 10_000,
   connectionsOfCaller: 200,
-  bodyBytes: 256 * 1024 * 1024,
-  answerBytes: 256 * 1024 * 1024,
+  bodyBytes,
+  answerBytes,
+  callsBytes,
 }
 
 export interface ListenOptions {
@@ -65,6 +73,10 @@ export interface Listener {
   readonly connections: number
   /** Connections refused as too many. */
   readonly connectionsRefused: number
+  /** Calls under way. */
+  readonly calls: number
+  /** How many there may be. */
+  readonly callLimit: number
   /** Bytes of request bodies in memory. */
   readonly bodyBytes: number
   /** Bytes of envelopes on their way to readers. */
@@ -92,9 +104,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     exempt,
     isProxy: (address) => isTrusted(address, proxies),
   })
-  const bodies = new BodyBudget(limits.bodyBytes, exempt)
+  const calls = new CallGate(Math.floor(limits.callsBytes / callBytes), exempt)
+  const bodies = new BodyBudget(limits.bodyBytes, exempt, bodyLimitBytes)
   const answers = new AnswerMemory({ limitBytes: limits.answerBytes, exempt })
-  const answer = createRpcHandler({ ...options, ...limits, proxies, bodies, answers })
+  const answer = createRpcHandler({ ...options, ...limits, proxies, calls, bodies, answers })
   const allowBrowsers = cors({
     // The node does not rely on where a request comes from, so any page may talk to it.
     origin: '*',
@@ -136,6 +149,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     get connectionsRefused() {
       return gate.refused
     },
+    get calls() {
+      return calls.size
+    },
+    callLimit: calls.limit,
     get bodyBytes() {
       return bodies.used
     },

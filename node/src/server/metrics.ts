@@ -27,6 +27,12 @@ export function addServerMetrics(
     'Connections turned away as too many since the start.',
     () => server.connectionsRefused,
   )
+  addGauge('padlock_calls', 'Calls under way, subscriptions too.', () => server.calls)
+  addGauge(
+    'padlock_calls_limit',
+    'Calls that may be under way, by the memory that the process may take.',
+    () => server.callLimit,
+  )
   addGauge(
     'padlock_request_body_bytes',
     'Bytes of request bodies in memory.',

@@ -12,9 +12,11 @@ import {
 import { type AnswerMemory, answerShareKey } from '../limits/answer-memory.ts'
 import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
+import { type CallGate, noPlaceKey } from './call-gate.ts'
 import { callerKey, callerOf, isForwarded } from './caller.ts'
 import { inspectBody } from './inspection.ts'
 import { isTrusted, type TrustedProxies } from './proxies.ts'
+import { Turns } from './turns.ts'
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
 export type Response = http.ServerResponse | http2.Http2ServerResponse
@@ -23,6 +25,7 @@ export interface RpcHandlerOptions {
   readonly routes: (router: ConnectRouter) => void
   /** Who is trusted to name callers. */
   readonly proxies: TrustedProxies
+  readonly calls: CallGate
   readonly bodies: BodyBudget
   readonly answers: AnswerMemory
   /** How long the reader of an answer may take for one part of it. */
@@ -32,6 +35,18 @@ export interface RpcHandlerOptions {
 }
 
 type Universal = ReturnType<typeof universalRequestFromNodeRequest>
+/** A call whose turn it is. */
+interface Begun {
+  readonly request: Request
+  readonly response: Response
+  readonly handler: UniversalHandler
+  readonly caller: string
+  readonly isRefused: boolean
+  /** Ends it without an answer. */
+  readonly cut: () => void
+}
+
+type UniversalHandler = ConnectRouter['handlers'][number]
 type Answer = Parameters<typeof universalResponseToNodeResponse>[0]
 
 /** Answers every request; a path without an RPC gets 404. */
@@ -49,12 +64,22 @@ export function createRpcHandler(
 
   let hasWarned = false
   const callerBehind = ({ socket, headers }: Request): string => {
-    if (!hasWarned && isForwarded(headers) && !isTrusted(socket.remoteAddress, options.proxies)) {
+    const { remoteAddress } = socket
+    // A connection that is gone has no address.
+    const isKnown = remoteAddress !== undefined
+    if (
+      !hasWarned &&
+      isKnown &&
+      isForwarded(headers) &&
+      !isTrusted(remoteAddress, options.proxies)
+    ) {
       hasWarned = true
       options.onUntrustedProxy?.()
     }
     return callerOf(socket, headers, options.proxies)
   }
+
+  const turns = new Turns()
 
   return (request, response) => {
     const [path = ''] = (request.url ?? '').split('?', 1)
@@ -67,10 +92,34 @@ export function createRpcHandler(
       )
       return
     }
+    const cut = (): void => {
+      if ('stream' in response) {
+        response.stream.close(http2.constants.NGHTTP2_CANCEL)
+        // What was written and not sent goes too, also on a connection whose peer reads nothing.
+        response.stream.destroy()
+      } else response.destroy()
+    }
     const caller = callerBehind(request)
+    const place = options.calls.open(caller, cut)
+    response.once('close', place.release)
+    if (place.kind === 'cut') cut()
+    else {
+      const isRefused = place.kind === 'refused'
+      const leave = turns.take(caller, () =>
+        begin({ request, response, handler, caller, isRefused, cut }),
+      )
+      // Who cancels many calls must not leave them behind.
+      response.once('close', leave)
+    }
+  }
+
+  function begin({ request, response, handler, caller, isRefused, cut }: Begun): void {
     const room = options.answers.open(caller, cut)
     response.once('close', room.release)
-    const values = createContextValues().set(callerKey, caller).set(answerShareKey, room)
+    const values = createContextValues()
+      .set(callerKey, caller)
+      .set(answerShareKey, room)
+      .set(noPlaceKey, isRefused)
     let universal: Universal
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, values)
@@ -79,7 +128,7 @@ export function createRpcHandler(
       answerPlainly(response, 400, 'The request names no host.\n')
       return
     }
-    const share = options.bodies.open(caller)
+    const share = options.bodies.open(caller, cut)
     response.once('close', share.release)
     // The reader must take the last part too.
     response.once('finish', () => {
@@ -113,11 +162,6 @@ export function createRpcHandler(
         stalled: cut,
       }
       return { ...answer, body: timeTaking(body, taking) }
-    }
-
-    function cut(): void {
-      if ('stream' in response) response.stream.close(http2.constants.NGHTTP2_CANCEL)
-      else response.destroy()
     }
   }
 }

@@ -11,6 +11,7 @@ import { DatabaseClock } from './node-clock.ts'
 import type { DatabaseCalls, Operation, Outcome } from './operations.ts'
 import {
   type Claim,
+  type ClaimLimits,
   type Commit,
   type Interest,
   type NewEnvelope,
@@ -110,7 +111,12 @@ export class GroupCommitStore extends ReadsByName implements Store {
       case 'published':
         return { ok: true, receipts: outcome.receipts }
       case 'refused':
-        return { ok: false, code: outcome.code, envelopeIndex: outcome.envelopeIndex }
+        return {
+          ok: false,
+          code: outcome.code,
+          envelopeIndex: outcome.envelopeIndex,
+          why: outcome.why,
+        }
       case 'asks':
         return { ok: false, question: outcome.question, envelopeIndex: outcome.envelopeIndex }
       default:
@@ -121,13 +127,13 @@ export class GroupCommitStore extends ReadsByName implements Store {
   async claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    fallbackOnly?: ReadonlySet<string>,
+    limits?: ClaimLimits,
   ): Promise<readonly Claim[]> {
     const operation = {
       kind: 'claim',
       claimId,
       installationIds,
-      ...(fallbackOnly && { fallbackOnly }),
+      ...(limits && { limits }),
     } as const
     const outcome = await this.#enqueue(operation, 0)
     if (outcome.kind === 'claimed') return outcome.claims

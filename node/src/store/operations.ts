@@ -6,6 +6,7 @@ import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
 import type {
   Claim,
+  ClaimLimits,
   Cursor,
   NewEnvelope,
   ReadAnswers,
@@ -27,14 +28,19 @@ export type Operation =
       readonly kind: 'claim'
       readonly claimId: Uint8Array
       readonly installationIds: readonly string[]
-      /** Installations that give their fallback key, never a one-time key. */
-      readonly fallbackOnly?: ReadonlySet<string>
+      readonly limits?: ClaimLimits
     }
 
 /** The result of an operation. */
 export type Outcome =
   | { readonly kind: 'published'; readonly receipts: readonly Receipt[] }
-  | { readonly kind: 'refused'; readonly code: NodeCode; readonly envelopeIndex: number }
+  | {
+      readonly kind: 'refused'
+      readonly code: NodeCode
+      readonly envelopeIndex: number
+      /** What is wrong with the envelope; quotes nothing of it. */
+      readonly why?: string | undefined
+    }
   | {
       readonly kind: 'asks'
       readonly question: ContractQuestion

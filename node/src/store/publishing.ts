@@ -82,7 +82,7 @@ export function publishRequest(
         outcome =
           'question' in verdict
             ? { kind: 'asks', question: verdict.question, envelopeIndex }
-            : { kind: 'refused', code: verdict.code, envelopeIndex }
+            : { kind: 'refused', code: verdict.code, envelopeIndex, why: verdict.why }
         return false
       }
       const { effect } = verdict

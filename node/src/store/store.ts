@@ -6,6 +6,7 @@ import type { NodeCode } from '../../../src/protocol/node-codes.ts'
 import type { SignedPrekey } from '../../../src/protocol/prekey.ts'
 import type { Clock } from '../clock.ts'
 import type { ContractQuestion, SignatureStatus } from '../rules/signature-status.ts'
+import type { ClaimBudget } from './claim-budget.ts'
 
 /** An envelope as a client publishes it. */
 export interface NewEnvelope {
@@ -39,8 +40,18 @@ export interface Page {
   readonly hasMore: boolean
 }
 
+/** What a claim may take. */
+export interface ClaimLimits {
+  /** Installations over a limit: they give their fallback key, never a one-time key. */
+  readonly fallbackOnly?: ReadonlySet<string>
+  /** What all claims of one installation may take together; absent for as much as there is. */
+  readonly budget?: ClaimBudget
+}
+
 export interface Claim {
   readonly installationId: string
+  /** Gave its fallback key, or none, because all its claims together were over the budget. */
+  readonly isOverBudget?: boolean
   /** Absent if the installation is unknown or revoked, or has no key left. */
   readonly prekey: SignedPrekey | undefined
 }
@@ -80,6 +91,8 @@ export interface PublishRefusal {
   readonly ok: false
   readonly code: NodeCode
   readonly envelopeIndex: number
+  /** What is wrong with it; quotes nothing of it. */
+  readonly why?: string | undefined
 }
 
 export type PublishOutcome =
@@ -161,14 +174,12 @@ export interface Store extends Reads {
   /**
    * One prekey for each installation, in the order asked. The same claim id gets the same key again
    * for ten minutes.
-   * @param fallbackOnly installations over a limit: they give their fallback key, never a one-time
-   * key.
    * @throws StoreFailure
    */
   claim(
     claimId: Uint8Array,
     installationIds: readonly string[],
-    fallbackOnly?: ReadonlySet<string>,
+    limits?: ClaimLimits,
   ): Promise<readonly Claim[]>
 
   /**

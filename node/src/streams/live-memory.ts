@@ -1,6 +1,7 @@
 /**
  * Counts the memory of backlogs, with an envelope counted once however many readers it waits for.
  */
+import { defaultMemoryBytes, shareMemory } from '../limits/memory.ts'
 import type { StoredEnvelope } from '../store/store.ts'
 
 /** An envelope that waits for one reader or several. */
@@ -11,7 +12,7 @@ export interface WaitingEnvelope {
 }
 
 /** The largest backlog of all readers of a process together. */
-export const defaultTotalLimitBytes = 512 * 1024 * 1024
+export const defaultTotalLimitBytes = shareMemory(defaultMemoryBytes).liveBytes
 
 // An object, its numbers and its topic, besides the message.
 const overheadBytes = 256

@@ -70,10 +70,13 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
   const stopListening = onAbort(signal, gone)
   const heartbeat = new Heartbeat(heartbeatMs)
 
-  // A reader that asks for the next event has taken this frame.
+  // A reader that asks for the next event has taken this frame. What passes events on keeps the last one
+  // until there is another, so a large frame is followed by a small one.
   function* frameOf(envelopes: readonly StoredEnvelope[]): Generator<StreamEvent> {
-    room.keep(sizeOf(envelopes))
+    const bytes = sizeOf(envelopes)
+    room.keep(bytes)
     if (envelopes.length > 0) yield { kind: 'envelopes', envelopes }
+    if (bytes > smallFrame.bytes) yield { kind: 'heartbeat', nodeNs: clock() }
     room.keep(0)
   }
 
@@ -95,16 +98,35 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
     let hasMore = positions.size > 0
     while (hasMore && !signal.aborted && !buffer.ended) {
       buffer.restart()
-      const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
       const limit = yield* findRoom(envelopeLimitBytes)
       if (limit === undefined) return
-      const page = await store.page(cursors, limit)
-      yield* frameOf(moveOn(positions, page.envelopes))
+      const pageHasMore = yield* pageOf(limit)
       if (heartbeat.isDue()) yield { kind: 'heartbeat', nodeNs: clock() }
       // Section 5: catch-up goes at the reader's pace. If the buffer overflowed meanwhile, read
       // again.
-      hasMore = page.hasMore || buffer.overflowed || buffer.missed
+      hasMore = pageHasMore || buffer.overflowed || buffer.missed
     }
+  }
+
+  // These two are functions, so that nothing of a frame stays in a stream that waits.
+  /** @returns whether there is more. */
+  async function* pageOf(limit: PageLimit): AsyncGenerator<StreamEvent, boolean> {
+    const cursors = Array.from(positions, ([topic, afterSequence]) => ({ topic, afterSequence }))
+    const page = await store.page(cursors, limit)
+    yield* frameOf(moveOn(positions, page.envelopes))
+    return page.hasMore
+  }
+
+  /** @returns what to do next: go on, wait for more, or read from the store what was skipped. */
+  function* liveFrameOf(limit: PageLimit): Generator<StreamEvent, 'go on' | 'wait' | 'read again'> {
+    const taken = buffer.take(limit)
+    // Commits of several processes may come out of order: then the store has what was skipped.
+    if (buffer.missed || skipsSome(positions, taken)) {
+      room.keep(0)
+      return 'read again'
+    }
+    yield* frameOf(moveOn(positions, taken))
+    return taken.length === 0 ? 'wait' : 'go on'
   }
 
   try {
@@ -121,16 +143,9 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
       for (const stock of buffer.takeStocks()) yield { kind: 'stock', stock }
       const limit = buffer.isEmpty ? smallFrame : yield* findRoom(buffer.bytes)
       if (limit === undefined) continue
-      const taken = buffer.take(limit)
-      // Commits of several processes may come out of order: then the store has what was skipped.
-      if (buffer.missed || skipsSome(positions, taken)) {
-        room.keep(0)
-        yield* catchUp()
-        continue
-      }
-      const envelopes = moveOn(positions, taken)
-      yield* frameOf(envelopes)
-      if (taken.length === 0) await buffer.changed(heartbeat.dueInMs())
+      const next = yield* liveFrameOf(limit)
+      if (next === 'read again') yield* catchUp()
+      if (next === 'wait') await buffer.changed(heartbeat.dueInMs())
     }
   } finally {
     stopListening()

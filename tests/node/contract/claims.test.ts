@@ -157,3 +157,31 @@ test('section 11: a claim id has 16 bytes, and a claim names at most 200 good id
   const all = await client.claimPrekeys({ claimId: randomBytes(16), installationIds: ids })
   expect(all.claimed).toHaveLength(200)
 })
+
+test('section 5: what all claims take of one stock is limited, also past a step of the clock', async () => {
+  await upload(bob, 20)
+  const limits = { budget: { burst: 3, everyNs: minuteNs } }
+  const take = async (count: number) => {
+    let taken = 0
+    for (let n = 0; n < count; n += 1) {
+      const [one] = await node.store.claim(randomBytes(16), [bob.id], limits)
+      expect(one?.isOverBudget).toBe(one?.prekey?.kind === 'fallback')
+      if (one?.prekey?.kind === 'one-time') taken += 1
+    }
+    return taken
+  }
+  expect(await take(5)).toBe(3)
+  clock.nowNs += 2n * minuteNs
+  expect(await take(5)).toBe(2)
+  // Set back by a year, the clock says nothing of what is left: it is not empty for a year.
+  clock.nowNs -= 365n * dayNs
+  expect(await take(5)).toBe(3)
+  // Those of one batch share it, and an installation without an owner has none.
+  clock.nowNs += 2n * minuteNs
+  const many = await Promise.all(
+    Array.from({ length: 5 }, () => node.store.claim(randomBytes(16), [bob.id], limits)),
+  )
+  expect(many.filter(([one]) => one?.prekey?.kind === 'one-time')).toHaveLength(2)
+  // Whoever has no limits takes what is there.
+  expect((await claim(bob))?.kind).toBe(PrekeyKind.ONE_TIME)
+})

@@ -1,7 +1,8 @@
 /** Query and inbox proofs: order, pages, limits, and who may read what. */
-import { Code } from '@connectrpc/connect'
+import { Code, ConnectError } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { InProcessNode } from '../../../node/src/testing.ts'
+import { errorMessages } from '../../../src/error-messages.ts'
 import type { InboxProof } from '../../../src/gen/padlock/v1/node_pb.ts'
 import { envelopeLimitBytes, topicsLimit } from '../../../src/protocol/limits.ts'
 import {
@@ -200,4 +201,41 @@ test('section 5: GetInfo says who the node is and what time it has', async () =>
   expect(info.retentionNs).toBe(60n * 24n * 60n * minuteNs)
   expect(info.limits.page_envelopes).toBe(500n)
   expect(info.version).toMatch(/^padlock\/1/)
+})
+
+test('section 13: `malformed` says which field it is about, and quotes nothing', async () => {
+  const said = (call: Promise<unknown>) =>
+    call.then(
+      () => 'nothing',
+      (error: unknown) => ConnectError.from(error).rawMessage,
+    )
+  const topics = (...names: string[]) => ({
+    topics: names.map((topic) => ({ topic, afterSequence: 0n })),
+  })
+  const contact = `contact-${bob.account.address}`
+  const about = (field: string) => `${errorMessages.malformed} Look at ${field}.`
+  expect(await said(client.query(topics(contact, contact)))).toBe(
+    about('topics, one of them twice'),
+  )
+  expect(await said(client.query(topics(contact, 'contact-0xAB')))).toMatch(
+    about('topics[1].topic: address is not canonical'),
+  )
+  expect(await said(client.publish({}))).toBe(about('envelopes'))
+  const message = new Uint8Array(3)
+  const envelopes = [inboxEnvelope(bob, 'a'), { topic: contact, message }]
+  expect(await said(client.publish({ envelopes }))).toBe(
+    about('envelopes[1].message: not protobuf'),
+  )
+  const bad = [{ topic: 'contact-0xAB', message }]
+  expect(await said(client.publish({ envelopes: bad }))).toBe(
+    about('envelopes[0].topic: address is not canonical'),
+  )
+  const installationIds = [bob.id, `${bob.id}x`]
+  expect(await said(client.claimPrekeys({ claimId: message, installationIds }))).toBe(
+    about('claim_id'),
+  )
+  const claimId = new Uint8Array(16)
+  expect(await said(client.claimPrekeys({ claimId, installationIds }))).toBe(
+    about('installation_ids[1]'),
+  )
 })

@@ -4,6 +4,7 @@
  */
 import pg from 'pg'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
+import { connectToAny } from '../postgres/hosts.ts'
 import { schemaSteps } from '../postgres/schema.ts'
 import type { Row } from '../rows.ts'
 import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
@@ -12,15 +13,11 @@ import { type CheckSource, chunkRows, type SelfDescription } from './source.ts'
 export async function openPostgresSource(url: string): Promise<CheckSource> {
   const types = new pg.TypeOverrides()
   types.setTypeParser(pg.types.builtins.INT8, BigInt)
-  const client = new pg.Client({
-    connectionString: url,
+  const client = await connectToAny(url, {
     types,
     application_name: 'padlock-check',
     connectionTimeoutMillis: 5_000,
   })
-  // A connection that breaks fails its running query.
-  client.on('error', () => {})
-  await client.connect()
   const query = async (text: string): Promise<readonly Row[]> =>
     (await client.query<Row>(text)).rows
   await query(`SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;

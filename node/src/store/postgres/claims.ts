@@ -4,6 +4,7 @@
  */
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
+import { type ClaimBudget, takeFromBudget } from '../claim-budget.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import type { Operation, Outcome } from '../operations.ts'
 import { booleanOf, bytesOf, integerOf, type Row, textOf } from '../rows.ts'
@@ -18,6 +19,7 @@ interface Wish {
   readonly claimId: Uint8Array
   readonly id: string
   readonly isFallbackOnly: boolean
+  readonly budget: ClaimBudget | undefined
 }
 
 export interface ClaimResult {
@@ -33,11 +35,11 @@ export async function claimPrekeys(
   now: () => Promise<bigint>,
 ): Promise<ClaimResult> {
   const wishes = new Map<string, Wish>()
-  for (const { claimId, installationIds, fallbackOnly } of operations) {
+  for (const { claimId, installationIds, limits: { fallbackOnly, budget } = {} } of operations) {
     for (const id of installationIds) {
       const key = wishKey(claimId, id)
-      if (!wishes.has(key))
-        wishes.set(key, { claimId, id, isFallbackOnly: fallbackOnly?.has(id) === true })
+      const isFallbackOnly = fallbackOnly?.has(id) === true
+      if (!wishes.has(key)) wishes.set(key, { claimId, id, isFallbackOnly, budget })
     }
   }
   // Who only gets a fallback takes nothing, and locks nothing.
@@ -66,6 +68,7 @@ export async function claimPrekeys(
     const claims = installationIds.map(
       (installationId): Claim => ({
         installationId,
+        isOverBudget: taken.overBudget.has(wishKey(claimId, installationId)),
         prekey: given.get(wishKey(claimId, installationId)),
       }),
     )
@@ -109,7 +112,8 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
     counts.set(id, (counts.get(id) ?? 0) + (isFallbackOnly ? 0 : 1))
   const ids = [...counts.keys()]
   const rows = await session.query(
-    `SELECT wanted.id AS owner, key.id, key.is_fallback, curve25519, created_ns, signature
+    `SELECT wanted.id AS owner, installation.claims_full_ns, key.id, key.is_fallback, curve25519,
+       created_ns, signature
      FROM unnest($1::text[], $2::integer[]) AS wanted (id, count)
      JOIN installation ON installation.id = wanted.id AND NOT installation.revoked
      CROSS JOIN LATERAL (
@@ -123,16 +127,29 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   )
   const oneTime = new Map<string, Row[]>()
   const fallbacks = new Map<string, Row>()
+  const budgets = new Map<string, bigint>()
   for (const row of rows) {
     const owner = textOf(row, 'owner')
+    budgets.set(owner, integerOf(row, 'claims_full_ns'))
     if (booleanOf(row, 'is_fallback')) fallbacks.set(owner, row)
     else oneTime.set(owner, [...(oneTime.get(owner) ?? []), row])
   }
   const used: bigint[] = []
   const shrunk = new Set<string>()
   const remembered: { readonly wish: Wish; readonly prekey: SignedPrekey }[] = []
+  const overBudget = new Set<string>()
+  const charged = new Map<string, bigint>()
+  /** Takes a one-time key, if there is one and the budget allows it. */
+  const takeSingle = ({ claimId, id, isFallbackOnly, budget }: Wish): Row | undefined => {
+    const stock = isFallbackOnly ? [] : (oneTime.get(id) ?? [])
+    if (budget === undefined || isFallbackOnly) return stock.shift()
+    const fullNs = takeFromBudget(budget, charged.get(id) ?? budgets.get(id) ?? 0n, nowNs)
+    if (fullNs === undefined) overBudget.add(wishKey(claimId, id))
+    else if (stock.length > 0) charged.set(id, fullNs)
+    return fullNs === undefined ? undefined : stock.shift()
+  }
   const prekeys = wishes.map((wish) => {
-    const single = wish.isFallbackOnly ? undefined : oneTime.get(wish.id)?.shift()
+    const single = takeSingle(wish)
     const row = single ?? fallbacks.get(wish.id)
     if (row === undefined) return undefined
     if (single !== undefined) {
@@ -146,7 +163,14 @@ async function take(session: Session, wishes: readonly Wish[], nowNs: bigint) {
   if (used.length > 0)
     await session.query('DELETE FROM prekey WHERE id = ANY($1::bigint[])', [used])
   if (remembered.length > 0) await remember(session, remembered, nowNs)
-  return { prekeys, shrunk: [...shrunk] }
+  if (charged.size > 0) {
+    await session.query(
+      `UPDATE installation SET claims_full_ns = new.full_ns
+       FROM unnest($1::text[], $2::bigint[]) AS new (id, full_ns) WHERE installation.id = new.id`,
+      [[...charged.keys()], [...charged.values()]],
+    )
+  }
+  return { prekeys, shrunk: [...shrunk], overBudget }
 }
 
 async function remember(

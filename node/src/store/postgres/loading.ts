@@ -7,6 +7,7 @@
  * grants.
  */
 import { noSigners } from '../../../../src/protocol/account-rules.ts'
+import { sealingKeysPerWindow } from '../../../../src/protocol/limits.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { booleanOf, bytesOf, integerOf, nullableIntegerOf, textOf } from '../rows.ts'
 import { emptyState, type LoadedState, pairKey, receiptKey } from './ledger.ts'
@@ -200,8 +201,9 @@ async function loadAccounts(session: Session, needs: Needs, state: LoadedState):
 async function loadBundles(session: Session, needs: Needs, state: LoadedState): Promise<void> {
   for (const id of needs.granted) state.bundles.set(id, [])
   const rows = await session.query(
-    `SELECT installation, node_ns FROM accepted_bundle
-     WHERE installation = ANY($1::text[]) ORDER BY sequence DESC LIMIT 10000`,
+    `SELECT asked.id AS installation, bundle.node_ns FROM unnest($1::text[]) AS asked (id)
+     CROSS JOIN LATERAL (SELECT node_ns FROM accepted_bundle WHERE installation = asked.id
+       ORDER BY sequence DESC LIMIT ${sealingKeysPerWindow}) AS bundle`,
     [[...needs.granted]],
   )
   for (const row of rows) {

@@ -3,6 +3,7 @@
  * requests is one transaction: lock the topics it rests on, load, decide in memory, write in bulk.
  */
 import type pg from 'pg'
+import { ClockWatch } from '../clock-watch.ts'
 import { GroupCommitStore, type StoreOptions } from '../group-commit.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
@@ -11,6 +12,7 @@ import { type ClaimResult, claimPrekeys, readStocks } from './claims.ts'
 import { type Reading, readClock, readTimes } from './database-clock.ts'
 import { checkDurability } from './durability.ts'
 import { History } from './history.ts'
+import { Hosts } from './hosts.ts'
 import { LoadedLedger, MissingState } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
@@ -21,9 +23,10 @@ import {
   isConflict,
   isReadOnly,
   makePatientPool,
-  makePool,
+  openWays,
   runTransaction,
   type Session,
+  type Ways,
 } from './session.ts'
 import { sweep } from './sweep.ts'
 import { ringOthers, Tail } from './tail.ts'
@@ -31,7 +34,7 @@ import { type Changes, Writer } from './writer.ts'
 import { writeLedger } from './writing.ts'
 
 export interface PostgresOptions {
-  /** postgres://user:password@host:port/database, or another URL that libpq accepts. */
+  /** postgres://user:password@host:port/database, with several hosts if one may take over from another. */
   readonly url: string
   /** Chains whose contract signatures can be asked about. */
   readonly chainIds?: readonly bigint[]
@@ -52,14 +55,17 @@ type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
   const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
-  const patient = makePatientPool(url)
+  const hosts = new Hosts(url)
+  const patient = makePatientPool(hosts)
   const nodeId = await migrate(patient).finally(() => patient.end())
-  const pool = makePool(url, connections)
+  const ways = openWays(hosts, connections)
+  const pool = ways.main
+  const watch = new ClockWatch()
   try {
     await checkDurability(pool)
     const history = new History(pool, nodeId, (reason) => onLost?.(reason))
     const database = new PostgresDatabase(pool, chainIds, await Writer.add(pool), {
-      url,
+      hosts,
       usesBell: doorbell === 'notify',
       history,
     })
@@ -70,20 +76,21 @@ export async function openPostgresCalls(options: PostgresOptions): Promise<Datab
       run: (operations, nowNs) => database.run(operations, nowNs),
       read: async (nowNs, name, args) => {
         history.assertWhole()
-        return readByName(readsAt(pool, nowNs), name, args)
+        return readByName(readsAt(ways, nowNs), name, args)
       },
       sweep: async (nowNs, retentionNs) => {
         await history.compare(database.tail.seen)
-        return sweep(pool, database.writer, nowNs, retentionNs)
+        await database.tail.forgetGone()
+        return sweep(pool, database.writer, nowNs, retentionNs, watch)
       },
       onNews: (listener) => database.tail.onNews(listener),
       close: async () => {
         await database.tail.close()
-        await pool.end()
+        await ways.end()
       },
     }
   } catch (error) {
-    await pool.end().catch(() => {})
+    await ways.end().catch(() => {})
     throw error
   }
 }
@@ -94,16 +101,16 @@ export const openPostgresStore = async (
 ): Promise<GroupCommitStore> =>
   new GroupCommitStore(await openPostgresCalls(options), options).readClock()
 
-const readsAt = (pool: pg.Pool, nowNs: bigint): Reads => ({
+const readsAt = ({ main, readers }: Ways, nowNs: bigint): Reads => ({
   // Takes a lock that nobody else takes, which a server that only reads refuses: its connection is closed.
   takesWrites: () =>
-    runTransaction(pool, async (session) => {
+    runTransaction(main, async (session) => {
       await session.query('SELECT 1 FROM meta WHERE name = $1 FOR SHARE', ['version'])
       return true
     }),
-  page: (cursors, limit) => readPage(pool, cursors, limit),
+  page: (cursors, limit) => readPage(readers, cursors, limit),
   async stock(installationId) {
-    const stocks = await runTransaction(pool, (session) =>
+    const stocks = await runTransaction(readers, (session) =>
       readStocks(session, [installationId], nowNs),
     )
     return stocks.get(installationId) ?? { installationId, oneTimeLeft: 0, newestCreatedNs: 0n }
@@ -127,7 +134,7 @@ class PostgresDatabase {
     pool: pg.Pool,
     chainIds: readonly bigint[],
     writer: Writer,
-    given: { readonly url: string; readonly usesBell: boolean; readonly history: History },
+    given: { readonly hosts: Hosts; readonly usesBell: boolean; readonly history: History },
   ) {
     this.#history = given.history
     this.#connections = pool.options.max

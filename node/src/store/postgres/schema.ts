@@ -124,5 +124,16 @@ const newestTimes = `
 ALTER TABLE writer ADD COLUMN newest_ns bigint NOT NULL DEFAULT 0;
 `
 
+const sharedBudgets = `
+-- When what all claims together may take of the stock is there again in full.
+ALTER TABLE installation ADD COLUMN claims_full_ns bigint NOT NULL DEFAULT 0;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sweptByTime, newestTimes]
+export const schemaSteps: readonly string[] = [
+  first,
+  bothKindsOfSigners,
+  sweptByTime,
+  newestTimes,
+  sharedBudgets,
+]

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import pg from 'pg'
 import type { Row } from '../rows.ts'
+import type { Hosts } from './hosts.ts'
 
 export interface Session {
   /** The statement is prepared once for each connection. */
@@ -16,10 +17,11 @@ const statementLimitMs = 30_000
 const lockLimitMs = 10_000
 
 /** For migrations: what they do takes as long as the tables are large. */
-export const makePatientPool = (url: string): pg.Pool =>
-  withoutCrashes(
+export const makePatientPool = (hosts: Hosts): pg.Pool =>
+  poolTo(
+    hosts,
     new pg.Pool({
-      connectionString: url,
+      ...hosts.poolOptions,
       max: 1,
       types,
       application_name: 'padlock-node migration',
@@ -28,10 +30,33 @@ export const makePatientPool = (url: string): pg.Pool =>
     }),
   )
 
-export const makePool = (url: string, connections: number): pg.Pool =>
-  withoutCrashes(
+/**
+ * The ways to the database: readers have one of their own, so that transactions, news of others and
+ * readiness never wait for them.
+ */
+export interface Ways {
+  readonly main: pg.Pool
+  readonly readers: pg.Pool
+  end(): Promise<void>
+}
+
+export function openWays(hosts: Hosts, connections: number): Ways {
+  const readers = makePool(hosts, Math.max(1, Math.floor(connections / 2)))
+  const main = makePool(hosts, Math.max(1, Math.ceil(connections / 2)))
+  return {
+    main,
+    readers,
+    async end() {
+      await Promise.all([main.end(), readers.end()])
+    },
+  }
+}
+
+const makePool = (hosts: Hosts, connections: number): pg.Pool =>
+  poolTo(
+    hosts,
     new pg.Pool({
-      connectionString: url,
+      ...hosts.poolOptions,
       max: connections,
       types,
       application_name: 'padlock-node',
@@ -48,7 +73,10 @@ export const makePool = (url: string, connections: number): pg.Pool =>
     }),
   )
 
-function withoutCrashes(pool: pg.Pool): pg.Pool {
+const hostsOf = new WeakMap<pg.Pool, Hosts>()
+
+function poolTo(hosts: Hosts, pool: pg.Pool): pg.Pool {
+  hostsOf.set(pool, hosts)
   // An idle connection that breaks is replaced at the next use.
   pool.on('error', () => {})
   pool.on('connect', (client) => {
@@ -78,13 +106,27 @@ const sessionOf = (client: pg.ClientBase): Session => ({
   },
 })
 
+/** A connection of the pool, to the next server if this one does not answer or only reads. */
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  const hosts = hostsOf.get(pool)
+  for (let tries = 1; ; tries += 1) {
+    const url = hosts?.url ?? ''
+    try {
+      return await pool.connect()
+    } catch (error) {
+      if (hosts === undefined || tries >= hosts.count) throw error
+      hosts.leave(url)
+    }
+  }
+}
+
 /** Runs one statement on any connection. */
 export async function runStatement(
   pool: pg.Pool,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
-  const client = await pool.connect()
+  const client = await connect(pool)
   return useClient(client, (session) => session.query(text, values))
 }
 
@@ -96,7 +138,7 @@ export async function runTransaction<T>(
   pool: pg.Pool,
   step: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect()
+  const client = await connect(pool)
   return useClient(client, async (session) => {
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     try {

@@ -5,10 +5,11 @@
 import type pg from 'pg'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import { dayNs, minuteNs, systemClock } from '../../clock.ts'
+import type { ClockWatch } from '../clock-watch.ts'
 import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
 import { booleanOf, bytesOf, integerOf, required } from '../rows.ts'
-import { readClock } from './database-clock.ts'
+import { readTimes } from './database-clock.ts'
 import { runTransaction, type Session } from './session.ts'
 import type { Writer } from './writer.ts'
 
@@ -23,6 +24,8 @@ const overlapNs = 60n * minuteNs
 const clocksApartNs = dayNs
 // Any number works, as long as all releases use the same.
 const lockKey = 7_025_381_907n
+/** When old data was dropped last. */
+const sweptName = 'swept_ns'
 
 const byAge = [
   `DELETE FROM claim WHERE ctid = ANY (ARRAY(
@@ -46,20 +49,21 @@ DELETE FROM envelope WHERE ctid = ANY (ARRAY(
 /**
  * @param givenNs the time; if absent, the database's.
  * @returns whether there is more for this process to drop.
- * @throws Error if the database's clock and this machine's are too far apart.
+ * @throws Error if the database's clock and this machine's are too far apart, or the database's ran away.
  */
 export async function sweep(
   pool: pg.Pool,
   writer: Writer,
   givenNs: bigint | undefined,
   retentionNs: bigint,
+  watch: ClockWatch,
 ): Promise<boolean> {
   await writer.beat(pool)
   return runTransaction(pool, async (session) => {
     // Another process that sweeps drops everything; this one would wait for each of its rows.
     const [row] = await session.query('SELECT pg_try_advisory_xact_lock($1) AS got', [lockKey])
     if (!booleanOf(required(row), 'got')) return false
-    const nowNs = givenNs ?? (await believedClock(session))
+    const nowNs = givenNs ?? (await believedClock(session, watch))
     const ages = [claimMemoryNs, oneTimeLifetimeNs, batchMemoryNs]
     let isMore = false
     for (const [at, text] of byAge.entries()) {
@@ -72,33 +76,43 @@ export async function sweep(
   })
 }
 
-async function believedClock(session: Session): Promise<bigint> {
-  const nowNs = await readClock(session)
+async function believedClock(session: Session, watch: ClockWatch): Promise<bigint> {
+  const { nowNs, newestNs } = await readTimes(session)
   const apartNs = nowNs - systemClock()
   if (apartNs > clocksApartNs || apartNs < -clocksApartNs) {
     throw new Error('the clocks of this machine and of the database differ by more than a day')
   }
+  // Both may have been set wrong together.
+  const sweptNs = (await readMark(session, sweptName)) ?? newestNs
+  if (sweptNs > 0n) watch.assertBelieved(nowNs, sweptNs)
+  await writeMark(session, sweptName, nowNs)
   return nowNs
+}
+
+async function readMark(session: Session, name: string): Promise<bigint | undefined> {
+  const [row] = await session.query('SELECT value FROM meta WHERE name = $1', [name])
+  return row === undefined ? undefined : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
+}
+
+async function writeMark(session: Session, name: string, ns: bigint): Promise<void> {
+  const value = Buffer.alloc(8)
+  value.writeBigInt64BE(ns)
+  await session.query(
+    `INSERT INTO meta (name, value) VALUES ($1, $2)
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+    [name, value],
+  )
 }
 
 /** A mark of how far the sweep came saves reading what stays for ever again and again. */
 async function drop(session: Session, kind: string, untilNs: bigint): Promise<boolean> {
   const name = `retention_mark_${kind}`
-  const [row] = await session.query('SELECT value FROM meta WHERE name = $1', [name])
-  const mark = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
+  const mark = (await readMark(session, name)) ?? 0n
   const dropped = await session.query(dropEnvelopes, [mark - overlapNs, untilNs, `${kind}-%`])
   const isMore = dropped.length === sweepLimit
   // Everything before the newest of the dropped is gone: they went in the order of time.
   const reachedNs = isMore ? newestOf(dropped.map((one) => integerOf(one, 'node_ns'))) : untilNs
-  if (reachedNs > mark) {
-    const value = Buffer.alloc(8)
-    value.writeBigInt64BE(reachedNs)
-    await session.query(
-      `INSERT INTO meta (name, value) VALUES ($1, $2)
-       ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-      [name, value],
-    )
-  }
+  if (reachedNs > mark) await writeMark(session, name, reachedNs)
   return isMore
 }
 

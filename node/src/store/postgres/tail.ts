@@ -7,6 +7,7 @@ import pg from 'pg'
 import type { News } from '../operations.ts'
 import { integerOf, type Row, textsOf } from '../rows.ts'
 import type { Cursor } from '../store.ts'
+import type { Hosts } from './hosts.ts'
 import { runStatement } from './session.ts'
 
 const channel = 'padlock'
@@ -15,6 +16,8 @@ const pollMs = 50
 const reassuranceMs = 1_000
 /** Wait before a failed connection is tried again. */
 const retryMs = 1_000
+/** How long the first notification may take. */
+const bellTrialMs = 5_000
 /** How many transactions of one writer one statement reads. */
 const batchesAtOnce = 200
 
@@ -32,33 +35,46 @@ ORDER BY writer.id, batch.number`
 
 export class Tail {
   readonly #pool: pg.Pool
-  readonly #url: string
+  readonly #hosts: Hosts
   readonly #usesBell: boolean
   readonly #own: bigint
+  /** What this process sends to itself at its start. */
+  readonly #trial: string
   /** The last transaction read of each writer. */
   readonly #seen = new Map<bigint, bigint>()
   #listener: (news: News) => void = () => {}
   #bell: pg.Client | undefined
   #wake: () => void = () => {}
+  #onTrial: () => void = () => {}
   #rang = false
   #closed = false
   #running: Promise<void> = Promise.resolve()
 
   constructor(options: {
     readonly pool: pg.Pool
-    readonly url: string
+    readonly hosts: Hosts
     readonly usesBell: boolean
     readonly own: bigint
   }) {
     this.#pool = options.pool
-    this.#url = options.url
+    this.#hosts = options.hosts
     this.#usesBell = options.usesBell
     this.#own = options.own
+    this.#trial = `trial of ${options.own}`
   }
 
   /** The last transaction that this process knows of each writer, its own included. */
   get seen(): ReadonlyMap<bigint, bigint> {
     return this.#seen
+  }
+
+  /** Forgets processes that the database has forgotten. */
+  async forgetGone(): Promise<void> {
+    const rows = await runStatement(this.#pool, 'SELECT id FROM writer')
+    const known = new Set(rows.map((row) => integerOf(row, 'id')))
+    for (const id of this.#seen.keys()) {
+      if (!known.has(id) && id !== this.#own) this.#seen.delete(id)
+    }
   }
 
   onNews(listener: (news: News) => void): void {
@@ -69,8 +85,27 @@ export class Tail {
   async start(): Promise<void> {
     const writers = await runStatement(this.#pool, 'SELECT id, number FROM writer')
     for (const row of writers) this.#seen.set(integerOf(row, 'id'), integerOf(row, 'number'))
-    if (this.#usesBell) await this.#hang()
+    if (this.#usesBell) {
+      await this.#hang()
+      await this.#tryBell()
+    }
     this.#running = this.#run()
+  }
+
+  /** @throws Error if no notification arrives: a pooler gives each transaction another connection. */
+  async #tryBell(): Promise<void> {
+    const rang = new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), bellTrialMs)
+      this.#onTrial = () => {
+        clearTimeout(timer)
+        resolve(true)
+      }
+    })
+    await runStatement(this.#pool, 'SELECT pg_notify($1, $2)', [channel, this.#trial])
+    if (await rang) return
+    throw new Error(
+      'notifications do not arrive, as behind a pooler in transaction mode: connect directly, or in session mode, or start with --doorbell poll',
+    )
   }
 
   /** This process committed a transaction, and its own readers have it already. */
@@ -146,7 +181,7 @@ export class Tail {
 
   async #hang(): Promise<void> {
     const bell = new pg.Client({
-      connectionString: this.#url,
+      connectionString: this.#hosts.url,
       application_name: 'padlock-node doorbell',
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
@@ -158,7 +193,8 @@ export class Tail {
     bell.on('error', fall)
     bell.on('end', fall)
     bell.on('notification', ({ payload }) => {
-      if (payload !== String(this.#own)) this.ring()
+      if (payload === this.#trial) this.#onTrial()
+      else if (payload !== String(this.#own)) this.ring()
     })
     await bell.connect()
     await bell.query(`LISTEN ${channel}`)

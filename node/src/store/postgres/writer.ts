@@ -84,10 +84,14 @@ export class Writer {
          (SELECT id FROM writer WHERE id = $1 FOR UPDATE SKIP LOCKED)`,
       [this.id],
     )
+    // The newest time that any process gave out stays known.
     await runStatement(
       pool,
-      `DELETE FROM writer WHERE id IN (SELECT id FROM writer
-         WHERE id <> $1 AND seen_ns <= ${clockText} - $2 FOR UPDATE SKIP LOCKED)`,
+      `WITH gone AS (DELETE FROM writer WHERE id IN (SELECT id FROM writer
+           WHERE id <> $1 AND seen_ns <= ${clockText} - $2 FOR UPDATE SKIP LOCKED)
+         RETURNING newest_ns)
+       UPDATE writer SET newest_ns = greatest(newest_ns, (SELECT max(newest_ns) FROM gone))
+       WHERE id = $1 AND EXISTS (SELECT FROM gone)`,
       [this.id, writerMemoryNs],
     )
   }

@@ -1,6 +1,6 @@
 /** Writes the changes of a batch: one statement a table, however many requests it has. */
 import { sealingKeyWindowNs } from '../../../../src/protocol/limits.ts'
-import type { LoadedLedger, LoadedState, NewRow } from './ledger.ts'
+import { type LoadedLedger, type LoadedState, MissingState, type NewRow } from './ledger.ts'
 import type { Session } from './session.ts'
 
 export async function writeLedger(
@@ -21,7 +21,11 @@ async function writeEnvelopes(
   rows: readonly NewRow[],
   { topics }: LoadedState,
 ): Promise<void> {
-  const idOf = (topic: string): bigint => topics.get(topic)?.id ?? 0n
+  const idOf = (topic: string): bigint => {
+    const id = topics.get(topic)?.id
+    if (id === undefined) throw new MissingState('an envelope is for a topic that was not loaded')
+    return id
+  }
   // The bytes travel as two parameters in binary; as items of an array they would be text in hex.
   const messages = rows.map(({ message }) => message ?? new Uint8Array())
   const offsets: number[] = []

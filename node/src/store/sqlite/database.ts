@@ -8,16 +8,18 @@ import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { nodeIdBytes } from '../../../../src/protocol/limits.ts'
 import { systemClock } from '../../clock.ts'
+import { ClockWatch } from '../clock-watch.ts'
 import type { DatabaseCalls, Operation, Outcome } from '../operations.ts'
 import { publishRequest } from '../publishing.ts'
 import { bytesOf, integerOf, required } from '../rows.ts'
 import { type Claim, type Reads, readByName } from '../store.ts'
 import { OnlineBackup } from './backup.ts'
 import { backupSocketOf, takeBackupRequests } from './backup-socket.ts'
-import { ClockWatch } from './clock-watch.ts'
+import { FreePages } from './free-pages.ts'
 import { SqliteLedger } from './ledger.ts'
 import { SqlitePages } from './pages.ts'
 import { SqlitePrekeys } from './prekeys.ts'
+import { Readings } from './readings.ts'
 import { schemaSteps } from './schema.ts'
 import { prepare } from './statement.ts'
 import { SqliteSweep } from './sweep.ts'
@@ -72,7 +74,9 @@ export class SqliteDatabase {
   readonly #prekeys: SqlitePrekeys
   readonly #ledger: SqliteLedger
   readonly #pages: SqlitePages
+  readonly #readings: Readings
   readonly #sweep: SqliteSweep
+  readonly #freePages: FreePages
 
   /** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
   constructor(options: SqliteOptions) {
@@ -82,6 +86,7 @@ export class SqliteDatabase {
     try {
       // Before the first access: then WAL needs no shared memory, and a second process is refused.
       database.exec('PRAGMA locking_mode = EXCLUSIVE')
+      FreePages.prepareFile(database)
       database.exec('PRAGMA journal_mode = WAL')
       database.exec('PRAGMA synchronous = FULL')
       database.exec('PRAGMA cache_size = -65536')
@@ -95,7 +100,9 @@ export class SqliteDatabase {
     this.#prekeys = new SqlitePrekeys(database)
     this.#ledger = new SqliteLedger(database, this.#prekeys)
     this.#pages = new SqlitePages(database)
-    this.#sweep = new SqliteSweep(database, this.#prekeys)
+    this.#readings = new Readings(database)
+    this.#sweep = new SqliteSweep(database, this.#prekeys, this.#readings)
+    this.#freePages = new FreePages(database)
   }
 
   /**
@@ -104,7 +111,11 @@ export class SqliteDatabase {
    */
   run(operations: readonly Operation[], nowNs: bigint): readonly Outcome[] {
     try {
-      return this.#transaction(() => operations.map((operation) => this.#apply(operation, nowNs)))
+      return this.#transaction(() => {
+        const outcomes = operations.map((operation) => this.#apply(operation, nowNs))
+        if (outcomes.some(({ kind }) => kind === 'published')) this.#readings.note(nowNs)
+        return outcomes
+      })
     } catch (error) {
       // A request that storage cannot take must not fail the others of its batch.
       if (operations.length > 1) {
@@ -131,7 +142,8 @@ export class SqliteDatabase {
 
   /** Drops some of what is too old. @returns whether there is more. */
   sweep(nowNs: bigint, retentionNs: bigint): boolean {
-    return this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
+    const isMore = this.#transaction(() => this.#sweep.run(nowNs, retentionNs))
+    return this.#freePages.giveBack() || isMore
   }
 
   close(): void {
@@ -152,8 +164,9 @@ export class SqliteDatabase {
     const claims: Claim[] = []
     const shrunk = new Set<string>()
     for (const installationId of operation.installationIds) {
-      const isFallbackOnly = operation.fallbackOnly?.has(installationId) === true
-      const asked = { claimId: operation.claimId, installationId, isFallbackOnly }
+      const { fallbackOnly, budget } = operation.limits ?? {}
+      const isFallbackOnly = fallbackOnly?.has(installationId) === true
+      const asked = { claimId: operation.claimId, installationId, isFallbackOnly, budget }
       const { claim, took } = this.#prekeys.claim(asked, nowNs)
       claims.push(claim)
       if (took) shrunk.add(installationId)
@@ -172,6 +185,7 @@ export class SqliteDatabase {
       // A failed COMMIT or a full disk may have ended the transaction already.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       this.#ledger.forget()
+      this.#readings.forgetLatest()
       throw error
     }
   }

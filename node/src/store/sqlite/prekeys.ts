@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { claimMemoryNs } from '../../../../src/protocol/limits.ts'
 import type { SignedPrekey } from '../../../../src/protocol/prekey.ts'
 import type { Effect } from '../../rules/verdict.ts'
+import { type ClaimBudget, takeFromBudget } from '../claim-budget.ts'
 import { oneTimeLifetimeNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
 import { bytesOf, integerOf, nullableIntegerOf, type Row } from '../rows.ts'
@@ -14,6 +15,7 @@ interface ClaimRequest {
   readonly installationId: string
   /** Give the fallback key, never a one-time key. */
   readonly isFallbackOnly: boolean
+  readonly budget: ClaimBudget | undefined
 }
 
 export class SqlitePrekeys {
@@ -23,6 +25,7 @@ export class SqlitePrekeys {
   readonly #dropOneTime: Statement
   readonly #dropFallback: Statement
   readonly #markUpload: Statement
+  readonly #setClaims: Statement
   readonly #nextOneTime: Statement
   readonly #fallback: Statement
   readonly #remove: Statement
@@ -33,7 +36,9 @@ export class SqlitePrekeys {
 
   constructor(database: DatabaseSync) {
     const sql = (text: string): Statement => prepare(database, text)
-    this.#installation = sql('SELECT revoked, newest_upload_ns FROM installation WHERE id = ?')
+    this.#installation = sql(
+      'SELECT revoked, newest_upload_ns, claims_full_ns FROM installation WHERE id = ?',
+    )
     this.#count = sql(
       'SELECT COUNT(*) AS count FROM prekey WHERE installation = ? AND is_fallback = 0 AND stored_ns > ?',
     )
@@ -44,6 +49,7 @@ export class SqlitePrekeys {
     this.#dropOneTime = sql('DELETE FROM prekey WHERE installation = ? AND is_fallback = 0')
     this.#dropFallback = sql('DELETE FROM prekey WHERE installation = ? AND is_fallback = 1')
     this.#markUpload = sql('UPDATE installation SET newest_upload_ns = ? WHERE id = ?')
+    this.#setClaims = sql('UPDATE installation SET claims_full_ns = ? WHERE id = ?')
     this.#nextOneTime = sql(
       `SELECT id, is_fallback, curve25519, created_ns, signature FROM prekey
        WHERE installation = ? AND is_fallback = 0 AND stored_ns > ? ORDER BY id LIMIT 1`,
@@ -113,7 +119,7 @@ export class SqlitePrekeys {
 
   /** Gives out one key, or the one-time key that this claim got before; `took` says that the stock shrank. */
   claim(
-    { claimId, installationId, isFallbackOnly }: ClaimRequest,
+    { claimId, installationId, isFallbackOnly, budget }: ClaimRequest,
     nowNs: bigint,
   ): { readonly claim: Claim; readonly took: boolean } {
     const remembered = this.#recall.get(claimId, installationId, nowNs - claimMemoryNs)
@@ -124,14 +130,22 @@ export class SqlitePrekeys {
     if (installation === undefined || integerOf(installation, 'revoked') !== 0n) {
       return { claim: { installationId, prekey: undefined }, took: false }
     }
-    const oneTime = isFallbackOnly
-      ? undefined
-      : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
+    const fullNs =
+      isFallbackOnly || budget === undefined
+        ? undefined
+        : takeFromBudget(budget, integerOf(installation, 'claims_full_ns'), nowNs)
+    const isOverBudget = !isFallbackOnly && budget !== undefined && fullNs === undefined
+    const oneTime =
+      isFallbackOnly || isOverBudget
+        ? undefined
+        : this.#nextOneTime.get(installationId, nowNs - oneTimeLifetimeNs)
     const row = oneTime ?? this.#fallback.get(installationId)
-    if (row === undefined) return { claim: { installationId, prekey: undefined }, took: false }
-    const prekey = prekeyOf(row)
+    const prekey = row === undefined ? undefined : prekeyOf(row)
     // A fallback is not used up, so there is nothing to remember and a claim of it writes nothing.
-    if (oneTime === undefined) return { claim: { installationId, prekey }, took: false }
+    if (row === undefined || prekey === undefined || oneTime === undefined) {
+      return { claim: { installationId, isOverBudget, prekey }, took: false }
+    }
+    if (fullNs !== undefined) this.#setClaims.run(fullNs, installationId)
     this.#remove.run(integerOf(oneTime, 'id'))
     this.#remember.run(
       claimId,
@@ -142,7 +156,7 @@ export class SqlitePrekeys {
       prekey.signature,
       nowNs,
     )
-    return { claim: { installationId, prekey }, took: true }
+    return { claim: { installationId, isOverBudget, prekey }, took: true }
   }
 
   /** Drops some of what is too old. @returns whether there is more. */

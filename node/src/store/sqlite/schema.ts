@@ -91,5 +91,16 @@ UPDATE account SET keyed = 1 WHERE chain_id IS NULL;
 ALTER TABLE installation ADD COLUMN vouched INTEGER NOT NULL DEFAULT 0;
 `
 
+const sharedBudgets = `
+-- When what all claims together may take of the stock is there again in full.
+ALTER TABLE installation ADD COLUMN claims_full_ns INTEGER NOT NULL DEFAULT 0;
+`
+
+const readings = `
+-- What the clock said when envelopes up to this one were stored: once an hour, and when it was set. The times of
+-- envelopes never go back, so one that was stored under a clock far ahead makes all later ones look as new.
+CREATE TABLE reading (id INTEGER PRIMARY KEY, clock_ns INTEGER NOT NULL) STRICT;
+`
+
 /** Step n brings a database from version n to n + 1. */
-export const schemaSteps: readonly string[] = [first, bothKindsOfSigners]
+export const schemaSteps: readonly string[] = [first, bothKindsOfSigners, sharedBudgets, readings]

@@ -7,10 +7,12 @@ import { uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
 import { bytesOf, integerOf } from '../rows.ts'
 import type { SqlitePrekeys } from './prekeys.ts'
+import type { Readings } from './readings.ts'
 import { prepare, type Statement } from './statement.ts'
 
 export class SqliteSweep {
   readonly #prekeys: SqlitePrekeys
+  readonly #readings: Readings
   readonly #forgetUploads: Statement
   readonly #mark: Statement
   readonly #setMark: Statement
@@ -20,8 +22,9 @@ export class SqliteSweep {
   readonly #setSwept: Statement
   readonly #newest: Statement
 
-  constructor(database: DatabaseSync, prekeys: SqlitePrekeys) {
+  constructor(database: DatabaseSync, prekeys: SqlitePrekeys, readings: Readings) {
     this.#prekeys = prekeys
+    this.#readings = readings
     const sql = (text: string): Statement => prepare(database, text)
     // The newest row stays: otherwise SQLite would reuse its id, below the mark.
     this.#forgetUploads = sql(
@@ -57,24 +60,27 @@ export class SqliteSweep {
     this.#setSwept.run(bytesOfNumber(nowNs))
     const keysAreLeft = this.#prekeys.sweep(nowNs)
     const uploads = this.#forgetUploads.run(nowNs - uploadMemoryNs, sweepLimit)
-    const messagesAreLeft = this.#dropMessages(nowNs - retentionNs)
+    const messagesAreLeft = this.#dropMessages(nowNs - retentionNs, nowNs)
     return keysAreLeft || uploads === sweepLimit || messagesAreLeft
   }
 
   /** The topics keep their latest sequences, so no sequence is reused. */
-  #dropMessages(untilNs: bigint): boolean {
+  #dropMessages(untilNs: bigint, nowNs: bigint): boolean {
     const row = this.#mark.get()
     const from = row === undefined ? 0n : Buffer.from(bytesOf(row, 'value')).readBigInt64BE()
+    const surely = this.#readings.lastBefore(untilNs, nowNs, from)
     let to = from
     let count = 0
     for (const next of this.#next.all(from, sweepLimit)) {
-      if (integerOf(next, 'node_ns') > untilNs) break
-      to = integerOf(next, 'id')
+      const id = integerOf(next, 'id')
+      if (integerOf(next, 'node_ns') > untilNs && id > surely) break
+      to = id
       count += 1
     }
     if (to === from) return false
     this.#dropInbox.run(from, to)
     this.#setMark.run(bytesOfNumber(to))
+    this.#readings.drop(to)
     return count === sweepLimit
   }
 }
