@@ -15,13 +15,14 @@ export default defineConfig({
           exclude: ['tests/browser/**', 'tests/packaging/**', 'tests/node/contract/**'],
         },
       },
-      // Both stores of the node pass the same tests.
-      ...['sqlite', 'postgres'].map((store) => ({
+      // Both stores of the node pass the same tests, and PostgreSQL does so with either doorbell.
+      ...['sqlite', 'postgres', 'postgres-poll'].map((store) => ({
         extends: true as const,
         test: {
           name: store,
           include: ['tests/node/contract/*.test.ts'],
           env: { PADLOCK_TEST_STORE: store },
+          ...(store !== 'sqlite' && { globalSetup: 'tests/node/contract/server.ts' }),
         },
       })),
     ],

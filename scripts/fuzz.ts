@@ -1,12 +1,14 @@
 /**
  * The long run of bad input: `node scripts/fuzz.ts --requests 100000 --seed 1` sends that many good
  * and bad requests to its own node and reports what held and what did not. With `--first N` and
- * `--requests 1` it repeats one request, with `--show` it prints it. `--store postgres` takes that store. It ends
- * with 1 on any fault.
+ * `--requests 1` it repeats one request, with `--show` it prints it. `--store postgres` takes that store. After each
+ * part of the run it takes the sizes of the node's process; growth after the first third is a fault, where there are
+ * enough requests to tell (`--requests 1000` and more). It ends with 1 on any fault.
  */
 import { parseArgs } from 'node:util'
 import { Campaign } from '../tests/fuzz/campaign.ts'
 import { faultsInOutput, startFuzzNode } from '../tests/fuzz/fuzz-node.ts'
+import { growthFaults, growthOf, type Size } from '../tests/fuzz/growth.ts'
 import { canary } from '../tests/fuzz/samples.ts'
 import { ensurePostgres } from './postgres.ts'
 
@@ -32,11 +34,13 @@ const first = readCount('first')
 const requests = readCount('requests')
 const concurrency = readCount('concurrency')
 
-/** After the first tenth a node has seen every kind of request; growth from then on is a leak. */
-const steps = 10
-/** MiB: bodies of 25 MiB come and go, a dozen at a time. */
-const allowedGrowth = 256
+const steps = 20
+/** A node has not seen every kind of request in fewer, and is not warm. */
+const tellsGrowth = requests >= 1_000
 
+if (values.store !== 'sqlite' && values.store !== 'postgres') {
+  throw new Error(`--store needs sqlite or postgres, not "${values.store}"`)
+}
 const postgres = values.store === 'postgres' ? await ensurePostgres() : undefined
 const node = await startFuzzNode(
   postgres === undefined ? {} : { database: await postgres.createDatabase() },
@@ -49,27 +53,39 @@ if (values.show) {
   console.dir('call' in made ? made.call : made.raw, { depth: 4 })
 }
 
-const memory: number[] = []
+const sizes: Size[] = []
+let shown = 0
+let peak = 0
 const each = Math.ceil(requests / steps)
 for (let done = 0; done < requests && node.alive; done += each) {
   const count = Math.min(each, requests - done)
   const rate = await campaign.run({ first: first + done, requests: count, concurrency })
-  memory.push(node.alive ? node.memory() : Number.NaN)
+  // As they come: some begin with one request, and many follow.
+  for (const fault of campaign.faults.slice(shown, 20)) console.log(`FAULT ${fault}`)
+  shown = campaign.faults.length
+  if (!node.alive) break
+  // Before garbage is collected.
+  peak = Math.max(peak, node.memory())
+  const size = { held: await node.held(), resident: node.memory() }
+  sizes.push(size)
   console.log(
-    `${done + count} sent, ${Math.round(rate)} requests/s, ${memory.at(-1)} MiB, ` +
+    `${done + count} sent, ${Math.round(rate)} requests/s, ${size.held} MiB held, ${size.resident} MiB resident, ` +
       `${campaign.faults.length} faults, slowest ${campaign.slowest.ms} ms (${campaign.slowest.what})`,
   )
 }
 
-const faults = [...campaign.faults]
 if (node.alive) {
   const { stored } = await campaign.compare()
   console.log(`${stored} envelopes stored, each of them acknowledged`)
-  faults.splice(0, faults.length, ...campaign.faults)
 }
-// The first tenth, however small, sets the size; in a short run this says little.
-const growth = Math.max(...memory.slice(-3)) - Math.max(...memory.slice(0, 3))
-if (memory.length === steps && growth > allowedGrowth) faults.push(`grew by ${growth} MiB`)
+const faults = [...campaign.faults]
+if (tellsGrowth) {
+  console.log(
+    `after the first third: ${growthOf(sizes, 'held')} MiB more held, ` +
+      `${growthOf(sizes, 'resident')} MiB more resident; at most ${peak} MiB`,
+  )
+  faults.push(...growthFaults(sizes))
+}
 faults.push(...faultsInOutput(node.output, [canary]))
 
 for (const [ending, count] of [...campaign.endings].sort(([, a], [, b]) => b - a)) {

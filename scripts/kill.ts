@@ -14,7 +14,8 @@ const usage = `usage: node scripts/kill.ts [options]
   --store <kind>    sqlite (default), or postgres: three nodes, and a server that crashes
                     after every fifth kill
   --doorbell <how>  notify (default) or poll: how nodes on one PostgreSQL learn of each other's commits
-  --faults <kind>   with postgres: crash (default), or network: slow, silent or cut after every kill
+  --faults <kind>   with postgres: crash (default), or network: slow, silent, cut or stalled after each kill,
+                    between clients and a node, or between nodes and PostgreSQL
   --kills <number>  how often a node is killed (default: 200)
   --seed <number>   repeats the choices of a run, not the machine's timing (default: any)
   --main <file>     the node's entry (default: its sources)`

@@ -20,5 +20,7 @@ process.on('message', async () => {
   }
   process.send?.(held)
 })
+// Whoever started it is gone, and nobody else knows of it.
+process.on('disconnect', () => process.exit(1))
 // It ends as it would without this.
 process.channel?.unref()

@@ -27,10 +27,16 @@ test('nor on PostgreSQL, when one of three nodes is killed three times and the s
   )
 }, 300_000)
 
-test('nor when the network to PostgreSQL is slow, silent and cut', async () => {
+test('nor when networks to PostgreSQL and to clients are slow, silent, cut and stalled', async () => {
   const seed = runSeed()
-  const report = await killOnPostgres({ seed, kills: 3, crashEvery: 1, failsNetwork: true })
+  const report = await killOnPostgres({ seed, kills: 4, crashEvery: 1, failsNetwork: true })
   console.log(`seed ${seed}\n${showReport(report)}`)
   expect(report.problems).toEqual([])
-  expect(report.counts.get('outages of the database')).toBe(3)
+  const failed = [...report.counts.keys()].filter((what) => what.startsWith('networks '))
+  expect(failed.sort()).toEqual([
+    'networks cut between all nodes and the database',
+    'networks silent between a node and the database',
+    'networks slow between clients and a node',
+    'networks stalled between clients and a node',
+  ])
 }, 300_000)

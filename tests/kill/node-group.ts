@@ -2,20 +2,24 @@
  * Node processes on one store, each on a port that it keeps: killed, started, and distinguished.
  */
 import { freePort } from '../../scripts/free-port.ts'
+import { TcpProxy } from '../node/tcp-proxy.ts'
 import { type SpawnedNode, spawnNode } from '../support/node-process.ts'
 import type { Ledger } from './ledger.ts'
 
 export interface NodeGroupOptions {
   /** How many processes. */
   readonly size: number
-  /** What they are all started with: where the store is. */
-  readonly args: readonly string[]
+  /** What each is started with: where the store is, for this one. */
+  readonly args: (index: number) => readonly string[]
   /** Another entry than the sources: a built or a broken one. */
   readonly main?: string
 }
 
 export class NodeGroup {
+  /** Where clients find them. */
   readonly urls: readonly string[]
+  /** What lies between clients and each of them. */
+  readonly networks: readonly TcpProxy[]
   readonly #ports: readonly number[]
   readonly #options: NodeGroupOptions
   readonly #ledger: Ledger
@@ -23,17 +27,25 @@ export class NodeGroup {
   readonly #up = new Set<number>()
   #someUp = Promise.withResolvers<void>()
 
-  private constructor(options: NodeGroupOptions, ports: readonly number[], ledger: Ledger) {
+  private constructor(
+    options: NodeGroupOptions,
+    ports: readonly number[],
+    networks: readonly TcpProxy[],
+    ledger: Ledger,
+  ) {
     this.#options = options
     this.#ports = ports
     this.#ledger = ledger
-    this.urls = ports.map((port) => `http://127.0.0.1:${port}`)
+    this.networks = networks
+    this.urls = networks.map(({ port }) => `http://127.0.0.1:${port}`)
   }
 
   /** All of them, started and listening. */
   static async start(options: NodeGroupOptions, ledger: Ledger): Promise<NodeGroup> {
     const ports = await Promise.all(Array.from({ length: options.size }, freePort))
-    const group = new NodeGroup(options, ports, ledger)
+    const urls = ports.map((port) => new URL(`http://127.0.0.1:${port}`))
+    const networks = await Promise.all(urls.map((url) => TcpProxy.start(url)))
+    const group = new NodeGroup(options, ports, networks, ledger)
     await Promise.all(ports.map((_, index) => group.start(index)))
     return group
   }
@@ -50,7 +62,7 @@ export class NodeGroup {
   /** Begins to start one; `listening` resolves when it does, rejects if it ends first. */
   launch(index: number): SpawnedNode {
     const port = this.#ports[index]
-    const node = spawnNode([...this.#options.args, '--port', `${port}`], this.#options)
+    const node = spawnNode([...this.#options.args(index), '--port', `${port}`], this.#options)
     this.#nodes.set(index, node)
     void node.ended.then((code) => {
       if (this.#nodes.get(index) !== node) return
@@ -77,6 +89,7 @@ export class NodeGroup {
 
   async close(): Promise<void> {
     await Promise.all(this.#ports.map((_, index) => this.kill(index)))
+    await Promise.all(this.networks.map((network) => network.close()))
   }
 
   async #end(index: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

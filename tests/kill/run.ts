@@ -20,14 +20,20 @@ export interface KillOptions {
   readonly kills: number
   /** How many node processes share the store. */
   readonly nodes: number
-  /** The nodes' arguments that say where the store is. */
-  readonly args: readonly string[]
+  /** The arguments of each node that say where the store is. */
+  readonly args: (index: number) => readonly string[]
   /** Another entry than the node's sources. */
   readonly main?: string
-  /** Stops and starts what is below the nodes, after every so many kills. */
-  readonly outage?: { readonly every: number; readonly cause: (random: Random) => Promise<void> }
+  /** Something fails and works again, after every so many kills. */
+  readonly outage?: Outage
   /** Hears how far it is. */
   readonly log?: (line: string) => void
+}
+
+export interface Outage {
+  readonly every: number
+  /** @returns what it was, for the report. */
+  readonly cause: (random: Random, nodes: NodeGroup) => Promise<string>
 }
 
 export interface KillReport {
@@ -128,8 +134,9 @@ async function killAndStart(world: World, options: KillOptions): Promise<void> {
     await nodes.start(index)
     if (outage !== undefined && kill % outage.every === 0) {
       await expectProgress(world, 1 + random.below(50))
-      await outage.cause(random)
-      ledger.count('outages of the database')
+      ledger.count(await outage.cause(random, nodes))
+      // By itself, and not only once the next node starts.
+      await expectProgress(world, 50)
     }
     if (kill % 10 === 0) log(`${kill} kills, ${ledger.counts.get('acknowledged envelopes')} stored`)
     if (ledger.problems.length > 0) return

@@ -10,7 +10,7 @@ export async function killOnSqlite(
 ): Promise<KillReport> {
   const data = await mkdtemp(join(tmpdir(), 'padlock-kill-'))
   try {
-    const report = await runKillTest({ ...options, nodes: 1, args: ['--data', data] })
+    const report = await runKillTest({ ...options, nodes: 1, args: () => ['--data', data] })
     const database = new DatabaseSync(join(data, 'node.sqlite'))
     const rows = database.prepare('PRAGMA integrity_check').all()
     database.close()

@@ -1,13 +1,16 @@
-/** A network between two processes that can be cut, delayed, or swallow what is sent. */
+/** A network between two processes that can be cut, delayed, stand still, or swallow what is sent. */
 import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
-export type Network = 'whole' | 'cut' | 'black hole' | { readonly delayMs: number }
+/** What is sent while it is stalled arrives later, as TCP has it; a black hole swallows it for good. */
+export type Network = 'whole' | 'cut' | 'stalled' | 'black hole' | { readonly delayMs: number }
 
 export class TcpProxy {
   readonly #target: { readonly host: string; readonly port: number }
   readonly #server: net.Server
   readonly #sockets = new Set<net.Socket>()
   #network: Network = 'whole'
+  #moved = Promise.withResolvers<void>()
   #withheld: number | undefined
 
   private constructor(target: { readonly host: string; readonly port: number }) {
@@ -37,6 +40,8 @@ export class TcpProxy {
   /** From now on. What is cut is cut at once; a black hole says nothing to anybody. */
   become(network: Network): void {
     this.#network = network
+    this.#moved.resolve()
+    this.#moved = Promise.withResolvers()
     if (network === 'cut') for (const socket of this.#sockets) socket.destroy()
   }
 
@@ -69,17 +74,30 @@ export class TcpProxy {
     this.#sockets.add(from)
     from.setNoDelay(true)
     from.on('error', () => {})
+    // In the order in which it came, whatever the network is by then.
+    let before: Promise<unknown> = Promise.resolve()
+    const inOrder = (step: () => void) => {
+      before = before.then(step)
+    }
     from.on('close', () => {
       this.#sockets.delete(from)
-      to.destroy()
+      inOrder(() => to.destroy())
     })
     from.on('data', (bytes: Buffer) => {
       const network = this.#network
       if (network === 'black hole' || to.destroyed) return
       if (isAnswer && this.#isWithheld(bytes)) return
-      if (typeof network === 'object') setTimeout(() => to.write(bytes), network.delayMs)
-      else to.write(bytes)
+      const arrived = this.#arrival(network)
+      before = before.then(() => arrived)
+      inOrder(() => {
+        if (!to.destroyed) to.write(bytes)
+      })
     })
-    from.on('end', () => to.end())
+    from.on('end', () => inOrder(() => to.end()))
+  }
+
+  async #arrival(network: Network): Promise<void> {
+    if (typeof network === 'object') await sleep(network.delayMs)
+    while (this.#network === 'stalled') await this.#moved.promise
   }
 }
