@@ -7,12 +7,13 @@ import { rateDefaults } from '../../../node/src/limits/rates.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { messageTopic } from '../../../src/protocol/topics.ts'
 import type { Target } from '../../support/envelope-forge/forge.ts'
+import { targetsAt } from '../../support/envelope-forge/targets.ts'
 import type { Journal } from '../journal.ts'
 import type { Person } from '../people.ts'
 import type { Random } from '../random.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { madeUpRevocation } from './revocations.ts'
-import { Stranger, strangersWallet, type Trick, targetsAt } from './stranger.ts'
+import { Stranger, strangersWallet, tricks } from './stranger.ts'
 
 const accounts = 3
 const installationsOfAccount = 4
@@ -25,24 +26,6 @@ const revocationEveryMs = 20 * 60_000
 const tickMs = 20_000
 /** Of one request. */
 const publishedAtOnce = 100
-
-/** How many of so many envelopes are which. */
-const shares: Readonly<Record<Trick, number>> = {
-  'a message': 20,
-  'a bomb': 1,
-  'an unknown session': 14,
-  'a broken ratchet': 8,
-  'an unknown account': 14,
-  'an unknown installation': 6,
-  'one session more': 12,
-  'a request for retransmission': 6,
-  'an unknown version': 8,
-  'a wrong signature': 5,
-  garbage: 6,
-}
-const tricks = Object.entries(shares).flatMap(([trick, share]) =>
-  Array.from({ length: share }, () => trick as Trick),
-)
 
 export interface CrowdOptions {
   readonly network: Network

@@ -6,10 +6,8 @@ import { encodeRetransmitRequest } from '../../../src/content/retransmit.ts'
 import { makePrekeys } from '../../../src/engine/keys/prekey-uploads.ts'
 import type { Network } from '../../../src/network/network.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
-import { parseContactBundle } from '../../../src/protocol/contact.ts'
 import type { Address, InstallationId } from '../../../src/protocol/ids.ts'
 import { contactTopic, prekeyTopic } from '../../../src/protocol/topics.ts'
-import { passed } from '../../support/checked.ts'
 import { crypto } from '../../support/envelope-forge/basics.ts'
 import { encodeFields, inTurn, set } from '../../support/envelope-forge/fields.ts'
 import {
@@ -26,8 +24,9 @@ import type { Random } from '../random.ts'
 
 /** Prekeys that a stranger leaves at the node: whoever claims one has told it something. */
 export const strangersPrekeys = 20
-/** Claims until a stock must be empty. */
-const claimsLimit = 150
+/** Claims at once, and how often: faster than a client that is there fills its stock again. */
+const claimsAtOnce = 60
+const claimsLimit = 20
 /** Just under what content may inflate to. */
 const inflatedBytes = 8_000_000
 
@@ -44,6 +43,25 @@ export type Trick =
   | 'an unknown version'
   | 'a wrong signature'
   | 'garbage'
+
+/** How many of so many envelopes are which. */
+const shares: Readonly<Record<Trick, number>> = {
+  'a message': 20,
+  'a bomb': 1,
+  'an unknown session': 14,
+  'a broken ratchet': 8,
+  'an unknown account': 14,
+  'an unknown installation': 6,
+  'one session more': 12,
+  'a request for retransmission': 6,
+  'an unknown version': 8,
+  'a wrong signature': 5,
+  garbage: 6,
+}
+/** To pick from. */
+export const tricks = Object.entries(shares).flatMap(([trick, share]) =>
+  Array.from({ length: share }, () => trick as Trick),
+)
 
 export class Stranger {
   readonly #sender: Sender
@@ -159,10 +177,14 @@ export class Stranger {
     const known = this.#fallbacks.get(to.id)
     if (known) return known
     for (let nth = 0; nth < claimsLimit; nth += 1) {
-      const [claimed] = await this.#network.claimPrekeys(this.#random.bytes(16), [to.id])
-      if (claimed?.prekey?.kind !== 'fallback') continue
-      this.#fallbacks.set(to.id, claimed.prekey.key)
-      return claimed.prekey.key
+      const claims = Array.from({ length: claimsAtOnce }, () =>
+        this.#network.claimPrekeys(this.#random.bytes(16), [to.id]),
+      )
+      const claimed = (await Promise.all(claims)).flat()
+      const fallback = claimed.find(({ prekey }) => prekey?.kind === 'fallback')?.prekey
+      if (!fallback) continue
+      this.#fallbacks.set(to.id, fallback.key)
+      return fallback.key
     }
     throw new Error('the stock has no end')
   }
@@ -188,20 +210,3 @@ const bombContent = (): Uint8Array => {
 /** A wallet of the seed. */
 export const strangersWallet = (random: Random): PrivateKeyAccount =>
   privateKeyToAccount(`0x${encodeHex(random.bytes(32))}`)
-
-/** What a stranger learns of an installation from the node. */
-export const targetsAt = async (network: Network, address: Address): Promise<readonly Target[]> => {
-  const { envelopes } = await network.query([{ topic: contactTopic(address), afterSequence: 0n }])
-  const newest = new Map(
-    envelopes.map(({ message }) => {
-      const bundle = passed(parseContactBundle(message))
-      return [bundle.installationId, bundle]
-    }),
-  )
-  return [...newest.values()].map(({ installationId: id, keys, sealingKey }) => ({
-    address,
-    id,
-    keys,
-    sealingKeys: [sealingKey.key],
-  }))
-}
