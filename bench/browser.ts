@@ -56,6 +56,8 @@ const buildSite = async (site: string, olmBacklog: unknown): Promise<void> => {
     outdir: join(site, 'readable'),
     outbase: 'src',
     entryPoints: ['src/index.ts', 'src/worker.ts'],
+    // Only the build has it, and nothing here needs it.
+    external: ['./embedded.ts'],
   })
   await cp(join(root, 'dist'), join(site, 'dist'), { recursive: true })
   await cp(join(root, 'dist/padlock.wasm'), join(site, 'readable/padlock.wasm'))

@@ -2,7 +2,7 @@
  * What the SDK costs in Chromium, next to libolm with a bare IndexedDB loop in the same run.
  * README.md says what is measured and how to read it.
  *
- *   npm run bench -- [--quick] [--profile]
+ *   npm run bench -- [--quick] [--profile] [--crowds]
  */
 
 import { availableParallelism } from 'node:os'
@@ -13,10 +13,12 @@ import sdkPackage from '../package.json' with { type: 'json' }
 import { root } from '../scripts/files.ts'
 import { printRows, type Row, writeResults } from './figures.ts'
 import { createWallet, openPerson, untilLive } from './people.ts'
+import { measureBigAccount } from './rows/big-account.ts'
 import { growDatabases, measureGrowth } from './rows/growth.ts'
 import { measureLoad, measureReopening, measureSize } from './rows/load.ts'
 import { measureBacklog, measureReceivingOne, profileBacklog } from './rows/receive.ts'
 import { measureSendingToKnown, measureSendingToNew } from './rows/send.ts'
+import { measureBesideStrangers, measureFirstTimers } from './rows/strangers.ts'
 import { fillInbox, installationCount, meet, openStage, type Stage } from './stage.ts'
 
 const { values } = parseArgs({
@@ -25,6 +27,8 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     /** Print the functions that took most time. */
     profile: { type: 'boolean', default: false },
+    /** Only the rows of big accounts and of strangers. */
+    crowds: { type: 'boolean', default: false },
   },
 })
 const backlog = values.quick ? 1_000 : 10_000
@@ -61,8 +65,36 @@ const measureLive = async (stage: Stage): Promise<readonly Row[]> => {
   return [...one, toKnown, toNew]
 }
 
-const stage = await openStage(backlog)
+/** Big accounts, and people whom nobody knows. */
+const measureCrowds = async (stage: Stage): Promise<readonly Row[]> => {
+  const [writer] = stage.senders
+  if (!writer) throw new Error('nobody writes')
+  const rows: Row[] = []
+  const add = (more: readonly Row[]) => {
+    rows.push(...more)
+    // Each takes minutes.
+    if (values.crowds) printRows(more)
+  }
+  say('beside strangers')
+  const options = { rounds: rounds * 8, share: values.quick ? 0.05 : 1 }
+  add([await measureBesideStrangers(stage, writer, options)])
+  say('first-time senders')
+  add([await measureFirstTimers(stage, values.quick ? 50 : 500)])
+  say('a big account')
+  const size = values.quick
+    ? { messages: 2_000, conversations: 200 }
+    : { messages: 100_000, conversations: 2_000 }
+  add(await measureBigAccount(stage, { ...size, rounds: Math.min(rounds, 3) }))
+  return rows
+}
+
+const stage = await openStage(values.crowds ? 10 : backlog)
 try {
+  if (values.crowds) {
+    await measureCrowds(stage)
+    await stage.close()
+    process.exit(0)
+  }
   const rows: Row[] = []
   say('loading')
   rows.push(measureSize(), await measureLoad(stage, rounds * 4))
@@ -90,6 +122,7 @@ try {
   const sizes = await growDatabases(stage, grown, 'grown', largest)
   await fillInbox(writers, grown, 1_000)
   rows.push(...(await measureGrowth(stage, grown, sizes, Math.min(rounds, 3))))
+  rows.push(...(await measureCrowds(stage)))
 
   say('done\n')
   printRows(rows)

@@ -23,17 +23,22 @@ export interface Stage {
   readonly senders: readonly Client[]
   /** Accounts of the page, which the others write to. */
   newAccount(): string
+  /** The wallet of one of them. */
+  walletOf(address: string): ReturnType<typeof createWallet>
   close(): Promise<void>
 }
 
 export const openStage = async (backlog: number): Promise<Stage> => {
   const node = await startNodeProcess()
   const wallets = new Map<string, ReturnType<typeof createWallet>>()
-  const olmBacklog = await createOlmBacklog(senderCount, backlog, messageBytes, run)
-  const browser = await openBenchBrowser(olmBacklog, async (address, message) => {
+  const walletOf = (address: string) => {
     const wallet = wallets.get(address)
     if (!wallet) throw new Error('not an account of this bench')
-    return wallet.signMessage({ message })
+    return wallet
+  }
+  const olmBacklog = await createOlmBacklog(senderCount, backlog, messageBytes, run)
+  const browser = await openBenchBrowser(olmBacklog, async (address, message) => {
+    return walletOf(address).signMessage({ message })
   })
   const senders: Client[] = []
   for (let nth = 0; nth < senderCount; nth++) {
@@ -48,6 +53,7 @@ export const openStage = async (backlog: number): Promise<Stage> => {
       wallets.set(wallet.address, wallet)
       return wallet.address
     },
+    walletOf,
     close: async () => {
       for (const sender of senders) await sender.close()
       await browser.close()

@@ -3,6 +3,7 @@
  * `--seeds 1 --seed S --verbose`, which shows everything that happened.
  *
  *     npm run simulate -- --seeds 100
+ *     npm run simulate -- --seeds 5 --strangers 1
  */
 import { parseArgs } from 'node:util'
 import { runCampaign, showReport } from '../tests/simulation/campaign.ts'
@@ -13,6 +14,9 @@ const usage = `usage: npm run simulate -- [options]
   --seeds <number>  how many (default: 20)
   --seed <number>   the first of them (default: any)
   --jobs <number>   processes at the same time (default: 1)
+  --strangers <percent>
+                    instead of bad days quiet ones, without strangers and beside strangers who use
+                    so much of what the node allows them
   --verbose         shows everything that happened`
 
 const fail = (sentence: string): never => {
@@ -27,6 +31,7 @@ const readOptions = () => {
         seeds: { type: 'string', default: '20' },
         seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
         jobs: { type: 'string', default: '1' },
+        strangers: { type: 'string' },
         verbose: { type: 'boolean', default: false },
       },
     }).values
@@ -38,7 +43,11 @@ const readOptions = () => {
 const readCount = (name: string, text: string): number =>
   /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} needs a number, not "${text}"`)
 
-const replay = (seed: number): string => `npm run simulate -- --seeds 1 --seed ${seed} --verbose`
+const values = readOptions()
+
+const replay = (seed: number): string =>
+  `npm run simulate -- --seeds 1 --seed ${seed} --verbose` +
+  (values.strangers === undefined ? '' : ` --strangers ${values.strangers}`)
 
 const costOf = ({ faults, virtualMs, realMs }: Outcome): string => {
   const count = Object.values(faults).reduce((sum, one) => sum + one, 0)
@@ -46,13 +55,15 @@ const costOf = ({ faults, virtualMs, realMs }: Outcome): string => {
   return `${count} faults in ${hours} virtual hours, ${(realMs / 1_000).toFixed(1)} s`
 }
 
-const values = readOptions()
 const beganMs = performance.now()
 const report = await runCampaign({
   firstSeed: readCount('seed', values.seed),
   seeds: readCount('seeds', values.seeds),
   jobs: Math.max(1, readCount('jobs', values.jobs)),
   verbose: values.verbose,
+  ...(values.strangers === undefined
+    ? {}
+    : { strangers: readCount('strangers', values.strangers) / 100 }),
   tell: (outcome) => {
     const { seed, problems } = outcome
     const how =

@@ -5,6 +5,8 @@
 
 import type { Client } from '../../src/facade/client.ts'
 import type { BareAnswer, BareRequest } from './bare.ts'
+import { clientOf, held } from './clients.ts'
+import { allow, listAll, listen, untilText, warnings } from './crowds.ts'
 import { copyDatabase, deleteDatabase } from './databases.ts'
 import type { ProbeEntry } from './probe.ts'
 
@@ -31,23 +33,10 @@ export interface Opened {
   readonly streamed: number
 }
 
-interface Held {
-  readonly client: Client
-  readonly worker: Worker | undefined
-}
-
 declare global {
   var bench: typeof api
   /** Given by the bench: signs with the throw-away key of an address. */
   function benchSign(address: string, message: string): Promise<string>
-}
-
-const held = new Map<string, Held>()
-
-const clientOf = (database: string): Client => {
-  const found = held.get(database)
-  if (!found) throw new Error(`${database} is not open`)
-  return found.client
 }
 
 const answerOf = <T>(worker: Worker): Promise<T> =>
@@ -298,6 +287,11 @@ const api = {
   fill,
   addConversations,
   list,
+  listAll,
+  allow,
+  listen,
+  untilText,
+  warnings,
   takeProbe,
   load,
   openBare,

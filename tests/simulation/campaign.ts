@@ -1,6 +1,7 @@
 /** Many seeds, each in a process of its own, so that one leaves nothing behind for the next. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { compareDays, slowdownOf } from './comparison.ts'
 import { featuresOf } from './features.ts'
 import type { Outcome } from './run.ts'
 import { storeNames } from './store-names.ts'
@@ -18,6 +19,11 @@ export interface CampaignOptions {
   readonly verbose?: boolean
   /** Leaves out seeds of long times, which cost several times as much. */
   readonly skipSeasons?: boolean
+  /**
+   * Instead of bad days: quiet ones, each lived through without strangers and beside strangers who use this
+   * share of the node's allowance.
+   */
+  readonly strangers?: number | undefined
   /** Hears of each seed when it is done. */
   readonly tell?: (outcome: Outcome | Failure) => void
 }
@@ -46,7 +52,7 @@ export const runCampaign = async (options: CampaignOptions): Promise<Report> => 
     while (next < firstSeed + seeds && performance.now() < endMs) {
       const seed = next++
       if (options.skipSeasons && featuresOf(seed).isSeason) continue
-      const outcome = await runSeed(seed, options.verbose === true)
+      const outcome = await live(seed, options)
       if ('digest' in outcome) {
         outcomes.push(outcome)
         for (const [kind, count] of Object.entries(outcome.faults)) {
@@ -61,10 +67,45 @@ export const runCampaign = async (options: CampaignOptions): Promise<Report> => 
   return { outcomes, failures, faults }
 }
 
+const live = (
+  seed: number,
+  { strangers, verbose = false }: CampaignOptions,
+): Promise<Outcome | Failure> =>
+  strangers === undefined
+    ? runSeed(seed, { verbose })
+    : runBesideStrangers(seed, strangers, verbose)
+
+/** A quiet day with and without strangers: the outcome of the first, and what differs too much. */
+const runBesideStrangers = async (
+  seed: number,
+  strangers: number,
+  verbose: boolean,
+): Promise<Outcome | Failure> => {
+  const without = await runSeed(seed, { strangers: 0 })
+  if (!('digest' in without) || without.problems.length > 0) return without
+  const beside = await runSeed(seed, { strangers, verbose })
+  if (!('digest' in beside)) return beside
+  const problems = [...beside.problems, ...compareDays(without, beside)]
+  return { ...beside, problems, slowdown: slowdownOf(without, beside) }
+}
+
+export interface SeedOptions {
+  readonly verbose?: boolean
+  readonly strangers?: number
+}
+
 /** One seed in a process of its own. */
-export const runSeed = async (seed: number, verbose = false): Promise<Outcome | Failure> => {
+export const runSeed = async (
+  seed: number,
+  { verbose = false, strangers }: SeedOptions = {},
+): Promise<Outcome | Failure> => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
-  const child = spawn(process.execPath, [main, `${seed}`, ...(verbose ? ['--verbose'] : [])], {
+  const args = [
+    `${seed}`,
+    ...(verbose ? ['--verbose'] : []),
+    ...(strangers === undefined ? [] : ['--strangers', `${strangers}`]),
+  ]
+  const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     // Dates are formatted in it.
     env: { ...process.env, TZ: 'UTC' },
@@ -110,9 +151,21 @@ export const showReport = ({ outcomes, failures, faults }: Report): string => {
     `largest stores: ${storeNames
       .map((name) => `${most(({ sizes }) => sizes[name])} ${name}`)
       .join(', ')}`,
+    ...outcomes.flatMap(showStrangers),
     ...failures.map(
       ({ seed, problems }) =>
         `FAILED seed ${seed}: ${problems.length} problems, the first: ${problems[0]?.slice(0, 300)}`,
     ),
   ].join('\n')
+}
+
+const showStrangers = ({ seed, quiet, slowdown }: Outcome): readonly string[] => {
+  if (!quiet || !slowdown) return []
+  const held = Object.entries(quiet.held).map(([name, count]) => `${count} ${name}`)
+  return [
+    `seed ${seed}: strangers put in ${quiet.put.envelopes} envelopes and ` +
+      `${(quiet.put.bytes / 2 ** 20).toFixed(0)} MiB; honest messages took ` +
+      `${slowdown.mean.toFixed(2)} times as long, at worst ${slowdown.worst.toFixed(2)}; ` +
+      `${quiet.readAtStart} records read at a start; held of them: ${held.join(', ')}`,
+  ]
 }

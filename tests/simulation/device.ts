@@ -82,6 +82,11 @@ export class Device {
     this.#world.journal.fault('clock set', `${this.name} by ${Math.round(ms / 1_000)} s`)
   }
 
+  /** Records that the program read from its storage since it was started. */
+  get recordsRead(): number {
+    return this.#life?.recordsRead ?? 0
+  }
+
   /** Starts the program, unless it runs. */
   async open(): Promise<void> {
     if (this.engine || this.#isOpening) return

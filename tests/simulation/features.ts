@@ -14,6 +14,8 @@ export interface Features {
   readonly hasNodeClock: boolean
   /** The node's data is put back as it was earlier. */
   readonly hasNodeRestores: boolean
+  /** Strangers put in all that the node lets them. */
+  readonly isBesieged: boolean
 }
 
 export const featuresOf = (seed: number): Features => {
@@ -25,8 +27,20 @@ export const featuresOf = (seed: number): Features => {
     hasStorageFaults: random.chance(1 / 3),
     hasNodeClock: random.chance(1 / 4),
     hasNodeRestores: random.chance(1 / 5),
+    isBesieged: false,
   }
 }
+
+/** A day without any trouble but strangers, if there are any. */
+export const quietFeatures = (isBesieged: boolean): Features => ({
+  isSeason: false,
+  hasRestores: false,
+  hasStrangers: isBesieged,
+  hasStorageFaults: false,
+  hasNodeClock: false,
+  hasNodeRestores: false,
+  isBesieged,
+})
 
 /** How far a node's clock is wrong at most. */
 export const nodeClockLimitMs = 180_000

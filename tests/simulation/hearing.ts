@@ -28,6 +28,8 @@ const isExcused = (code: string, features: Features, isRogue: boolean): boolean 
       return isRogue
     case 'malformed':
       return features.hasStrangers
+    case 'parking_full':
+      return features.isBesieged
     case 'gap':
       // A copy that is older than what the node keeps; another node is read from its beginning.
       return features.isSeason && (features.hasRestores || features.hasNodeRestores)
@@ -76,6 +78,7 @@ export const hearEvent = (
       journal.note(`${name}: ${count} ${outcome} ${code}`)
       const isExpected =
         outcome === 'duplicate' ||
+        features.isBesieged ||
         code === 'sender_revoked' ||
         (features.hasStrangers && (code === 'malformed' || code === 'unsealing_failed')) ||
         // An older copy cannot open what was sealed to keys that it never had, or has forgotten.

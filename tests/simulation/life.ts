@@ -17,6 +17,7 @@ export class Life {
   /** It crashes right after so many storage transactions. */
   #commitsLeft: number
   #hadFaults = false
+  #recordsRead = 0
 
   constructor(name: string, chaos: Chaos, onCrash: () => void) {
     this.#name = name
@@ -28,6 +29,11 @@ export class Life {
   /** Whether its storage failed at some time. */
   get hadFaults(): boolean {
     return this.#hadFaults
+  }
+
+  /** Records that its program read from the storage. */
+  get recordsRead(): number {
+    return this.#recordsRead
   }
 
   get isOver(): boolean {
@@ -70,24 +76,39 @@ export class Life {
     return this.still(fault ? () => Promise.reject(fault) : work)
   }
 
-  async *#pages<T>(pages: AsyncGenerator<T>): AsyncGenerator<T> {
+  async *#pages<T extends readonly unknown[]>(pages: AsyncGenerator<T>): AsyncGenerator<T> {
     for (;;) {
       const next = await this.#access(() => pages.next())
       if (next.done) return
-      yield next.value
+      yield this.#read(next.value)
     }
+  }
+
+  #read<T extends readonly unknown[]>(rows: T): T {
+    this.#recordsRead += rows.length
+    return rows
   }
 
   store(real: Store): Store {
     return {
-      get: (table, key) => this.#access(() => real.get(table, key)),
-      list: (table, options) => this.#access(() => real.list(table, options)),
-      all: (table) => this.#access(() => real.all(table)),
+      get: (table, key) => {
+        this.#recordsRead += 1
+        return this.#access(() => real.get(table, key))
+      },
+      list: (table, options) =>
+        this.#access(async () => this.#read(await real.list(table, options))),
+      all: (table) => this.#access(async () => this.#read(await real.all(table))),
       pages: (table, group) => this.#pages(real.pages(table, group)),
-      scan: (table, options) => this.#access(() => real.scan(table, options)),
+      scan: (table, options) =>
+        this.#access(async () => {
+          const page = await real.scan(table, options)
+          this.#read(page.rows)
+          return page
+        }),
       nextNumber: (table) => real.nextNumber(table),
       transaction: (reads, step, durability, writesTo) =>
         this.#access(async () => {
+          this.#recordsRead += reads.length
           const result = await real.transaction(reads, step, durability, writesTo)
           this.committed()
           return result

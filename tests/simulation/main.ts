@@ -1,10 +1,18 @@
-/** The process of one seed: `node main.ts <seed> [--verbose]`; its last line is the outcome as JSON. */
+/**
+ * The process of one seed: `node main.ts <seed> [--verbose] [--strangers <share>]`; its last line is the
+ * outcome as JSON.
+ */
+import { parseArgs } from 'node:util'
 import { run } from './run.ts'
 
-const [seed = '', verbose] = process.argv.slice(2)
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { verbose: { type: 'boolean', default: false }, strangers: { type: 'string' } },
+})
 const outcome = await run({
-  seed: Number(seed),
-  ...(verbose === '--verbose' ? { listen: (line: string) => console.log(line) } : {}),
+  seed: Number(positionals[0]),
+  ...(values.verbose ? { listen: (line: string) => console.log(line) } : {}),
+  ...(values.strangers === undefined ? {} : { strangers: Number(values.strangers) }),
 })
 console.log(JSON.stringify(outcome))
 process.exit(0)

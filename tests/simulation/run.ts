@@ -6,6 +6,8 @@ import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
 import { dumpDatabases } from '../store/dump.ts'
 import type { Evidence } from './evidence.ts'
 import { Journal } from './journal.ts'
+import { liveQuietly } from './quiet-day.ts'
+import { judgeQuietDay, type QuietFigures } from './quiet-verdict.ts'
 import { Random } from './random.ts'
 import { liveThrough } from './scenario.ts'
 import type { Figures } from './shown.ts'
@@ -29,6 +31,10 @@ export interface Outcome {
   readonly virtualMs: number
   readonly realMs: number
   readonly timers: number
+  /** Of a quiet day. */
+  readonly quiet?: QuietFigures
+  /** Beside strangers: how many times as long honest messages took as without them. */
+  readonly slowdown?: { readonly mean: number; readonly worst: number }
 }
 
 export interface RunOptions {
@@ -39,6 +45,8 @@ export interface RunOptions {
   readonly evidence?: Evidence
   /** Where the node keeps its data; in memory without one. */
   readonly nodeFile?: string
+  /** A quiet day with so many strangers: see `WorldOptions`. */
+  readonly strangers?: number
   /** What else happens in the morning, before the programs end. */
   readonly whileOpen?: (world: World) => Promise<void>
   /** What else happens when all have ended. Of the real world it may only ask what answers at once. */
@@ -46,7 +54,7 @@ export interface RunOptions {
 }
 
 export const run = async (options: RunOptions): Promise<Outcome> => {
-  const { seed, evidence, nodeFile, listen = () => undefined } = options
+  const { seed, evidence, nodeFile, strangers, listen = () => undefined } = options
   const realNow = performance.now.bind(performance)
   const began = realNow()
   const wasm = await readFile(new URL('../../wasm/pkg/padlock.wasm', import.meta.url))
@@ -62,10 +70,12 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
     evidence?.secrets.addRandom(bytes, isVaultKey),
   )
   return time.drive(async () => {
-    const world = new World(seed, { time, crypto, journal, evidence, nodeFile })
-    const sent = await liveThrough(world)
+    const world = new World(seed, { time, crypto, journal, evidence, nodeFile, strangers })
+    const day = strangers === undefined ? undefined : await liveQuietly(world)
+    const sent = day ? day.sent : await liveThrough(world)
     const figures = await judge(world, sent)
     await options.whileOpen?.(world)
+    const quiet = day && (await judgeQuietDay(world, day))
     for (const device of world.devices) await device.close()
     const sizes = await judgeStores(world)
     await world.close()
@@ -83,6 +93,7 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
       virtualMs: time.nowMs,
       realMs: realNow() - began,
       timers: time.ran,
+      ...(quiet && { quiet }),
     }
   })
 }

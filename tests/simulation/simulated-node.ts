@@ -65,6 +65,11 @@ export class SimulatedNode {
 
   readonly transport = (): Transport | undefined => (this.#isUp ? this.#node.transport : undefined)
 
+  /** What it stores. */
+  get store(): InProcessNode['store'] {
+    return this.#node.store
+  }
+
   /** The node without weather. */
   get network(): Network {
     return networkOver(this.#node.transport)

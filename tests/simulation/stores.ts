@@ -28,6 +28,9 @@ const fixedLimits: Partial<StoreSizes> = {
   sealingSecrets: 3,
 }
 
+/** Of what an honest world has none; `strangers/bounds.ts` looks closer. */
+const strangersLimits: Partial<StoreSizes> = { setAside: 100, recovery: 100 }
+
 /** @returns the largest of each that any database held */
 export const judgeStores = async (world: World): Promise<StoreSizes> => {
   const truth: ReadonlyMap<string, Registered> = await readTruth(world)
@@ -62,11 +65,16 @@ const limitsOf = async (
     ...fixedLimits,
     // Without older copies nothing is ever undecryptable.
     ...(features.hasRestores ? {} : { recovery: 0 }),
-    installations: truth.size,
-    conversations: people.length,
     revocations: truth.size,
-    // One for each topic, and for each head that one of them ever had.
-    cursors: (await countEnvelopes(world)) + 2 * people.length + 2 * inboxes,
+    // What strangers leave has bounds of its own.
+    ...(features.isBesieged
+      ? strangersLimits
+      : {
+          installations: truth.size,
+          conversations: people.length,
+          // One for each topic, and for each head that one of them ever had.
+          cursors: (await countEnvelopes(world)) + 2 * people.length + 2 * inboxes,
+        }),
   }
 }
 

@@ -5,6 +5,7 @@
 import nodeCrypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import nodeTimers from 'node:timers/promises'
+import { gunzipSync, inflateSync } from 'node:zlib'
 import type { Random } from './random.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -31,6 +32,7 @@ export const replaceSurroundings = (
     return bytes
   }
   replaceChance(time, random, draw)
+  replaceInflating()
   syncBuiltinESMExports()
 }
 
@@ -127,4 +129,38 @@ const replaceChance = (
   set(globalThis, 'crypto', seeded)
   set(nodeCrypto, 'randomBytes', (length: number) => Buffer.from(draw(length)))
   set(Math, 'random', () => random.fraction())
+}
+
+/** Inflating is another thread's work, which time would not wait for: here it is done at once. */
+const replaceInflating = (): void => {
+  const chunkBytes = 65_536
+  class Parts {
+    readonly #parts: readonly Uint8Array[]
+    constructor(parts: readonly Uint8Array[]) {
+      this.#parts = parts
+    }
+    stream(): ReadableStream<Uint8Array> {
+      return new ReadableStream({
+        start: (controller) => {
+          for (const part of this.#parts) controller.enqueue(part)
+          controller.close()
+        },
+      })
+    }
+  }
+  class Inflating extends TransformStream<Uint8Array, Uint8Array> {
+    constructor(format: string) {
+      const inflateAll = format === 'gzip' ? gunzipSync : inflateSync
+      super({
+        transform: (chunk, controller) => {
+          const bytes = inflateAll(chunk)
+          for (let at = 0; at < bytes.length; at += chunkBytes) {
+            controller.enqueue(bytes.subarray(at, at + chunkBytes))
+          }
+        },
+      })
+    }
+  }
+  set(globalThis, 'Blob', Parts)
+  set(globalThis, 'DecompressionStream', Inflating)
 }

@@ -2,7 +2,8 @@
  * What must be true in the morning: every installation that should have a message has it once, all show
  * the same order, who was revoked got nothing after, nothing waits without a reason.
  */
-import type { Message } from '../../src/engine/model.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import type { ConversationInfo, Message } from '../../src/engine/model.ts'
 import { buildConversationId, parseAddress } from '../../src/protocol/ids.ts'
 import { judgeDeliveries } from './deliveries.ts'
 import type { Device } from './device.ts'
@@ -28,7 +29,7 @@ const readAll = async (world: World, device: Device): Promise<readonly Message[]
   const { engine } = device
   if (!engine) return []
   const all: Message[] = []
-  for (const { id } of await engine.conversations()) {
+  for (const { id } of await readConversations(engine)) {
     const newestFirst: Message[] = []
     for (;;) {
       const page = await engine.history(id, newestFirst.at(-1)?.cursor, 50)
@@ -57,7 +58,18 @@ const readAll = async (world: World, device: Device): Promise<readonly Message[]
   if (streamed.size !== all.length) {
     world.journal.problem(`${device.name} streams ${streamed.size} and shows ${all.length}`)
   }
-  return all
+  const { crowd } = world
+  return crowd ? all.filter(({ sender }) => !crowd.has(sender)) : all
+}
+
+/** A page is short where the newest messages are long. */
+const readConversations = async (engine: Engine): Promise<readonly ConversationInfo[]> => {
+  const all: ConversationInfo[] = []
+  for (;;) {
+    const page = await engine.conversations(undefined, all.at(-1))
+    if (page.length === 0) return all
+    all.push(...page)
+  }
 }
 
 /** Nothing twice, nothing made up, nothing in the wrong place, nothing stored is gone. */

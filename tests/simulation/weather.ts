@@ -2,7 +2,7 @@
 import type { Journal } from './journal.ts'
 import type { Random } from './random.ts'
 
-export type Sky = 'calm' | 'rain' | 'storm' | 'outage'
+export type Sky = 'still' | 'calm' | 'rain' | 'storm' | 'outage'
 
 export type Fate =
   | 'passes'
@@ -37,10 +37,25 @@ const troubles: readonly Fate[] = [
 export type Break = 'stream reset' | 'stream silent' | 'stream ended'
 const breaks: readonly Break[] = ['stream reset', 'stream silent', 'stream ended']
 
-const troubleOf: Readonly<Record<Sky, number>> = { calm: 0, rain: 0.15, storm: 0.55, outage: 1 }
-const slowestMs: Readonly<Record<Sky, number>> = { calm: 40, rain: 1_500, storm: 8_000, outage: 40 }
+const troubleOf: Readonly<Record<Sky, number>> = {
+  still: 0,
+  calm: 0,
+  rain: 0.15,
+  storm: 0.55,
+  outage: 1,
+}
+const slowestMs: Readonly<Record<Sky, number>> = {
+  still: 0,
+  calm: 40,
+  rain: 1_500,
+  storm: 8_000,
+  outage: 40,
+}
+/** In still weather nothing overtakes anything, and two days can be compared. */
+const stillMs = 20
 /** How long a stream lives on average. */
 const streamMs: Readonly<Record<Sky, number>> = {
+  still: Number.POSITIVE_INFINITY,
   calm: Number.POSITIVE_INFINITY,
   rain: 600_000,
   storm: 60_000,
@@ -103,6 +118,7 @@ export class Weather {
 
   /** One way. Long ones overtake each other. */
   latencyMs(): number {
+    if (this.#sky === 'still') return stillMs
     const fraction = this.#random.fraction()
     return 2 + fraction * fraction * slowestMs[this.#sky]
   }

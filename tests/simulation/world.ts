@@ -3,12 +3,13 @@ import type { Crypto } from '../../src/crypto/crypto.ts'
 import { Chaos } from './chaos.ts'
 import { Device } from './device.ts'
 import type { Evidence } from './evidence.ts'
-import { type Features, featuresOf } from './features.ts'
+import { type Features, featuresOf, quietFeatures } from './features.ts'
 import type { Journal } from './journal.ts'
 import { createPerson, type Person } from './people.ts'
 import { Random } from './random.ts'
 import { SimulatedNode } from './simulated-node.ts'
 import type { Stage } from './stage.ts'
+import { Crowd } from './strangers/crowd.ts'
 import { readTruth } from './truth.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -19,6 +20,11 @@ export interface WorldOptions {
   readonly evidence?: Evidence | undefined
   /** Where the node keeps its data; in memory without one. */
   readonly nodeFile?: string | undefined
+  /**
+   * A quiet day instead of a bad one, and how much of the node's allowance strangers use on it; 0 is
+   * none of them.
+   */
+  readonly strangers?: number | undefined
 }
 
 export class World implements Stage {
@@ -32,18 +38,27 @@ export class World implements Stage {
   readonly evidence: Evidence | undefined
   readonly devices: Device[] = []
   readonly node: SimulatedNode
+  readonly crowd: Crowd | undefined
 
-  constructor(seed: number, { time, crypto, journal, evidence, nodeFile }: WorldOptions) {
+  constructor(
+    seed: number,
+    { time, crypto, journal, evidence, nodeFile, strangers }: WorldOptions,
+  ) {
     this.seed = seed
     this.time = time
     this.crypto = evidence ? evidence.secrets.watch(crypto) : crypto
     this.evidence = evidence
     this.journal = journal
-    this.features = featuresOf(seed)
+    this.features = strangers === undefined ? featuresOf(seed) : quietFeatures(strangers > 0)
     journal.note(JSON.stringify(this.features))
     this.chaos = new Chaos(this.random('chaos'), journal, this.features)
     const { chaos, features } = this
     this.node = new SimulatedNode({ time, journal, chaos, features, evidence, file: nodeFile })
+    if (strangers !== undefined && strangers > 0) {
+      const { network } = this.node
+      const random = this.random('strangers')
+      this.crowd = new Crowd({ network, time, journal, random, share: strangers })
+    }
     const random = this.random('people')
     const count = random.between(3, 5)
     this.people = Array.from({ length: count }, (_, at) =>

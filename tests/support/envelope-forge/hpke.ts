@@ -10,7 +10,7 @@ import {
   createPrivateKey,
   createPublicKey,
   diffieHellman,
-  generateKeyPairSync,
+  type KeyObject,
 } from 'node:crypto'
 import { concatBytes, encodeUtf8 } from '../../../src/protocol/bytes.ts'
 
@@ -48,15 +48,18 @@ const labeledExpand = (
   return hmac(secret, concatBytes(labeled, Uint8Array.of(1))).subarray(0, length)
 }
 
-/** X25519 of two raw keys; throws where the result would be all zero. */
-const agree = (secret: Uint8Array, publicKey: Uint8Array): Uint8Array =>
+const privateKeyOf = (secret: Uint8Array): KeyObject =>
+  createPrivateKey({
+    key: Buffer.concat([pkcs8Prefix, secret]),
+    format: 'der',
+    type: 'pkcs8',
+  })
+
+/** X25519 with a raw key; throws where the result would be all zero. */
+const agree = (privateKey: KeyObject, publicKey: Uint8Array): Uint8Array =>
   new Uint8Array(
     diffieHellman({
-      privateKey: createPrivateKey({
-        key: Buffer.concat([pkcs8Prefix, secret]),
-        format: 'der',
-        type: 'pkcs8',
-      }),
+      privateKey,
       publicKey: createPublicKey({
         key: Buffer.concat([spkiPrefix, publicKey]),
         format: 'der',
@@ -76,9 +79,9 @@ export interface Sealer {
 
 /** A context to the owner of an X25519 key. */
 export const sealerTo = (publicKey: Uint8Array, info: Uint8Array): Sealer => {
-  const pair = generateKeyPairSync('x25519')
-  const enc = raw(pair.publicKey.export({ format: 'der', type: 'spki' }))
-  const secret = raw(pair.privateKey.export({ format: 'der', type: 'pkcs8' }))
+  // Not node:crypto's own chance, which the simulation could not repeat.
+  const secret = privateKeyOf(globalThis.crypto.getRandomValues(new Uint8Array(32)))
+  const enc = raw(createPublicKey(secret).export({ format: 'der', type: 'spki' }))
 
   const dh = labeledExtract(kemSuite, empty, 'eae_prk', agree(secret, publicKey))
   const shared = labeledExpand(kemSuite, dh, 'shared_secret', concatBytes(enc, publicKey), 32)

@@ -76,8 +76,15 @@ export interface ReceiverOptions {
 
 export type Receiver = Awaited<ReturnType<typeof aReceiver>>
 
-/** A node, an installation that is registered there, and its inbox. */
+/** As `openReceiver`, until the test ends. */
 export const aReceiver = async (options: ReceiverOptions = {}) => {
+  const receiver = await openReceiver(options)
+  onTestFinished(() => receiver.close())
+  return receiver
+}
+
+/** A node, an installation that is registered there, and its inbox. */
+export const openReceiver = async (options: ReceiverOptions = {}) => {
   const node = createInProcessNode()
   const real = networkOver(node.transport)
   let queries = 0
@@ -163,12 +170,6 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
   const { account, secrets, oneTime, fallbacks } = await register(real, first, wallet)
   await first.close()
   let parts = await wire(await start())
-  onTestFinished(async () => {
-    closing.abort()
-    parts.store.close()
-    await node.close()
-  })
-
   const target: Target = {
     address,
     id: account.installationId,
@@ -216,19 +217,22 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
 
   /** One batch, numbered behind what came before unless it says otherwise. */
   const deliver = (...batch: readonly Delivered[]): Promise<Delivery> =>
-    watch(batch.length, async () => {
-      const envelopes = batch.map((one) => {
-        const given = one instanceof Uint8Array ? { message: one } : one
-        const at = given.sequence ?? sequence + 1n
-        if (at > sequence) sequence = at
-        return {
-          message: given.message,
-          sequence: at,
-          nodeNs: given.nodeNs ?? firstNodeNs + at * nodeStepNs,
-        }
-      })
-      await parts.inbox.commit(await parts.inbox.prepare(envelopes))
+    watch(batch.length, () => take(batch))
+
+  /** As `deliver`, without a look at every row. */
+  const take = async (batch: readonly Delivered[]): Promise<void> => {
+    const envelopes = batch.map((one) => {
+      const given = one instanceof Uint8Array ? { message: one } : one
+      const at = given.sequence ?? sequence + 1n
+      if (at > sequence) sequence = at
+      return {
+        message: given.message,
+        sequence: at,
+        nodeNs: given.nodeNs ?? firstNodeNs + at * nodeStepNs,
+      }
     })
+    await parts.inbox.commit(await parts.inbox.prepare(envelopes))
+  }
 
   const publish = (topic: string, message: Uint8Array) => real.publish([{ topic, message }])
 
@@ -266,6 +270,16 @@ export const aReceiver = async (options: ReceiverOptions = {}) => {
     rows,
     watch,
     deliver,
+    take,
+    /** Forgets what was noted of all deliveries. */
+    forget: () => {
+      for (const noted of [events, requests, claims, heard, unverified, asked]) noted.length = 0
+    },
+    close: async () => {
+      closing.abort()
+      await parts.store.close()
+      await node.close()
+    },
     publish,
     /** Closes the database and opens it again, with everything that was in memory gone. */
     reopen: async () => {
