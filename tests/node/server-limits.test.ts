@@ -448,3 +448,37 @@ describe('callers', () => {
     expect(reported).toBe(1)
   })
 })
+
+test('requests that are refused unread do not use up their connection', async () => {
+  const { url } = await start()
+  const session = await http2Session(url)
+  const headers = {
+    ':method': 'POST',
+    ':path': '/padlock.v1.NodeService/Publish',
+    'content-type': 'text/plain',
+  }
+  const body = Buffer.alloc(100_000)
+  /** How it was answered; a reset that is not for this request alone ends the test. */
+  const post = (of: http2.OutgoingHttpHeaders, what: Buffer) =>
+    new Promise<number>((resolve, reject) => {
+      const stream = session.request(of)
+      let status = 0
+      stream.once('response', (answer) => {
+        status = Number(answer[':status'])
+      })
+      stream.once('error', reject)
+      stream.once('close', () => resolve(status))
+      stream.resume()
+      stream.end(what)
+    })
+  for (let sent = 0; sent < 2_400; sent += 8) {
+    const answers = Array.from({ length: 8 }, () => post(headers, body))
+    for (const answer of await Promise.allSettled(answers)) {
+      if (answer.status === 'rejected') {
+        expect(String(answer.reason)).not.toContain('ENHANCE_YOUR_CALM')
+      }
+    }
+  }
+  const info = { ...headers, ':path': '/padlock.v1.NodeService/GetInfo' }
+  expect(await post({ ...info, 'content-type': 'application/json' }, Buffer.from('{}'))).toBe(200)
+})

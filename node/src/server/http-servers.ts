@@ -78,6 +78,8 @@ export function createHttpServers(
   const createHttp2 = (options: http2.ServerOptions): http2.Http2Server => {
     const server = http2.createServer({ settings, ...options }, (request, response) => {
       limitBody(request.stream, requestTimeoutMs)
+      // What was refused unread would count for the connection's memory until it ends.
+      request.stream.prependOnceListener('finish', () => request.stream.resume())
       handle(request, response)
     })
     // A session that times out is destroyed, as nothing listens for it.

@@ -14,6 +14,7 @@ import { timeTaking } from './answer-pace.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { type CallGate, noPlaceKey } from './call-gate.ts'
 import { callerKey, callerOf, isForwarded } from './caller.ts'
+import { dropEndlessDeadlines } from './deadlines.ts'
 import { inspectBody } from './inspection.ts'
 import { isTrusted, type TrustedProxies } from './proxies.ts'
 import { Turns } from './turns.ts'
@@ -128,6 +129,7 @@ export function createRpcHandler(
       answerPlainly(response, 400, 'The request names no host.\n')
       return
     }
+    dropEndlessDeadlines(universal.header)
     const share = options.bodies.open(caller, cut)
     response.once('close', share.release)
     // The reader must take the last part too.
