@@ -215,7 +215,7 @@ export const assemble = async (
         if (address === account.address) void lifecycle.checkOwn()
         // Before that, both are done for all accounts once, when the backlog is read.
         if (status.current.state === 'live') {
-          directory.rememberRevoked([address]).catch(warnOf)
+          directory.rememberRevoked().catch(warnOf)
           receiving.parkedSenders.workOffKnown(address).catch(warnOf)
         }
       },
@@ -272,6 +272,7 @@ export const assemble = async (
       foundations.prekeys,
       foundations.sealingKeys,
       foundations.heads,
+      directory,
       foundations.consents,
       pending,
       receiving.parking,

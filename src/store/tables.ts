@@ -31,6 +31,7 @@ import {
   ReportsRecordSchema,
   RequestsRecordSchema,
   RequestTotalsRecordSchema,
+  RevokedLatelyRecordSchema,
   SealingSecretsRecordSchema,
   SeenRecordSchema,
   SentRecordSchema,
@@ -117,6 +118,7 @@ export const tables = {
   /** Keys: claim, claim of one. */
   claim: define('account', 'name', ClaimRecordSchema),
   requests: define('account', 'name', RequestsRecordSchema),
+  revokedLately: define('account', 'name', RevokedLatelyRecordSchema),
   requestTotals: define('account', 'name', RequestTotalsRecordSchema),
   reports: define('account', 'name', ReportsRecordSchema),
   /** Key: address, installation id. */

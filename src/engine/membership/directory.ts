@@ -60,6 +60,8 @@ export class Directory {
   readonly #listener: DirectoryListener
   readonly #accounts = new Map<Address, KnownAccount>()
   readonly #mutex = new Mutex()
+  /** Accounts of which a revocation was stored since the client was last live. */
+  #revokedLately: ReadonlySet<Address> | undefined
   readonly coverage: Coverage
 
   constructor(
@@ -75,22 +77,51 @@ export class Directory {
     this.coverage = new Coverage(context.platform)
   }
 
+  async load(): Promise<void> {
+    const row = await this.#context.store.get(tables.revokedLately, 'revokedLately')
+    this.#revokedLately = row && new Set(row.value.addresses as Address[])
+  }
+
   /**
    * Call this when everything received so far is processed: from then on, an installation revoked
    * by now is rejected whatever time the node gives its envelopes (section 8, step 3).
    */
-  rememberRevoked(addresses: Iterable<Address> = this.coverage.followed): Promise<void> {
+  rememberRevoked(): Promise<void> {
     return this.#mutex.runExclusive(async () => {
-      for (const address of addresses) {
+      // A database of an earlier release does not say whose revocations came lately.
+      for (const address of this.#revokedLately ?? this.coverage.followed) {
         const account = await this.account(address)
         const past = [...account.values()].flatMap((one) =>
-          one.revokedNs > 0n && !one.isPast ? [{ ...one, isPast: true }] : [],
+          isRevokedLately(one) ? [{ ...one, isPast: true }] : [],
         )
         if (past.length === 0) continue
         await commit(this.#context.store, { writes: past.map(installationWrite) })
         this.#remember(address, new Map([...account, ...past.map((one) => [one.id, one] as const)]))
       }
+      if (this.#revokedLately?.size !== 0) {
+        await commit(this.#context.store, this.#revokedLatelyChange(new Set()))
+      }
     })
+  }
+
+  #revokedLatelyChange(addresses: ReadonlySet<Address>): Change {
+    return {
+      writes: [put(tables.revokedLately, 'revokedLately', { addresses: [...addresses] })],
+      committed: () => {
+        this.#revokedLately = addresses
+      },
+    }
+  }
+
+  /** Notes accounts with revocations that are not past yet, in the transaction that stores these. */
+  #notedChange(accounts: ReadonlyMap<Address, KnownAccount>): Change | undefined {
+    const noted = this.#revokedLately
+    const found = Array.from(accounts).flatMap(([address, account]) =>
+      [...account.values()].some(isRevokedLately) ? [address] : [],
+    )
+    // Undefined: all that are followed are gone through at the next opportunity.
+    if (!noted || found.every((address) => noted.has(address))) return undefined
+    return this.#revokedLatelyChange(new Set([...noted, ...found]))
   }
 
   /** The known installations of an account, including revoked ones. */
@@ -382,6 +413,7 @@ export class Directory {
       more,
       newsChange(this.#context, ofOwn),
       changes.recordsChange((address, account) => this.#remember(address, account)),
+      this.#notedChange(changes.accounts),
       this.#pending.removalChange(decided),
     )
     const save = (deferred: Change) => commit(this.#context.store, joinChanges(change, deferred))
@@ -406,6 +438,9 @@ export class Directory {
     return describeInstallation(installation, this.#context.account.installationId)
   }
 }
+
+const isRevokedLately = ({ revokedNs, isPast }: KnownInstallation): boolean =>
+  revokedNs > 0n && !isPast
 
 /** Whose topics most bytes are of. */
 const heaviestOf = (envelopes: readonly NodeEnvelope[]): Address | undefined => {

@@ -96,11 +96,33 @@ test('what was revoked before is remembered in one transaction for each account'
   all.directory.coverage.follow(new Set([theAddress as Address]))
   all.committed.length = 0
   await all.directory.rememberRevoked()
-  expect(all.committed).toHaveLength(1)
+  // And one for the list of such accounts.
+  expect(all.committed).toHaveLength(2)
   const records = (await all.store.all(tables.installations)).map(({ value }) => value)
   expect(records.every(({ isPast }) => isPast)).toBe(true)
   await all.directory.rememberRevoked()
-  expect(all.committed).toHaveLength(1)
+  expect(all.committed).toHaveLength(2)
+})
+
+test('only accounts with revocations since the client was last live are gone through, also after a restart', async () => {
+  const all = await aDirectory()
+  await all.directory.load()
+  // As a client of this release leaves it when it goes live.
+  await all.directory.rememberRevoked()
+  const revocation = await aRevocation(devices(3), 'key')
+  await all.directory.apply(envelopesOf(revokedTopic(theAddress), revocation))
+  const again = all.open()
+  await again.load()
+  // Followed or not: of others nothing is read.
+  again.coverage.follow(new Set(Array.from({ length: 400 }, () => aDevice().address)))
+  const read = vi.spyOn(all.store, 'pages')
+  await again.rememberRevoked()
+  expect(read.mock.calls.map(([, group]) => group)).toEqual([theAddress])
+  const records = (await all.store.all(tables.installations)).map(({ value }) => value)
+  expect(records.map(({ isPast }) => isPast)).toEqual([true, true, true])
+  read.mockClear()
+  await again.rememberRevoked()
+  expect(read).not.toHaveBeenCalled()
 })
 
 test('an account whose topics take page after page holds up nobody else who is looked up with it', async () => {

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file padlock/store/v1/records.proto.
  */
 export const file_padlock_store_v1_records: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQi1wEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEEhQKDGN1cnJlbnRfdGltZRgKIAEoCSJcChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ19idW5kbGUYAiABKAwiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMImgKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEEhAKCGFza2VkX21zGAMgAygEEhQKDHN0cmFuZ2Vyc19tcxgEIAEoBCJLCgtDbGFpbVJlY29yZBIQCghjbGFpbV9pZBgBIAEoDBIYChBpbnN0YWxsYXRpb25faWRzGAIgAygJEhAKCGFza2VkX21zGAMgASgEIowDChJJbnN0YWxsYXRpb25SZWNvcmQSDwoHYWRkcmVzcxgBIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAiABKAkSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhMKC3NlYWxpbmdfa2V5GAUgASgMEhoKEnNlYWxpbmdfY3JlYXRlZF9ucxgGIAEoBBIVCg1maXJzdF9zZWVuX25zGAcgASgEEhIKCnJldm9rZWRfbnMYCCABKAQSMgoFc3RhdGUYCSABKA4yIy5wYWRsb2NrLnN0b3JlLnYxLkluc3RhbGxhdGlvblN0YXRlEg8KB2lzX3Bhc3QYCiABKAgSEAoIY2hhaW5faWQYCyABKAQSGAoQcmV2b2tlZF9jaGFpbl9pZBgMIAEoBBIUCgxjb250ZXN0ZWRfYnkYDSADKAQSFAoMaXNfZGVsZWdhdGVkGA4gASgIEi4KB3ZvdWNoZXMYDyADKAsyHS5wYWRsb2NrLnN0b3JlLnYxLlZvdWNoUmVjb3JkIioKC1ZvdWNoUmVjb3JkEgoKAmJ5GAEgASgJEg8KB25vZGVfbnMYAiABKAQigQEKEFVudmVyaWZpZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhAKCGNoYWluX2lkGAMgASgEEhcKD2luc3RhbGxhdGlvbl9pZBgEIAEoCRIPCgdub2RlX25zGAUgASgEEg8KB2lzX25ld3MYBiABKAgiJgoTT3duUmV2b2NhdGlvblJlY29yZBIPCgdtZXNzYWdlGAEgASgMIu8BCg1TZXNzaW9uUmVjb3JkEhcKD2luc3RhbGxhdGlvbl9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgMEg0KBXN0YXRlGAMgASgMEhIKCmNyZWF0ZWRfbXMYBCABKAQSGQoRbGFzdF9kZWNyeXB0ZWRfbXMYBSABKAQSEgoKc2VudF9zaW5jZRgGIAEoDRIaChJmaXJzdF9kZWNyeXB0ZWRfbXMYByABKAQSDgoGY2xvc2VkGAggASgIEg4KBnBydW5lZBgJIAEoCBISCgpoZWFkc190b2xkGAogASgMEg8KB2FkZHJlc3MYCyABKAki3gEKEkNvbnZlcnNhdGlvblJlY29yZBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDAoEcGVlchgCIAEoCRISCgpjcmVhdGVkX21zGAMgASgEEhcKD2xhc3RfbWVzc2FnZV9tcxgEIAEoBBIwCgRraW5kGAUgASgOMiIucGFkbG9jay5zdG9yZS52MS5Db252ZXJzYXRpb25LaW5kEioKB2NvbnNlbnQYByABKA4yGS5wYWRsb2NrLnN0b3JlLnYxLkNvbnNlbnQSEAoIbWVzc2FnZXMYCCABKA1KBAgGEAcikwEKDUFjY291bnRSZWNvcmQSDwoHYWRkcmVzcxgBIAEoCRIqCgdjb25zZW50GAIgASgOMhkucGFkbG9jay5zdG9yZS52MS5Db25zZW50EhIKCmNoYW5nZWRfbnMYAyABKAQSEAoIbWVzc2FnZXMYBCABKA0SDQoFYnl0ZXMYBSABKAQSEAoIbGVmdF9vdXQYBiABKA0iNgoTUmVxdWVzdFRvdGFsc1JlY29yZBIQCghtZXNzYWdlcxgBIAEoDRINCgVieXRlcxgCIAEoBCLwAQoNTWVzc2FnZVJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIOCgZzZW5kZXIYAyABKAkSGwoTc2VuZGVyX2luc3RhbGxhdGlvbhgEIAEoCRITCgtjb21wb3NlZF9ucxgFIAEoBBIPCgdub2RlX25zGAYgASgEEg8KB2NvbnRlbnQYByABKAwSLQoFc3RhdGUYCCABKA4yHi5wYWRsb2NrLnN0b3JlLnYxLk1lc3NhZ2VTdGF0ZRIOCgZyZWFzb24YCSABKAkSDwoHZGVsZXRlZBgKIAEoCCKeAQoMT3V0Ym94UmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEhMKC2NvbXBvc2VkX25zGAMgASgEEikKBHJvd3MYBCADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLk91dGJveFJvdxIOCgZzZWFsZWQYBSABKAgSEQoJc2VhbGVkX21zGAYgASgEIlAKClNlbnRSZWNvcmQSMQoJZW52ZWxvcGVzGAEgAygLMh4ucGFkbG9jay5zdG9yZS52MS5TZW50RW52ZWxvcGUSDwoHc2VudF9tcxgCIAEoBCJcCgxTZW50RW52ZWxvcGUSDgoGZGlnZXN0GAEgASgMEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRISCgptZXNzYWdlX2lkGAMgASgJEg8KB2Fuc3dlcnMYBCABKA0iXAoKT3dlZFJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEhAKCHNpbmNlX21zGAQgASgEIoABCg5SZWNvdmVyeVJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIyCgdtaXNzaW5nGAMgAygLMiEucGFkbG9jay5zdG9yZS52MS5NaXNzaW5nRW52ZWxvcGUSEAoIYWNjZXB0ZWQYBCABKAgiQwoOUmVxdWVzdHNSZWNvcmQSMQoIcmVxdWVzdHMYASADKAsyHy5wYWRsb2NrLnN0b3JlLnYxLlJlcXVlc3RSZWNvcmQiXgoNUmVxdWVzdFJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgMEg8KB2RpZ2VzdHMYBCADKAwiQAoNUmVwb3J0c1JlY29yZBIvCgdyZXBvcnRzGAEgAygLMh4ucGFkbG9jay5zdG9yZS52MS5SZXBvcnRSZWNvcmQiSwoMUmVwb3J0UmVjb3JkEg0KBXRvcGljGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRITCgtyZXBvcnRlZF9tcxgDIAEoBCJlCg9NaXNzaW5nRW52ZWxvcGUSDgoGZGlnZXN0GAEgASgMEg8KB25vZGVfbnMYAiABKAQSEQoJZmFpbGVkX21zGAMgASgEEgwKBGFza3MYBCABKA0SEAoIYXNrZWRfbXMYBSABKAQiTQoJT3V0Ym94Um93Eg0KBXRvcGljGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHYWRkcmVzcxgDIAEoCRIPCgdub2RlX25zGAQgASgEIlwKDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMEg8KB3JlYWRfbXMYBCABKAQSDAoEbm9kZRgFIAEoCSIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQikQEKDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEEhAKCGFjY2VwdGVkGAcgASgIIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCLMAQoKTmV3c1JlY29yZBINCgVhdF9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAQgASgJEhIKCmN1cnZlMjU1MTkYBSABKAkSDwoHZWQyNTUxORgGIAEoCRISCgpjcmVhdGVkX21zGAcgASgEEg0KBXN0YXRlGAggASgJEgwKBGNvZGUYCSABKAkSDwoHYWNjb3VudBgKIAEoCRIQCgh1bm9wZW5lZBgLIAEoDSp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKlMKEENvbnZlcnNhdGlvbktpbmQSIQodQ09OVkVSU0FUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIcChhDT05WRVJTQVRJT05fS0lORF9ESVJFQ1QQASpLCgdDb25zZW50EhcKE0NPTlNFTlRfVU5TUEVDSUZJRUQQABITCg9DT05TRU5UX0FMTE9XRUQQARISCg5DT05TRU5UX0RFTklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
+  fileDesc("Ch5wYWRsb2NrL3N0b3JlL3YxL3JlY29yZHMucHJvdG8SEHBhZGxvY2suc3RvcmUudjEiQwoJU2VjcmV0S2V5Eg4KBnNlY3JldBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhIKCmNyZWF0ZWRfbnMYAyABKAQi1wEKDklkZW50aXR5UmVjb3JkEg8KB2FkZHJlc3MYASABKAkSDQoFc3RhdGUYAiABKAwSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhYKDmNvbnRhY3RfYnVuZGxlGAUgASgMEhUKDXByZWtleV91cGxvYWQYBiABKAwSEgoKcmVnaXN0ZXJlZBgHIAEoCBIPCgdub2RlX2lkGAggASgMEhYKDnJlYWRfYmVmb3JlX25zGAkgASgEEhQKDGN1cnJlbnRfdGltZRgKIAEoCSJcChRTZWFsaW5nU2VjcmV0c1JlY29yZBIsCgdzZWNyZXRzGAEgAygLMhsucGFkbG9jay5zdG9yZS52MS5TZWNyZXRLZXkSFgoOcGVuZGluZ19idW5kbGUYAiABKAwiiwEKE1ByZWtleVNlY3JldHNSZWNvcmQSLQoIb25lX3RpbWUYASADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLlNlY3JldEtleRItCghmYWxsYmFjaxgCIAMoCzIbLnBhZGxvY2suc3RvcmUudjEuU2VjcmV0S2V5EhYKDnBlbmRpbmdfdXBsb2FkGAMgASgMImgKC1RpbWVzUmVjb3JkEhgKEGxhc3RfY29tcG9zZWRfbnMYASABKAQSFwoPbGFzdF9jcmVhdGVkX25zGAIgASgEEhAKCGFza2VkX21zGAMgAygEEhQKDHN0cmFuZ2Vyc19tcxgEIAEoBCJLCgtDbGFpbVJlY29yZBIQCghjbGFpbV9pZBgBIAEoDBIYChBpbnN0YWxsYXRpb25faWRzGAIgAygJEhAKCGFza2VkX21zGAMgASgEIowDChJJbnN0YWxsYXRpb25SZWNvcmQSDwoHYWRkcmVzcxgBIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAiABKAkSEgoKY3VydmUyNTUxORgDIAEoDBIPCgdlZDI1NTE5GAQgASgMEhMKC3NlYWxpbmdfa2V5GAUgASgMEhoKEnNlYWxpbmdfY3JlYXRlZF9ucxgGIAEoBBIVCg1maXJzdF9zZWVuX25zGAcgASgEEhIKCnJldm9rZWRfbnMYCCABKAQSMgoFc3RhdGUYCSABKA4yIy5wYWRsb2NrLnN0b3JlLnYxLkluc3RhbGxhdGlvblN0YXRlEg8KB2lzX3Bhc3QYCiABKAgSEAoIY2hhaW5faWQYCyABKAQSGAoQcmV2b2tlZF9jaGFpbl9pZBgMIAEoBBIUCgxjb250ZXN0ZWRfYnkYDSADKAQSFAoMaXNfZGVsZWdhdGVkGA4gASgIEi4KB3ZvdWNoZXMYDyADKAsyHS5wYWRsb2NrLnN0b3JlLnYxLlZvdWNoUmVjb3JkIioKC1ZvdWNoUmVjb3JkEgoKAmJ5GAEgASgJEg8KB25vZGVfbnMYAiABKAQigQEKEFVudmVyaWZpZWRSZWNvcmQSDwoHbWVzc2FnZRgBIAEoDBIPCgdhZGRyZXNzGAIgASgJEhAKCGNoYWluX2lkGAMgASgEEhcKD2luc3RhbGxhdGlvbl9pZBgEIAEoCRIPCgdub2RlX25zGAUgASgEEg8KB2lzX25ld3MYBiABKAgiJgoTT3duUmV2b2NhdGlvblJlY29yZBIPCgdtZXNzYWdlGAEgASgMIu8BCg1TZXNzaW9uUmVjb3JkEhcKD2luc3RhbGxhdGlvbl9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgMEg0KBXN0YXRlGAMgASgMEhIKCmNyZWF0ZWRfbXMYBCABKAQSGQoRbGFzdF9kZWNyeXB0ZWRfbXMYBSABKAQSEgoKc2VudF9zaW5jZRgGIAEoDRIaChJmaXJzdF9kZWNyeXB0ZWRfbXMYByABKAQSDgoGY2xvc2VkGAggASgIEg4KBnBydW5lZBgJIAEoCBISCgpoZWFkc190b2xkGAogASgMEg8KB2FkZHJlc3MYCyABKAki3gEKEkNvbnZlcnNhdGlvblJlY29yZBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDAoEcGVlchgCIAEoCRISCgpjcmVhdGVkX21zGAMgASgEEhcKD2xhc3RfbWVzc2FnZV9tcxgEIAEoBBIwCgRraW5kGAUgASgOMiIucGFkbG9jay5zdG9yZS52MS5Db252ZXJzYXRpb25LaW5kEioKB2NvbnNlbnQYByABKA4yGS5wYWRsb2NrLnN0b3JlLnYxLkNvbnNlbnQSEAoIbWVzc2FnZXMYCCABKA1KBAgGEAcikwEKDUFjY291bnRSZWNvcmQSDwoHYWRkcmVzcxgBIAEoCRIqCgdjb25zZW50GAIgASgOMhkucGFkbG9jay5zdG9yZS52MS5Db25zZW50EhIKCmNoYW5nZWRfbnMYAyABKAQSEAoIbWVzc2FnZXMYBCABKA0SDQoFYnl0ZXMYBSABKAQSEAoIbGVmdF9vdXQYBiABKA0iKAoTUmV2b2tlZExhdGVseVJlY29yZBIRCglhZGRyZXNzZXMYASADKAkiNgoTUmVxdWVzdFRvdGFsc1JlY29yZBIQCghtZXNzYWdlcxgBIAEoDRINCgVieXRlcxgCIAEoBCLwAQoNTWVzc2FnZVJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIOCgZzZW5kZXIYAyABKAkSGwoTc2VuZGVyX2luc3RhbGxhdGlvbhgEIAEoCRITCgtjb21wb3NlZF9ucxgFIAEoBBIPCgdub2RlX25zGAYgASgEEg8KB2NvbnRlbnQYByABKAwSLQoFc3RhdGUYCCABKA4yHi5wYWRsb2NrLnN0b3JlLnYxLk1lc3NhZ2VTdGF0ZRIOCgZyZWFzb24YCSABKAkSDwoHZGVsZXRlZBgKIAEoCCKeAQoMT3V0Ym94UmVjb3JkEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEhMKC2NvbXBvc2VkX25zGAMgASgEEikKBHJvd3MYBCADKAsyGy5wYWRsb2NrLnN0b3JlLnYxLk91dGJveFJvdxIOCgZzZWFsZWQYBSABKAgSEQoJc2VhbGVkX21zGAYgASgEIlAKClNlbnRSZWNvcmQSMQoJZW52ZWxvcGVzGAEgAygLMh4ucGFkbG9jay5zdG9yZS52MS5TZW50RW52ZWxvcGUSDwoHc2VudF9tcxgCIAEoBCJcCgxTZW50RW52ZWxvcGUSDgoGZGlnZXN0GAEgASgMEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRISCgptZXNzYWdlX2lkGAMgASgJEg8KB2Fuc3dlcnMYBCABKA0iXAoKT3dlZFJlY29yZBISCgptZXNzYWdlX2lkGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEhAKCHNpbmNlX21zGAQgASgEIoABCg5SZWNvdmVyeVJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIyCgdtaXNzaW5nGAMgAygLMiEucGFkbG9jay5zdG9yZS52MS5NaXNzaW5nRW52ZWxvcGUSEAoIYWNjZXB0ZWQYBCABKAgiQwoOUmVxdWVzdHNSZWNvcmQSMQoIcmVxdWVzdHMYASADKAsyHy5wYWRsb2NrLnN0b3JlLnYxLlJlcXVlc3RSZWNvcmQiXgoNUmVxdWVzdFJlY29yZBIXCg9pbnN0YWxsYXRpb25faWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgMEg8KB2RpZ2VzdHMYBCADKAwiQAoNUmVwb3J0c1JlY29yZBIvCgdyZXBvcnRzGAEgAygLMh4ucGFkbG9jay5zdG9yZS52MS5SZXBvcnRSZWNvcmQiSwoMUmVwb3J0UmVjb3JkEg0KBXRvcGljGAEgASgJEhcKD2luc3RhbGxhdGlvbl9pZBgCIAEoCRITCgtyZXBvcnRlZF9tcxgDIAEoBCJlCg9NaXNzaW5nRW52ZWxvcGUSDgoGZGlnZXN0GAEgASgMEg8KB25vZGVfbnMYAiABKAQSEQoJZmFpbGVkX21zGAMgASgEEgwKBGFza3MYBCABKA0SEAoIYXNrZWRfbXMYBSABKAQiTQoJT3V0Ym94Um93Eg0KBXRvcGljGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHYWRkcmVzcxgDIAEoCRIPCgdub2RlX25zGAQgASgEIlwKDEN1cnNvclJlY29yZBINCgV0b3BpYxgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoBBIMCgRoZWFkGAMgASgMEg8KB3JlYWRfbXMYBCABKAQSDAoEbm9kZRgFIAEoCSIvCgpTZWVuUmVjb3JkEhAKCHByZWZpeGVzGAEgASgMEg8KB25vZGVfbnMYAiABKAQikQEKDFBhcmtlZFJlY29yZBIPCgdtZXNzYWdlGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg8KB25vZGVfbnMYAyABKAQSDwoHYWRkcmVzcxgEIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYBSABKAkSEQoJcGFya2VkX21zGAYgASgEEhAKCGFjY2VwdGVkGAcgASgIIlwKDlNldEFzaWRlUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHYWRkcmVzcxgCIAEoCRIXCg9pbnN0YWxsYXRpb25faWQYAyABKAkSDwoHbm9kZV9ucxgEIAEoBCLMAQoKTmV3c1JlY29yZBINCgVhdF9tcxgBIAEoBBIMCgRraW5kGAIgASgJEg8KB2FkZHJlc3MYAyABKAkSFwoPaW5zdGFsbGF0aW9uX2lkGAQgASgJEhIKCmN1cnZlMjU1MTkYBSABKAkSDwoHZWQyNTUxORgGIAEoCRISCgpjcmVhdGVkX21zGAcgASgEEg0KBXN0YXRlGAggASgJEgwKBGNvZGUYCSABKAkSDwoHYWNjb3VudBgKIAEoCRIQCgh1bm9wZW5lZBgLIAEoDSp4ChFJbnN0YWxsYXRpb25TdGF0ZRIiCh5JTlNUQUxMQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIcChhJTlNUQUxMQVRJT05fU1RBVEVfVkFMSUQQARIhCh1JTlNUQUxMQVRJT05fU1RBVEVfVU5WRVJJRklFRBACKlMKEENvbnZlcnNhdGlvbktpbmQSIQodQ09OVkVSU0FUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIcChhDT05WRVJTQVRJT05fS0lORF9ESVJFQ1QQASpLCgdDb25zZW50EhcKE0NPTlNFTlRfVU5TUEVDSUZJRUQQABITCg9DT05TRU5UX0FMTE9XRUQQARISCg5DT05TRU5UX0RFTklFRBACKnwKDE1lc3NhZ2VTdGF0ZRIdChlNRVNTQUdFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTUVTU0FHRV9TVEFURV9QRU5ESU5HEAESFgoSTUVTU0FHRV9TVEFURV9TRU5UEAISGgoWTUVTU0FHRV9TVEFURV9SRUNFSVZFRBADYgZwcm90bzM");
 
 /**
  * @generated from message padlock.store.v1.SecretKey
@@ -627,6 +627,26 @@ export const AccountRecordSchema: GenMessage<AccountRecord> = /*@__PURE__*/
   messageDesc(file_padlock_store_v1_records, 12);
 
 /**
+ * account "revokedLately": accounts of which a revocation was stored since the client was last live.
+ * Absent in databases of earlier releases.
+ *
+ * @generated from message padlock.store.v1.RevokedLatelyRecord
+ */
+export type RevokedLatelyRecord = Message<"padlock.store.v1.RevokedLatelyRecord"> & {
+  /**
+   * @generated from field: repeated string addresses = 1;
+   */
+  addresses: string[];
+};
+
+/**
+ * Describes the message padlock.store.v1.RevokedLatelyRecord.
+ * Use `create(RevokedLatelyRecordSchema)` to create a new message.
+ */
+export const RevokedLatelyRecordSchema: GenMessage<RevokedLatelyRecord> = /*@__PURE__*/
+  messageDesc(file_padlock_store_v1_records, 13);
+
+/**
  * account "requestTotals": what is stored of all accounts that were not accepted.
  *
  * @generated from message padlock.store.v1.RequestTotalsRecord
@@ -648,7 +668,7 @@ export type RequestTotalsRecord = Message<"padlock.store.v1.RequestTotalsRecord"
  * Use `create(RequestTotalsRecordSchema)` to create a new message.
  */
 export const RequestTotalsRecordSchema: GenMessage<RequestTotalsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 13);
+  messageDesc(file_padlock_store_v1_records, 14);
 
 /**
  * @generated from message padlock.store.v1.MessageRecord
@@ -718,7 +738,7 @@ export type MessageRecord = Message<"padlock.store.v1.MessageRecord"> & {
  * Use `create(MessageRecordSchema)` to create a new message.
  */
 export const MessageRecordSchema: GenMessage<MessageRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 14);
+  messageDesc(file_padlock_store_v1_records, 15);
 
 /**
  * One outgoing message: first without rows, then with the exact bytes to publish.
@@ -766,7 +786,7 @@ export type OutboxRecord = Message<"padlock.store.v1.OutboxRecord"> & {
  * Use `create(OutboxRecordSchema)` to create a new message.
  */
 export const OutboxRecordSchema: GenMessage<OutboxRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 15);
+  messageDesc(file_padlock_store_v1_records, 16);
 
 /**
  * What was sent in one request, kept for two weeks: retransmission requests name envelopes by
@@ -791,7 +811,7 @@ export type SentRecord = Message<"padlock.store.v1.SentRecord"> & {
  * Use `create(SentRecordSchema)` to create a new message.
  */
 export const SentRecordSchema: GenMessage<SentRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 16);
+  messageDesc(file_padlock_store_v1_records, 17);
 
 /**
  * @generated from message padlock.store.v1.SentEnvelope
@@ -825,7 +845,7 @@ export type SentEnvelope = Message<"padlock.store.v1.SentEnvelope"> & {
  * Use `create(SentEnvelopeSchema)` to create a new message.
  */
 export const SentEnvelopeSchema: GenMessage<SentEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 17);
+  messageDesc(file_padlock_store_v1_records, 18);
 
 /**
  * Deferred delivery: a message that one installation did not get with the others.
@@ -859,7 +879,7 @@ export type OwedRecord = Message<"padlock.store.v1.OwedRecord"> & {
  * Use `create(OwedRecordSchema)` to create a new message.
  */
 export const OwedRecordSchema: GenMessage<OwedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 18);
+  messageDesc(file_padlock_store_v1_records, 19);
 
 /**
  * What could not be decrypted from one installation, and when to ask again.
@@ -895,7 +915,7 @@ export type RecoveryRecord = Message<"padlock.store.v1.RecoveryRecord"> & {
  * Use `create(RecoveryRecordSchema)` to create a new message.
  */
 export const RecoveryRecordSchema: GenMessage<RecoveryRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 19);
+  messageDesc(file_padlock_store_v1_records, 20);
 
 /**
  * account "requests": retransmissions that others asked for and have not received yet.
@@ -914,7 +934,7 @@ export type RequestsRecord = Message<"padlock.store.v1.RequestsRecord"> & {
  * Use `create(RequestsRecordSchema)` to create a new message.
  */
 export const RequestsRecordSchema: GenMessage<RequestsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 20);
+  messageDesc(file_padlock_store_v1_records, 21);
 
 /**
  * @generated from message padlock.store.v1.RequestRecord
@@ -948,7 +968,7 @@ export type RequestRecord = Message<"padlock.store.v1.RequestRecord"> & {
  * Use `create(RequestRecordSchema)` to create a new message.
  */
 export const RequestRecordSchema: GenMessage<RequestRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 21);
+  messageDesc(file_padlock_store_v1_records, 22);
 
 /**
  * account "reports": which claims of heads were reported, the newest last (docs/protocol.md section 8).
@@ -967,7 +987,7 @@ export type ReportsRecord = Message<"padlock.store.v1.ReportsRecord"> & {
  * Use `create(ReportsRecordSchema)` to create a new message.
  */
 export const ReportsRecordSchema: GenMessage<ReportsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 22);
+  messageDesc(file_padlock_store_v1_records, 23);
 
 /**
  * @generated from message padlock.store.v1.ReportRecord
@@ -996,7 +1016,7 @@ export type ReportRecord = Message<"padlock.store.v1.ReportRecord"> & {
  * Use `create(ReportRecordSchema)` to create a new message.
  */
 export const ReportRecordSchema: GenMessage<ReportRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 23);
+  messageDesc(file_padlock_store_v1_records, 24);
 
 /**
  * @generated from message padlock.store.v1.MissingEnvelope
@@ -1035,7 +1055,7 @@ export type MissingEnvelope = Message<"padlock.store.v1.MissingEnvelope"> & {
  * Use `create(MissingEnvelopeSchema)` to create a new message.
  */
 export const MissingEnvelopeSchema: GenMessage<MissingEnvelope> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 24);
+  messageDesc(file_padlock_store_v1_records, 25);
 
 /**
  * @generated from message padlock.store.v1.OutboxRow
@@ -1071,7 +1091,7 @@ export type OutboxRow = Message<"padlock.store.v1.OutboxRow"> & {
  * Use `create(OutboxRowSchema)` to create a new message.
  */
 export const OutboxRowSchema: GenMessage<OutboxRow> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 25);
+  messageDesc(file_padlock_store_v1_records, 26);
 
 /**
  * @generated from message padlock.store.v1.CursorRecord
@@ -1114,7 +1134,7 @@ export type CursorRecord = Message<"padlock.store.v1.CursorRecord"> & {
  * Use `create(CursorRecordSchema)` to create a new message.
  */
 export const CursorRecordSchema: GenMessage<CursorRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 26);
+  messageDesc(file_padlock_store_v1_records, 27);
 
 /**
  * First 8 bytes of the digest of each processed envelope of a batch.
@@ -1138,7 +1158,7 @@ export type SeenRecord = Message<"padlock.store.v1.SeenRecord"> & {
  * Use `create(SeenRecordSchema)` to create a new message.
  */
 export const SeenRecordSchema: GenMessage<SeenRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 27);
+  messageDesc(file_padlock_store_v1_records, 28);
 
 /**
  * An envelope from a sender that is not known yet.
@@ -1189,7 +1209,7 @@ export type ParkedRecord = Message<"padlock.store.v1.ParkedRecord"> & {
  * Use `create(ParkedRecordSchema)` to create a new message.
  */
 export const ParkedRecordSchema: GenMessage<ParkedRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 28);
+  messageDesc(file_padlock_store_v1_records, 29);
 
 /**
  * The plaintext of a message that a later release will understand.
@@ -1223,7 +1243,7 @@ export type SetAsideRecord = Message<"padlock.store.v1.SetAsideRecord"> & {
  * Use `create(SetAsideRecordSchema)` to create a new message.
  */
 export const SetAsideRecordSchema: GenMessage<SetAsideRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 29);
+  messageDesc(file_padlock_store_v1_records, 30);
 
 /**
  * Something that the person should hear of, whoever listened at that moment.
@@ -1302,7 +1322,7 @@ export type NewsRecord = Message<"padlock.store.v1.NewsRecord"> & {
  * Use `create(NewsRecordSchema)` to create a new message.
  */
 export const NewsRecordSchema: GenMessage<NewsRecord> = /*@__PURE__*/
-  messageDesc(file_padlock_store_v1_records, 30);
+  messageDesc(file_padlock_store_v1_records, 31);
 
 /**
  * @generated from enum padlock.store.v1.InstallationState
