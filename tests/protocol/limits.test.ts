@@ -65,6 +65,21 @@ test('what a request, a page and an account may hold is what section 11 says', (
   })
 })
 
+test('what accounts may cost that were not accepted is what section 9 says', () => {
+  expect(limits).toMatchObject({
+    requestMessagesLimit: 50,
+    requestBytesLimit: mib,
+    allRequestsMessagesLimit: 5_000,
+    allRequestsBytesLimit: 64 * mib,
+    requestSessionsLimit: 4,
+    prunedRequestSessionsLimit: 100,
+    allRequestSessionsLimit: 2_000,
+    coveredRequestsLimit: 40,
+    parkedRequestsBytes: 8 * mib,
+    strangerMemoryMs: 2_592_000_000,
+  })
+})
+
 test('times are those of sections 1, 2, 5 and 11', () => {
   expect(limits).toMatchObject({
     createdAheadLimitNs: 10n * minuteNs,
