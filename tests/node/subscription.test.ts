@@ -226,6 +226,16 @@ test('section 5: a number that is gone for good does not stop what comes after i
   expect(await next()).toEqual([3])
 })
 
+test('section 5: commits that are told late, after they were read from the store, are no backlog', async () => {
+  const scripted = new ScriptedStore()
+  const late = scripted.add(bob.inbox, 50)
+  const next = await caughtUp(scripted)
+  // Five times what the reader's buffer holds, and nothing that it does not have.
+  scripted.emit(late)
+  scripted.emit(scripted.add(bob.inbox, 1))
+  expect(await next()).toEqual([51])
+})
+
 test('section 5: a reader gets envelopes that were never emitted once a commit was missed', async () => {
   const scripted = new ScriptedStore()
   const next = await caughtUp(scripted)

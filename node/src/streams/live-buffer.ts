@@ -12,6 +12,7 @@ export const defaultLiveLimit: PageLimit = { envelopes: 8_192, bytes: 32 * 1024 
 export class LiveBuffer {
   readonly #limit: PageLimit
   readonly #memory: LiveMemory
+  readonly #hasRead: (envelope: StoredEnvelope) => boolean
   #envelopes: WaitingEnvelope[] = []
   #bytes = 0
   // By installation: only the newest notice about a stock matters.
@@ -21,9 +22,14 @@ export class LiveBuffer {
   #ended = false
   #wake: (() => void) | undefined
 
-  constructor(limit: PageLimit, memory: LiveMemory) {
+  constructor(
+    limit: PageLimit,
+    memory: LiveMemory,
+    hasRead: (envelope: StoredEnvelope) => boolean = () => false,
+  ) {
     this.#limit = limit
     this.#memory = memory
+    this.#hasRead = hasRead
   }
 
   /** How many bytes of messages wait. */
@@ -52,7 +58,7 @@ export class LiveBuffer {
   }
 
   push(waiting: WaitingEnvelope): void {
-    if (this.#overflowed || this.#ended) return
+    if (this.#overflowed || this.#ended || this.#hasRead(waiting.envelope)) return
     const bytes = this.#bytes + waiting.envelope.message.length
     if (this.#envelopes.length >= this.#limit.envelopes || bytes > this.#limit.bytes) {
       this.overflow()

@@ -1,5 +1,5 @@
 /** Passes commits of the store on to the subscriptions that want them. */
-import type { Commit, PageLimit, Store } from '../store/store.ts'
+import type { Commit, PageLimit, Store, StoredEnvelope } from '../store/store.ts'
 import { LiveBuffer } from './live-buffer.ts'
 import { defaultTotalLimitBytes, LiveMemory, waitingOf } from './live-memory.ts'
 
@@ -9,6 +9,11 @@ export interface Interest {
   readonly topics: Iterable<string>
   /** Installations whose stock of prekeys it wants. */
   readonly installationIds: Iterable<string>
+  /**
+   * Whether it has read an envelope from the store already: another process may be told of a commit
+   * only after that. Such a one is no backlog.
+   */
+  readonly hasRead?: (envelope: Pick<StoredEnvelope, 'topic' | 'sequence'>) => boolean
 }
 
 export class LiveFeed {
@@ -48,7 +53,7 @@ export class LiveFeed {
 
   /** Collects from now on, until `leave` is called. */
   open(interest: Interest): { readonly buffer: LiveBuffer; readonly leave: () => void } {
-    const buffer = new LiveBuffer(this.#limit, this.memory)
+    const buffer = new LiveBuffer(this.#limit, this.memory, interest.hasRead)
     if (this.#closed) buffer.end()
     this.#buffers.add(buffer)
     for (const topic of interest.topics) addTo(this.#byTopic, topic, buffer)

@@ -61,6 +61,7 @@ export async function* subscribe(options: SubscriptionOptions): AsyncGenerator<S
   const { buffer, leave } = feed.open({
     topics: [...positions.keys()],
     installationIds: options.installationIds,
+    hasRead: ({ topic, sequence }) => sequence <= (positions.get(topic) ?? 0n),
   })
   // Also while the reader takes nothing: then this generator is suspended and notices nothing.
   const gone = (): void => {
