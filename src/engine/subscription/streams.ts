@@ -158,10 +158,15 @@ export class Streams {
       prekeyTopic(account.installationId),
       ...[...addresses].flatMap((address) => [contactTopic(address), revokedTopic(address)]),
     ]
-    const positions: TopicPosition[] = []
-    for (const topic of topics) {
-      positions.push({ topic, afterSequence: await this.#cursors.load(topic) })
-    }
+    // At once: one read after the other takes a second for 400 accounts.
+    const positions = await Promise.all(
+      topics.map(
+        async (topic): Promise<TopicPosition> => ({
+          topic,
+          afterSequence: await this.#cursors.load(topic),
+        }),
+      ),
+    )
     return { addresses, positions, topics: new Set(topics), own: new AbortController() }
   }
 
