@@ -4,14 +4,13 @@
  * covered while its two topics are in the live subscription; any other is queried when it matters.
  */
 
-import { PadlockError } from '../../errors.ts'
 import type { NodeEnvelope } from '../../network/network.ts'
 import { emptyHead, nextHead } from '../../protocol/heads.ts'
 import { type Address, digestEnvelope, formatAddress } from '../../protocol/ids.ts'
 import { lookupAddresses } from '../../protocol/limits.ts'
 import { contactTopic, parseTopic, revokedTopic } from '../../protocol/topics.ts'
 import type { Write } from '../../store/store.ts'
-import { type InstallationRecord, joinKey, put, remove, tables } from '../../store/tables.ts'
+import { joinKey, put, remove, tables } from '../../store/tables.ts'
 import type { Installation, NewsEvent } from '../model.ts'
 import { type Change, commit, joinChanges } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -19,17 +18,15 @@ import type { Cursors, Position } from '../runtime/cursors.ts'
 import { Mutex } from '../runtime/mutex.ts'
 import { newsChange } from '../runtime/news.ts'
 import { AccountChanges } from './account-changes.ts'
+import { AccountQueries } from './account-queries.ts'
 import { isMoot, parseContractStatement } from './contract-statements.ts'
 import { Coverage } from './coverage.ts'
-import { describeInstallation, fromRecords, installationWrite } from './installation-records.ts'
+import { describeInstallation, installationWrite } from './installation-records.ts'
+import { KnownAccounts } from './known-accounts.ts'
 import { isUsable, type KnownAccount, type KnownInstallation } from './known-installations.ts'
 import type { NewVerification, PendingVerifications } from './pending-verification.ts'
+import { isRevokedLately, RevokedLately } from './revoked-lately.ts'
 import { confirm, readContact, readRevocation } from './statements.ts'
-
-/** Accounts kept in memory; others are read from the store again. */
-const maxAccounts = 2_000
-/** Pages of one look-up; pages that were read are kept, so the next look-up resumes from there. */
-const maxPages = 100
 
 type InstallationEvent = Extract<
   NewsEvent,
@@ -58,10 +55,10 @@ export class Directory {
   readonly #cursors: Cursors
   readonly #pending: PendingVerifications
   readonly #listener: DirectoryListener
-  readonly #accounts = new Map<Address, KnownAccount>()
+  readonly #accounts: KnownAccounts
   readonly #mutex = new Mutex()
-  /** Accounts of which a revocation was stored since the client was last live. */
-  #revokedLately: ReadonlySet<Address> | undefined
+  readonly #queries: AccountQueries
+  readonly #revokedLately: RevokedLately
   readonly coverage: Coverage
 
   constructor(
@@ -74,12 +71,14 @@ export class Directory {
     this.#cursors = cursors
     this.#pending = pending
     this.#listener = listener
+    this.#accounts = new KnownAccounts(context, (address) => this.#readAgain(address))
+    this.#queries = new AccountQueries(context, cursors, (envelopes) => this.apply(envelopes))
+    this.#revokedLately = new RevokedLately(context.store)
     this.coverage = new Coverage(context.platform)
   }
 
-  async load(): Promise<void> {
-    const row = await this.#context.store.get(tables.revokedLately, 'revokedLately')
-    this.#revokedLately = row && new Set(row.value.addresses as Address[])
+  load(): Promise<void> {
+    return this.#revokedLately.load()
   }
 
   /**
@@ -89,62 +88,26 @@ export class Directory {
   rememberRevoked(): Promise<void> {
     return this.#mutex.runExclusive(async () => {
       // A database of an earlier release does not say whose revocations came lately.
-      for (const address of this.#revokedLately ?? this.coverage.followed) {
+      for (const address of this.#revokedLately.addresses ?? this.coverage.followed) {
         const account = await this.account(address)
         const past = [...account.values()].flatMap((one) =>
           isRevokedLately(one) ? [{ ...one, isPast: true }] : [],
         )
         if (past.length === 0) continue
         await commit(this.#context.store, { writes: past.map(installationWrite) })
-        this.#remember(address, new Map([...account, ...past.map((one) => [one.id, one] as const)]))
+        this.#accounts.remember(
+          address,
+          new Map([...account, ...past.map((one) => [one.id, one] as const)]),
+        )
       }
-      if (this.#revokedLately?.size !== 0) {
-        await commit(this.#context.store, this.#revokedLatelyChange(new Set()))
-      }
+      const change = this.#revokedLately.clearChange()
+      if (change) await commit(this.#context.store, change)
     })
   }
 
-  #revokedLatelyChange(addresses: ReadonlySet<Address>): Change {
-    return {
-      writes: [put(tables.revokedLately, 'revokedLately', { addresses: [...addresses] })],
-      committed: () => {
-        this.#revokedLately = addresses
-      },
-    }
-  }
-
-  /** Notes accounts with revocations that are not past yet, in the transaction that stores these. */
-  #notedChange(accounts: ReadonlyMap<Address, KnownAccount>): Change | undefined {
-    const noted = this.#revokedLately
-    const found = Array.from(accounts).flatMap(([address, account]) =>
-      [...account.values()].some(isRevokedLately) ? [address] : [],
-    )
-    // Undefined: all that are followed are gone through at the next opportunity.
-    if (!noted || found.every((address) => noted.has(address))) return undefined
-    return this.#revokedLatelyChange(new Set([...noted, ...found]))
-  }
-
   /** The known installations of an account, including revoked ones. */
-  async account(address: Address): Promise<KnownAccount> {
-    const known = this.#accounts.get(address)
-    if (known) return known
-    const records = await this.#recordsOrNone(address)
-    const account = fromRecords(address, records, this.#context.time.passedNs())
-    const now = this.#accounts.get(address)
-    return now ?? this.#remember(address, account)
-  }
-
-  /** One that does not open is taken from the node again, with all others of the account. */
-  async #recordsOrNone(address: Address): Promise<readonly InstallationRecord[]> {
-    try {
-      return await this.#records(address)
-    } catch (error) {
-      if (!(error instanceof PadlockError) || error.code !== 'storage_damaged') throw error
-      const { status } = this.#context
-      status.warnOnce(error.code, error.details)
-      this.#readAgain(address).catch((failure: unknown) => status.warnOf(failure))
-      return []
-    }
+  account(address: Address): Promise<KnownAccount> {
+    return this.#accounts.get(address)
   }
 
   /** Reads an account's topics from their beginning, once whatever is under way is done. */
@@ -156,15 +119,6 @@ export class Directory {
       return commit(this.#context.store, joinChanges(...again))
     })
     await this.reread(address)
-  }
-
-  /** All of them: an account without its revoked installations would take them back. */
-  async #records(group: Address): Promise<readonly InstallationRecord[]> {
-    const records: InstallationRecord[] = []
-    for await (const page of this.#context.store.pages(tables.installations, group)) {
-      for (const { value } of page) if (value.address === group) records.push(value)
-    }
-    return records
   }
 
   /** Installations that messages may be encrypted to, except this one. */
@@ -180,7 +134,7 @@ export class Directory {
   async refresh(addresses: readonly Address[]): Promise<void> {
     const uncovered = addresses.filter((address) => !this.coverage.isCovered(address))
     for (let at = 0; at < uncovered.length; at += lookupAddresses) {
-      await this.#query(uncovered.slice(at, at + lookupAddresses))
+      await this.#readAll(uncovered.slice(at, at + lookupAddresses))
     }
     await this.#settle(addresses)
   }
@@ -198,17 +152,10 @@ export class Directory {
     addresses: readonly Address[],
     takePage: () => boolean,
   ): Promise<readonly Address[]> {
-    const open = new Set(addresses.slice(0, lookupAddresses))
-    for (let hasMore = true; hasMore; ) {
-      if (open.size === 0 || !takePage()) return []
-      const page = await this.#queryPage([...open])
-      hasMore = page?.hasMore !== false
-      const heaviest = page?.hasMore ? heaviestOf(page.envelopes) : undefined
-      if (heaviest) open.delete(heaviest)
-    }
-    this.coverage.onQueried([...open])
-    await this.#settle([...open])
-    return [...open]
+    const read = await this.#queries.readLight(addresses.slice(0, lookupAddresses), takePage)
+    this.coverage.onQueried(read)
+    await this.#settle(read)
+    return read
   }
 
   async #settle(addresses: readonly Address[]): Promise<void> {
@@ -218,37 +165,12 @@ export class Directory {
 
   /** Queries the node for an account even if it is covered. */
   async reread(address: Address): Promise<void> {
-    await this.#query([address])
+    await this.#readAll([address])
   }
 
-  async #query(addresses: readonly Address[]): Promise<void> {
-    for (let hasMore = true, pages = 0; hasMore; pages += 1) {
-      // Nor may a node that always has something new keep us here.
-      if (pages === maxPages) throw new PadlockError('bad_response')
-      const page = await this.#queryPage(addresses)
-      if (page) hasMore = page.hasMore
-      else pages = -1
-    }
+  async #readAll(addresses: readonly Address[]): Promise<void> {
+    await this.#queries.readAll(addresses)
     this.coverage.onQueried(addresses)
-  }
-
-  /** @returns undefined if the connection moved to another node meanwhile */
-  async #queryPage(addresses: readonly Address[]) {
-    const { network, closing } = this.#context
-    const topics = addresses.flatMap((address) => [contactTopic(address), revokedTopic(address)])
-    const asked = new Set<string>(topics)
-    const { nodeId } = this.#cursors
-    const positions = await Promise.all(
-      topics.map(async (topic) => ({ topic, afterSequence: await this.#cursors.load(topic) })),
-    )
-    const page = await network.query(positions, closing)
-    // This answer is not for the cursors of another node.
-    if (this.#cursors.nodeId !== nodeId) return undefined
-    // Topics that were not asked for could fill the store with unknown accounts.
-    const envelopes = page.envelopes.filter(({ topic }) => asked.has(topic))
-    const isNews = await this.apply(envelopes)
-    // A node that promises more and sends nothing new would keep us here forever.
-    return { envelopes, hasMore: page.hasMore && isNews }
   }
 
   /**
@@ -369,7 +291,7 @@ export class Directory {
         }
         const waiting = this.#pending.of(address).map(({ number }) => number)
         if (waiting.length > 0) await commit(store, this.#pending.removalChange(waiting))
-        this.#accounts.delete(address)
+        this.#accounts.forget(address)
         this.coverage.forget(address)
       }
     })
@@ -412,8 +334,8 @@ export class Directory {
     const change = joinChanges(
       more,
       newsChange(this.#context, ofOwn),
-      changes.recordsChange((address, account) => this.#remember(address, account)),
-      this.#notedChange(changes.accounts),
+      changes.recordsChange((address, account) => this.#accounts.remember(address, account)),
+      this.#revokedLately.additionChange(changes.accounts),
       this.#pending.removalChange(decided),
     )
     const save = (deferred: Change) => commit(this.#context.store, joinChanges(change, deferred))
@@ -425,34 +347,8 @@ export class Directory {
     for (const address of changes.accounts.keys()) this.#listener.onChange(address)
   }
 
-  #remember(address: Address, account: KnownAccount): KnownAccount {
-    this.#accounts.delete(address)
-    const [oldest] = this.#accounts.keys()
-    if (oldest !== undefined && this.#accounts.size >= maxAccounts) this.#accounts.delete(oldest)
-    this.#accounts.set(address, account)
-    return account
-  }
-
   /** An installation as the application sees it. */
   describe(installation: KnownInstallation): Installation {
     return describeInstallation(installation, this.#context.account.installationId)
   }
-}
-
-const isRevokedLately = ({ revokedNs, isPast }: KnownInstallation): boolean =>
-  revokedNs > 0n && !isPast
-
-/** Whose topics most bytes are of. */
-const heaviestOf = (envelopes: readonly NodeEnvelope[]): Address | undefined => {
-  const bytesOf = new Map<Address, number>()
-  let heaviest: Address | undefined
-  for (const { topic, message } of envelopes) {
-    const parsed = parseTopic(topic)
-    if (!parsed.ok || !('address' in parsed.value)) continue
-    const { address } = parsed.value
-    const bytes = (bytesOf.get(address) ?? 0) + message.length
-    bytesOf.set(address, bytes)
-    if (heaviest === undefined || bytes > (bytesOf.get(heaviest) ?? 0)) heaviest = address
-  }
-  return heaviest
 }
