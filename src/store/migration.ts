@@ -80,6 +80,8 @@ export const migrateRecords = async (database: Database, vault: RecordVault): Pr
     return []
   })
   await save(database, ['meta', 'account'], async (transaction) => {
+    // Another home may have finished meanwhile, and counted on.
+    if ((await transaction.objectStore('meta').get('records')) === recordVersion) return
     const writes = totals.messages > 0 ? [put(tables.requestTotals, 'requestTotals', totals)] : []
     const [written] = seal(vault, writes)
     if (written) await transaction.objectStore(written.store).put(written.record, written.key)

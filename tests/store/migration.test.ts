@@ -5,7 +5,11 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import type { Network } from '../../src/network/network.ts'
 import { openIdbStore } from '../../src/store/idb.ts'
-import { tables } from '../../src/store/tables.ts'
+import { migrateRecords } from '../../src/store/migration.ts'
+import { RecordVault, recordVersion } from '../../src/store/record-vault.ts'
+import { closeDatabase, openDatabase } from '../../src/store/schema.ts'
+import { put, tables } from '../../src/store/tables.ts'
+import { openVaultKey } from '../../src/store/vault-key.ts'
 import { anEngineWorld, codeOf, loadTestCrypto, unreachableNode } from '../support/engine.ts'
 import old from './stored/0.1.json' with { type: 'json' }
 import { loadStored } from './stored/load.ts'
@@ -102,6 +106,32 @@ test('a migration that was interrupted goes on, and an opened database is not mi
   await store.close()
   failAfter = 0
   await (await openIdbStore(database, failing, () => undefined)).close()
+})
+
+test('what another home counted after it had finished the migration stays', async () => {
+  const name = await anOldDatabase()
+  const crypto = await loadTestCrypto()
+  const database = await openDatabase(name, () => undefined)
+  const finish: Promise<unknown>[] = []
+  class OvertakenVault extends RecordVault {
+    override openRecords(...args: Parameters<RecordVault['openRecords']>) {
+      const [store] = args
+      if (store === 'accounts' && finish.length === 0) {
+        const totals = put(tables.requestTotals, 'requestTotals', { messages: 99, bytes: 5n })
+        const [sealed] = this.seal([totals])
+        if (!sealed?.record) throw new Error('it is not a deletion')
+        finish.push(database.put('account', sealed.record, sealed.key))
+        finish.push(database.put('meta', recordVersion, 'records'))
+      }
+      return super.openRecords(...args)
+    }
+  }
+  await migrateRecords(database, new OvertakenVault(crypto, await openVaultKey(database)))
+  expect(await Promise.all(finish)).toHaveLength(2)
+  await closeDatabase(database)
+  const store = await openIdbStore(name, crypto, () => undefined)
+  expect((await store.get(tables.requestTotals, 'requestTotals'))?.value.messages).toBe(99)
+  await store.close()
 })
 
 test('old records that are put back after the migration do not open', async () => {
