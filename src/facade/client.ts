@@ -122,8 +122,7 @@ export interface Client {
   messages(options?: MessagesOptions): AsyncIterable<Message>
   /**
    * Events: changes of the status, of messages' states, of installations; new conversations, consent,
-   * deleted messages. Starts now, ends when
-   * aborted, throws `closed` or `slow_reader`.
+   * deleted messages. Starts now, ends when aborted, throws `closed` or `slow_reader`.
    *
    * @example
    * for await (const event of client.events({ signal })) {

@@ -131,8 +131,8 @@ export type StoreLoss = 'storage_lost' | 'leadership_lost'
 export interface Store {
   get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined>
   /**
-   * The records of a group, or of several, in their order. Only an empty page is the end: one may be short, as a
-   * read decrypts a bounded number of bytes. Continue from its last record with `past`.
+   * The records of a group, or of several, in their order. Only an empty page is the end: one may be
+   * short, as a read decrypts a bounded number of bytes. Continue from its last record with `past`.
    */
   list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]>
   /**

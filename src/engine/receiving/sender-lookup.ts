@@ -1,7 +1,7 @@
 /**
  * Looks up senders that the subscription does not cover (docs/protocol.md section 8, step 3).
- * Anyone can cause look-ups, so the queries for them are limited, and those of
- * accounts that were accepted have a limit of their own.
+ * Anyone can cause look-ups, so the queries for them are limited, and those of accounts that were
+ * accepted have a limit of their own.
  */
 
 import type { Platform } from '../../platform/platform.ts'

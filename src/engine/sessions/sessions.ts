@@ -202,7 +202,7 @@ export class Sessions {
    * Of sessions with accounts that were not accepted, keeps those used last: anyone can make any number
    * of them, each with an installation of its own. Reads all sessions, so only when enough are new.
    *
-   * @param lock what `ratchetLock` runs
+   * @param lock the context's `ratchetLock`: no session moves on while some are removed
    */
   async pruneRequests(
     accepted: (addresses: ReadonlySet<Address>) => Promise<ReadonlySet<Address>>,
