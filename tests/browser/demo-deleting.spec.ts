@@ -1,18 +1,8 @@
 /** Deleting messages and conversations in the demo, by mouse and keyboard. */
 import { expect, type Locator, test } from '@playwright/test'
-import { type DemoSite, startDemoSite } from '../support/demo-site.ts'
-import { decision, objections, openPeople, pane, write } from '../support/demo-visit.ts'
+import { decision, objections, openPeople, pane, serveDemo, write } from '../support/demo-visit.ts'
 
-let site: DemoSite
-test.beforeAll(async () => {
-  site = await startDemoSite()
-})
-test.afterAll(async () => {
-  await site.close()
-})
-test.afterEach(async ({ browser }) => {
-  for (const context of browser.contexts()) await context.close()
-})
+const site = serveDemo()
 
 /** The message's own menu, opened; the pointer is where it shows the button. */
 const openMenuOf = async (within: Locator, text: string): Promise<void> => {

@@ -1,14 +1,11 @@
 /** The demo for somebody whose hundred devices are gone: the wallet alone makes room. */
 import { expect, test } from '@playwright/test'
 import { anAccount } from '../support/accounts.ts'
-import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
+import { installWallet } from '../support/demo-site.ts'
+import { serveDemo } from '../support/demo-visit.ts'
 import { publishLostDevices } from '../support/lost-devices.ts'
 
-let site: DemoSite
-test.beforeAll(async () => {
-  site = await startDemoSite()
-})
-test.afterAll(() => site.close())
+const site = serveDemo()
 
 test('an account that is full shows its devices, removes those that are chosen, and connects', async ({
   browser,

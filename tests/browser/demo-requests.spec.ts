@@ -1,12 +1,12 @@
 /** The demo's requests, and blocking, through its buttons. */
 import { expect, type Locator, test } from '@playwright/test'
-import { type DemoSite, startDemoSite } from '../support/demo-site.ts'
 import {
   decision,
   objections,
   openPeople,
   openWithWallet,
   pane,
+  serveDemo,
   startChat,
   type WalletVisitor,
   widerThanTheScreen,
@@ -15,16 +15,7 @@ import {
 
 const phone = { width: 360, height: 640 }
 
-let site: DemoSite
-test.beforeAll(async () => {
-  site = await startDemoSite()
-})
-test.afterAll(async () => {
-  await site.close()
-})
-test.afterEach(async ({ browser }) => {
-  for (const context of browser.contexts()) await context.close()
-})
+const site = serveDemo()
 
 const accepted = ({ page }: WalletVisitor): Locator => page.locator('.conversations li')
 const requests = ({ page }: WalletVisitor): Locator => page.locator('.request-list li')

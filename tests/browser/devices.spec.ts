@@ -3,21 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { type BrowserContext, expect, type Locator, type Page, test } from '@playwright/test'
 import { build } from 'esbuild'
 import { anAccount } from '../support/accounts.ts'
-import { type DemoSite, installWallet, startDemoSite } from '../support/demo-site.ts'
-import { objections, pane, widerThanTheScreen, write } from '../support/demo-visit.ts'
+import { installWallet } from '../support/demo-site.ts'
+import { objections, pane, serveDemo, widerThanTheScreen, write } from '../support/demo-visit.ts'
 
 const phone = { width: 360, height: 640 }
 
-let site: DemoSite
-test.beforeAll(async () => {
-  site = await startDemoSite()
-})
-test.afterAll(async () => {
-  await site.close()
-})
-test.afterEach(async ({ browser }) => {
-  for (const context of browser.contexts()) await context.close()
-})
+const site = serveDemo()
 
 const dialog = (page: Page): Locator => page.locator('dialog.devices-dialog')
 const devices = (page: Page, heading: string): Locator =>

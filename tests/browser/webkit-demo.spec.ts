@@ -1,6 +1,6 @@
 /**
  * The demo in WebKitGTK, which Playwright does not drive here: what a visitor comes for, by mouse and
- * keyboard. Everything else about the demo is in demo.spec.ts and devices.spec.ts.
+ * keyboard. Everything else about the demo is in demo.spec.ts, demo-*.spec.ts and devices.spec.ts.
  */
 import { expect } from '@playwright/test'
 import type { BrowserProfile } from '../support/browser-page.ts'

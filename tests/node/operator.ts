@@ -33,7 +33,6 @@ export function makeFolders() {
   mkdirSync(data)
   return { folder, data, file: join(data, 'node.sqlite'), copy: join(folder, 'copy.padlock') }
 }
-export type Folders = ReturnType<typeof makeFolders>
 
 export const nowNs = BigInt(Date.now()) * 1_000_000n
 export const alice = new TestInstallation(testAccount('alice'), 'alice')

@@ -5,15 +5,44 @@ import {
   expect,
   type Locator,
   type Page,
+  test,
 } from '@playwright/test'
 import type { AxeResults } from 'axe-core'
 import { axeSource, listObjections } from './axe.ts'
-import { type DemoSite, installWallet } from './demo-site.ts'
+import { type DemoSite, installWallet, startDemoSite } from './demo-site.ts'
+
+/** Serves the demo to the tests of a file, each of which begins without the pages of those before. */
+export const serveDemo = (): Pick<DemoSite, 'url' | 'node'> => {
+  let site: DemoSite | undefined
+  test.beforeAll(async () => {
+    site = await startDemoSite()
+  })
+  test.afterAll(() => site?.close())
+  test.afterEach(async ({ browser }) => {
+    for (const context of browser.contexts()) await context.close()
+  })
+  const started = (): DemoSite => {
+    if (!site) throw new Error('the demo is served once the tests run')
+    return site
+  }
+  return {
+    get url() {
+      return started().url
+    },
+    get node() {
+      return started().node
+    },
+  }
+}
 
 /** Alice and Bob, both there. */
-export const openPeople = async (browser: Browser, site: DemoSite): Promise<Page> => {
-  const page = await (await browser.newContext()).newPage()
-  await page.goto(site.url)
+export const openPeople = async (
+  browser: Browser,
+  { url }: Pick<DemoSite, 'url'>,
+  options?: BrowserContextOptions,
+): Promise<Page> => {
+  const page = await (await browser.newContext(options)).newPage()
+  await page.goto(url)
   await expect(pane(page, 'alice').locator('textarea')).toBeAttached()
   await expect(pane(page, 'bob').locator('textarea')).toBeAttached()
   return page
@@ -30,13 +59,13 @@ export interface WalletVisitor {
 /** Connected, with all conversations in view. */
 export const openWithWallet = async (
   browser: Browser,
-  site: DemoSite,
+  { url }: Pick<DemoSite, 'url'>,
   options?: BrowserContextOptions,
 ): Promise<WalletVisitor> => {
   const context = await browser.newContext(options)
   const { address } = await installWallet(context)
   const page = await context.newPage()
-  await page.goto(`${site.url}#wallet`)
+  await page.goto(`${url}#wallet`)
   await page.getByRole('button', { name: 'Harbour Wallet' }).click()
   await expect(page.getByText('Live').first()).toBeVisible()
   return { page, address }
@@ -58,10 +87,14 @@ export const write = async (page: Page, to: string | RegExp, text: string): Prom
 export const decision = (within: Page | Locator): Locator =>
   within.getByRole('region', { name: /^What you decide about / })
 
+export const messages = (within: Locator): Locator => within.locator('.message')
+
 /** What a tool for accessibility objects to, contrast of at least 4.5:1 included. */
 export const objections = async (page: Page): Promise<readonly string[]> => {
-  // A message that moves in is fainter while it does.
-  await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)))
+  // A message that moves in is fainter while it does; one that is replaced meanwhile never arrives.
+  await page.evaluate(async () => {
+    await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
+  })
   await page.evaluate(axeSource)
   return listObjections(await page.evaluate<AxeResults>('axe.run(document)'))
 }

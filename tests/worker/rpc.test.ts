@@ -1,99 +1,17 @@
 /** Calls across a real MessageChannel, both ends real. */
 
-import { afterEach, expect, test, vi } from 'vitest'
-import { deferred } from '../../src/async.ts'
+import { expect, test, vi } from 'vitest'
 import { PadlockError } from '../../src/errors.ts'
 import type { HostApi, WorkerApi } from '../../src/worker/contract.ts'
 import { type Contract, connectRpc, type Port } from '../../src/worker/rpc.ts'
-
-interface Calculator {
-  add(arg: { readonly a: number; readonly b: number }): Promise<number>
-  echo(arg: Plain): Promise<Plain>
-  fail(arg: { readonly kind: 'known' | 'unknown' | 'text' }): Promise<void>
-  /** Never answers; tells when it was started and when it was cancelled. */
-  wait(arg: { readonly name: string }, signal: AbortSignal): Promise<void>
-  unsendable(arg: Record<string, never>): Promise<number>
-}
-
-interface Plain {
-  readonly bytes: Uint8Array
-  readonly big: bigint
-  readonly nothing: undefined
-  readonly list: readonly (string | null)[]
-}
-
-/** The caller's side answers one question. */
-interface Host {
-  ask(arg: { readonly question: string }): Promise<string>
-}
-
-const ports: MessagePort[] = []
-afterEach(() => {
-  vi.useRealTimers()
-  for (const port of ports.splice(0)) port.close()
-})
-
-const aPair = () => {
-  const { port1, port2 } = new MessageChannel()
-  ports.push(port1, port2)
-  port1.start()
-  port2.start()
-  return { port1, port2 }
-}
-
-const connectCalculator = () => {
-  const { port1, port2 } = aPair()
-  const started = new Map<string, PromiseWithResolvers<void>>()
-  const cancelled = new Map<string, PromiseWithResolvers<void>>()
-  const moment = (map: Map<string, PromiseWithResolvers<void>>, name: string) => {
-    const known = map.get(name) ?? Promise.withResolvers<void>()
-    map.set(name, known)
-    return known
-  }
-  const value: string = 'value'
-  const calculator: Calculator = {
-    add: async ({ a, b }) => a + b,
-    echo: async (plain) => plain,
-    fail: async ({ kind }) => {
-      if (kind === 'known') {
-        throw new PadlockError('too_large', {
-          message: 'Too much for one page.',
-          details: { envelopeIndex: 3 },
-          cause: Object.assign(new RangeError('a cause', { cause: 'its own' }), { code: -32002 }),
-        })
-      }
-      if (kind === 'text') throw 'a secret text'
-      throw new TypeError('a secret detail')
-    },
-    wait: ({ name }, signal) =>
-      new Promise((_, reject) => {
-        moment(started, name).resolve()
-        signal.addEventListener('abort', () => {
-          moment(cancelled, name).resolve()
-          reject(new PadlockError('aborted'))
-        })
-      }),
-    unsendable: async () => Reflect.get({ value: () => 1 }, value),
-  }
-  const host: Host = { ask: async ({ question }) => `${question}? yes` }
-  const caller = connectRpc<Host, Calculator>(port1, host)
-  const callee = connectRpc<Calculator, Host>(port2, calculator)
-  return {
-    calculator,
-    port1,
-    port2,
-    caller,
-    callee,
-    started: (name: string) => moment(started, name).promise,
-    cancelled: (name: string) => moment(cancelled, name).promise,
-  }
-}
-
-const failure = (call: Promise<unknown>): Promise<unknown> =>
-  call.then(
-    () => 'no error',
-    (error: unknown) => error,
-  )
+import {
+  aPair,
+  type Calculator,
+  connectCalculator,
+  failure,
+  type Host,
+  type Plain,
+} from './calculator.ts'
 
 test('results come back to the call they belong to, both ways at once', async () => {
   const { caller, callee } = connectCalculator()
@@ -248,102 +166,6 @@ test('closing the callee cancels what it is working on', async () => {
   await cancelled('a')
   caller.close(new PadlockError('closed'))
   await call
-})
-
-test('a call that is not answered in time is worker_failed and is cancelled over there', async () => {
-  const { caller, cancelled } = connectCalculator()
-  const call = caller.remote.wait({ name: 'a' }, { timeoutMs: 30 })
-  expect(await failure(call)).toMatchObject({ code: 'worker_failed' })
-  await cancelled('a')
-})
-
-/** Calls back at every message that a port gets, and counts those that say that a call lives. */
-const countAnswers = (port: MessagePort) => {
-  let count = 0
-  const reached = deferred()
-  port.addEventListener('message', ({ data }: MessageEvent<{ alive?: boolean }>) => {
-    if (data.alive) count += 1
-    if (count === 20) reached.resolve()
-  })
-  return reached.promise
-}
-
-test('a call that takes long is not given up while the other side works on it', async () => {
-  const { port1, port2 } = aPair()
-  const slow = deferred<number>()
-  connectRpc<Calculator, Host>(port2, {
-    ...connectCalculator().calculator,
-    add: () => slow.promise,
-  })
-  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' }, { pingMs: 5 })
-  const call = remote.add({ a: 1, b: 1 })
-  await Promise.race([countAnswers(port1), call])
-  slow.resolve(2)
-  expect(await call).toBe(2)
-})
-
-test('a side that no longer lives fails a call, however long that may take', async () => {
-  const { port1 } = aPair()
-  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' }, { pingMs: 5 })
-  expect(await failure(remote.wait({ name: 'a' }))).toMatchObject({ code: 'worker_failed' })
-})
-
-test('a side that lives without working on a call fails it', async () => {
-  const { port1, port2 } = aPair()
-  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' }, { pingMs: 5 })
-  const asked = deferred()
-  port2.addEventListener('message', () => asked.resolve(), { once: true })
-  const lost = failure(remote.wait({ name: 'a' }))
-  await asked.promise
-  connectRpc<Calculator, Host>(port2, connectCalculator().calculator)
-  expect(await remote.add({ a: 1, b: 1 })).toBe(2)
-  expect(await lost).toMatchObject({ code: 'worker_failed' })
-})
-
-test('timers that all ran out in a suspension fail no call', async () => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
-  const { port1, port2 } = aPair()
-  const slow = deferred<number>()
-  connectRpc<Calculator, Host>(port2, {
-    ...connectCalculator().calculator,
-    add: () => slow.promise,
-  })
-  const { remote } = connectRpc<Host, Calculator>(port1, { ask: async () => '' }, { pingMs: 1_000 })
-  const call = remote.add({ a: 1, b: 1 })
-  // All questions are due before the first answer can be read.
-  vi.advanceTimersByTime(6_000)
-  const answered = deferred()
-  port1.addEventListener('message', () => answered.resolve(), { once: true })
-  await answered.promise
-  expect(vi.getTimerCount()).toBe(1)
-  slow.resolve(2)
-  expect(await call).toBe(2)
-  expect(vi.getTimerCount()).toBe(0)
-})
-
-test('a call without a time-out waits for as long as a person takes', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const { caller, started } = connectCalculator()
-  let isSettled = false
-  const settled = () => {
-    isSettled = true
-  }
-  const call = caller.remote.wait({ name: 'wallet' })
-  call.then(settled, settled)
-  await started('wallet')
-  expect(vi.getTimerCount()).toBe(0)
-  vi.advanceTimersByTime(24 * 3_600_000)
-  expect(await caller.remote.add({ a: 1, b: 1 })).toBe(2)
-  expect(isSettled).toBe(false)
-  caller.close(new PadlockError('closed'))
-  expect(await failure(call)).toMatchObject({ code: 'closed' })
-})
-
-test('an answered call leaves no timer behind', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const { caller } = connectCalculator()
-  expect(await caller.remote.add({ a: 1, b: 1 }, { timeoutMs: 60_000 })).toBe(2)
-  expect(vi.getTimerCount()).toBe(0)
 })
 
 test('a method that is not served is an error, also one that every object has', async () => {

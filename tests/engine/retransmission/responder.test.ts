@@ -1,123 +1,15 @@
 /** Sending again what another installation could not decrypt: the numbers of docs/protocol.md section 10. */
 
 import { expect, test, vi } from 'vitest'
-import type { KnownInstallation } from '../../../src/engine/membership/directory.ts'
 import { PendingRequests } from '../../../src/engine/retransmission/pending-requests.ts'
 import { Responder } from '../../../src/engine/retransmission/responder.ts'
 import { commit } from '../../../src/engine/runtime/change.ts'
-import type { Context } from '../../../src/engine/runtime/context.ts'
-import { forgetOldSent } from '../../../src/engine/sending/sent-records.ts'
-import type { Session } from '../../../src/engine/sessions/session-rules.ts'
 import { encodeHex } from '../../../src/protocol/bytes.ts'
-import { buildConversationId } from '../../../src/protocol/ids.ts'
-import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
+import { hourMs } from '../../../src/protocol/limits.ts'
 import { put, tables } from '../../../src/store/tables.ts'
 import { until } from '../../support/engine.ts'
-import {
-  aClaimedKey,
-  aDevice,
-  aPartWorld,
-  known,
-  sendingParts,
-} from '../../support/engine-context.ts'
-
-let digests = 0
-const aDigest = (): Uint8Array => {
-  const digest = new Uint8Array(32)
-  new DataView(digest.buffer).setUint32(0, ++digests)
-  return digest
-}
-
-const aSession = (peer: KnownInstallation, made: Session | undefined): Session => {
-  if (made?.installationId !== peer.id) throw new Error('no session')
-  return made
-}
-
-/** The responder alone: a peer with two sessions, and a message that was sent to it. */
-const aResponder = async () => {
-  const device = aDevice()
-  const bare = await aPartWorld()
-  const context: Context = {
-    ...bare.context,
-    network: { ...bare.context.network, claimPrekeys: async () => [aClaimedKey(device)] },
-  }
-  const parts = sendingParts(context)
-  const peer = known(device)
-  parts.directory.people.set(peer.address, [peer])
-  const sessions = [
-    aSession(peer, await parts.fanout.prepareNew(peer)),
-    aSession(peer, await parts.fanout.prepareNew(peer)),
-  ] as const
-  await commit(bare.store, parts.sessions.statesChange(sessions))
-  const conversationId = buildConversationId(context.account.address, peer.address)
-  await parts.accept(peer.address)
-  /** A message that was sent at that time in one envelope for each of these. */
-  const sent = async (to: readonly string[], sentMs = bare.clock.nowMs, answers = 0) => {
-    const envelopes = to.map((installationId) => ({
-      digest: aDigest(),
-      installationId,
-      messageId: `message ${digests}`,
-      answers,
-    }))
-    await bare.store.transaction([], () => ({
-      writes: [
-        put(tables.sent, bare.store.nextNumber(tables.sent), { sentMs: BigInt(sentMs), envelopes }),
-        ...envelopes.map(({ messageId }, nth) =>
-          put(tables.messages, messageId, {
-            messageId,
-            conversationId,
-            composedNs: 1_000n + BigInt(nth),
-            content: new TextEncoder().encode(messageId),
-          }),
-        ),
-      ],
-      result: undefined,
-    }))
-    return envelopes
-  }
-  const responder = new Responder(context, parts)
-  const ask = (
-    asked: readonly Uint8Array[],
-    given: {
-      from?: KnownInstallation
-      on?: Session
-      restChange?: Parameters<Responder['answer']>[1]
-      at?: Responder
-    } = {},
-  ) =>
-    (given.at ?? responder).answer(
-      {
-        from: given.from ?? peer,
-        sessionId: (given.on ?? sessions[0]).sessionId,
-        digests: asked,
-      },
-      given.restChange,
-    )
-  /** Digests that were answered, in order. */
-  const answered = () =>
-    parts.fanout.calls.flatMap(({ messages }) =>
-      messages.map(({ retransmits }) => encodeHex(retransmits ?? new Uint8Array())),
-    )
-  const sentRecords = async () =>
-    (await bare.store.scan(tables.sent, { after: 0, limit: 1_000 })).rows.map(({ value }) => value)
-  bare.committed.length = 0
-  return {
-    ...bare,
-    get waits() {
-      return bare.waits
-    },
-    context,
-    parts,
-    peer,
-    sessions,
-    conversationId,
-    sent,
-    responder,
-    ask,
-    answered,
-    sentRecords,
-  }
-}
+import { aDevice, known, sendingParts } from '../../support/engine-context.ts'
+import { aDigest, aResponder } from './responder-part.ts'
 
 test('the same content goes with the same time, on the session that the request came on', async () => {
   const all = await aResponder()
@@ -265,66 +157,6 @@ test('a message that was deleted is passed over, the others go', async () => {
   expect(all.answered()).toEqual([encodeHex(two.digest)])
   await all.ask([one.digest])
   expect(all.events.filter(({ kind }) => kind === 'retransmitted')).toMatchObject([{ count: 1 }])
-})
-
-test('requests are answered for fourteen days to the millisecond, by both clocks', async () => {
-  const all = await aResponder()
-  const [one] = await all.sent([all.peer.id])
-  if (!one) return
-  all.turn(14 * dayMs)
-  await all.ask([one.digest])
-  expect(all.answered()).toHaveLength(1)
-  // Our own clock alone ends nothing (section 1).
-  all.clock.nowMs += dayMs
-  await all.ask([one.digest])
-  expect(all.answered()).toHaveLength(2)
-  const [other] = await all.sent([all.peer.id], all.clock.nowMs - dayMs)
-  if (!other) return
-  all.turn(14 * dayMs + 1)
-  await all.ask([other.digest])
-  expect(all.answered()).toHaveLength(2)
-})
-
-test('records of what was sent go after fourteen days, however many they are', async () => {
-  const all = await aResponder()
-  for (let n = 0; n < 3; n += 1) await all.sent([all.peer.id])
-  await all.store.transaction([], () => ({
-    writes: Array.from({ length: 1_001 }, () =>
-      put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: BigInt(all.clock.nowMs) }),
-    ),
-    result: undefined,
-  }))
-  all.turn(1)
-  const [young] = await all.sent([all.peer.id])
-  all.turn(14 * dayMs - 1)
-  await forgetOldSent(all.context)
-  expect(await all.sentRecords()).toHaveLength(1_000)
-  all.turn(1)
-  await forgetOldSent(all.context)
-  expect(await all.sentRecords()).toMatchObject([{ envelopes: [{ digest: young?.digest }] }])
-})
-
-test('records that a clock years ahead has dated go fourteen days later, and hold up no others', async () => {
-  const all = await aResponder()
-  const aheadMs = BigInt(all.clock.nowMs + 3_650 * dayMs)
-  const [ahead] = await all.sent([all.peer.id], Number(aheadMs), 1)
-  await all.store.transaction([], () => ({
-    writes: Array.from({ length: 1_200 }, () =>
-      put(tables.sent, all.store.nextNumber(tables.sent), { sentMs: aheadMs }),
-    ),
-    result: undefined,
-  }))
-  const [right] = await all.sent([all.peer.id])
-  if (!ahead || !right) return
-  await forgetOldSent(all.context)
-  expect(await all.sentRecords()).toHaveLength(1_000)
-  // Until then both are answered, as often as they may be.
-  await all.ask([ahead.digest, right.digest])
-  await all.ask([ahead.digest])
-  expect(all.answered()).toEqual([encodeHex(ahead.digest), encodeHex(right.digest)])
-  all.turn(14 * dayMs + 1)
-  await forgetOldSent(all.context)
-  expect(await all.sentRecords()).toEqual([])
 })
 
 test('twenty requests an hour of one installation are answered', async () => {

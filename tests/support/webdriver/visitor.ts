@@ -120,7 +120,7 @@ export class Visitor {
   async objections(): Promise<readonly string[]> {
     const { session, window } = this.page
     await this.page.evaluate(async () => {
-      await Promise.all(document.getAnimations().map(({ finished }) => finished))
+      await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
     })
     // Not evaluated by the page, whose policy forbids it.
     await session.execute(window, axeSource)
