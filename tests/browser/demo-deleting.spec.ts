@@ -1,6 +1,14 @@
 /** Deleting messages and conversations in the demo, by mouse and keyboard. */
 import { expect, type Locator, test } from '@playwright/test'
-import { decision, objections, openPeople, pane, serveDemo, write } from '../support/demo-visit.ts'
+import {
+  decision,
+  objections,
+  openPeople,
+  pane,
+  said,
+  serveDemo,
+  write,
+} from '../support/demo-visit.ts'
 
 const site = serveDemo()
 
@@ -60,13 +68,13 @@ test('a menu stays with its message while others arrive', async ({ browser }) =>
   await write(page, 'Message to Bob', 'message 0')
   await bob.getByRole('button', { name: 'Accept' }).click()
   for (let at = 1; at < 12; at++) await write(page, 'Message to Bob', `message ${at}`)
-  await expect(bob.getByText('message 11')).toBeInViewport()
+  await expect(said(bob, 'message 11')).toBeInViewport()
   await openMenuOf(bob, 'message 11')
   const opener = bob.locator('.message-menu[aria-expanded="true"]')
   const topOf = async (locator: Locator) => (await locator.boundingBox())?.y ?? Number.NaN
   const before = await topOf(opener)
   await write(page, 'Message to Bob', 'message 12')
-  await expect(bob.getByText('message 12')).toBeInViewport()
+  await expect(said(bob, 'message 12')).toBeInViewport()
   await expect.poll(() => topOf(opener)).toBeLessThan(before)
   // Right below its button, or right above it.
   const gap = async () => {

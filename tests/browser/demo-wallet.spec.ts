@@ -2,9 +2,9 @@
 import { type Browser, type BrowserContextOptions, expect, type Page, test } from '@playwright/test'
 import { installWallet } from '../support/demo-site.ts'
 import {
-  messages,
   objections,
   pane,
+  said,
   serveDemo,
   startChat,
   widerThanTheScreen,
@@ -62,10 +62,10 @@ test('a wallet that never answers can be given up, and the other mode still work
   await expect(page.getByRole('heading', { name: 'Choose your wallet' })).toBeVisible()
   await page.getByRole('link', { name: 'Side by side' }).click()
   await write(page, 'Message to Bob', 'no wallet needed')
-  await expect(messages(pane(page, 'bob')).getByText('no wallet needed')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'no wallet needed')).toBeVisible()
   await page.getByRole('link', { name: 'Your wallet' }).click()
   await page.getByRole('link', { name: 'Side by side' }).click()
-  await expect(messages(pane(page, 'bob')).getByText('no wallet needed')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'no wallet needed')).toBeVisible()
 })
 
 test('two wallets in two browsers find each other, though one comes later', async ({ browser }) => {
@@ -94,7 +94,7 @@ test('two wallets in two browsers find each other, though one comes later', asyn
   await expect(one.page.getByText(/waits here/)).toBeHidden()
   await other.page.getByRole('button', { name: /Hello from the phone/ }).click()
   await write(other.page, /^Message to/, 'Hello from the desk')
-  await expect(one.page.locator('.message').getByText('Hello from the desk')).toBeVisible()
+  await expect(said(one.page, 'Hello from the desk')).toBeVisible()
   expect(await objections(other.page)).toEqual([])
 
   await one.page.reload()

@@ -1,6 +1,6 @@
 /** The demo page, two people side by side: what a visitor does, sees and hears. */
 import { expect, type Locator, test } from '@playwright/test'
-import { messages, openPeople, pane, serveDemo, write } from '../support/demo-visit.ts'
+import { messages, openPeople, pane, said, serveDemo, write } from '../support/demo-visit.ts'
 import { startNodeProcess } from '../support/node-process.ts'
 
 const site = serveDemo()
@@ -10,11 +10,11 @@ const texts = (within: Locator): Promise<string[]> => within.locator('.text').al
 test('alice writes, bob answers, and a reload keeps everything', async ({ browser }) => {
   const page = await openPeople(browser, site)
   await write(page, 'Message to Bob', 'Is the boat back?')
-  await expect(messages(pane(page, 'bob')).getByText('Is the boat back?')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'Is the boat back?')).toBeVisible()
   await expect(messages(pane(page, 'bob')).getByText('Received')).toBeVisible()
   await expect(messages(pane(page, 'alice')).getByText('Sent')).toBeVisible()
   await write(page, 'Message to Alice', 'Since noon.')
-  await expect(messages(pane(page, 'alice')).getByText('Since noon.')).toBeVisible()
+  await expect(said(pane(page, 'alice'), 'Since noon.')).toBeVisible()
   await expect(messages(pane(page, 'bob')).getByText('Sent')).toBeVisible()
   // Unless midnight came since it was written.
   await expect(pane(page, 'alice').locator('.day')).toHaveText(/^(Today|Yesterday)$/)
@@ -28,7 +28,7 @@ test('alice writes, bob answers, and a reload keeps everything', async ({ browse
   expect(await page.locator('.copy').allTextContents()).toEqual(addresses)
   await expect(pane(page, 'alice').getByRole('status').getByText('Live')).toBeVisible()
   await write(page, 'Message to Bob', 'Then at six.')
-  await expect(messages(pane(page, 'bob')).getByText('Then at six.')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'Then at six.')).toBeVisible()
 })
 
 test('a message is text, whatever it says', async ({ browser }) => {
@@ -52,7 +52,7 @@ test('what is written while the node is away goes out by itself later', async ({
   } finally {
     await site.node.start()
   }
-  await expect(messages(pane(page, 'bob')).getByText('Are you there?')).toBeVisible({
+  await expect(said(pane(page, 'bob'), 'Are you there?')).toBeVisible({
     timeout: 60_000,
   })
   await expect(messages(pane(page, 'alice')).getByText('Sent')).toBeVisible()
@@ -69,9 +69,9 @@ test('older messages come in while one scrolls up, and new ones wait below', asy
   // Of a request, fewer are kept.
   await pane(page, 'bob').getByRole('button', { name: 'Accept' }).click()
   for (const text of others) await write(page, 'Message to Bob', text)
-  await expect(messages(pane(page, 'bob')).getByText('message 99')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'message 99')).toBeVisible()
   await page.reload()
-  await expect(messages(pane(page, 'bob')).getByText('message 99')).toBeVisible()
+  await expect(said(pane(page, 'bob'), 'message 99')).toBeVisible()
   expect(await messages(pane(page, 'bob')).count()).toBeLessThan(100)
 
   const scroller = pane(page, 'bob').getByRole('region')
@@ -91,7 +91,7 @@ test('older messages come in while one scrolls up, and new ones wait below', asy
   await expect(jump).toBeVisible()
   expect(await scroller.evaluate((box) => box.scrollTop)).toBe(where)
   await jump.click()
-  await expect(messages(pane(page, 'bob')).getByText('message 100')).toBeInViewport()
+  await expect(said(pane(page, 'bob'), 'message 100')).toBeInViewport()
   await expect(jump).toBeHidden()
 
   // To the very first, by the keyboard, then everything is there once and in order.
@@ -176,7 +176,7 @@ test('start over makes two new people and leaves nothing of the old', async ({ b
   expect(Object.keys(after).toSorted()).toEqual(Object.keys(before).toSorted())
   for (const [name, key] of Object.entries(before)) expect(after[name]).not.toBe(key)
   await write(page, 'Message to Alice', 'pleased to meet you')
-  await expect(messages(pane(page, 'alice')).getByText('pleased to meet you')).toBeVisible()
+  await expect(said(pane(page, 'alice'), 'pleased to meet you')).toBeVisible()
   await expect(messages(pane(page, 'alice'))).toHaveCount(1)
 })
 
@@ -191,7 +191,7 @@ test('a second tab is told why it has to wait, and goes on when the first is clo
   await first.close()
   await expect(pane(second, 'alice').getByText('Live')).toBeVisible({ timeout: 30_000 })
   await write(second, 'Message to Bob', 'here now')
-  await expect(messages(pane(second, 'bob')).getByText('here now')).toBeVisible({ timeout: 30_000 })
+  await expect(said(pane(second, 'bob'), 'here now')).toBeVisible({ timeout: 30_000 })
 })
 
 test('a node that is not there is said in words, and can be changed', async ({ browser }) => {
@@ -229,10 +229,10 @@ test('another node, or one that lost its data, takes both up again by itself', a
   try {
     await useNode(empty.url)
     await write(page, 'Message to Bob', 'two')
-    await expect(messages(pane(page, 'bob')).getByText('two')).toBeVisible({ timeout: 30_000 })
+    await expect(said(pane(page, 'bob'), 'two')).toBeVisible({ timeout: 30_000 })
     await useNode(site.node.url)
     await write(page, 'Message to Bob', 'three')
-    await expect(messages(pane(page, 'bob')).getByText('three')).toBeVisible({ timeout: 30_000 })
+    await expect(said(pane(page, 'bob'), 'three')).toBeVisible({ timeout: 30_000 })
     await expect(pane(page, 'bob').locator('.notice')).toHaveCount(0)
   } finally {
     await empty.close()

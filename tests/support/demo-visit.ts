@@ -87,7 +87,11 @@ export const write = async (page: Page, to: string | RegExp, text: string): Prom
 export const decision = (within: Page | Locator): Locator =>
   within.getByRole('region', { name: /^What you decide about / })
 
-export const messages = (within: Locator): Locator => within.locator('.message')
+export const messages = (within: Page | Locator): Locator => within.locator('.message')
+
+/** A message by its whole text: with the time that follows it, "message 1" reads "message 11:02 PM". */
+export const said = (within: Page | Locator, text: string): Locator =>
+  messages(within).getByText(text, { exact: true })
 
 /** What a tool for accessibility objects to, contrast of at least 4.5:1 included. */
 export const objections = async (page: Page): Promise<readonly string[]> => {
