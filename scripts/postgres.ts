@@ -117,7 +117,7 @@ const databasesOf = (url: string) => {
 }
 
 /** The user that the server runs as: initdb and postgres refuse root. */
-const findUser = (): { uid?: number; gid?: number } => {
+export const findUser = (): { uid?: number; gid?: number } => {
   if (!isRoot) return {}
   for (const name of ['postgres', 'nobody']) {
     try {

@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import { type BrowserName, ensureBrowsers } from './browsers.ts'
+import { installPgBouncer } from './pgbouncer.ts'
 import { installPostgres } from './postgres.ts'
 import { add, type Counts, none } from './results.ts'
 import { ensureRust } from './rust.ts'
@@ -84,8 +85,8 @@ if (options.install) {
     ...new Set(chosen.flatMap((step) => step.browsers ?? [])),
   ])
   if (chosen.some((step) => step.name === 'vitest')) {
-    const postgresMissing = await installPostgres()
-    if (postgresMissing !== undefined) refuse(postgresMissing)
+    const missing = (await installPostgres()) ?? (await installPgBouncer())
+    if (missing !== undefined) refuse(missing)
   }
 }
 

@@ -3,11 +3,14 @@ import pg from 'pg'
 import { urlsOf } from './urls.ts'
 
 export class Hosts {
+  /** Whether a session keeps what a connection prepared: not behind a pooler in transaction mode. */
+  readonly keepsStatements: boolean
   readonly #urls: readonly string[]
   #at = 0
 
-  constructor(text: string) {
+  constructor(text: string, keepsStatements = true) {
     this.#urls = urlsOf(text)
+    this.keepsStatements = keepsStatements
   }
 
   get count(): number {

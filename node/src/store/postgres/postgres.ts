@@ -18,6 +18,7 @@ import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { Needs } from './needs.ts'
 import { readPage } from './pages.ts'
+import { sharesSessions } from './pooler.ts'
 import {
   isAboutValues,
   isConflict,
@@ -55,7 +56,7 @@ type ClaimOperation = Extract<Operation, { kind: 'claim' }>
 /** @throws Error if the database cannot be reached, or was made by a newer release. */
 export async function openPostgresCalls(options: PostgresOptions): Promise<DatabaseCalls> {
   const { url, chainIds = [], doorbell = 'notify', connections = 8, onLost } = options
-  const hosts = new Hosts(url)
+  const hosts = new Hosts(url, !(await sharesSessions(url)))
   const patient = makePatientPool(hosts)
   const nodeId = await migrate(patient).finally(() => patient.end())
   const ways = openWays(hosts, connections)

@@ -5,7 +5,7 @@ import type { Row } from '../rows.ts'
 import type { Hosts } from './hosts.ts'
 
 export interface Session {
-  /** The statement is prepared once for each connection. */
+  /** The statement is prepared once for each connection, if its session keeps it. */
   query(text: string, values?: readonly unknown[]): Promise<readonly Row[]>
 }
 
@@ -87,7 +87,7 @@ function poolTo(hosts: Hosts, pool: pg.Pool): pg.Pool {
 
 /**
  * A statement gets its name from its text, so a connection prepares and plans it once. The name is the
- * same in every process: behind a pooler they share connections, and with them what is prepared.
+ * same in every process: through a pooler that was not noticed, another process's statement must not run.
  */
 const names = new Map<string, string>()
 export const nameOf = (text: string): string => {
@@ -99,9 +99,10 @@ export const nameOf = (text: string): string => {
   return name
 }
 
-const sessionOf = (client: pg.ClientBase): Session => ({
+const sessionOf = (client: pg.ClientBase, keepsStatements: boolean): Session => ({
   async query(text, values = []) {
-    const { rows } = await client.query<Row>({ name: nameOf(text), text, values: [...values] })
+    const name = keepsStatements ? { name: nameOf(text) } : {}
+    const { rows } = await client.query<Row>({ ...name, text, values: [...values] })
     return rows
   },
 })
@@ -126,8 +127,7 @@ export async function runStatement(
   text: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
-  const client = await connect(pool)
-  return useClient(client, (session) => session.query(text, values))
+  return useClient(pool, ({ session }) => session.query(text, values))
 }
 
 /**
@@ -138,8 +138,7 @@ export async function runTransaction<T>(
   pool: pg.Pool,
   step: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const client = await connect(pool)
-  return useClient(client, async (session) => {
+  return useClient(pool, async ({ client, session }) => {
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     try {
       const result = await step(session)
@@ -153,12 +152,14 @@ export async function runTransaction<T>(
 }
 
 async function useClient<T>(
-  client: pg.PoolClient,
-  use: (session: Session) => Promise<T>,
+  pool: pg.Pool,
+  use: (one: { readonly client: pg.PoolClient; readonly session: Session }) => Promise<T>,
 ): Promise<T> {
+  const client = await connect(pool)
+  const session = sessionOf(client, hostsOf.get(pool)?.keepsStatements ?? true)
   let broken = true
   try {
-    const result = await use(sessionOf(client))
+    const result = await use({ client, session })
     broken = false
     return result
   } catch (error) {
