@@ -3,7 +3,12 @@
  * cluster in a temporary folder, on the loopback interface, with every commit on disk. With
  * `DATABASE_URL` they use that server instead, and nothing is installed or started.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import {
+  type ChildProcess,
+  type ExecFileSyncOptions,
+  execFileSync,
+  spawn,
+} from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -132,25 +137,10 @@ export const findUser = (): { uid?: number; gid?: number } => {
 }
 
 const startCluster = async (programs: string): Promise<Postgres> => {
-  const user = findUser()
-  const folder = mkdtempSync(join(tmpdir(), 'padlock-postgres-'))
-  if (user.uid !== undefined && user.gid !== undefined) chownSync(folder, user.uid, user.gid)
-  const data = join(folder, 'data')
-  // This user cannot enter a checkout in root's home.
-  const options = { ...user, cwd: folder, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } }
-  const removeFolder = () => rmSync(folder, { recursive: true, force: true })
-
-  let running: ChildProcess | undefined
-  const endNow = () => {
-    running?.kill('SIGQUIT')
-    removeFolder()
-  }
-  process.once('exit', endNow)
-
   const password = randomBytes(16).toString('hex')
-  const passwordFile = join(folder, 'password')
-  writeFileSync(passwordFile, password, { mode: 0o644 })
-  try {
+  const server = await makeServer(programs, (data, folder, options) => {
+    const passwordFile = join(folder, 'password')
+    writeFileSync(passwordFile, password, { mode: 0o644 })
     execFileSync(
       join(programs, 'initdb'),
       [
@@ -160,12 +150,59 @@ const startCluster = async (programs: string): Promise<Postgres> => {
       ],
       { ...options, stdio: ['ignore', 'ignore', 'pipe'] },
     )
-  } catch (error) {
-    process.off('exit', endNow)
+    rmSync(passwordFile)
+  })
+  return clusterOf(server, `postgres://padlock:${password}@127.0.0.1:${server.port}/postgres`)
+}
+
+/**
+ * A replica of a server of ours, which only reads until it is promoted. It follows a little behind.
+ * @throws Error with `DATABASE_URL`: nobody knows whether that server may be copied.
+ */
+export const startReplica = async ({ url, isOurs }: Postgres): Promise<Postgres> => {
+  const programs = findPrograms()
+  if (!isOurs || programs === undefined) throw new Error('only a server of ours is copied')
+  const server = await makeServer(programs, (data, _, options) => {
+    const args = ['-d', url, '-D', data, '-X', 'stream', '-c', 'fast', '-R', '--no-sync']
+    execFileSync(join(programs, 'pg_basebackup'), args, {
+      ...options,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+  })
+  const own = new URL(url)
+  own.port = `${server.port}`
+  return clusterOf(server, own.href)
+}
+
+type Server = Awaited<ReturnType<typeof makeServer>>
+
+const clusterOf = ({ start, stop, close }: Server, url: string): Postgres => ({
+  ...databasesOf(url),
+  isOurs: true,
+  start,
+  stop,
+  close,
+})
+
+/** Starts a server on the data that `fill` puts into a new folder. */
+const makeServer = async (
+  programs: string,
+  fill: (data: string, folder: string, options: ExecFileSyncOptions) => void,
+) => {
+  const user = findUser()
+  const folder = mkdtempSync(join(tmpdir(), 'padlock-postgres-'))
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(folder, user.uid, user.gid)
+  const data = join(folder, 'data')
+  // This user cannot enter a checkout in root's home.
+  const options = { ...user, cwd: folder, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } }
+
+  let running: ChildProcess | undefined
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true })
+  const endNow = () => {
+    running?.kill('SIGQUIT')
     removeFolder()
-    throw error
   }
-  rmSync(passwordFile)
+  process.once('exit', endNow)
 
   const port = await freePort()
   const start = async () => {
@@ -192,13 +229,13 @@ const startCluster = async (programs: string): Promise<Postgres> => {
     removeFolder()
   }
   try {
+    fill(data, folder, options)
     await start()
   } catch (error) {
     await close()
     throw error
   }
-  const url = `postgres://padlock:${password}@127.0.0.1:${port}/postgres`
-  return { ...databasesOf(url), isOurs: true, start, stop, close }
+  return { port, start, stop, close }
 }
 
 /** Resolves when the server says that it accepts connections; rejects with its last output. */
@@ -214,6 +251,6 @@ const untilReady = (child: ChildProcess): Promise<void> =>
     createInterface({ input: child.stderr }).on('line', (line) => {
       last.push(line)
       if (last.length > 5) last.shift()
-      if (line.includes('database system is ready to accept connections')) resolve()
+      if (/database system is ready to accept (read-only )?connections/.test(line)) resolve()
     })
   })

@@ -2,6 +2,7 @@
 import { expect, type Locator, test } from '@playwright/test'
 import {
   decision,
+  messages,
   objections,
   openPeople,
   pane,
@@ -14,7 +15,7 @@ const site = serveDemo()
 
 /** The message's own menu, opened; the pointer is where it shows the button. */
 const openMenuOf = async (within: Locator, text: string): Promise<void> => {
-  const message = within.locator('.message', { hasText: text })
+  const message = messages(within).filter({ has: within.page().getByText(text, { exact: true }) })
   await message.hover()
   await message.getByRole('button', { name: /^Options for the message/ }).click()
 }
