@@ -59,6 +59,20 @@ test('a clock that is set 61 days ahead drops nothing until it has run for an ho
   expect(await read()).toBe(1)
 })
 
+test('a node that stores before its first sweep, 61 days ahead, drops nothing of those who came before', async () => {
+  // It ended within its first minute, and never dropped anything.
+  const first = start()
+  await first.store.publish([await bob.bundle(BigInt(Date.now()) * 1_000_000n)])
+  await first.store.publish([inboxEnvelope(bob, 'a')])
+  await first.store.close()
+  vi.setSystemTime(Date.now() + 61 * dayMs)
+  const second = start()
+  onTestFinished(() => second.store.close())
+  await second.store.publish([inboxEnvelope(bob, 'b')])
+  await expect(second.store.sweep()).rejects.toThrow(/61 days ahead/)
+  expect(await second.read()).toBe(2)
+})
+
 test('a node that starts 61 days later waits for an hour, and then drops what is too old', async () => {
   const first = await startWithMail()
   await first.store.close()

@@ -84,7 +84,7 @@ async function believedClock(session: Session, watch: ClockWatch): Promise<bigin
   }
   // Both may have been set wrong together.
   const sweptNs = (await readMark(session, sweptName)) ?? newestNs
-  if (sweptNs > 0n) watch.assertBelieved(nowNs, sweptNs)
+  watch.assertBelieved(nowNs, sweptNs > 0n ? sweptNs : nowNs)
   await writeMark(session, sweptName, nowNs)
   return nowNs
 }

@@ -49,8 +49,7 @@ export function openSqliteCalls(options: SqliteOptions): DatabaseCalls {
     sweep: (givenNs, retentionNs) =>
       copy.between(() => {
         const nowNs = givenNs ?? systemClock()
-        const { sweptNs } = database
-        if (givenNs === undefined && sweptNs !== undefined) watch.assertBelieved(nowNs, sweptNs)
+        if (givenNs === undefined) watch.assertBelieved(nowNs, database.sweptNs ?? nowNs)
         return database.sweep(nowNs, retentionNs)
       }),
     close: async () => {
@@ -135,7 +134,7 @@ export class SqliteDatabase {
     }
   }
 
-  /** When data was dropped last, or else stored last; absent if there is none. */
+  /** When data was dropped last, or else stored before this process began; absent if there was none. */
   get sweptNs(): bigint | undefined {
     return this.#sweep.sweptNs
   }

@@ -20,7 +20,8 @@ export class SqliteSweep {
   readonly #dropInbox: Statement
   readonly #swept: Statement
   readonly #setSwept: Statement
-  readonly #newest: Statement
+  /** What was stored last when the file was opened: this process's own clock says nothing against itself. */
+  readonly #storedNs: bigint | undefined
 
   constructor(database: DatabaseSync, prekeys: SqlitePrekeys, readings: Readings) {
     this.#prekeys = prekeys
@@ -36,7 +37,8 @@ export class SqliteSweep {
     this.#setMark = sql(`INSERT OR REPLACE INTO meta (name, value) VALUES ('retention_mark', ?)`)
     this.#swept = sql(`SELECT value FROM meta WHERE name = 'swept_ns'`)
     this.#setSwept = sql(`INSERT OR REPLACE INTO meta (name, value) VALUES ('swept_ns', ?)`)
-    this.#newest = sql('SELECT node_ns FROM envelope ORDER BY id DESC LIMIT 1')
+    const newest = sql('SELECT node_ns FROM envelope ORDER BY id DESC LIMIT 1').get()
+    this.#storedNs = newest === undefined ? undefined : integerOf(newest, 'node_ns')
     this.#next = sql(
       `SELECT id, node_ns FROM envelope
        WHERE id > ? AND id < (SELECT MAX(id) FROM envelope) ORDER BY id LIMIT ?`,
@@ -47,12 +49,12 @@ export class SqliteSweep {
     )
   }
 
-  /** When data was dropped last, or else stored last; absent if there is none. */
+  /** When data was dropped last, or else stored before this process began; absent if there was none. */
   get sweptNs(): bigint | undefined {
     const swept = this.#swept.get()
-    if (swept !== undefined) return Buffer.from(bytesOf(swept, 'value')).readBigInt64BE()
-    const newest = this.#newest.get()
-    return newest === undefined ? undefined : integerOf(newest, 'node_ns')
+    return swept === undefined
+      ? this.#storedNs
+      : Buffer.from(bytesOf(swept, 'value')).readBigInt64BE()
   }
 
   /** To be called in a transaction. @returns whether there is more. */
