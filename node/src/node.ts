@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { type ChainsOptions, openChains } from './chains/chains.ts'
+import { DataRoom, type Room } from './limits/data-room.ts'
 import { type AdminServer, startAdminServer } from './observe/admin.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { createReadiness } from './observe/readiness.ts'
@@ -20,12 +21,16 @@ export type Storage =
   | { readonly database: Omit<PostgresOptions, 'chainIds'>; readonly data?: undefined }
 
 interface Parts
-  extends Omit<NodeServiceOptions, 'store' | 'chains'>,
+  extends Omit<NodeServiceOptions, 'store' | 'chains' | 'room'>,
     Omit<ListenOptions, 'routes' | 'limits'> {
   /** URLs of RPC servers by chain id; by default none. */
   readonly chains?: ReadonlyMap<bigint, string>
   readonly onChainTrouble?: ChainsOptions['onTrouble']
   readonly serverLimits?: ListenOptions['limits']
+  /** What the data may take; by default what the disk has. */
+  readonly dataLimitBytes?: number | undefined
+  /** Called when there is little room for data, none, or enough again. */
+  readonly onRoom?: ((room: Room) => void) | undefined
   /** A second port, for the operator. */
   readonly admin?: { readonly host: string; readonly port: number }
   /** What the second port shows; its observer is to be among those of the service. */
@@ -69,7 +74,15 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     opened.push(store)
     const chains = openChains(urls, onChainTrouble && { onTrouble: onChainTrouble })
     opened.push(chains)
-    const service = createNodeService({ ...options, store, chains })
+    const room = new DataRoom({
+      measure: () => store.occupancy(),
+      limitBytes: options.dataLimitBytes,
+      exempt: options.exempt,
+      onChange: options.onRoom,
+    })
+    opened.push(room)
+    await room.look()
+    const service = createNodeService({ ...options, store, chains, room })
     opened.push(service)
     const server = await named(
       `${host}:${port}`,
@@ -83,6 +96,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       streams: service.subscribers,
       streamBytes: service.waitingBytes,
       storeWaiting: store.waiting,
+      dataBytes: room.usedBytes,
     }))
     if (metrics) addServerMetrics(metrics.registry, server)
     readiness.serve(store)

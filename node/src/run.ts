@@ -1,5 +1,6 @@
 /** A node as a process: what it prints and logs, and which signals it answers. */
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Room } from './limits/data-room.ts'
 import { collectUnderPressure } from './limits/memory-pressure.ts'
 import { createRateLimits } from './limits/rate-limits.ts'
 import { type RunningNode, showDatabase, startNode } from './node.ts'
@@ -8,6 +9,13 @@ import { createMetrics } from './observe/metrics.ts'
 import { observeAll } from './observe/observer.ts'
 import { exemptionOf, nodeOptionsOf } from './options/node-options.ts'
 import type { Settings } from './options/table.ts'
+
+const roomInWords: Readonly<Record<Room, string>> = {
+  enough: 'There is enough room for data again.',
+  little:
+    'There is little room left for data, so no new keys of devices are taken: see --max-data.',
+  none: 'There is no room left for data, so nothing but revocations is taken: see --max-data.',
+}
 
 function fail(sentence: string): never {
   console.error(`padlock-node: ${sentence}`)
@@ -68,6 +76,10 @@ async function start(version: string, settings: Settings, log: Log): Promise<Run
         } else {
           log.info(`The certificate is valid until ${news.validUntil.toISOString()}.`)
         }
+      },
+      onRoom: (room) => {
+        if (room === 'enough') log.info(roomInWords[room])
+        else log.error(roomInWords[room])
       },
       onUntrustedProxy: () =>
         log.warn(

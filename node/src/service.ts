@@ -33,6 +33,7 @@ import { createCalls, isBrokenConnection } from './calls.ts'
 import { type Chains, noChains } from './chains/chains.ts'
 import { limitsOfInfo } from './info.ts'
 import { answerShareKey, queryWaitMs } from './limits/answer-memory.ts'
+import type { DataRoom } from './limits/data-room.ts'
 import type { Limited, RateLimits } from './limits/rate-limits.ts'
 import { ObservedStore } from './observe/observed-store.ts'
 import { type Observer, type StoredKind, silentObserver } from './observe/observer.ts'
@@ -64,6 +65,8 @@ export interface NodeServiceOptions {
   readonly liveTotalBytes?: number
   /** What a caller may ask of this process; by default anything. */
   readonly limits?: RateLimits
+  /** What may still be stored; by default anything. */
+  readonly room?: DataRoom
   /** Gets the events: calls, what is stored and streamed, failures that are not a client's. */
   readonly observer?: Observer
 }
@@ -78,6 +81,9 @@ export interface RunningService {
   /** Ends every subscription with `unavailable`. The store is the caller's to close. */
   close(): void
 }
+
+/** Somebody has to make room, or retention. */
+const noRoomRetryMs = 10 * 60_000
 
 /** All message bytes of the largest request as base64, and the fields around them. */
 const readMaxBytes = Math.ceil((requestLimitBytes * 4) / 3) + 1024 * 1024
@@ -123,6 +129,10 @@ export function createNodeService(options: NodeServiceOptions): RunningService {
       throw refusal('too_large')
     }
     if (envelopes.length === 0) throw refusal('malformed', { field: 'envelopes' })
+    if (options.room?.refuses(caller, envelopes)) {
+      observer.limited('data', 1, caller)
+      throw refusal('unavailable', { retryAfterMs: noRoomRetryMs })
+    }
     admit(limits?.publish(caller, envelopes), caller)
     const outcome = await storeAsking(
       envelopes.map(({ topic, message }) => ({ topic, message })),

@@ -47,6 +47,7 @@ function startMeasured({
     streams: node.service.subscribers,
     streamBytes: node.service.waitingBytes,
     storeWaiting: 3,
+    dataBytes: 5_000,
   }))
   /** The value of a series as Prometheus would read it; absent if there is none. */
   const read = async (series: string) => {

@@ -72,6 +72,7 @@ test('every option is read from its variable', () => {
     PADLOCK_DOORBELL: 'poll',
     PADLOCK_DATABASE_CONNECTIONS: '20',
     PADLOCK_RETENTION_DAYS: '7',
+    PADLOCK_MAX_DATA: '100GiB',
     PADLOCK_PORT: '443',
     PADLOCK_HOST: '::',
     PADLOCK_TLS_CERT: '/c',
@@ -107,6 +108,7 @@ test('every option is read from its variable', () => {
   expect(nodeOptionsOf(settings)).toEqual({
     database: { url: environment.PADLOCK_DATABASE, doorbell: 'poll', connections: 20 },
     retentionNs: 7n * 86_400_000_000_000n,
+    dataLimitBytes: 100 * 1024 ** 3,
     port: 443,
     host: '::',
     tls: { certificate: '/c', key: '/k' },

@@ -200,7 +200,13 @@ test.each([1, 2])('a database of schema %i gets what it lacks', async (version) 
   await database.query(`INSERT INTO meta (name, value) VALUES ('version', $1)`, [
     Buffer.of(version),
   ])
+  await database.query(
+    `INSERT INTO envelope (topic, sequence, node_ns, size, digest, message)
+     VALUES (-1, 1, 1, 700, 'a', repeat('x', 700)::bytea), (-2, 1, 1, 5000, 'a', NULL)`,
+  )
   const process = await start()
+  // Of the second only its digest is kept.
+  expect((await process.store.occupancy()).usedBytes).toBe(700 + 2 * 256)
   const bob = await anInbox(process)
   await age(bob.inbox, 10, 40)
   await process.store.sweep()
@@ -260,4 +266,34 @@ test('a process that is not seen for a week is forgotten, and one that only stor
   await one.store.sweep()
   const { rows } = await database.query('SELECT count(*)::int AS count FROM writer')
   expect(rows).toEqual([{ count: 1 }])
+})
+
+test('what the data takes is what all processes stored, without what was dropped', async () => {
+  const one = await start()
+  const two = await start()
+  await connect()
+  const before = async () => (await one.store.occupancy()).usedBytes
+  expect(await before()).toBe(0)
+  const bob = await anInbox(one)
+  const first = await before()
+  for (const { client } of [one, two]) {
+    const used = await before()
+    const envelope = inboxEnvelope(bob, `of ${used}`, 3_000)
+    await client.publish({ envelopes: [envelope] })
+    expect(await before()).toBe(used + envelope.message.length + 256)
+    // What is there already is stored once.
+    await client.publish({ envelopes: [envelope] })
+    expect(await before()).toBe(used + envelope.message.length + 256)
+  }
+  // A process that is gone takes nothing with it.
+  await database.query(`UPDATE writer SET seen_ns = 0 WHERE id = (SELECT max(id) FROM writer)`)
+  const used = await before()
+  await one.store.sweep()
+  expect(await before()).toBe(used)
+  await database.query(
+    `UPDATE envelope SET node_ns = (extract(epoch FROM now() - interval '30 days 1 minute') * 1e9)::bigint
+     WHERE size > 2000`,
+  )
+  await one.store.sweep()
+  expect(await before()).toBe(first)
 })

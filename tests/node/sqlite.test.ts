@@ -1,5 +1,5 @@
 /** The embedded store by itself: what it keeps, what it forgets, and files that it does not take. */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -215,4 +215,21 @@ test('one publish under a clock that is a year ahead keeps nothing after it from
   expect(left(nowNs + 69n * dayNs)).toEqual(later)
   open()
   expect(left(nowNs + 72n * dayNs)).toEqual(['the newest'])
+})
+
+test('what the data takes grows with it, shrinks with it, and leaves what the disk has', async () => {
+  const store = open()
+  const look = () => store.readsAt(nowNs).occupancy()
+  publish([await bob.bundle(nowNs)])
+  const before = await look()
+  for (let n = 0; n < 4; n += 1) publish([inboxEnvelope(bob, `letter ${n}`, 1_000_000)])
+  const full = await look()
+  expect(full.usedBytes - before.usedBytes).toBeGreaterThan(4_000_000)
+  expect(full.usedBytes - before.usedBytes).toBeLessThan(4_200_000)
+  const { bavail, bsize } = statfsSync(folder)
+  // Others write on this disk too.
+  expect(Math.abs((full.freeBytes ?? 0) - bavail * bsize)).toBeLessThan(2 ** 30)
+  // Whether or not the file has shrunk by then.
+  store.sweep(nowNs + 60n * dayNs, 30n * dayNs)
+  expect((await look()).usedBytes).toBeLessThan(full.usedBytes - 2_900_000)
 })

@@ -171,6 +171,7 @@ class ScriptedStore {
   publish = neverCalled
   claim = neverCalled
   sweep = neverCalled
+  occupancy = async () => ({ usedBytes: 0 })
   takesWrites = neverCalled
   close = neverCalled
 }

@@ -27,6 +27,7 @@ export const limitKinds = [
   'calls',
   'bodies',
   'answers',
+  'data',
 ] as const
 
 export type LimitKind = (typeof limitKinds)[number]

@@ -21,6 +21,8 @@ export interface Levels {
   readonly streamBytes: number
   /** Requests that wait to be stored. */
   readonly storeWaiting: number
+  /** What the data takes. */
+  readonly dataBytes: number
 }
 
 export interface Metrics {
@@ -108,7 +110,12 @@ export function createMetrics(): Metrics {
   for (const kind of limitKinds) limited.inc({ kind }, 0)
   for (const part of ['storage', 'code']) failures.inc({ of: part }, 0)
 
-  let levels: () => Levels = () => ({ streams: 0, streamBytes: 0, storeWaiting: 0 })
+  let levels: () => Levels = () => ({
+    streams: 0,
+    streamBytes: 0,
+    storeWaiting: 0,
+    dataBytes: 0,
+  })
   const addGauge = (name: string, help: string, read: (levels: Levels) => number): void => {
     const gauge: Gauge = new Gauge({
       name,
@@ -128,6 +135,7 @@ export function createMetrics(): Metrics {
     'Requests that wait to be stored.',
     ({ storeWaiting }) => storeWaiting,
   )
+  addGauge('padlock_data_bytes', 'What the data takes.', ({ dataBytes }) => dataBytes)
 
   const observer: Observer = {
     ...silentObserver,

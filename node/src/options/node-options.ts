@@ -36,6 +36,7 @@ export function nodeOptionsOf(settings: Settings): NodeOptions {
       ...(from !== undefined && { from }),
     },
     exempt: exemptionOf(settings),
+    dataLimitBytes: settings['max-data'],
     chains: settings.chain,
     retentionNs: BigInt(settings['retention-days']) * dayNs,
     liveTotalBytes: memory.liveBytes,

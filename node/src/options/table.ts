@@ -81,6 +81,11 @@ export const optionTable = {
     default: '60',
     help: 'How many days inboxes keep envelopes. Keys, grants and revocations are kept for ever.',
   }),
+  'max-data': option({
+    group: 'Storage',
+    kind: aSize(64 * mebibyte, 1024 ** 5),
+    help: 'What the data may take. For SQLite the disk is a limit too; for PostgreSQL this is the only one, and counts each message with 256 bytes besides. When a tenth is left, or 2GiB, the node takes no new keys of devices; when a fortieth is left, or 512MiB, it takes revocations only, and drops what is too old. Programs on this machine are never refused.',
+  }),
   port: option({
     group: 'Listening',
     kind: aPort,

@@ -56,6 +56,13 @@ export interface Claim {
   readonly prekey: SignedPrekey | undefined
 }
 
+/** What the data takes, in bytes. */
+export interface Occupancy {
+  readonly usedBytes: number
+  /** What may still be added; absent if the store does not know. */
+  readonly freeBytes?: number
+}
+
 /** The size of a page; its first envelope may exceed it. */
 export interface PageLimit {
   readonly envelopes: number
@@ -121,6 +128,9 @@ export interface Reads {
 
   /** Whether the database takes writes now. @throws StoreFailure */
   takesWrites(): Promise<boolean>
+
+  /** @throws StoreFailure */
+  occupancy(): Promise<Occupancy>
 }
 
 export type ReadName = keyof Reads
@@ -141,6 +151,10 @@ export abstract class ReadsByName implements Reads {
 
   takesWrites(...args: ReadArgs['takesWrites']): Promise<boolean> {
     return this.read('takesWrites', args)
+  }
+
+  occupancy(...args: ReadArgs['occupancy']): Promise<Occupancy> {
+    return this.read('occupancy', args)
   }
 }
 

@@ -17,6 +17,7 @@ import { LoadedLedger, MissingState } from './ledger.ts'
 import { KnownTopics, loadState, loadStocks } from './loading.ts'
 import { migrate } from './migrate.ts'
 import { Needs } from './needs.ts'
+import { bytesStored, readOccupancy } from './occupancy.ts'
 import { readPage } from './pages.ts'
 import { sharesSessions } from './pooler.ts'
 import {
@@ -110,6 +111,7 @@ const readsAt = ({ main, readers }: Ways, nowNs: bigint): Reads => ({
       return true
     }),
   page: (cursors, limit) => readPage(readers, cursors, limit),
+  occupancy: () => readOccupancy(readers),
   async stock(installationId) {
     const stocks = await runTransaction(readers, (session) =>
       readStocks(session, [installationId], nowNs),
@@ -219,7 +221,8 @@ class PostgresDatabase {
       await writeLedger(session, ledger, state)
       const topics = new Map(ledger.rows.map(({ topic }) => [topic, before.get(topic) ?? 0n]))
       for (const topic of topics.keys()) written.add(topic)
-      const changes = { topics, installations: [], newestNs: ledger.newestNs }
+      const bytes = bytesStored(ledger.rows.map(({ message }) => message?.length ?? 0))
+      const changes = { topics, installations: [], newestNs: ledger.newestNs, bytes }
       return { result: outcomes, changes }
     })
     this.#known.add(written)
@@ -232,7 +235,7 @@ class PostgresDatabase {
       const claimed: ClaimResult = await claimPrekeys(session, operations, now)
       return {
         result: claimed.outcomes,
-        changes: { topics: new Map(), installations: claimed.shrunk, newestNs: 0n },
+        changes: { topics: new Map(), installations: claimed.shrunk, newestNs: 0n, bytes: 0n },
       }
     })
   }

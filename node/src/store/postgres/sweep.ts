@@ -10,6 +10,7 @@ import { oneTimeLifetimeNs, uploadMemoryNs } from '../lifetimes.ts'
 import { sweepLimit } from '../operations.ts'
 import { booleanOf, bytesOf, integerOf, required } from '../rows.ts'
 import { readTimes } from './database-clock.ts'
+import { noteDropped } from './occupancy.ts'
 import { runTransaction, type Session } from './session.ts'
 import type { Writer } from './writer.ts'
 
@@ -44,7 +45,7 @@ const dropEnvelopes = `
 DELETE FROM envelope WHERE ctid = ANY (ARRAY(
   SELECT envelope.ctid FROM envelope JOIN topic ON topic.id = envelope.topic
   WHERE envelope.node_ns > $1 AND envelope.node_ns <= $2 AND topic.name LIKE $3
-  ORDER BY envelope.node_ns LIMIT ${sweepLimit})) RETURNING node_ns`
+  ORDER BY envelope.node_ns LIMIT ${sweepLimit})) RETURNING node_ns, coalesce(octet_length(message), 0)::bigint AS size`
 
 /**
  * @param givenNs the time; if absent, the database's.
@@ -110,6 +111,7 @@ async function drop(session: Session, kind: string, untilNs: bigint): Promise<bo
   const mark = (await readMark(session, name)) ?? 0n
   const dropped = await session.query(dropEnvelopes, [mark - overlapNs, untilNs, `${kind}-%`])
   const isMore = dropped.length === sweepLimit
+  if (dropped.length > 0) await noteDropped(session, dropped)
   // Everything before the newest of the dropped is gone: they went in the order of time.
   const reachedNs = isMore ? newestOf(dropped.map((one) => integerOf(one, 'node_ns'))) : untilNs
   if (reachedNs > mark) await writeMark(session, name, reachedNs)

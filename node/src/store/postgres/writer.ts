@@ -15,6 +15,8 @@ export interface Changes {
   readonly installations: readonly string[]
   /** The newest `node_ns` among them; 0 if there is none. */
   readonly newestNs: bigint
+  /** What it stored, as `occupancy.ts` counts. */
+  readonly bytes: bigint
 }
 
 /** A transaction in the list, and the node id of the data at that moment. */
@@ -28,7 +30,7 @@ const writerMemoryNs = 7n * dayNs
 
 const listing = `
 WITH next AS (UPDATE writer SET number = number + 1, seen_ns = ${clockText},
-  newest_ns = greatest(newest_ns, $5)
+  newest_ns = greatest(newest_ns, $5), stored_bytes = stored_bytes + $6
   WHERE id = $1 RETURNING number)
 INSERT INTO batch (writer, number, stored_ns, topics, after_sequences, installations)
 SELECT $1, number, ${clockText}, $2, $3, $4 FROM next
@@ -61,11 +63,12 @@ export class Writer {
    */
   async list(
     session: Session,
-    { topics, installations, newestNs }: Changes,
+    { topics, installations, newestNs, bytes }: Changes,
     latest: bigint,
   ): Promise<Listed | undefined> {
     if (topics.size === 0 && installations.length === 0) return undefined
-    const values = [this.id, [...topics.keys()], [...topics.values()], installations, newestNs]
+    const after = [...topics.values()]
+    const values = [this.id, [...topics.keys()], after, installations, newestNs, bytes]
     let [row] = await session.query(listing, values)
     if (row === undefined) {
       // The process slept so long that it was taken for gone.
@@ -84,13 +87,14 @@ export class Writer {
          (SELECT id FROM writer WHERE id = $1 FOR UPDATE SKIP LOCKED)`,
       [this.id],
     )
-    // The newest time that any process gave out stays known.
+    // The newest time that any process gave out stays known, and what each stored.
     await runStatement(
       pool,
       `WITH gone AS (DELETE FROM writer WHERE id IN (SELECT id FROM writer
            WHERE id <> $1 AND seen_ns <= ${clockText} - $2 FOR UPDATE SKIP LOCKED)
-         RETURNING newest_ns)
-       UPDATE writer SET newest_ns = greatest(newest_ns, (SELECT max(newest_ns) FROM gone))
+         RETURNING newest_ns, stored_bytes)
+       UPDATE writer SET newest_ns = greatest(newest_ns, (SELECT max(newest_ns) FROM gone)),
+         stored_bytes = stored_bytes + (SELECT sum(stored_bytes) FROM gone)
        WHERE id = $1 AND EXISTS (SELECT FROM gone)`,
       [this.id, writerMemoryNs],
     )

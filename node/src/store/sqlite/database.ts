@@ -72,6 +72,7 @@ export class SqliteDatabase {
   readonly #chainIds: readonly bigint[]
   readonly #prekeys: SqlitePrekeys
   readonly #ledger: SqliteLedger
+  readonly #file: string
   readonly #pages: SqlitePages
   readonly #readings: Readings
   readonly #sweep: SqliteSweep
@@ -80,6 +81,7 @@ export class SqliteDatabase {
   /** @throws Error if the file cannot be opened, is in use, or was made by a newer release. */
   constructor(options: SqliteOptions) {
     this.#chainIds = options.chainIds ?? []
+    this.#file = options.file
     const database = new DatabaseSync(options.file)
     this.#database = database
     try {
@@ -129,6 +131,7 @@ export class SqliteDatabase {
     return {
       page: async (cursors, limit) => this.#pages.page(cursors, limit),
       stock: async (installationId) => this.#prekeys.stock(installationId, nowNs),
+      occupancy: async () => this.#freePages.occupancy(this.#file),
       // Its answer came from the file, and nobody else writes to that.
       takesWrites: async () => this.#prekeys.stock(nobody, nowNs).oneTimeLeft === 0,
     }
