@@ -8,7 +8,7 @@ import type { Address, ConversationId, InstallationId } from '../../protocol/ids
 import { hourMs, redeliveryMs, requestLimitBytes } from '../../protocol/limits.ts'
 import { messageTopic } from '../../protocol/topics.ts'
 import type { ListOptions, Write } from '../../store/store.ts'
-import { messageOrder, put, remove, tables } from '../../store/tables.ts'
+import { type MessageRecord, messageOrder, put, remove, tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
 import { audienceOf, directConversation } from '../messages/audience.ts'
 import type { ConversationList } from '../messages/conversation-list.ts'
@@ -24,8 +24,9 @@ import { messagesSentTo } from './sent-records.ts'
 
 /** Conversations that are searched for an installation of ours that became known late. */
 const maxConversations = 1_000
-/** Messages read at a time. */
+/** Messages read at a time, and at first: mostly the newest one is old enough. */
 const pageSize = 100
+const firstPageSize = 5
 /** Beyond this the oldest are dropped, as after two weeks. */
 const maxDeferrals = 10_000
 /** Limits of the messages sent to one installation at a time. */
@@ -40,6 +41,9 @@ export interface PublishedMessage {
   /** The topics that it was published to. */
   readonly topics: ReadonlySet<string>
 }
+
+/** One of ours that was published when an installation was there already. */
+type LateMessage = Pick<MessageRecord, 'messageId' | 'nodeNs'>
 
 interface Deferral {
   readonly number: number
@@ -110,7 +114,10 @@ export class DeferredDelivery {
   ): Promise<void> {
     return this.#knowledge.runExclusive(async () => {
       const deferrals: Deferral[] = []
-      for (const installation of installations) deferrals.push(...(await this.#late(installation)))
+      for (const address of new Set(installations.map((one) => one.address))) {
+        const some = installations.filter((one) => one.address === address)
+        deferrals.push(...(await this.#late(address, some)))
+      }
       await this.#save(deferrals, save)
     })
   }
@@ -135,33 +142,44 @@ export class DeferredDelivery {
     return deferrals
   }
 
-  async #late(installation: KnownInstallation): Promise<readonly Deferral[]> {
-    const late: string[] = []
-    for (const group of await this.#conversationsWith(installation.address)) {
-      late.push(...(await this.#publishedSince(group, installation.firstSeenNs)))
+  /** Of one account. Each conversation is read once, however many they are. */
+  async #late(
+    address: Address,
+    installations: readonly KnownInstallation[],
+  ): Promise<readonly Deferral[]> {
+    const sinceNs = earliest(installations.map(({ firstSeenNs }) => firstSeenNs))
+    const late: LateMessage[] = []
+    for (const group of await this.#conversationsWith(address)) {
+      late.push(...(await this.#publishedSince(group, sinceNs)))
     }
-    if (late.length === 0) return []
-    const got = await this.#messagesTo(installation.id)
-    return late.filter((id) => !got.has(id)).map((id) => this.#deferral(id, installation))
+    const deferrals: Deferral[] = []
+    for (const one of late.length > 0 ? installations : []) {
+      const got = await this.#messagesTo(one.id)
+      for (const { messageId, nodeNs } of late) {
+        if (nodeNs <= one.firstSeenNs || got.has(messageId)) continue
+        deferrals.push(this.#deferral(messageId, one))
+      }
+    }
+    return deferrals
   }
 
   /** Our messages in a conversation, published after this time and not too old to send. */
-  async #publishedSince(group: string, sinceNs: bigint): Promise<readonly string[]> {
+  async #publishedSince(group: string, sinceNs: bigint): Promise<readonly LateMessage[]> {
     const { account, store, time } = this.#context
     const oldestNs = time.passedNs() - BigInt(redeliveryMs) * 1_000_000n
-    const late: string[] = []
+    const late: LateMessage[] = []
     for (let past: ListOptions['past']; late.length < maxDeferrals; ) {
       const rows = await store.list(tables.messages, {
         group,
         ...(past ? { past } : {}),
-        limit: pageSize,
+        limit: past ? pageSize : firstPageSize,
         newestFirst: true,
       })
       for (const { value } of rows) {
         // Pending: publishing it will include the installation.
         if (value.nodeNs === 0n) continue
         if (value.nodeNs <= sinceNs || value.nodeNs < oldestNs) return late
-        if (value.senderInstallation === account.installationId) late.push(value.messageId)
+        if (value.senderInstallation === account.installationId) late.push(value)
       }
       const last = rows.at(-1)
       if (!last) return late
@@ -330,3 +348,6 @@ const deferralWrite = ({ number, messageId, to, address, sinceMs }: Deferral): W
     address,
     sinceMs: BigInt(sinceMs),
   })
+
+const earliest = (times: readonly bigint[]): bigint =>
+  times.reduce((least, time) => (time < least ? time : least))

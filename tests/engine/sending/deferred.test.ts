@@ -111,6 +111,37 @@ test('for a late device of our own, messages of all conversations are deferred, 
   for (const id of ['here 1', 'here 101', 'there 0', 'there 1']) expect(ids.has(id)).toBe(true)
 })
 
+test('thirty late devices of our own get what was published since each was there, and cost as many reads as one', async () => {
+  const all = await aDeferral()
+  const now = nowNs(all)
+  const others = Array.from({ length: 20 }, () => buildConversationId(all.own, anAddress()))
+  await all.write(
+    others.map((conversationId) =>
+      put(tables.conversations, conversationId, {
+        conversationId,
+        lastMessageMs: 1n,
+        consent: StoredConsent.ALLOWED,
+      }),
+    ),
+  )
+  for (const [nth, conversation] of others.entries()) {
+    await all.aMessage(`message ${nth}`, now + 10n * BigInt(nth), { conversation })
+  }
+  const devices = Array.from({ length: 30 }, (_, nth) =>
+    all.aDeviceOf(all.own, now + 10n * BigInt(nth) - 5n),
+  )
+  const reads = vi.spyOn(all.store, 'list')
+  await all.parts.deferred.gained(devices, all.save)
+  const messageReads = reads.mock.calls.filter(([table]) => table === tables.messages)
+  expect(messageReads.length).toBeLessThanOrEqual(2 * others.length)
+  const deferrals = await all.deferrals()
+  for (const [nth, { id }] of devices.entries()) {
+    const got = deferrals.flatMap(({ messageId, to }) => (to === id ? [messageId] : []))
+    const expected = others.map((_, at) => `message ${at}`).slice(nth)
+    expect(got.sort()).toEqual(expected.sort())
+  }
+})
+
 test('messages that were published fourteen days ago are not deferred for a late device', async () => {
   const all = await aDeferral()
   const now = nowNs(all)

@@ -8,7 +8,7 @@ import type { Occupancy } from '../store.ts'
 import { runStatement, type Session } from './session.ts'
 
 /** What a row takes besides its message: its columns, and its places in three indexes. */
-export const rowBytes = 256
+const rowBytes = 256
 
 const bytesOf = (sizes: readonly bigint[]): bigint =>
   sizes.reduce((sum, size) => sum + size, BigInt(sizes.length * rowBytes))
