@@ -113,12 +113,17 @@ const lastNumbers = async (database: Database, epoch: number): Promise<Map<Store
   return last
 }
 
+const openObjectStore = (database: Database, name: StoreName) =>
+  reading(database, [name]).objectStore(name)
+
 class IdbStore implements Store {
   readonly #database: Database
   readonly #vault: RecordVault
   readonly #transactions: Transactions
   readonly #numbers: Map<StoreName, number>
   readonly #onLost: (why: StoreLoss) => void
+  /** Of this turn. */
+  readonly #open = new Map<StoreName, ReturnType<typeof openObjectStore>>()
   #isClosed = false
 
   constructor(
@@ -143,8 +148,19 @@ class IdbStore implements Store {
 
   async get<Value>(table: Table<Value>, key: Key): Promise<Row<Value> | undefined> {
     const physical = this.#vault.key(table, key)
-    const record = await this.#read(() => this.#database.get(table.store, physical))
+    const record = await this.#read(async () => this.#openNow(table.store).get(physical))
     return record && this.#vault.open(table, [{ key: physical, record }])[0]
+  }
+
+  /** What is asked for in one turn shares a transaction: opening one costs more than a record. */
+  #openNow(name: StoreName): ReturnType<typeof openObjectStore> {
+    let open = this.#open.get(name)
+    if (!open) {
+      open = openObjectStore(this.#database, name)
+      this.#open.set(name, open)
+      queueMicrotask(() => this.#open.delete(name))
+    }
+    return open
   }
 
   async list<Value>(table: Table<Value>, options: ListOptions): Promise<readonly Row<Value>[]> {
@@ -155,7 +171,7 @@ class IdbStore implements Store {
     let key = past && this.#vault.key(table, past.key)
     for (;;) {
       const { found } = await this.#read(async () => {
-        const store = reading(this.#database, [table.store]).objectStore(table.store)
+        const store = openObjectStore(this.#database, table.store)
         const isOrdered = table.store === 'messages' || table.store === 'conversations'
         const index = store.index(isOrdered ? 'order' : 'group')
         const pages = groups.map(async (group) => {
@@ -178,7 +194,7 @@ class IdbStore implements Store {
     const ofGroup = group === undefined ? undefined : this.#vault.group(table, group)
     for (let after: PhysicalKey | undefined, isEnd = false; !isEnd; ) {
       const page = await this.#read(async () => {
-        const store = reading(this.#database, [table.store]).objectStore(table.store)
+        const store = openObjectStore(this.#database, table.store)
         const opening =
           ofGroup === undefined
             ? await store.openCursor(
@@ -208,7 +224,7 @@ class IdbStore implements Store {
     let lastNumber = options.after
     const found: Found[] = []
     await this.#read(async () => {
-      const store = reading(this.#database, [table.store]).objectStore(table.store)
+      const store = openObjectStore(this.#database, table.store)
       const opening =
         table.store === 'messages'
           ? store.index('arrival').openCursor(range)

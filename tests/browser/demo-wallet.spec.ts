@@ -1,5 +1,6 @@
 /** The demo with a wallet of one's own: finding it, being declined by it, and writing to somebody elsewhere. */
 import { type Browser, type BrowserContextOptions, expect, type Page, test } from '@playwright/test'
+import { TcpProxy } from '../node/tcp-proxy.ts'
 import { installWallet } from '../support/demo-site.ts'
 import {
   objections,
@@ -66,6 +67,28 @@ test('a wallet that never answers can be given up, and the other mode still work
   await page.getByRole('link', { name: 'Your wallet' }).click()
   await page.getByRole('link', { name: 'Side by side' }).click()
   await expect(said(pane(page, 'bob'), 'no wallet needed')).toBeVisible()
+})
+
+test('behind a line of six seconds the wallet is asked while the click lasts, and the rest follows by itself', async ({
+  browser,
+}) => {
+  const line = await TcpProxy.start(new URL(site.node.url))
+  try {
+    line.become({ delayMs: 3_000 })
+    const context = await browser.newContext()
+    const wallet = await installWallet(context)
+    const page = await context.newPage()
+    const url = new URL(site.url)
+    url.searchParams.set('node', line.through(site.node.url))
+    await page.goto(`${url}#wallet`)
+    await page.getByRole('button', { name: 'Harbour Wallet' }).click()
+    await expect.poll(() => wallet.couldOpen).toEqual([true])
+    line.become('whole')
+    await expect(page.getByLabel('Write to an address')).toBeVisible({ timeout: 60_000 })
+    expect(wallet.asked).toHaveLength(1)
+  } finally {
+    await line.close()
+  }
 })
 
 test('two wallets in two browsers find each other, though one comes later', async ({ browser }) => {

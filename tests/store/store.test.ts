@@ -1,7 +1,7 @@
 /** Reading, listing, paging and numbering, on records that are really encrypted. */
 
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { ListOptions } from '../../src/store/store.ts'
 import { add, messageOrder, put, remove, tables } from '../../src/store/tables.ts'
 import { runSeed } from '../support/random.ts'
@@ -44,6 +44,22 @@ test('what was never put, or removed, is undefined', async () => {
   await write(store, remove(tables.cursors, 'a'), remove(tables.cursors, 'never there'))
   expect(await store.get(tables.cursors, 'a')).toBeUndefined()
   expect((await store.get(tables.cursors, 'b'))?.value.sequence).toBe(2n)
+})
+
+test('what is asked for in one turn is read in one transaction, and what comes later sees what was written since', async () => {
+  const { store } = await aStore()
+  await write(store, ...Array.from({ length: 100 }, (_, n) => cursor(`topic ${n}`, BigInt(n))))
+  const opened = vi.spyOn(IDBDatabase.prototype, 'transaction')
+  const rows = await Promise.all(
+    Array.from({ length: 100 }, (_, n) => store.get(tables.cursors, `topic ${n}`)),
+  )
+  expect(opened).toHaveBeenCalledTimes(1)
+  expect(rows.map((row) => row?.value.sequence)).toEqual(rows.map((_, n) => BigInt(n)))
+  const before = store.get(tables.cursors, 'topic 1')
+  await write(store, cursor('topic 1', 500n))
+  expect((await before)?.value.sequence).toBe(1n)
+  expect((await store.get(tables.cursors, 'topic 1'))?.value.sequence).toBe(500n)
+  opened.mockRestore()
 })
 
 test('a put replaces, and of two writes to one key in a step the later counts', async () => {

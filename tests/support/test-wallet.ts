@@ -5,6 +5,8 @@ export interface TestWallet {
   readonly address: string
   /** Texts that it was asked to sign. */
   readonly asked: string[]
+  /** Of each, whether the page could have opened a window, as some wallets do. */
+  readonly couldOpen: boolean[]
   /** What it does from now on when it is asked. */
   mood: 'signs' | 'declines' | 'never answers'
 }
@@ -12,9 +14,10 @@ export interface TestWallet {
 /** What pages call `askTestWallet` gets `sign`; two browsers with one account belong to one person. */
 export const makeTestWallet = (
   account = anAccount(),
-): { wallet: TestWallet; sign: (data: string) => Promise<string> } => {
-  const wallet: TestWallet = { address: account.address, asked: [], mood: 'signs' }
-  const sign = async (data: string): Promise<string> => {
+): { wallet: TestWallet; sign: (data: string, couldOpen?: boolean) => Promise<string> } => {
+  const wallet: TestWallet = { address: account.address, asked: [], couldOpen: [], mood: 'signs' }
+  const sign = async (data: string, couldOpen = false): Promise<string> => {
+    wallet.couldOpen.push(couldOpen)
     wallet.asked.push(Buffer.from(data.slice(2), 'hex').toString())
     if (wallet.mood === 'declines') return ''
     if (wallet.mood === 'never answers') return new Promise<string>(() => undefined)
@@ -36,7 +39,7 @@ export const announceTestWallet = (address: string): void => {
     if (method !== 'personal_sign' || !Array.isArray(params) || typeof ask !== 'function') {
       throw Object.assign(new Error('unsupported'), { code: 4200 })
     }
-    const signature: unknown = await ask(params[0])
+    const signature: unknown = await ask(params[0], navigator.userActivation?.isActive)
     if (signature === '') throw Object.assign(new Error('declined'), { code: 4001 })
     return signature
   }

@@ -26,6 +26,7 @@ import { type AccountSources, readAccount } from '../membership/account-reader.t
 import { commit, recordUpdate } from '../runtime/change.ts'
 import type { Account, Context, Surroundings } from '../runtime/context.ts'
 import { scanAll } from '../runtime/scan-all.ts'
+import { askNodeFirst } from './node-first.ts'
 import { makePrekeys } from './prekey-uploads.ts'
 import type { Prekeys } from './prekeys.ts'
 import { type Signer, signAsWallet } from './signing.ts'
@@ -159,27 +160,19 @@ const register = async (
   signer: Signer,
   signal: AbortSignal,
 ): Promise<void> => {
-  // Before the wallet is asked, so that nobody signs for a node that is unreachable.
-  const { nodeNs, nodeId } = await network.getInfo(signal)
-  time.onNodeTime(nodeNs)
-  await requirePlace({ crypto, network, platform, chains: noChains }, address, nodeNs, signal)
+  const findNode = async (): Promise<Uint8Array> => {
+    const { nodeNs, nodeId } = await network.getInfo(signal)
+    time.onNodeTime(nodeNs)
+    await requirePlace({ crypto, network, platform, chains: noChains }, address, nodeNs, signal)
+    return nodeId
+  }
+  // Nobody signs for a node that is away or for an account that is full, if that is known in time.
+  const node = await askNodeFirst(findNode, platform, signal)
 
   const begun = await unsignedRegistration(store, address, platform.nowMs())
   const { identity, ...keys } = begun ?? crypto.createIdentity()
   const id = deriveInstallationId(keys)
   if (!id.ok) throw new PadlockError('internal')
-  const createdNs = time.createdNs(0n)
-  const [sealing] = crypto.createKeyPairs(1)
-  if (!sealing) throw new PadlockError('internal')
-  const [sealingSignature] = crypto.sign(identity, [
-    sealingKeySigningBytes({
-      address,
-      installationId: id.value,
-      createdNs,
-      key: sealing.publicKey,
-    }),
-  ])
-  if (!sealingSignature) throw new PadlockError('internal')
 
   const currentTime = begun?.currentTime ?? formatCurrentTime(platform.nowMs())
   const buildText = (chainId: bigint | undefined) =>
@@ -197,6 +190,19 @@ const register = async (
     }
     throw error
   })
+  const nodeId = await node()
+  const createdNs = time.createdNs(0n)
+  const [sealing] = crypto.createKeyPairs(1)
+  if (!sealing) throw new PadlockError('internal')
+  const [sealingSignature] = crypto.sign(identity, [
+    sealingKeySigningBytes({
+      address,
+      installationId: id.value,
+      createdNs,
+      key: sealing.publicKey,
+    }),
+  ])
+  if (!sealingSignature) throw new PadlockError('internal')
   const bundle = {
     keys,
     address,

@@ -78,14 +78,22 @@ export class ConversationList {
     return new Set(ids.flatMap((id) => audienceOf(id, own).others))
   }
 
-  /** The ids of the newest conversations. */
-  async ids(limit: number, consents: readonly Consent[]): Promise<readonly ConversationId[]> {
+  /** The ids of the newest conversations; with a time, of those that have messages as new as that. */
+  async ids(
+    limit: number,
+    consents: readonly Consent[],
+    sinceMs?: number,
+  ): Promise<readonly ConversationId[]> {
     const rows = await this.#context.store.list(tables.conversations, {
       group: groupsOf(consents),
       limit,
       newestFirst: true,
     })
-    return rows.map(({ value }) => value.conversationId as ConversationId)
+    return rows.flatMap(({ value }) =>
+      sinceMs === undefined || value.lastMessageMs >= sinceMs
+        ? [value.conversationId as ConversationId]
+        : [],
+    )
   }
 
   async #newestOf({

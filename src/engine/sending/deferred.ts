@@ -7,10 +7,10 @@
 import type { Address, ConversationId, InstallationId } from '../../protocol/ids.ts'
 import { hourMs, redeliveryMs, requestLimitBytes } from '../../protocol/limits.ts'
 import { messageTopic } from '../../protocol/topics.ts'
-import type { ListOptions, Write } from '../../store/store.ts'
-import { type MessageRecord, messageOrder, put, remove, tables } from '../../store/tables.ts'
+import type { Write } from '../../store/store.ts'
+import { put, remove, tables } from '../../store/tables.ts'
 import type { Directory, KnownInstallation } from '../membership/directory.ts'
-import { audienceOf, directConversation } from '../messages/audience.ts'
+import { audienceOf } from '../messages/audience.ts'
 import type { ConversationList } from '../messages/conversation-list.ts'
 import { type Change, commit } from '../runtime/change.ts'
 import type { Context } from '../runtime/context.ts'
@@ -20,15 +20,9 @@ import { TaskLoop } from '../runtime/task-loop.ts'
 import type { Dispatch, Outgoing } from './dispatch.ts'
 import type { Fanout } from './fanout.ts'
 import type { OutboxQueue } from './outbox-queue.ts'
+import { maxDeferrals, publishedSince } from './published-since.ts'
 import { messagesSentTo } from './sent-records.ts'
 
-/** Conversations that are searched for an installation of ours that became known late. */
-const maxConversations = 1_000
-/** Messages read at a time, and at first: mostly the newest one is old enough. */
-const pageSize = 100
-const firstPageSize = 5
-/** Beyond this the oldest are dropped, as after two weeks. */
-const maxDeferrals = 10_000
 /** Limits of the messages sent to one installation at a time. */
 const maxAtOnce = 50
 const maxBytesAtOnce = requestLimitBytes / 4
@@ -41,9 +35,6 @@ export interface PublishedMessage {
   /** The topics that it was published to. */
   readonly topics: ReadonlySet<string>
 }
-
-/** One of ours that was published when an installation was there already. */
-type LateMessage = Pick<MessageRecord, 'messageId' | 'nodeNs'>
 
 interface Deferral {
   readonly number: number
@@ -148,10 +139,8 @@ export class DeferredDelivery {
     installations: readonly KnownInstallation[],
   ): Promise<readonly Deferral[]> {
     const sinceNs = earliest(installations.map(({ firstSeenNs }) => firstSeenNs))
-    const late: LateMessage[] = []
-    for (const group of await this.#conversationsWith(address)) {
-      late.push(...(await this.#publishedSince(group, sinceNs)))
-    }
+    const { conversationList } = this.#parts
+    const late = await publishedSince(this.#context, conversationList, address, sinceNs)
     const deferrals: Deferral[] = []
     for (const one of late.length > 0 ? installations : []) {
       const got = await this.#messagesTo(one.id)
@@ -163,44 +152,11 @@ export class DeferredDelivery {
     return deferrals
   }
 
-  /** Our messages in a conversation, published after this time and not too old to send. */
-  async #publishedSince(group: string, sinceNs: bigint): Promise<readonly LateMessage[]> {
-    const { account, store, time } = this.#context
-    const oldestNs = time.passedNs() - BigInt(redeliveryMs) * 1_000_000n
-    const late: LateMessage[] = []
-    for (let past: ListOptions['past']; late.length < maxDeferrals; ) {
-      const rows = await store.list(tables.messages, {
-        group,
-        ...(past ? { past } : {}),
-        limit: past ? pageSize : firstPageSize,
-        newestFirst: true,
-      })
-      for (const { value } of rows) {
-        // Pending: publishing it will include the installation.
-        if (value.nodeNs === 0n) continue
-        if (value.nodeNs <= sinceNs || value.nodeNs < oldestNs) return late
-        if (value.senderInstallation === account.installationId) late.push(value)
-      }
-      const last = rows.at(-1)
-      if (!last) return late
-      const { messageId, nodeNs, composedNs } = last.value
-      past = { place: messageOrder(nodeNs, composedNs), key: messageId }
-    }
-    return late
-  }
-
   /** Messages that were already sent to an installation, or are deferred for it. */
   async #messagesTo(id: InstallationId): Promise<ReadonlySet<string>> {
     const deferred = [...this.#deferrals.values()].filter(({ to }) => to === id)
     const sent = await messagesSentTo(this.#context.store, id)
     return new Set([...sent, ...deferred.map(({ messageId }) => messageId)])
-  }
-
-  /** Conversations whose messages an account's installations get; for our own account, all. */
-  async #conversationsWith(address: Address): Promise<readonly ConversationId[]> {
-    const own = this.#context.account.address
-    if (address !== own) return [directConversation(own, address)]
-    return this.#parts.conversationList.ids(maxConversations, ['allowed'])
   }
 
   #deferral(messageId: string, { id, address }: KnownInstallation): Deferral {

@@ -14,6 +14,7 @@ import {
   freshDatabase,
   signWith,
   unreachableNode,
+  until,
   untilState,
 } from '../../support/engine.ts'
 
@@ -153,6 +154,82 @@ test('section 3: nobody is asked to sign for a node that is not there', async ()
   expect(await failureOf(opening)).toMatchObject({ code: 'network_unavailable', retryable: true })
   expect(world.asked).toEqual([])
   expect(await isEmpty(world, database)).toBe(true)
+})
+
+/** A network whose node answers as `answer` says, first of all. */
+const answeringSlowly =
+  (answer: (real: Network, nth: number) => ReturnType<Network['getInfo']>) =>
+  (real: Network): Network => {
+    let calls = 0
+    return { ...real, getInfo: () => answer(real, ++calls) }
+  }
+
+test('a node that takes its time does not keep the wallet waiting, and registers once it is there', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const isThere = Promise.withResolvers<void>()
+  const network = answeringSlowly(async (real) => {
+    await isThere.promise
+    return real.getInfo()
+  })
+  const opening = world.open({ account, database: freshDatabase(), network })
+  await until(() => world.asked.length === 1)
+  expect(await published(world, contactOf(account))).toEqual([])
+  isThere.resolve()
+  const { engine } = await opening
+  expect(world.asked).toHaveLength(1)
+  expect((await engine.installations(undefined)).map(({ id }) => id)).toEqual([
+    engine.installationId,
+  ])
+})
+
+test('a node that goes away while the wallet is open is asked again until it is there, and nobody signs twice', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const isGone = Promise.withResolvers<void>()
+  const network = answeringSlowly(async (real, nth) => {
+    if (nth > 2) return real.getInfo()
+    await isGone.promise
+    throw new PadlockError('network_unavailable')
+  })
+  const opening = world.open({ account, database: freshDatabase(), network })
+  await until(() => world.asked.length === 1)
+  isGone.resolve()
+  await opening
+  expect(world.asked).toHaveLength(1)
+  expect(await published(world, contactOf(account))).toHaveLength(1)
+})
+
+test('what the node says for good while the wallet is open ends the registration, and nothing is stored', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const database = freshDatabase()
+  const isGone = Promise.withResolvers<void>()
+  const network = answeringSlowly(async () => {
+    await isGone.promise
+    throw new PadlockError('too_many_installations')
+  })
+  const opening = failureOf(world.open({ account, database, network }))
+  await until(() => world.asked.length === 1)
+  isGone.resolve()
+  expect(await opening).toMatchObject({ code: 'too_many_installations' })
+  expect(await isEmpty(world, database)).toBe(true)
+})
+
+test('who gives up while the node is awaited is let go', async () => {
+  const world = await anEngineWorld()
+  const account = anAccount()
+  const end = new AbortController()
+  const network = answeringSlowly(async () => {
+    await new Promise<void>((resolve) => end.signal.addEventListener('abort', () => resolve()))
+    throw new PadlockError('aborted')
+  })
+  const opening = failureOf(
+    world.open({ account, database: freshDatabase(), network, signal: end.signal }),
+  )
+  await until(() => world.asked.length === 1)
+  end.abort()
+  expect(await opening).toMatchObject({ code: 'aborted' })
 })
 
 test('a publish whose answer was lost is repeated with the same bytes and without the wallet', async () => {

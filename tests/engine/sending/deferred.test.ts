@@ -95,7 +95,7 @@ test('for a late device of our own, messages of all conversations are deferred, 
     [all.conversationId, ...others].map((conversationId) =>
       put(tables.conversations, conversationId, {
         conversationId,
-        lastMessageMs: 1n,
+        lastMessageMs: BigInt(all.clock.nowMs),
         consent: StoredConsent.ALLOWED,
       }),
     ),
@@ -119,7 +119,7 @@ test('thirty late devices of our own get what was published since each was there
     others.map((conversationId) =>
       put(tables.conversations, conversationId, {
         conversationId,
-        lastMessageMs: 1n,
+        lastMessageMs: BigInt(all.clock.nowMs),
         consent: StoredConsent.ALLOWED,
       }),
     ),
@@ -127,12 +127,23 @@ test('thirty late devices of our own get what was published since each was there
   for (const [nth, conversation] of others.entries()) {
     await all.aMessage(`message ${nth}`, now + 10n * BigInt(nth), { conversation })
   }
+  const quiet = Array.from({ length: 50 }, () => buildConversationId(all.own, anAddress()))
+  await all.write(
+    quiet.map((conversationId) =>
+      put(tables.conversations, conversationId, {
+        conversationId,
+        lastMessageMs: BigInt(all.clock.nowMs - 2 * dayMs),
+        consent: StoredConsent.ALLOWED,
+      }),
+    ),
+  )
   const devices = Array.from({ length: 30 }, (_, nth) =>
     all.aDeviceOf(all.own, now + 10n * BigInt(nth) - 5n),
   )
   const reads = vi.spyOn(all.store, 'list')
   await all.parts.deferred.gained(devices, all.save)
   const messageReads = reads.mock.calls.filter(([table]) => table === tables.messages)
+  // None of those that were quiet for longer.
   expect(messageReads.length).toBeLessThanOrEqual(2 * others.length)
   const deferrals = await all.deferrals()
   for (const [nth, { id }] of devices.entries()) {
