@@ -4,6 +4,7 @@
  *
  *     npm run simulate -- --seeds 100
  *     npm run simulate -- --seeds 5 --strangers 1
+ *     npm run simulate -- --seeds 1 --strangers 1 --days 3
  */
 import { parseArgs } from 'node:util'
 import { runCampaign, showReport } from '../tests/simulation/campaign.ts'
@@ -17,6 +18,7 @@ const usage = `usage: npm run simulate -- [options]
   --strangers <percent>
                     instead of bad days quiet ones, without strangers and beside strangers who use
                     so much of what the node allows them
+  --days <number>   how long each of these lasts (default: 100 minutes)
   --verbose         shows everything that happened`
 
 const fail = (sentence: string): never => {
@@ -32,6 +34,7 @@ const readOptions = () => {
         seed: { type: 'string', default: `${Math.floor(Math.random() * 2 ** 31)}` },
         jobs: { type: 'string', default: '1' },
         strangers: { type: 'string' },
+        days: { type: 'string' },
         verbose: { type: 'boolean', default: false },
       },
     }).values
@@ -47,7 +50,8 @@ const values = readOptions()
 
 const replay = (seed: number): string =>
   `npm run simulate -- --seeds 1 --seed ${seed} --verbose` +
-  (values.strangers === undefined ? '' : ` --strangers ${values.strangers}`)
+  (values.strangers === undefined ? '' : ` --strangers ${values.strangers}`) +
+  (values.days === undefined ? '' : ` --days ${values.days}`)
 
 const costOf = ({ faults, virtualMs, realMs }: Outcome): string => {
   const count = Object.values(faults).reduce((sum, one) => sum + one, 0)
@@ -64,6 +68,7 @@ const report = await runCampaign({
   ...(values.strangers === undefined
     ? {}
     : { strangers: readCount('strangers', values.strangers) / 100 }),
+  ...(values.days === undefined ? {} : { days: readCount('days', values.days) }),
   tell: (outcome) => {
     const { seed, problems } = outcome
     const how =

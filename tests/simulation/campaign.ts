@@ -24,6 +24,8 @@ export interface CampaignOptions {
    * share of the node's allowance.
    */
   readonly strangers?: number | undefined
+  /** How long each of these lasts; if absent, 100 minutes. */
+  readonly days?: number | undefined
   /** Hears of each seed when it is done. */
   readonly tell?: (outcome: Outcome | Failure) => void
 }
@@ -69,21 +71,20 @@ export const runCampaign = async (options: CampaignOptions): Promise<Report> => 
 
 const live = (
   seed: number,
-  { strangers, verbose = false }: CampaignOptions,
+  { strangers, days, verbose = false }: CampaignOptions,
 ): Promise<Outcome | Failure> =>
   strangers === undefined
     ? runSeed(seed, { verbose })
-    : runBesideStrangers(seed, strangers, verbose)
+    : runBesideStrangers(seed, { strangers, days, verbose })
 
 /** A quiet day with and without strangers: the outcome of the first, and what differs too much. */
 const runBesideStrangers = async (
   seed: number,
-  strangers: number,
-  verbose: boolean,
+  options: SeedOptions,
 ): Promise<Outcome | Failure> => {
-  const without = await runSeed(seed, { strangers: 0 })
+  const without = await runSeed(seed, { strangers: 0, days: options.days })
   if (!('digest' in without) || without.problems.length > 0) return without
-  const beside = await runSeed(seed, { strangers, verbose })
+  const beside = await runSeed(seed, options)
   if (!('digest' in beside)) return beside
   const problems = [...beside.problems, ...compareDays(without, beside)]
   return { ...beside, problems, slowdown: slowdownOf(without, beside) }
@@ -92,25 +93,27 @@ const runBesideStrangers = async (
 export interface SeedOptions {
   readonly verbose?: boolean
   readonly strangers?: number
+  readonly days?: number | undefined
 }
 
 /** One seed in a process of its own. */
 export const runSeed = async (
   seed: number,
-  { verbose = false, strangers }: SeedOptions = {},
+  { verbose = false, strangers, days }: SeedOptions = {},
 ): Promise<Outcome | Failure> => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
   const args = [
     `${seed}`,
     ...(verbose ? ['--verbose'] : []),
     ...(strangers === undefined ? [] : ['--strangers', `${strangers}`]),
+    ...(days === undefined ? [] : ['--days', `${days}`]),
   ]
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     // Dates are formatted in it.
     env: { ...process.env, TZ: 'UTC' },
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), seedLimitMs)
+  const timer = setTimeout(() => child.kill('SIGKILL'), seedLimitMs * Math.max(1, days ?? 1))
   let last = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

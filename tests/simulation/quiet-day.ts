@@ -9,16 +9,19 @@ import type { Sent } from './scenario.ts'
 import type { World } from './world.ts'
 
 const minuteMs = 60_000
+/** Unless it lasts longer. */
 const lengthMs = 100 * minuteMs
-/** Strangers begin after the others met, and end before the evening. */
+/** Strangers begin after the others met, and end so long before the end. */
 const siegeMs = 20 * minuteMs
-const siegeEndMs = 60 * minuteMs
+const eveningMs = 40 * minuteMs
 /** One device is away and finds what came meanwhile. */
 const awayMs = 30 * minuteMs
 const backMs = 50 * minuteMs
 /** Someone writes to everybody for the first time while all this is going on. */
 const newcomerMs = 40 * minuteMs
 const talkMs = 0.75 * minuteMs
+/** On a day that lasts for days, people write more seldom: some hundred messages in all. */
+const messages = 300
 
 interface Plan {
   readonly text: string
@@ -35,7 +38,9 @@ export interface QuietDay {
   readonly found: readonly string[]
 }
 
-export const liveQuietly = async (world: World): Promise<QuietDay> => {
+/** @param ms how long the day lasts, if longer than usual */
+export const liveQuietly = async (world: World, ms = lengthMs): Promise<QuietDay> => {
+  const siegeEndMs = ms - eveningMs
   const { time, chaos, crowd, journal } = world
   const people = world.people.slice(0, 3)
   chaos.calm()
@@ -64,20 +69,27 @@ export const liveQuietly = async (world: World): Promise<QuietDay> => {
   if (crowd) start(at(siegeMs, () => crowd.besiege(people, siegeEndMs)))
 
   const sent: Sent[] = []
-  for (const plan of drawPlans(world, devices, newcomer)) {
+  for (const plan of drawPlans(world, devices, newcomer, ms)) {
     start(at(plan.atMs, () => send(world, plan, sent)))
   }
-  await time.sleep(lengthMs)
+  await time.sleep(ms)
   return { sent, ...delaysOf(world, sent, arrivals) }
 }
 
-const drawPlans = (world: World, devices: readonly Device[], newcomer: Device): readonly Plan[] => {
+const drawPlans = (
+  world: World,
+  devices: readonly Device[],
+  newcomer: Device,
+  ms: number,
+): readonly Plan[] => {
+  const untilMs = ms - eveningMs + 20 * minuteMs
+  const everyMs = Math.max(talkMs, untilMs / messages)
   const random = world.random('talk')
   const plans: Plan[] = []
   const others = devices.filter((device) => device !== newcomer)
   for (let atMs = 5 * minuteMs; ; ) {
-    atMs += random.wait(talkMs)
-    if (atMs > siegeEndMs + 20 * minuteMs) break
+    atMs += random.wait(everyMs)
+    if (atMs > untilMs) break
     // Its first messages are to everyone in turn.
     const isThere = atMs > newcomerMs + minuteMs
     const from = random.pick(isThere ? devices : others)

@@ -3,6 +3,7 @@ import 'fake-indexeddb/auto'
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { loadWasmCrypto } from '../../src/crypto/wasm.ts'
+import { dayMs } from '../../src/protocol/limits.ts'
 import { dumpDatabases } from '../store/dump.ts'
 import type { Evidence } from './evidence.ts'
 import { Journal } from './journal.ts'
@@ -47,6 +48,8 @@ export interface RunOptions {
   readonly nodeFile?: string
   /** A quiet day with so many strangers: see `WorldOptions`. */
   readonly strangers?: number
+  /** How many times a day that quiet day lasts; if absent, it is a short one. */
+  readonly days?: number
   /** What else happens in the morning, before the programs end. */
   readonly whileOpen?: (world: World) => Promise<void>
   /** What else happens when all have ended. Of the real world it may only ask what answers at once. */
@@ -54,7 +57,7 @@ export interface RunOptions {
 }
 
 export const run = async (options: RunOptions): Promise<Outcome> => {
-  const { seed, evidence, nodeFile, strangers, listen = () => undefined } = options
+  const { seed, evidence, nodeFile, strangers, days, listen = () => undefined } = options
   const realNow = performance.now.bind(performance)
   const began = realNow()
   const wasm = await readFile(new URL('../../wasm/pkg/padlock.wasm', import.meta.url))
@@ -71,7 +74,7 @@ export const run = async (options: RunOptions): Promise<Outcome> => {
   )
   return time.drive(async () => {
     const world = new World(seed, { time, crypto, journal, evidence, nodeFile, strangers })
-    const day = strangers === undefined ? undefined : await liveQuietly(world)
+    const day = strangers === undefined ? undefined : await liveQuietly(world, days && days * dayMs)
     const sent = day ? day.sent : await liveThrough(world)
     const figures = await judge(world, sent)
     await options.whileOpen?.(world)
