@@ -31,6 +31,7 @@ import { connectEngine, type EngineHandle, hostOf, startEngine } from './engine-
 import { EventHub } from './events.ts'
 import { forgetDevice, knownDevice, rememberDevice } from './known-device.ts'
 import { type ClientEvent, type Message, makeEvent } from './message.ts'
+import { onReturn } from './returning.ts'
 import { type MessagesOptions, streamMessages } from './stream.ts'
 
 /** Closing ends what hangs, so it waits for nothing longer than this. */
@@ -120,6 +121,7 @@ class OpenClient {
   #persisted: boolean | undefined
   #askedToPersist = false
   #closing: Promise<void> | undefined
+  #stopListening: () => void = () => undefined
 
   constructor(engine: EngineHandle, wallet: Wallet, chains: Chains) {
     this.#engine = engine
@@ -134,6 +136,7 @@ class OpenClient {
     request: Parameters<WorkerApi['open']>[0],
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    this.#stopListening = onReturn(() => void this.#worker.returned({}).catch(() => undefined))
     try {
       await unlessAborted(loadWasm(this.#worker, this.#engine.wasm, { signal }), signal)
       this.#opened = await this.#worker.open(request, { signal })
@@ -249,6 +252,7 @@ class OpenClient {
       this.#status = { ...this.#status, state: 'closed' }
       this.#events.push([{ kind: 'status', status: this.#status }])
     }
+    this.#stopListening()
     this.#events.close(error)
     this.#closeRpc(error)
     this.#closing ??= Promise.resolve()

@@ -44,17 +44,12 @@ const takeLock = (name: string, waitMs: number): Promise<HeldLock | undefined> =
       })
   })
 
-const onOnline = (listener: () => void): (() => void) => {
-  if (typeof globalThis.addEventListener !== 'function') return () => undefined
-  globalThis.addEventListener('online', listener)
-  return () => globalThis.removeEventListener('online', listener)
-}
-
 export const browserPlatform: Platform = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   wait,
   takeLock,
-  onOnline,
+  // A worker hears nothing of it: the page tells.
+  onReturn: () => () => undefined,
 }

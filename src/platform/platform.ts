@@ -24,8 +24,8 @@ export interface Platform {
   /** The lock of this name, or undefined if it is still held elsewhere after `waitMs`. */
   takeLock(name: string, waitMs: number): Promise<HeldLock | undefined>
   /**
-   * Calls back whenever the machine reports that it is online again. Returns a function that stops
-   * this.
+   * Calls back whenever what failed may work again, or what worked may have broken unnoticed: the machine
+   * is online again, or what was suspended goes on. Returns a function that stops this.
    */
-  onOnline(listener: () => void): () => void
+  onReturn(listener: () => void): () => void
 }

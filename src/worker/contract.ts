@@ -80,6 +80,8 @@ export interface WorkerApi {
     readonly messageIds: readonly string[] | undefined
   }): Promise<void>
   send(arg: { readonly conversationId: string; readonly content: string }): Promise<Message>
+  /** What failed may work again, or what worked may have broken unnoticed: see `Platform.onReturn`. */
+  returned(arg: Record<string, never>): Promise<void>
   /** The message once it is no longer pending, or as it is after a while; then call again. */
   whenSent(arg: { readonly messageId: string }, signal: AbortSignal): Promise<Message>
   history(arg: {

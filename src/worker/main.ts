@@ -36,6 +36,7 @@ export const serve = (port: Port): void => {
   const ending = new AbortController()
   const events: ClientEvent[] = []
   let isDelivering = false
+  let returned: () => void = () => undefined
 
   const deliver = async () => {
     if (isDelivering) return
@@ -116,7 +117,15 @@ export const serve = (port: Port): void => {
               crypto: loaded,
               curves: await findCurves(loaded),
               network,
-              platform: browserPlatform,
+              platform: {
+                ...browserPlatform,
+                onReturn: (listener) => {
+                  returned = listener
+                  return () => {
+                    returned = () => undefined
+                  }
+                },
+              },
               renew: arg.renew,
               openStore: (onLost, onLostRecord) =>
                 openIdbStore(database, loaded, onLost, onLostRecord),
@@ -150,6 +159,7 @@ export const serve = (port: Port): void => {
     whenSent: ({ messageId }, signal) => through((running) => running.whenSent(messageId, signal)),
     history: ({ conversationId, before, limit }) =>
       through((running) => running.history(conversationId, before, limit)),
+    returned: async () => returned(),
     lastCursor: () => through((running) => running.lastCursor()),
     nextMessages: ({ after, conversationId, consent }, signal) =>
       through((running) => running.nextMessages(after, conversationId, signal, consent)),

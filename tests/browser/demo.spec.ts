@@ -59,6 +59,15 @@ test('what is written while the node is away goes out by itself later', async ({
   await expect(pane(page, 'alice').locator('.notice')).toHaveCount(0)
 })
 
+test('a page that is online again looks at its line at once', async ({ browser }) => {
+  const page = await openPeople(browser, site)
+  await expect(pane(page, 'alice').getByRole('status').getByText('Live')).toBeVisible()
+  // Another stream, while the old one still seems to be whole.
+  const stream = page.context().waitForEvent('request', (one) => one.url().endsWith('/Subscribe'))
+  await page.evaluate(() => window.dispatchEvent(new Event('online')))
+  await stream
+})
+
 test('older messages come in while one scrolls up, and new ones wait below', async ({
   browser,
 }) => {

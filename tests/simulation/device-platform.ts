@@ -11,7 +11,7 @@ export interface Machine {
   readonly clockAheadMs: () => number
   readonly locks: Locks
   /** Takes the one who wants to hear that the machine is online again; undefined when nobody does. */
-  readonly onOnline: (listener: (() => void) | undefined) => void
+  readonly onReturn: (listener: (() => void) | undefined) => void
 }
 
 export const devicePlatform = (machine: Machine): Platform => {
@@ -32,9 +32,9 @@ export const devicePlatform = (machine: Machine): Platform => {
         signal?.addEventListener('abort', finish, { once: true })
       }),
     takeLock: (_name, waitMs) => locks.take(waitMs),
-    onOnline: (listener) => {
-      machine.onOnline(listener)
-      return () => machine.onOnline(undefined)
+    onReturn: (listener) => {
+      machine.onReturn(listener)
+      return () => machine.onReturn(undefined)
     },
   }
 }

@@ -166,7 +166,7 @@ export class Device {
             random: this.#world.random(`${this.name} ${time.nowMs}`),
             clockAheadMs: () => this.#clockAheadMs,
             locks: this.#locks,
-            onOnline: (listener) => {
+            onReturn: (listener) => {
               this.#online = listener
             },
           }),

@@ -155,7 +155,7 @@ export const aPartWorld = async (
         signal?.addEventListener('abort', one.end, { once: true })
       }),
     takeLock: async () => undefined,
-    onOnline: () => () => undefined,
+    onReturn: () => () => undefined,
   }
   const real = await openIdbStore(given.database ?? freshDatabase(), crypto, () => undefined)
   const committed: Committed[] = []

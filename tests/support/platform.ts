@@ -9,7 +9,7 @@ export const aPlatform = () => {
     randomBytes: (length) => new Uint8Array(length).fill(clock.byte),
     wait: async () => undefined,
     takeLock: async () => undefined,
-    onOnline: () => () => undefined,
+    onReturn: () => () => undefined,
   }
   return { clock, platform }
 }

@@ -67,7 +67,7 @@ export class Connection {
 
   /** Runs until the client closes. */
   async run(): Promise<void> {
-    const stopListening = this.#context.platform.onOnline(() => this.#loop.retryNow())
+    const stopListening = this.#context.platform.onReturn(() => this.#onReturn())
     try {
       await this.#loop.run()
     } finally {
@@ -101,6 +101,15 @@ export class Connection {
   /** An account is no longer wanted: the next stream does without it. */
   leave(address: Address): void {
     if (this.#streams.carries(address)) this.#streams.extend()
+  }
+
+  /** Everything is tried at once; and a stream that nothing comes on any more is replaced by one that lives. */
+  #onReturn(): void {
+    this.#backoff.reset()
+    this.#loop.retryNow()
+    if (this.#context.status.current.state !== 'live') return
+    this.#streams.extend()
+    this.#listener.onLive()
   }
 
   #down(): void {

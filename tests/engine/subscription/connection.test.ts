@@ -1,6 +1,6 @@
 /** Connecting again: docs/protocol.md section 5. */
 
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { deferred } from '../../../src/async.ts'
 import { Cursors } from '../../../src/engine/runtime/cursors.ts'
 import {
@@ -17,6 +17,7 @@ import {
   freshDatabase,
   until,
   untilState,
+  untilTexts,
 } from '../../support/engine.ts'
 import { anAddress, aPartWorld } from '../../support/engine-context.ts'
 import { Line, unreachable } from '../../support/line.ts'
@@ -30,7 +31,7 @@ test('a device that comes online is connected at once, however long the wait wou
     database: freshDatabase(),
     network: line.network,
     platform: {
-      onOnline: (listener) => {
+      onReturn: (listener) => {
         comeOnline = listener
         return () => undefined
       },
@@ -45,6 +46,45 @@ test('a device that comes online is connected at once, however long the wait wou
   await until(() => countOf(atAlice, 'network_unavailable') > 0)
   comeOnline()
   await untilState(atAlice, 'live')
+})
+
+test('a line that died in silence is replaced when the device returns: what waited at either end comes through', async () => {
+  const world = await anEngineWorld()
+  const line = new Line()
+  let comeBack: () => void = () => undefined
+  const alice = anAccount()
+  const atAlice = await world.open({
+    account: alice,
+    database: freshDatabase(),
+    network: line.network,
+    platform: {
+      onReturn: (listener) => {
+        comeBack = listener
+        return () => undefined
+      },
+    },
+  })
+  const atBob = await world.open({ account: anAccount(), database: freshDatabase() })
+  await untilState(atAlice, 'live')
+  await untilState(atBob, 'live')
+  const toBob = await atAlice.engine.conversation(atBob.engine.address)
+  await atAlice.engine.send(toBob.id, 'before')
+  const fromAlice = await atBob.engine.conversation(alice.address)
+  await untilTexts(atBob, fromAlice.id, 1)
+  // From now on nothing comes over the stream that is open, and nothing goes out for five minutes.
+  const dead = deferred()
+  onTestFinished(() => dead.resolve())
+  line.gate = () => dead.promise
+  line.refusal = unreachable(300_000)
+  await atBob.engine.send(fromAlice.id, 'from bob')
+  await atAlice.engine.send(toBob.id, 'from alice')
+  await until(() => countOf(atAlice, 'network_unavailable') > 0)
+  line.gate = () => Promise.resolve()
+  line.refusal = undefined
+  expect(atAlice.engine.status.state).toBe('live')
+  comeBack()
+  expect(await untilTexts(atAlice, toBob.id, 3)).toEqual(['before', 'from alice', 'from bob'])
+  expect(await untilTexts(atBob, fromAlice.id, 3)).toEqual(['before', 'from bob', 'from alice'])
 })
 
 const unusedListener: Omit<ConnectionListener, 'peers'> = {
