@@ -5,14 +5,13 @@
 
 import { PadlockError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
+import { Backoff, retryAfterMs } from '../runtime/backoff.ts'
 
 /**
  * How long the wallet waits for the node. One that opens a window needs the click, which browsers forget
  * after about five seconds (HTML, section 6.4.1, transient activation); loading takes its part of them.
  */
 const nodeFirstMs = 2_000
-const firstPauseMs = 1_000
-const longestPauseMs = 10_000
 
 /**
  * Asks the node for something, and waits for it as long as a click allows.
@@ -22,7 +21,7 @@ const longestPauseMs = 10_000
  */
 export const askNodeFirst = async <Answer>(
   ask: () => Promise<Answer>,
-  platform: Pick<Platform, 'wait'>,
+  platform: Pick<Platform, 'wait' | 'randomBytes'>,
   signal: AbortSignal,
 ): Promise<() => Promise<Answer>> => {
   const first = ask()
@@ -35,15 +34,14 @@ export const askNodeFirst = async <Answer>(
   // What it says from now on counts once somebody waits for it.
   first.catch(() => undefined)
   return async () => {
-    let asking = first
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    const backoff = new Backoff(platform)
+    for (let asking = first; ; asking = ask()) {
       try {
         return await asking
       } catch (error) {
         const mayCome = error instanceof PadlockError && error.retryable
         if (!mayCome || signal.aborted) throw error
-        await platform.wait(pauseMs, signal)
-        asking = ask()
+        await platform.wait(backoff.next(retryAfterMs(error)), signal)
       }
     }
   }

@@ -1,15 +1,16 @@
 /** How long to wait before the next attempt: doubling with jitter, at most a minute. */
 
+import { PadlockError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 
 const firstMs = 500
 const longestMs = 60_000
 
 export class Backoff {
-  readonly #platform: Platform
+  readonly #platform: Pick<Platform, 'randomBytes'>
   #tries = 0
 
-  constructor(platform: Platform) {
+  constructor(platform: Pick<Platform, 'randomBytes'>) {
     this.#platform = platform
   }
 
@@ -27,3 +28,7 @@ export class Backoff {
     return Math.max(jittered, Math.min(atLeastMs, 300_000))
   }
 }
+
+/** The wait that the node asked for; 0 if it did not. */
+export const retryAfterMs = (error: unknown): number =>
+  error instanceof PadlockError ? Number(error.details?.retryAfterMs ?? 0) : 0

@@ -4,9 +4,8 @@
  */
 
 import { onAbort } from '../../async.ts'
-import { PadlockError } from '../../errors.ts'
 import { hourMs } from '../../protocol/limits.ts'
-import type { Backoff } from './backoff.ts'
+import { type Backoff, retryAfterMs } from './backoff.ts'
 import type { Context } from './context.ts'
 
 /**
@@ -87,7 +86,3 @@ export class TaskLoop {
     }
   }
 }
-
-/** The wait that the node asked for. */
-const retryAfterMs = (error: unknown): number =>
-  error instanceof PadlockError ? Number(error.details?.retryAfterMs ?? 0) : 0
