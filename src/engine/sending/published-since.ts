@@ -67,7 +67,9 @@ const publishedIn = async (
       // Pending: publishing it will include the installation.
       if (value.nodeNs === 0n) continue
       if (value.nodeNs <= sinceNs || value.nodeNs < oldestNs) return late
-      if (value.senderInstallation === account.installationId) late.push(value)
+      const { messageId, nodeNs, senderInstallation } = value
+      // Without its text: there may be thousands.
+      if (senderInstallation === account.installationId) late.push({ messageId, nodeNs })
     }
     const last = rows.at(-1)
     if (!last) return late

@@ -2,6 +2,7 @@
 
 import { expect, test, vi } from 'vitest'
 import { commit } from '../../../src/engine/runtime/change.ts'
+import { publishedSince } from '../../../src/engine/sending/published-since.ts'
 import { buildConversationId } from '../../../src/protocol/ids.ts'
 import { dayMs, hourMs } from '../../../src/protocol/limits.ts'
 import { put, StoredConsent, tables } from '../../../src/store/tables.ts'
@@ -151,6 +152,16 @@ test('thirty late devices of our own get what was published since each was there
     const expected = others.map((_, at) => `message ${at}`).slice(nth)
     expect(got.sort()).toEqual(expected.sort())
   }
+})
+
+test('of messages that a device may have missed only their names are held: there may be thousands', async () => {
+  const all = await aDeferral()
+  const now = nowNs(all)
+  await all.aMessage('long', now, { bytes: 100_000 })
+  const list = { ids: async () => [] }
+  expect(await publishedSince(all.context, list, all.peer, now - 1n)).toEqual([
+    { messageId: 'long', nodeNs: now },
+  ])
 })
 
 test('messages that were published fourteen days ago are not deferred for a late device', async () => {
