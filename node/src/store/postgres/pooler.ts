@@ -10,7 +10,12 @@ const rounds = 4
 
 /** Whether two connections to this database are ever with one session, or one with two. */
 export async function sharesSessions(url: string): Promise<boolean> {
-  const config = { application_name: 'padlock-node start', connectionTimeoutMillis: 5_000 }
+  const limitMs = 5_000
+  const config = {
+    application_name: 'padlock-node start',
+    connectionTimeoutMillis: limitMs,
+    query_timeout: limitMs,
+  }
   const first = await connectToAny(url, config)
   const second = await connectToAny(url, config).catch(async (error: unknown) => {
     await first.end()
