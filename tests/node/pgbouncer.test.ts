@@ -3,10 +3,10 @@
 import { afterEach, expect, test } from 'vitest'
 import { sharesSessions } from '../../node/src/store/postgres/pooler.ts'
 import { openPostgresStore, type PostgresOptions } from '../../node/src/store/postgres/postgres.ts'
-import { serveInProcess } from '../../node/src/testing.ts'
 import { startPgBouncer } from '../../scripts/pgbouncer.ts'
 import { aDatabase } from '../support/postgres.ts'
-import { inboxEnvelope, nodeClient, register } from './support.ts'
+import { startPostgresNode } from './postgres-node.ts'
+import { inboxEnvelope, register } from './support.ts'
 
 const open: (() => Promise<void>)[] = []
 
@@ -20,17 +20,10 @@ async function through(mode: 'session' | 'transaction'): Promise<string> {
   return pooler.url
 }
 
-async function start(options: PostgresOptions) {
-  const store = await openPostgresStore(options)
-  const node = serveInProcess(store)
-  open.push(() => node.close())
-  return { store, client: nodeClient(node.transport) }
-}
-
 /** Two nodes that write and read at once, so that every session serves both. */
 async function exchange(options: PostgresOptions): Promise<void> {
-  const one = await start(options)
-  const two = await start(options)
+  const one = await startPostgresNode(options, open)
+  const two = await startPostgresNode(options, open)
   const bob = await register(one.client, 'bob', one.store.clock())
   const names = Array.from({ length: 40 }, (_, at) => `letter ${at}`)
   await Promise.all(

@@ -9,6 +9,7 @@ import { nameOf } from '../../node/src/store/postgres/session.ts'
 import { serveInProcess } from '../../node/src/testing.ts'
 import { aDatabase } from '../support/postgres.ts'
 import { endAll, runWith } from './command.ts'
+import { startPostgresNode } from './postgres-node.ts'
 import { inboxEnvelope, nodeClient, refusalOf, register } from './support.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
@@ -26,13 +27,7 @@ afterEach(async () => {
   await database.end()
 })
 
-async function start() {
-  const lost = Promise.withResolvers<string>()
-  const store = await openPostgresStore({ url, connections: 4, onLost: lost.resolve })
-  const node = serveInProcess(store)
-  open.push(() => node.close())
-  return { store, client: nodeClient(node.transport), lost: lost.promise }
-}
+const start = () => startPostgresNode({ url }, open)
 
 /** New sessions of nodes are with a server that only reads, or that writes. */
 async function become(what: 'replica' | 'primary'): Promise<void> {

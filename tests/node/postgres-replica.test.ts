@@ -2,15 +2,13 @@
 
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openPostgresStore } from '../../node/src/store/postgres/postgres.ts'
-import { serveInProcess } from '../../node/src/testing.ts'
 import { ensurePostgres, type Postgres, startReplica } from '../../scripts/postgres.ts'
 import { until } from '../support/until.ts'
+import { startPostgresNode } from './postgres-node.ts'
 import {
   everything,
   inboxEnvelope,
   type NodeClient,
-  nodeClient,
   register,
   type TestInstallation,
 } from './support.ts'
@@ -49,13 +47,7 @@ async function ask(server: Postgres, sql: string): Promise<unknown> {
   }
 }
 
-async function start() {
-  const lost = Promise.withResolvers<string>()
-  const store = await openPostgresStore({ url, connections: 4, onLost: lost.resolve })
-  const node = serveInProcess(store)
-  open.push(() => node.close())
-  return { store, client: nodeClient(node.transport), lost: lost.promise }
-}
+const start = () => startPostgresNode({ url }, open)
 
 /** As clients do it: again, until it is stored. */
 const publish = async (
