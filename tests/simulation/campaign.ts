@@ -6,8 +6,9 @@ import { featuresOf } from './features.ts'
 import type { Outcome } from './run.ts'
 import { storeNames } from './store-names.ts'
 
-/** A seed that takes longer hangs. */
+/** A seed that takes longer hangs: one of usual days, one of as many days, or one beside all those strangers. */
 const seedLimitMs = 600_000
+const wholeAllowanceMs = 3_600_000
 
 export interface CampaignOptions {
   readonly firstSeed: number
@@ -113,7 +114,8 @@ export const runSeed = async (
     // Dates are formatted in it.
     env: { ...process.env, TZ: 'UTC' },
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), seedLimitMs * Math.max(1, days ?? 1))
+  const limitMs = Math.max(seedLimitMs, wholeAllowanceMs * (strangers ?? 0)) * (days ?? 1)
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
   let last = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
