@@ -25,8 +25,8 @@ export interface CreateClientOptions extends ClientOptions {
 
 /**
  * Opens this device's installation of an account, and registers one the first time: only then does
- * it ask the wallet for one signature. The client connects in the background and keeps trying; an
- * existing installation also opens offline.
+ * it ask the wallet for one signature, and then waits for the node: pass a `signal` to give up. The
+ * client connects in the background and keeps trying; an existing installation also opens offline.
  *
  * @example
  * const client = await createClient({ wallet, node: 'https://node.example' })

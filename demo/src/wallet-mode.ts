@@ -99,7 +99,7 @@ export const openWalletMode = ({ node, announce }: ModeContext): Mode => {
           element(
             'p',
             { role: 'status' },
-            'Your wallet may ask to share your address, and for one signature. Signing costs nothing.',
+            'Your wallet may ask to share your address, and for one signature. Signing costs nothing. Then the node is told of this device.',
           ),
           element('div', { class: 'actions' }, button({ class: 'quiet' }, backToChooser, 'Cancel')),
         ),

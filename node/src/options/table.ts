@@ -84,7 +84,7 @@ export const optionTable = {
   'max-data': option({
     group: 'Storage',
     kind: aSize(64 * mebibyte, 1024 ** 5),
-    help: 'What the data may take. For SQLite the disk is a limit too; for PostgreSQL this is the only one, and counts each message with 256 bytes besides. When a tenth is left, or 2GiB, the node takes no new keys of devices; when a fortieth is left, or 512MiB, it takes revocations only, and drops what is too old. Programs on this machine are never refused.',
+    help: 'What the data may take. For SQLite the disk is a limit too; for PostgreSQL this is the only one, and counts each message with 256 bytes besides. When less than a tenth of it is left, and less than 2GiB, the node takes no new keys of devices; at less than a fortieth and 512MiB it takes revocations only. Programs on this machine are never refused, unless --limit-local says so.',
   }),
   port: option({
     group: 'Listening',
